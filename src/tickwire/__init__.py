@@ -1,0 +1,1 @@
+"""Tickwire: a self-hosted market-data push server."""

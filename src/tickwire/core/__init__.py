@@ -1,0 +1,1 @@
+"""The words everyone uses: tick, quote, instrument, event, ids, and the one codec. Pure."""

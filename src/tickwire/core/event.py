@@ -1,0 +1,79 @@
+"""What a journal carries: entries on the way in, records on the way out.
+
+A record holds a run of events with consecutive sequence numbers, `first` to `last`. Ticks travel packed, a batch a
+record, and each tick is one event; anything with a name of its own (a status, a message) is a record of one event.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import msgspec
+
+from tickwire.core.codec import decode, encode
+from tickwire.core.tick import TICK, Ticks
+
+
+class Kind(enum.IntEnum):
+    """How a record's data is to be read."""
+
+    TICKS = 1  # packed ticks
+    NAMED = 2  # JSON of a Named event
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that goes out under its own name; `data` is the JSON text of its data line."""
+
+    name: str
+    data: msgspec.Raw
+
+
+class Entry(NamedTuple):
+    """Something to append. An entry whose (`source`, `key`) the journal already holds is not appended again."""
+
+    kind: Kind
+    count: int
+    data: bytes
+    source: str = ""
+    key: str | None = None
+
+
+class Span(NamedTuple):
+    """The sequence numbers of appended events, both ends included. `fresh` is False where they were there before."""
+
+    first: int
+    last: int
+    fresh: bool = True
+
+
+class Record(NamedTuple):
+    """A run of durable events. `ts` is when the journal took them, in nanoseconds since the Unix epoch."""
+
+    first: int
+    count: int
+    kind: Kind
+    ts: int
+    data: bytes
+
+    @property
+    def last(self) -> int:
+        """The sequence number of the run's newest event."""
+        return self.first + self.count - 1
+
+
+def ticks_entry(ticks: Ticks, *, source: str = "", key: str | None = None) -> Entry:
+    """An entry of packed ticks; `source` names the feed and `key` the batch within it."""
+    if ticks.dtype != TICK:
+        raise TypeError(f"expected an array of {TICK}")
+    return Entry(Kind.TICKS, len(ticks), ticks.tobytes(), source, key)
+
+
+def named_entry(name: str, data: object) -> Entry:
+    """An entry of one event with a name of its own; `data` becomes JSON."""
+    return Entry(Kind.NAMED, 1, encode(Named(name=name, data=msgspec.Raw(encode(data)))))
+
+
+def read_named(record: Record) -> Named:
+    """The named event that `record` holds."""
+    return decode(record.data, Named)

@@ -1,0 +1,98 @@
+"""A tick: what a feed says happened, one by one for people and packed for machines.
+
+Packed, a batch of ticks is an array of fixed 80-byte little-endian records (`TICK`), the same bytes in memory, in every
+journal and between processes; `unpack` looks at them without copying. In a packed price or size NaN means "the feed
+did not say" (the quote keeps what it had) and infinity means "there is none" (an empty side of the book).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tickwire.core.instrument import SYMBOL_BYTES, SYMBOL_PATTERN
+from tickwire.errors import InputError
+
+TICK = np.dtype(
+    [
+        ("symbol", f"S{SYMBOL_BYTES}"),  # ASCII, padded with zero bytes
+        ("ts", "<i8"),  # nanoseconds since the Unix epoch
+        ("last", "<f8"),  # price of the newest trade
+        ("bid", "<f8"),
+        ("ask", "<f8"),
+        ("size", "<f8"),  # quantity traded by this tick
+        ("bid_size", "<f8"),
+        ("ask_size", "<f8"),
+        ("volume", "<f8"),  # the session's whole volume, for feeds that say it instead of `size`
+    ]
+)
+Ticks: TypeAlias = NDArray[np.void]  # one dimension, dtype TICK
+
+NOT_SAID = float("nan")
+NONE = float("inf")
+
+LARGEST_PRICE = 1e12  # beyond this doubles cannot carry a cent, and a typing slip is likelier than a price
+LARGEST_SIZE = 1e15
+LATEST_TS = 4_102_444_800_000_000  # 2100-01-01 in microseconds: catches nanoseconds sent as microseconds
+
+Price = Annotated[float, msgspec.Meta(ge=-LARGEST_PRICE, le=LARGEST_PRICE)]
+Size = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_SIZE)]
+Symbol = Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN)]
+Microseconds = Annotated[int, msgspec.Meta(ge=0, le=LATEST_TS)]
+_FLOATS = ("last", "bid", "ask", "size", "bid_size", "ask_size", "volume")
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tick as JSON has it: times in microseconds since the Unix epoch, prices in the instrument's currency.
+
+    A field left out was not said; a bid or ask (or its size) of null is an empty side. `size` is what this tick traded,
+    `volume` the session's total where the feed knows it.
+    """
+
+    symbol: Symbol
+    ts: Microseconds | None = None
+    last: Price | msgspec.UnsetType = msgspec.UNSET
+    bid: Price | msgspec.UnsetType | None = msgspec.UNSET
+    ask: Price | msgspec.UnsetType | None = msgspec.UNSET
+    size: Size | msgspec.UnsetType = msgspec.UNSET
+    bid_size: Size | msgspec.UnsetType | None = msgspec.UNSET
+    ask_size: Size | msgspec.UnsetType | None = msgspec.UNSET
+    volume: Size | msgspec.UnsetType = msgspec.UNSET
+
+
+def _packed(value: float | msgspec.UnsetType | None) -> float:
+    if value is msgspec.UNSET:
+        return NOT_SAID
+    return NONE if value is None else float(value)
+
+
+def pack(ticks: Iterable[Tick], *, now: int) -> Ticks:
+    """The packed form of `ticks`; those without a time get `now` (nanoseconds since the Unix epoch)."""
+    rows = [
+        (
+            tick.symbol.encode("ascii"),
+            now if tick.ts is None else tick.ts * 1000,
+            *(_packed(getattr(tick, name)) for name in _FLOATS),
+        )
+        for tick in ticks
+    ]
+    return np.array(rows, dtype=TICK)
+
+
+def unpack(data: bytes | memoryview) -> Ticks:
+    """The ticks in `data`, without a copy; InputError where its length is not that of whole records."""
+    if len(data) % TICK.itemsize:
+        raise InputError(f"{len(data)} bytes are no packed ticks: a tick has {TICK.itemsize}")
+    return np.frombuffer(data, dtype=TICK)
+
+
+def empty(count: int) -> Ticks:
+    """`count` packed ticks in which nothing is said yet (no symbol, time 0)."""
+    ticks = np.zeros(count, dtype=TICK)
+    for name in _FLOATS:
+        ticks[name] = NOT_SAID
+    return ticks

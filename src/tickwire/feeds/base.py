@@ -1,0 +1,36 @@
+"""What a feed promises: batches of ticks, and where to go on after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple, Protocol
+
+from tickwire.core.tick import Ticks
+
+
+class Batch(NamedTuple):
+    """Some ticks in order. `key`, where a feed has one, says how far it has come: give it back to start after it."""
+
+    ticks: Ticks
+    key: str | None = None
+
+
+class Feed(Protocol):
+    """A source of ticks. It knows nothing downstream: whoever runs it decides where the batches go."""
+
+    @property
+    def name(self) -> str:
+        """What the feed is called in statuses and logs."""
+        ...
+
+    @property
+    def mode(self) -> str:
+        """What its prices are: `simulated`, `replay` or `live`."""
+        ...
+
+    def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
+        """The feed's ticks at the feed's own pace, from its start or from after the batch with the key `after`.
+
+        Ends when the source ends. A batch that is not taken holds the feed up.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Fan-out inside one process: asyncio, no HTTP."""

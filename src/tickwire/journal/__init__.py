@@ -1,0 +1,1 @@
+"""Order, durability, history, and the way from one process to others."""

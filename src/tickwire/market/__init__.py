@@ -1,0 +1,1 @@
+"""Market arithmetic: the board and the universe. Pure."""
