@@ -24,9 +24,9 @@ TICK = np.dtype(
         ("last", "<f8"),  # price of the newest trade
         ("bid", "<f8"),
         ("ask", "<f8"),
-        ("size", "<f8"),  # quantity traded by this tick
         ("bid_size", "<f8"),
         ("ask_size", "<f8"),
+        ("size", "<f8"),  # quantity traded by this tick
         ("volume", "<f8"),  # the session's whole volume, for feeds that say it instead of `size`
     ]
 )
@@ -43,7 +43,7 @@ Price = Annotated[float, msgspec.Meta(ge=-LARGEST_PRICE, le=LARGEST_PRICE)]
 Size = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_SIZE)]
 Symbol = Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN)]
 Microseconds = Annotated[int, msgspec.Meta(ge=0, le=LATEST_TS)]
-_FLOATS = ("last", "bid", "ask", "size", "bid_size", "ask_size", "volume")
+_FLOATS = ("last", "bid", "ask", "bid_size", "ask_size", "size", "volume")  # in the order of TICK
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

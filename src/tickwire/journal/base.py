@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from tickwire.core.event import Entry, Kind, Record, Span
 from tickwire.core.ids import EPOCH_ALPHABET, EPOCH_LENGTH
+from tickwire.errors import JournalError
 
 
 class Retention(NamedTuple):
@@ -103,6 +104,12 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Finish what was appended, end every `follow`, release everything. A second call does nothing."""
         ...
+
+
+def check_entry(entry: Entry) -> None:
+    """JournalError where `entry` cannot be numbered."""
+    if entry.count < 1:
+        raise JournalError(f"an entry needs at least one event, this one has {entry.count}")
 
 
 def new_epoch() -> str:

@@ -1,0 +1,120 @@
+"""The one place that wires: settings -> feed, journal, board, hub, HTTP edge. It owns the tasks that keep them going.
+
+    feed -> journal -> board and hub -> sinks
+
+The feed's batches are appended to the journal; whatever the journal says is durable is followed, applied and sent.
+There is no other way in: what an HTTP publisher sends goes through the journal too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tickwire.clock import Clock, SystemClock
+from tickwire.errors import TickwireError
+from tickwire.feeds.open import check_spec
+from tickwire.journal.base import Journal, Retention
+from tickwire.journal.open import open_journal
+from tickwire.runtime import Runtime
+from tickwire.server.edge import Edge
+from tickwire.server.problem import problem
+from tickwire.server.service import Limits, Service
+from tickwire.server.stream import Receive, Scope, Send
+from tickwire.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class App:
+    """Tickwire as an ASGI application.
+
+    Served on its own, its lifespan starts and stops everything. Mounted in another application, enter `running()` in
+    that one's lifespan, because servers speak of their lifespan only to the outermost application.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.runtime: Runtime | None = None
+        self._clock = clock or SystemClock()
+        self._edge: Edge | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Runtime]:
+        """Open the journal, start the feed and serve, until left. TickwireError says why that cannot be."""
+        journal = await _open_journal(self.settings, self._clock)
+        try:
+            runtime = await Runtime.make(self.settings, self._clock, journal)
+            async with runtime.running():
+                self._edge = Edge(_service(runtime))
+                self.runtime = runtime
+                yield runtime
+        finally:
+            self._edge = self.runtime = None
+            await journal.close()
+
+    def drain(self) -> None:
+        """Send every reader away with a `bye` and a time to come back."""
+        if self.runtime is not None:
+            self.runtime.drain()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as ASGI asks."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._edge is not None:
+            await self._edge(scope, receive, send)
+        elif scope["type"] == "http":
+            detail = (
+                "Tickwire is not running: enter `app.running()` in the lifespan of the application it is mounted in"
+            )
+            await problem(503, detail)(scope, receive, send)  # type: ignore[arg-type]  # Starlette wants mutable mappings
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.running():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except TickwireError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(settings: Settings | None = None, **given: Any) -> App:
+    """Tickwire as an ASGI application; `given` are settings by name, such as `feed="http"`."""
+    return App(settings or Settings(**given))
+
+
+def _service(runtime: Runtime) -> Service:
+    settings = runtime.settings
+    return Service(
+        hub=runtime.hub,
+        publish=runtime.publish,
+        health=runtime.health,
+        clock=runtime.clock,
+        mode=runtime.status.mode,
+        heartbeat=settings.heartbeat,
+        limits=Limits(readers=settings.max_readers, symbols=settings.max_symbols, body_bytes=settings.max_body),
+    )
+
+
+async def _open_journal(settings: Settings, clock: Clock) -> Journal:
+    retention = Retention(settings.keep_events, settings.keep_seconds)
+    spec = settings.journal or f"sqlite:{_default_path(settings)}"
+    return await open_journal(spec, retention, clock, settings.synchronous)
+
+
+def _default_path(settings: Settings) -> Path:
+    """A journal of its own for each feed, so that simulated, replayed and real prices never mix."""
+    kind, rest = check_spec(settings.feed)
+    if kind != "replay":
+        return settings.data / f"{kind}.journal"
+    recording = Path(rest).resolve()
+    mark = hashlib.sha256(f"{recording}:{settings.map}:{settings.symbol}".encode()).hexdigest()[:8]
+    return settings.data / f"replay-{recording.name.partition('.')[0]}-{mark}.journal"

@@ -1,0 +1,58 @@
+"""The command `tickwire`: finds its subcommands, and turns expected errors into one line and an exit code.
+
+Subcommands are imported when they are named, so that `tickwire serve` does not wait for what the others need.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from tickwire.errors import InputError, TickwireError
+
+_COMMANDS = {
+    "serve": "run the server",
+    "watch": "a live table of quotes in the terminal",
+    "publish": "send the ticks of a file to a server",
+    "bench": "measure this machine, Tickwire and its peers",
+}
+_EXIT_INPUT, _EXIT_OTHER = 2, 1
+
+
+class Root(click.Group):
+    """A group whose commands live in modules of the same name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of use."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command from its module."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"tickwire.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; an error of ours is one line for a person, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except TickwireError as error:
+            hint = getattr(error, "hint", None)
+            print(f"tickwire: {error}{f' ({hint})' if hint else ''}", file=sys.stderr)
+            sys.exit(_EXIT_INPUT if isinstance(error, InputError) else _EXIT_OTHER)
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("tickwire"), prog_name="tickwire")
+def root() -> None:
+    """Tickwire: market data in, Server-Sent Events out."""

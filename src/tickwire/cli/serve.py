@@ -1,0 +1,105 @@
+"""`tickwire serve`: everything in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+import uvloop
+
+from tickwire.app import App
+from tickwire.cli.options import settings_options
+from tickwire.errors import SettingsError
+from tickwire.runtime import Runtime
+from tickwire.server.protocol import StreamProtocol, StreamServer
+from tickwire.settings import Settings, load_settings
+
+_BACKLOG = 2048
+_GRACE_SECONDS = 10  # for answers under way, once the streams have been told to end
+
+
+@click.command(params=settings_options())
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="TICKWIRE_CONFIG",
+    help="a TOML file of settings, by their names  [TICKWIRE_CONFIG]",
+)
+def serve(config: Path | None, **given: Any) -> None:
+    """Run the server: prices from a feed, out to every reader."""
+    said = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(said, config=config)
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    with _listen(settings.host, settings.port) as listener:
+        uvloop.run(_serve(settings, listener))
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    app = App(settings)
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]  # our scope is any mapping, uvicorn's a fixed set of typed dictionaries
+        http=StreamProtocol,
+        ws="none",
+        lifespan="off",  # what it would do is done below, where an error can be one line
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = StreamServer(config, before_shutdown=app.drain)
+    _stop_on_signals(server)
+    async with app.running() as runtime:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        _greet(runtime, listener)
+        await server.serve([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; SettingsError in one line where the address cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}: {error.strerror}", field="host") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            message = f"port {port} on {host} is in use by another program: choose one with --port, or --port 0 for any"
+            raise SettingsError(message, field="port") from None
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", field="port") from None
+    listener.setblocking(False)  # noqa: FBT003  # the socket's own signature
+    return listener
+
+
+def _stop_on_signals(server: StreamServer) -> None:
+    def stop() -> None:
+        server.force_exit = server.should_exit  # asked twice: do not wait for anything
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop)
+
+
+def _greet(runtime: Runtime, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104  # compared, not bound
+    journal = runtime.journal.stats()
+    print(f"Tickwire: {runtime.status.mode} market from {runtime.settings.feed} · page {url}/ · API {url}/docs")
+    print(f"  journal {journal.kind}, events {journal.first} to {journal.head} of {journal.epoch}")
+    print(f"  curl -N '{url}/v1/stream?symbols=AAPL,MSFT'    (Ctrl-C ends)", flush=True)

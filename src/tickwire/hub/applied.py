@@ -1,0 +1,81 @@
+"""What became of one record: its events as frames, ready to go out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tickwire.core.event import Kind, Record, read_named
+from tickwire.core.tick import unpack
+from tickwire.hub.channel import Channel
+from tickwire.market.board import Board
+from tickwire.market.columns import QuoteColumns
+from tickwire.sse.frame import frame, numbered_frames, quote_frames
+
+
+class AppliedQuotes:
+    """The quotes of one record of ticks. Frames are made when somebody first wants them, and then kept."""
+
+    __slots__ = ("_frames", "_prefix", "first", "last", "quotes", "rows")
+
+    def __init__(self, prefix: bytes, first: int, quotes: QuoteColumns) -> None:
+        self.first = first
+        self.last = first + len(quotes) - 1
+        self.quotes = quotes
+        self.rows: list[int] = quotes.rows.tolist()
+        self._prefix = prefix
+        self._frames: list[bytes | None] = [None] * len(quotes)
+
+    def all_frames(self) -> Sequence[bytes]:
+        """Every event's frame."""
+        if None in self._frames:
+            self._frames = [*quote_frames(self._prefix, self.first, self.quotes.json())]
+        return self._frames  # type: ignore[return-value]  # no None is left
+
+    def frames(self, places: Sequence[int]) -> list[bytes]:
+        """The frames of the events at `places`, in that order."""
+        known = self._frames
+        missing = [place for place in places if known[place] is None]
+        if missing:
+            numbers = [self.first + place for place in missing]
+            fresh = numbered_frames(self._prefix, numbers, self.quotes.take(missing).json())
+            for place, made in zip(missing, fresh, strict=True):
+                known[place] = made
+        return [known[place] for place in places]  # type: ignore[misc]  # made above where it was None
+
+    def wanted(self, channel: Channel, after: int, most: int) -> tuple[list[bytes], int]:
+        """At most `most` frames for the channel of events after `after`, and the number up to which that is all."""
+        if "quote" not in channel.subscription.events:
+            return [], self.last
+        begin = max(0, after + 1 - self.first)
+        rows, everything = channel.rows, channel.everything
+        places = [place for place in range(begin, len(self.rows)) if everything or self.rows[place] in rows]
+        if len(places) <= most:
+            return self.frames(places), self.last
+        return self.frames(places[:most]), self.first + places[most - 1]
+
+
+class AppliedNamed:
+    """One event with a name of its own. `kind` is what a subscription lists to get it."""
+
+    __slots__ = ("first", "frame", "kind", "last")
+
+    def __init__(self, prefix: bytes, record: Record) -> None:
+        named = read_named(record)
+        self.first = self.last = record.first
+        self.kind = named.name
+        self.frame = frame(bytes(named.data), event=named.name, id=prefix + b"%d" % record.first)
+
+    def wanted(self, channel: Channel, after: int, most: int) -> tuple[list[bytes], int]:
+        """The event's frame, if the channel takes its kind and it comes after `after`."""
+        takes = self.kind in channel.subscription.events and self.first > after and most > 0
+        return ([self.frame] if takes else []), self.last
+
+
+Applied = AppliedQuotes | AppliedNamed
+
+
+def apply(board: Board, prefix: bytes, record: Record) -> Applied:
+    """Let the board take the record's ticks; what came of it. `prefix` stands before the sequence number in an id."""
+    if record.kind is Kind.TICKS:
+        return AppliedQuotes(prefix, record.first, board.apply(unpack(record.data), record.first))
+    return AppliedNamed(prefix, record)

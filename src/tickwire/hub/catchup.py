@@ -1,0 +1,145 @@
+"""The one catch-up: from "I have seen everything up to event k" to live.
+
+A new reader has seen nothing, a returning one has its last id, and a slow one stands where its socket filled up; all
+three come through here and there is no other way to become live. Newest-only readers get the newest quote of each
+symbol that changed since k, in the order of ids; readers of everything get every event since k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tickwire.errors import JournalError
+from tickwire.hub.applied import Applied, AppliedNamed
+from tickwire.hub.channel import Channel
+from tickwire.hub.head import Head
+from tickwire.hub.past import Past
+from tickwire.hub.reader import Reader
+from tickwire.hub.recent import Recent
+from tickwire.hub.start import Gap
+from tickwire.hub.state import StateFrames
+
+_PIECE = 256  # events written at once, some 70 KB: about what a socket's buffer takes before it says that it is full
+_MOST_ITEMS = 64  # records looked at in one step
+
+
+class CatchUp:
+    """Brings readers that are behind to the head and into their channel."""
+
+    def __init__(self, head: Head, state: StateFrames, recent: Recent, past: Past) -> None:
+        self._head = head
+        self._state = state
+        self._recent = recent
+        self._past = past
+
+    async def bring(self, reader: Reader, channel: Channel) -> Gap | None:
+        """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer."""
+        if channel.subscription.delivery == "latest":
+            await self._bring_latest(reader, channel)
+            return None
+        if reader.snapshot:
+            await self._send_snapshot(reader, channel)
+        try:
+            await self._bring_all(reader, channel)
+        except JournalError:
+            return self._gap(reader)
+        return None
+
+    async def _bring_latest(self, reader: Reader, channel: Channel) -> None:
+        waiting = await self._named_since(reader, channel)
+        while await reader.ready():
+            waiting += self._named_lately(waiting, reader, channel)
+            rows = self._changed(channel, reader.position)
+            piece, upto = self._piece(rows)
+            frames = self._merged(piece, [item for item in waiting if reader.position < item.first <= upto])
+            reader.position = upto
+            reader.snapshot = False
+            if frames:
+                reader.write(b"".join(frames))
+            elif upto == self._head.sequence:
+                channel.join(reader)
+                return
+
+    async def _bring_all(self, reader: Reader, channel: Channel) -> None:
+        while await reader.ready():
+            items = self._recent.after(reader.position, _MOST_ITEMS)
+            if items is None:
+                items = await self._past.after(reader.position)
+            elif not items:
+                channel.join(reader)
+                return
+            frames: list[bytes] = []
+            for item in items:
+                if len(frames) < _PIECE:
+                    found, reader.position = item.wanted(channel, reader.position, _PIECE - len(frames))
+                    frames += found
+            if frames and await reader.ready():
+                reader.write(b"".join(frames))
+
+    async def _send_snapshot(self, reader: Reader, channel: Channel) -> None:
+        head, rows = self._head.sequence, self._changed(channel, 0)
+        frames = self._merged(rows, self._state.named(channel))
+        for begin in range(0, len(frames), _PIECE):
+            if not await reader.ready():
+                return
+            reader.write(b"".join(frames[begin : begin + _PIECE]))
+        reader.position = head
+        reader.snapshot = False
+
+    def _gap(self, reader: Reader) -> Gap:
+        """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
+        head = self._head
+        gap = Gap(f"{head.epoch}-{reader.position}", str(head), "expired")
+        reader.snapshot = True
+        return gap
+
+    def _changed(self, channel: Channel, after: int) -> NDArray[np.intp]:
+        """The board rows of the channel whose newest quote came after `after`, oldest change first."""
+        if "quote" not in channel.subscription.events:
+            return np.empty(0, np.intp)
+        sequences = self._state.board.sequences
+        if channel.everything:
+            rows = np.flatnonzero(sequences > after)
+        else:
+            rows = np.fromiter(channel.rows, np.intp, len(channel.rows))
+            rows = rows[sequences[rows] > after]
+        return rows[np.argsort(sequences[rows])]
+
+    def _piece(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
+        """The first rows to write, and the sequence number up to which that is everything."""
+        if len(rows) <= _PIECE:
+            return rows, self._head.sequence
+        return rows[:_PIECE], int(self._state.board.sequences[rows[_PIECE - 1]])
+
+    def _merged(self, rows: NDArray[np.intp], named: Sequence[AppliedNamed]) -> list[bytes]:
+        """The state frames of the rows and the named events, in the order of ids."""
+        frames = self._state.frames(rows.tolist())
+        if not named:
+            return frames
+        numbers = self._state.board.sequences[rows].tolist()
+        both = [*zip(numbers, frames, strict=True), *((item.first, item.frame) for item in named)]
+        return [found for _, found in sorted(both)]
+
+    async def _named_since(self, reader: Reader, channel: Channel) -> list[AppliedNamed]:
+        """Named events the reader must not miss, older than the recent window; for a new reader the current ones."""
+        if reader.snapshot:
+            return self._state.named(channel)
+        if channel.subscription.events == ("quote",) or reader.position + 1 >= self._recent.first:
+            return []
+        found = await self._past.named(reader.position, self._head.sequence)
+        return _taken(found, channel)
+
+    def _named_lately(self, known: Sequence[AppliedNamed], reader: Reader, channel: Channel) -> list[AppliedNamed]:
+        """Named events in the recent window that are not among those known."""
+        if channel.subscription.events == ("quote",) or reader.snapshot:
+            return []
+        after = max([reader.position, *(item.first for item in known)])
+        items = self._recent.after(max(after, self._recent.first - 1), self._head.sequence)
+        return [item for item in _taken(items or [], channel) if item.first > after]
+
+
+def _taken(items: Sequence[Applied], channel: Channel) -> list[AppliedNamed]:
+    return [item for item in items if isinstance(item, AppliedNamed) and item.kind in channel.subscription.events]

@@ -1,0 +1,23 @@
+"""Where the hub stands."""
+
+from __future__ import annotations
+
+from tickwire.core.ids import EventId
+
+
+class Head:
+    """The sequence number up to which every live reader has been written everything, in the epoch it counts in."""
+
+    __slots__ = ("epoch", "sequence")
+
+    def __init__(self, epoch: str, sequence: int = 0) -> None:
+        self.epoch = epoch
+        self.sequence = sequence
+
+    def __str__(self) -> str:
+        return str(EventId(self.epoch, self.sequence))
+
+    @property
+    def prefix(self) -> bytes:
+        """What stands before the sequence number in an id: the epoch and a dash."""
+        return f"{self.epoch}-".encode()

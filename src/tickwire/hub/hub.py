@@ -1,0 +1,180 @@
+"""The hub: from applied events to every reader that wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from tickwire.core.codec import encode
+from tickwire.core.event import Record
+from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply
+from tickwire.hub.catchup import CatchUp
+from tickwire.hub.channel import Channel
+from tickwire.hub.head import Head
+from tickwire.hub.past import Past, Source
+from tickwire.hub.reader import Reader
+from tickwire.hub.recent import Recent
+from tickwire.hub.router import Router
+from tickwire.hub.sink import Sink
+from tickwire.hub.start import Gap, History, Start
+from tickwire.hub.state import StateFrames
+from tickwire.hub.subscription import Subscription
+from tickwire.market.board import Board
+from tickwire.sse.frame import comment, frame
+
+RECENT_EVENTS = 50_000  # some 20 MB with every frame made; a second of a busy market, minutes of a usual one
+
+
+class HubStats(NamedTuple):
+    """What the hub counted since it was made. `deliveries` are events handed to sinks of live readers."""
+
+    readers: int
+    live: int
+    channels: int
+    events: int
+    deliveries: int
+    stalls: int
+    gaps: int
+    opened: int
+    closed: dict[str, int]  # by reason
+
+
+class Hub:
+    """Takes the journal's records in order, and keeps every reader supplied.
+
+    Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
+    everything up to `head`. `start_at` is the sequence number that `board` already stands at.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        epoch: str,
+        source: Source,
+        *,
+        make_board: Callable[[], Board] = Board,
+        start_at: int = 0,
+        recent_events: int = RECENT_EVENTS,
+    ) -> None:
+        self.board = board
+        self.head = Head(epoch, start_at)
+        self._prefix = self.head.prefix
+        self._router = Router(self.head)
+        self._router.extend(board.symbols)
+        self._state = StateFrames(board, self._prefix)
+        self._recent = Recent(recent_events, start_at)
+        self._past = Past(source, self._prefix, make_board)
+        self._catch_up = CatchUp(self.head, self._state, self._recent, self._past)
+        self.readers: dict[Reader, Channel] = {}
+        self._dirty: set[Channel] = set()
+        self._events = self._deliveries = self._stalls = self._gaps = self._opened = 0
+        self._closed: dict[str, int] = {}
+
+    def apply(self, records: Iterable[Record], now: float) -> None:
+        """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
+        for record in records:
+            item = apply(self.board, self._prefix, record)
+            self._recent.add(item)
+            self._events += record.count
+            self.head.sequence = record.last
+            self._route(item)
+        for channel in self._dirty:
+            self._deliveries += channel.flush(now)
+        self._dirty.clear()
+
+    def history(self) -> History:
+        """What a reader that comes now can start from."""
+        return History(self.head.epoch, min(self._past.first, self.head.sequence + 1), self.head.sequence)
+
+    def open(self, subscription: Subscription, start: Start, client_id: str, sink: Sink) -> Reader:
+        """A new reader. It gets nothing until `run`; `close` must follow in any case."""
+        channel = self._router.channel(subscription)
+        channel.readers += 1
+        reader = Reader(channel, client_id, sink, position=start.position, snapshot=start.snapshot)
+        self.readers[reader] = channel
+        self._opened += 1
+        return reader
+
+    async def run(self, reader: Reader, gap: Gap | None = None) -> str:
+        """Keep the reader supplied until its stream is to end; answers why. `gap` is told to it first."""
+        channel = self.readers[reader]
+        while await reader.ready():
+            if gap is not None:
+                self._gaps += 1
+                reader.write(frame(encode(gap), event="gap"))
+            gap = await self._catch_up.bring(reader, channel)
+            if gap is None:
+                await reader.interrupted()
+        return reader.closing or ""
+
+    def close(self, reader: Reader) -> None:
+        """The reader is gone; its channel goes with the last one."""
+        reader.end("lost")
+        channel = self.readers.pop(reader)
+        channel.readers -= 1
+        if not channel.readers:
+            self._router.drop(channel)
+        self._stalls += reader.stalls
+        reason = reader.closing or ""
+        self._closed[reason] = self._closed.get(reason, 0) + 1
+
+    def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
+        """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
+        for reader in list(self.readers):
+            data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_of()}
+            if reader.closing is None:
+                reader.write(frame(encode(data), event="bye", retry=data["reconnect_in_ms"]))
+            reader.end(reason)
+
+    def beat(self, now: float, ts: int, silence: float) -> None:
+        """Write a heartbeat to the live readers of each channel that was silent for `silence` seconds.
+
+        `now` is monotonic in seconds, `ts` wall time in microseconds.
+        """
+        beat = comment(f"hb {ts} {self.head}")
+        for channel in self._router.channels.values():
+            if channel.live and now - channel.written_at >= silence:
+                channel.write(beat, now)
+
+    def stats(self) -> HubStats:
+        """The counts so far."""
+        return HubStats(
+            readers=len(self.readers),
+            live=sum(len(channel.live) for channel in self._router.channels.values()),
+            channels=len(self._router.channels),
+            events=self._events,
+            deliveries=self._deliveries,
+            stalls=self._stalls + sum(reader.stalls for reader in self.readers),
+            gaps=self._gaps,
+            opened=self._opened,
+            closed=dict(self._closed),
+        )
+
+    def _route(self, item: Applied) -> None:
+        if isinstance(item, AppliedQuotes):
+            self._route_quotes(item)
+        else:
+            self._route_named(item)
+
+    def _route_quotes(self, item: AppliedQuotes) -> None:
+        router, dirty = self._router, self._dirty
+        router.extend(self.board.symbols)
+        if router.everything:
+            frames = item.all_frames()
+            for channel in router.everything:
+                channel.pending += frames
+            dirty.update(router.everything)
+        routes = router.routes
+        wanted = [place for place, row in enumerate(item.rows) if routes[row]]
+        for place, one in zip(wanted, item.frames(wanted), strict=True):
+            channels = routes[item.rows[place]]
+            for channel in channels:
+                channel.pending.append(one)
+            dirty.update(channels)
+
+    def _route_named(self, item: AppliedNamed) -> None:
+        self._state.keep(item)
+        for channel in self._router.channels.values():
+            if item.kind in channel.subscription.events:
+                channel.pending.append(item.frame)
+                self._dirty.add(channel)

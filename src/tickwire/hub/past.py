@@ -1,0 +1,121 @@
+"""Events that are older than the recent window, made again from the journal.
+
+A quote depends on all ticks of its symbol before it, so reading the past means applying it: from the newest saved
+state before the wanted event onwards, on a board of its own. Boards that have walked some way are kept for the next
+who comes along, and so are the events they made, so that a thousand readers who resume together cost little more than
+one, and none of them holds a board.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tickwire.core.event import Kind, Record
+from tickwire.errors import JournalError
+from tickwire.hub.applied import Applied, apply
+from tickwire.market.board import Board
+
+STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
+_MOST_WALKERS = 4  # boards kept: more would only help if readers resumed from very many different times at once
+_MOST_ITEMS = 256  # applied records kept
+
+
+class Source(Protocol):
+    """What the past needs of a journal."""
+
+    @property
+    def first(self) -> int:
+        """The oldest sequence number that can be read."""
+        ...
+
+    async def read(self, after: int, *, limit: int = ..., kind: Kind | None = None) -> Sequence[Record]:
+        """Whole records with events after `after`, oldest first."""
+        ...
+
+    async def load_state(self, at: int | None = None) -> tuple[int, bytes] | None:
+        """The newest saved state at or before a sequence number."""
+        ...
+
+
+class _Walker:
+    """A board on its way through the past; it stands at `position`."""
+
+    def __init__(self, board: Board, position: int) -> None:
+        self.board = board
+        self.position = position
+
+
+class Past:
+    """The journal's history as events that can be sent."""
+
+    def __init__(self, source: Source, prefix: bytes, make_board: Callable[[], Board]) -> None:
+        self._source = source
+        self._prefix = prefix
+        self._make_board = make_board
+        self._walkers: list[_Walker] = []
+        self._items: OrderedDict[int, Applied] = OrderedDict()
+        self._turn = asyncio.Lock()  # one walk at a time: a crowd waits, and then finds the items made
+
+    @property
+    def first(self) -> int:
+        """The oldest sequence number that can be read."""
+        return self._source.first
+
+    async def after(self, sequence: int) -> list[Applied]:
+        """What follows `sequence` in the journal, some STEP_EVENTS of it; JournalError where it has expired."""
+        async with self._turn:
+            records = await self._source.read(sequence, limit=STEP_EVENTS)
+            if records and records[0].first > sequence + 1:
+                raise JournalError(f"the events after {sequence} have expired")
+            return [await self._applied(record) for record in records]
+
+    async def named(self, after: int, to: int) -> list[Applied]:
+        """The events with names of their own after `after` up to `to`."""
+        found: list[Applied] = []
+        while after < to:
+            records = await self._source.read(after, limit=STEP_EVENTS, kind=Kind.NAMED)
+            if not records:
+                break
+            found += [apply(Board(), self._prefix, record) for record in records if record.last <= to]
+            after = records[-1].last
+        return found
+
+    async def _applied(self, record: Record) -> Applied:
+        item = self._items.get(record.first)
+        if item is None:
+            walker = await self._walker_before(record.first)
+            item = self._items[record.first] = apply(walker.board, self._prefix, record)
+            walker.position = record.last
+            if len(self._items) > _MOST_ITEMS:
+                self._items.popitem(last=False)
+        return item
+
+    async def _walker_before(self, first: int) -> _Walker:
+        """A board that has taken everything before the event `first` and nothing after."""
+        standing = [walker for walker in self._walkers if walker.position < first]
+        walker = max(standing, key=lambda each: each.position, default=None)
+        if walker is None or first - walker.position > STEP_EVENTS:
+            walker = await self._from_state(first - 1, walker)
+        while walker.position < first - 1:
+            for record in await self._source.read(walker.position, limit=STEP_EVENTS):
+                if record.first >= first:
+                    break
+                apply(walker.board, self._prefix, record)
+                walker.position = record.last
+        return walker
+
+    async def _from_state(self, at: int, known: _Walker | None) -> _Walker:
+        state = await self._source.load_state(at)
+        if known is not None and (state is None or state[0] <= known.position):
+            return known
+        if state is None and self._source.first > 1:
+            raise JournalError(f"no state is kept from which the events before {at} could be made again")
+        board = self._make_board()
+        if state is not None:
+            board.restore(state[1])
+        walker = _Walker(board, 0 if state is None else state[0])
+        self._walkers = [*self._walkers[-(_MOST_WALKERS - 1) :], walker]
+        return walker

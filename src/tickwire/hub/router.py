@@ -1,0 +1,81 @@
+"""Which channels want which symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tickwire.hub.channel import Channel
+from tickwire.hub.head import Head
+from tickwire.hub.subscription import Subscription
+
+
+class Router:
+    """Channels by subscription, and for each board row the channels that want it.
+
+    Rows are the board's: they only ever grow in number. A symbol that has not traded has no row; who asked for it
+    waits under its name.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self.channels: dict[Subscription, Channel] = {}
+        self.everything: list[Channel] = []
+        self.routes: list[list[Channel]] = []
+        self._rows: dict[str, int] = {}
+        self._waiting: dict[str, list[Channel]] = {}
+        self._globs: list[Channel] = []
+
+    def channel(self, subscription: Subscription) -> Channel:
+        """The channel of this subscription, made now if nobody had it."""
+        channel = self.channels.get(subscription)
+        if channel is None:
+            channel = self.channels[subscription] = Channel(subscription, self._head)
+            if "quote" in subscription.events:
+                self._connect(channel)
+        return channel
+
+    def drop(self, channel: Channel) -> None:
+        """Forget a channel that nobody reads any more."""
+        del self.channels[channel.subscription]
+        for row in channel.rows:
+            self.routes[row].remove(channel)
+        for symbol in channel.subscription.symbols:
+            waiting = self._waiting.get(symbol)
+            if waiting is not None and channel in waiting:
+                waiting.remove(channel)
+                if not waiting:
+                    del self._waiting[symbol]
+        for listing in (self.everything, self._globs):
+            if channel in listing:
+                listing.remove(channel)
+
+    def extend(self, symbols: Sequence[str]) -> None:
+        """Take notice of the board's new rows; `symbols` are all of its symbols in row order."""
+        for row in range(len(self.routes), len(symbols)):
+            symbol = symbols[row]
+            self._rows[symbol] = row
+            self.routes.append([])
+            wanted = self._waiting.pop(symbol, [])
+            for channel in (*wanted, *(channel for channel in self._globs if channel.subscription.matches(symbol))):
+                self._route(channel, row)
+
+    def _connect(self, channel: Channel) -> None:
+        if channel.everything:
+            self.everything.append(channel)
+            return
+        for symbol in channel.subscription.symbols:
+            row = self._rows.get(symbol)
+            if row is None:
+                self._waiting.setdefault(symbol, []).append(channel)
+            else:
+                self._route(channel, row)
+        if channel.subscription.globs:
+            self._globs.append(channel)
+            for symbol, row in self._rows.items():
+                if channel.subscription.matches(symbol):
+                    self._route(channel, row)
+
+    def _route(self, channel: Channel, row: int) -> None:
+        if row not in channel.rows:
+            channel.rows.add(row)
+            self.routes[row].append(channel)

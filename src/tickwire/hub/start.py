@@ -1,0 +1,93 @@
+"""Where a reader starts: from nothing, from an id it has, or from the past. Pure decisions, no I/O."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from tickwire.core.ids import EventId, parse_id
+from tickwire.errors import InputError
+from tickwire.hub.subscription import Delivery
+
+
+class Resume(msgspec.Struct, frozen=True, rename={"start": "from"}):
+    """What the welcome event says of a resume: the id asked for, the one gone on from, and why if they differ."""
+
+    asked: str
+    start: str
+    complete: bool
+    reason: Literal["expired", "epoch"] | None
+
+
+class Gap(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
+    """Events that a reader will not get: those after `start` up to `end`."""
+
+    start: str
+    end: str
+    reason: Literal["expired", "epoch"]
+
+
+class History(msgspec.Struct, frozen=True):
+    """What the journal holds at one moment: sequence numbers `first` to `head` of `epoch`."""
+
+    epoch: str
+    first: int
+    head: int
+
+    def id(self, sequence: int) -> str:
+        """The wire form of one of its ids."""
+        return str(EventId(self.epoch, sequence))
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Where to begin: after `position`, with the whole current state first where `snapshot` is true."""
+
+    position: int
+    snapshot: bool
+    resume: Resume | None = None
+    gap: Gap | None = None
+
+
+def fresh(history: History, *, snapshot: bool) -> Start:
+    """A new reader: the current state and what follows, or only what follows."""
+    return Start(position=0 if snapshot else history.head, snapshot=snapshot)
+
+
+def earliest(history: History, delivery: Delivery) -> Start:
+    """A reader of the whole kept past. For newest-only delivery that is the current state."""
+    if delivery == "latest":
+        return Start(position=0, snapshot=True)
+    return Start(position=history.first - 1, snapshot=False)
+
+
+def after(history: History, asked: EventId, delivery: Delivery) -> Start:
+    """A reader that has seen everything up to the id `asked`.
+
+    An id of another epoch, or one this history has not reached, says nothing about it: the reader gets a gap and the
+    whole state. So does a reader of all events when the journal no longer reaches back to its id.
+    """
+    if asked.epoch != history.epoch or asked.sequence > history.head:
+        return _lost(history, asked, "epoch")
+    if delivery == "all" and asked.sequence < history.first - 1:
+        return _lost(history, asked, "expired")
+    resume = Resume(str(asked), str(asked), complete=True, reason=None)
+    return Start(position=asked.sequence, snapshot=False, resume=resume)
+
+
+def since(history: History, text: str, delivery: Delivery) -> Start:
+    """A reader that asks for the past with `since`: `earliest` or an id."""
+    if text == "earliest":
+        return earliest(history, delivery)
+    try:
+        return after(history, parse_id(text, field="since"), delivery)
+    except InputError as error:
+        raise InputError(
+            f"since={text[:40]!r} is neither 'earliest' nor an event id", field="since", hint="example: since=earliest"
+        ) from error
+
+
+def _lost(history: History, asked: EventId, reason: Literal["expired", "epoch"]) -> Start:
+    head = history.id(history.head)
+    resume = Resume(str(asked), head, complete=False, reason=reason)
+    return Start(position=0, snapshot=True, resume=resume, gap=Gap(str(asked), head, reason))

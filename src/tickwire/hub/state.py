@@ -1,0 +1,44 @@
+"""The current state as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tickwire.hub.applied import AppliedNamed
+from tickwire.hub.channel import Channel
+from tickwire.market.board import Board
+from tickwire.sse.frame import numbered_frames
+
+
+class StateFrames:
+    """The newest quote of each symbol as a frame, made when first wanted, and the newest status of each feed."""
+
+    def __init__(self, board: Board, prefix: bytes) -> None:
+        self.board = board
+        self._prefix = prefix
+        self._frames: dict[int, tuple[int, bytes]] = {}
+        self._named: dict[str, AppliedNamed] = {}
+
+    def frames(self, rows: Sequence[int]) -> list[bytes]:
+        """The frames of the newest quotes in the given board rows, in that order."""
+        sequences: list[int] = self.board.sequences[list(rows)].tolist()
+        known = self._frames
+        stale = [
+            (row, sequence)
+            for row, sequence in zip(rows, sequences, strict=True)
+            if row not in known or known[row][0] != sequence
+        ]
+        if stale:
+            quotes = self.board.quotes([row for row, _ in stale]).json()
+            made = numbered_frames(self._prefix, [sequence for _, sequence in stale], quotes)
+            for (row, sequence), frame in zip(stale, made, strict=True):
+                known[row] = (sequence, frame)
+        return [known[row][1] for row in rows]
+
+    def keep(self, item: AppliedNamed) -> None:
+        """Remember a named event as the newest of its kind."""
+        self._named[item.kind] = item
+
+    def named(self, channel: Channel) -> list[AppliedNamed]:
+        """The newest event of each kind that describes a state and that the channel takes."""
+        return [item for kind, item in self._named.items() if kind in channel.subscription.events]

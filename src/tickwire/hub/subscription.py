@@ -1,0 +1,88 @@
+"""What one reader asks for, normalised and hashable: readers with equal subscriptions share one channel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import translate
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from tickwire.core.instrument import check_symbol
+from tickwire.errors import InputError
+
+Delivery: TypeAlias = Literal["latest", "all"]
+DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
+EVENTS = ("quote", "status")
+_GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
+_MOST_GLOBS = 64  # each new symbol is tried against each glob; a watchlist needs few
+
+
+class Subscription:
+    """A set of symbols and kinds of events, and how faithfully to deliver them. Equal ones hash equally."""
+
+    def __init__(
+        self, symbols: Iterable[str] = ("*",), *, events: Iterable[str] = ("quote",), delivery: Delivery = "latest"
+    ) -> None:
+        names = sorted(set(symbols))
+        self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
+        self.symbols = () if self.everything else tuple(name for name in names if not _is_glob(name))
+        self.events = tuple(name for name in EVENTS if name in set(events))
+        self.delivery = delivery
+        self._key = (self.symbols, self.globs, self.events, self.delivery)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Subscription) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def everything(self) -> bool:
+        """Whether all symbols are wanted."""
+        return self.globs == ("*",)
+
+    def matches(self, symbol: str) -> bool:
+        """Whether one of the globs takes this symbol."""
+        return self._pattern is not None and self._pattern.match(symbol) is not None
+
+    def describe(self) -> dict[str, Any]:
+        """The values in force, as the welcome event shows them."""
+        return {
+            "symbols": [*self.globs, *self.symbols],
+            "events": list(self.events),
+            "delivery": self.delivery,
+        }
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        return re.compile("|".join(translate(glob) for glob in self.globs)) if self.globs else None
+
+
+def _is_glob(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+def parse_symbols(text: str, *, most: int) -> list[str]:
+    """The symbols and globs in a comma list; InputError for one that cannot be, or for more than `most`."""
+    names = [name.strip() for name in text.split(",")]
+    if len(names) > most:
+        raise InputError(f"{len(names)} symbols: a reader may have {most}", field="symbols")
+    if sum(map(_is_glob, names)) > _MOST_GLOBS:
+        raise InputError(f"more than {_MOST_GLOBS} patterns: list symbols instead", field="symbols")
+    return [_check_glob(name) if _is_glob(name) else check_symbol(name) for name in names]
+
+
+def parse_events(text: str) -> list[str]:
+    """The kinds of events in a comma list; InputError for an unknown one."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in EVENTS:
+            raise InputError(f"{name!r} is no kind of event: choose from {', '.join(EVENTS)}", field="events")
+    return names
+
+
+def _check_glob(text: str) -> str:
+    if _GLOB.fullmatch(text) is None:
+        raise InputError(f"{text[:40]!r} cannot be a pattern of symbols", field="symbols", hint="example: BTC-*")
+    return text

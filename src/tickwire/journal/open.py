@@ -1,0 +1,26 @@
+"""From the name a user gives to a journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tickwire.clock import Clock
+from tickwire.errors import InputError
+from tickwire.journal.base import Journal, Retention
+from tickwire.journal.memory import MemoryJournal
+from tickwire.journal.sqlite import SQLiteJournal
+
+Synchronous = Literal["OFF", "NORMAL", "FULL"]
+
+
+async def open_journal(spec: str, retention: Retention, clock: Clock, synchronous: Synchronous) -> Journal:
+    """The journal that `spec` names: `memory` or `sqlite:PATH`. InputError for anything else; JournalError and its
+    kinds where it cannot be opened.
+    """
+    kind, _, path = spec.partition(":")
+    if spec == "memory":
+        return MemoryJournal(retention, clock)
+    if kind == "sqlite" and path:
+        return await SQLiteJournal.open(Path(path), retention, clock, synchronous)
+    raise InputError(f"unknown journal {spec!r}: choose memory or sqlite:PATH", field="journal")

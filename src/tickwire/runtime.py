@@ -1,0 +1,179 @@
+"""What runs behind the HTTP edge: the tasks that move ticks from the feed through the journal to the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator
+
+from tickwire.clock import Clock
+from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
+from tickwire.errors import JournalError, TickwireError
+from tickwire.feeds.base import Feed
+from tickwire.feeds.open import FeedOptions, instruments_of, open_feed
+from tickwire.feeds.status import FeedStatus
+from tickwire.hub.hub import Hub
+from tickwire.journal.base import Journal, State
+from tickwire.market.board import Board
+from tickwire.server.service import Health
+from tickwire.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
+_MOST_LAG = 20_000  # events a feed may be ahead of the board, so that a fast one does not fill the disk unseen
+_DRAIN_SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
+_WATCH_SECONDS = 1.0
+
+
+class Runtime:
+    """A feed, a journal, a board and a hub at work."""
+
+    def __init__(self, settings: Settings, clock: Clock, journal: Journal, board: Board, start_at: int) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.journal = journal
+        self.board = board
+        instruments = tuple(board.instruments.values())
+        self.hub = Hub(board, journal.epoch, journal, make_board=lambda: Board(instruments), start_at=start_at)
+        self.feed: Feed | None = None
+        self.status = FeedStatus("http", "live", settings.stale_after)
+        self._saved = start_at
+        self._moved = asyncio.Event()
+        self._failed: str | None = None
+
+    @classmethod
+    async def make(cls, settings: Settings, clock: Clock, journal: Journal) -> Runtime:
+        """A runtime whose board has taken all that the journal holds."""
+        board = Board(instruments_of(settings.feed))
+        state = await journal.load_state()
+        if state is not None:
+            board.restore(state.data)
+        runtime = cls(settings, clock, journal, board, 0 if state is None else state.sequence)
+        await runtime._recover()
+        runtime._open_feed()
+        return runtime
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything moves until left; then the board's state is saved."""
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self._follow()), tasks.create_task(self._watch())]
+            if self.feed is not None:
+                running.append(tasks.create_task(self._pump(self.feed)))
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+        await self._save_state()
+
+    async def publish(self, entry: Entry) -> Span:
+        """Append what came from outside; returns when it is durable."""
+        span = await self._append(entry)
+        if entry.kind is Kind.TICKS and self.status.ticked(self.clock.now()):
+            await self._append(named_entry("status", self.status.describe()))
+        return span
+
+    def drain(self) -> None:
+        """Send every reader away, each with its own time to come back."""
+        self.hub.end_all("drain", lambda: 500 + secrets.randbelow(_DRAIN_SPREAD_MS))
+
+    def health(self) -> Health:
+        """What stands in the way of serving."""
+        status = self.status
+        problems = []
+        if self._failed is not None:
+            problems.append(f"the journal cannot be written: {self._failed}")
+        if status.state == "stale":
+            problems.append(f"the feed {status.feed} is stale")
+        if status.problem is not None:
+            problems.append(f"the feed {status.feed} failed: {status.problem}")
+        age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
+        return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
+
+    def _open_feed(self) -> None:
+        settings = self.settings
+        options = FeedOptions(
+            speed=settings.speed,
+            loop=settings.loop,
+            mapping=settings.map,
+            symbol=settings.symbol,
+            seed=settings.seed or None,
+            rate=settings.rate,
+        )
+        feed = open_feed(settings.feed, options, self.clock, self.board.prices())
+        if feed is not None:
+            speed = settings.speed if feed.mode == "replay" else 1.0
+            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after, speed=speed)
+
+    async def _recover(self) -> None:
+        """Apply what the journal holds beyond the saved state."""
+        while self.hub.head.sequence < self.journal.head:
+            records = await self.journal.read(self.hub.head.sequence)
+            self.hub.apply(records, self.clock.monotonic())
+
+    async def _follow(self) -> None:
+        """Everything durable goes to the hub, in order."""
+        async for records in self.journal.follow(self.hub.head.sequence):
+            self.hub.apply(records, self.clock.monotonic())
+            self._moved.set()
+            if self.hub.head.sequence - self._saved >= STATE_EVERY:
+                await self._save_state()
+            await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
+
+    async def _pump(self, feed: Feed) -> None:
+        """The feed's batches go to the journal, as fast as both allow."""
+        after = await self.journal.last_key(feed.name)
+        try:
+            async for batch in feed.batches(after):
+                span = await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                await self._caught_up(span.last - _MOST_LAG)
+            changed = self.status.halt()
+        except JournalError as error:
+            changed = self.status.halt(str(error))
+        except TickwireError as error:
+            log.error("the feed %s stopped: %s", feed.name, error)
+            changed = self.status.halt(str(error))
+        if changed:
+            await self._tell_status()
+
+    async def _watch(self) -> None:
+        """Once a second: heartbeats, and whether the feed fell silent."""
+        while True:
+            await self.clock.sleep(_WATCH_SECONDS)
+            now = self.clock.now()
+            self.hub.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
+            if self.status.check(now):
+                log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
+                await self._tell_status()
+
+    async def _tell_status(self) -> None:
+        with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
+            await self._append(named_entry("status", self.status.describe()))
+
+    async def _append(self, entry: Entry) -> Span:
+        try:
+            span = await self.journal.append(entry)
+        except JournalError as error:
+            if self._failed is None:
+                log.error("%s", error)
+            self._failed = str(error)
+            raise
+        self._failed = None
+        return span
+
+    async def _caught_up(self, sequence: int) -> None:
+        """Wait until the hub has applied everything up to `sequence`."""
+        while self.hub.head.sequence < sequence:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _save_state(self) -> None:
+        sequence = self.hub.head.sequence
+        if sequence > self._saved:
+            self._saved = sequence
+            with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
+                await self.journal.save_state(State(sequence, self.board.save()))

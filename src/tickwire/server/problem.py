@@ -1,0 +1,28 @@
+"""Errors as application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from starlette.responses import Response
+
+from tickwire.core.codec import encode
+from tickwire.errors import InputError, RowError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """A response that says what is wrong; `more` are members of the document beside the standard ones."""
+    title = HTTPStatus(status).phrase
+    kind = title.lower().replace(" ", "-")
+    document = {"type": f"about:blank#{kind}", "title": title, "status": status, "detail": detail}
+    document |= {key: value for key, value in more.items() if value is not None}
+    return Response(encode(document), status, headers, media_type=MEDIA_TYPE)
+
+
+def input_problem(error: InputError, status: int = 400) -> Response:
+    """The problem of a value that came in wrong."""
+    index = error.index if isinstance(error, RowError) else None
+    return problem(status, str(error), field=error.field, hint=error.hint, index=index)

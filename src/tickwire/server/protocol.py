@@ -1,0 +1,87 @@
+"""uvicorn's HTTP protocol with a way to the socket, and its server with a way to end streams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tickwire.server.sink import FastSink
+
+EXTENSION = "tickwire.connection"
+"""The key in `scope["extensions"]` under which a request finds its StreamProtocol."""
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """Lets a request take over its connection's outgoing side, and tells the sink what happens to the connection."""
+
+    sink: FastSink | None = None
+
+    def on_message_begin(self) -> None:
+        """A request begins: show it the way to this connection."""
+        super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[typeddict-item]  # an extension of our own
+
+    def take_over(self) -> FastSink:
+        """A sink that writes to this connection from now on. The response head must have been sent."""
+        transport = self.transport
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what uvicorn was given by the loop
+        self.sink = FastSink(transport)
+        self.sink.full = self.flow.write_paused
+        return self.sink
+
+    def give_back(self) -> None:
+        """The response is ASGI's again."""
+        self.sink = None
+
+    def pause_writing(self) -> None:
+        """The transport has buffered enough."""
+        super().pause_writing()
+        if self.sink is not None:
+            self.sink.pause()
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has drained."""
+        super().resume_writing()
+        if self.sink is not None:
+            self.sink.resume()
+
+    def eof_received(self) -> None:
+        """The client will send nothing more; like every HTTP server we take that for its leaving."""
+        if self.sink is not None:
+            self.sink.lose()
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        if self.sink is not None:
+            self.sink.lose()
+        super().connection_lost(exc)
+
+
+class StreamServer(uvicorn.Server):
+    """uvicorn's server for endless responses.
+
+    uvicorn runs the lifespan's shutdown only after every connection has closed, so somebody has to end the streams
+    before that: `before_shutdown` is called first. Signals are whoever's runs this; stop it with `should_exit`.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, before_shutdown: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_shutdown = before_shutdown
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then the server."""
+        for server in self.servers:
+            server.close()  # nobody new comes in while the others are sent away
+        self._before_shutdown()
+        await super().shutdown(sockets)

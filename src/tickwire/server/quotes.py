@@ -1,0 +1,146 @@
+"""The board over HTTP: read it, and publish ticks to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+
+from tickwire.core.codec import encode
+from tickwire.core.event import ticks_entry
+from tickwire.core.instrument import check_symbol
+from tickwire.core.tick import Tick, pack
+from tickwire.errors import InputError, RowError
+from tickwire.hub.subscription import Subscription, parse_symbols
+from tickwire.market.board import Board
+from tickwire.server.problem import problem
+from tickwire.server.service import Limits, Service
+
+routes = APIRouter(tags=["quotes"])
+_PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
+_KEY_LENGTH = 128
+_SOURCE = "http"
+
+TICK_SCHEMA: dict[str, Any] = msgspec.json.schema(Tick)["$defs"]["Tick"]
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"type": "array", "items": TICK_SCHEMA}},
+            "application/x-ndjson": {"schema": TICK_SCHEMA},
+        },
+    }
+}
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What a publish answers."""
+
+    accepted: int
+    first_id: str
+    last_id: str
+    repeated: bool
+
+
+@routes.get("/v1/quotes", response_class=Response)
+async def read_quotes(
+    request: Request,
+    symbols: Annotated[str, Query(description="comma list of symbols and patterns such as BTC-*")] = "*",
+) -> Response:
+    """The latest quotes. Symbols that have not traded are left out."""
+    service: Service = request.app.state.service
+    board = service.hub.board
+    wanted = Subscription(parse_symbols(symbols, most=service.limits.symbols))
+    return _json(board.quotes(_rows(board, wanted)).json())
+
+
+@routes.get("/v1/quotes/{symbol:path}", response_class=Response)
+async def read_quote(request: Request, symbol: str) -> Response:
+    """The latest quote of one symbol."""
+    board = request.app.state.service.hub.board
+    row = board.row(check_symbol(symbol, field="symbol"))
+    if row is None:
+        return problem(404, f"{symbol} has not traded here", field="symbol")
+    return Response(board.quotes([row]).json()[0], media_type="application/json")
+
+
+@routes.post("/v1/quotes", response_class=Response, openapi_extra=_BODY)
+async def publish_ticks(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=_KEY_LENGTH, description="a repeated key publishes nothing anew")
+    ] = None,
+) -> Response:
+    """Publish ticks: a JSON array, or NDJSON. One bad row rejects the whole batch, naming its index and field."""
+    service: Service = request.app.state.service
+    ticks = _decode(await _body(request, service.limits))
+    if len(ticks) > service.limits.batch_ticks:
+        raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
+    entry = ticks_entry(pack(ticks, now=service.clock.now()), source=_SOURCE, key=idempotency_key)
+    span = await service.publish(entry)
+    epoch = service.hub.head.epoch
+    answer = Accepted(
+        span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
+    )
+    return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
+
+
+class TooLarge(InputError):
+    """A body or a batch beyond the limit."""
+
+    status = 413
+
+
+def _rows(board: Board, wanted: Subscription) -> Sequence[int]:
+    if wanted.everything:
+        return range(len(board))
+    named = {row for symbol in wanted.symbols if (row := board.row(symbol)) is not None}
+    if wanted.globs:
+        named |= {row for row, symbol in enumerate(board.symbols) if wanted.matches(symbol)}
+    return sorted(named)
+
+
+def _json(objects: Sequence[bytes]) -> Response:
+    return Response(b"[" + b",".join(objects) + b"]", media_type="application/json")
+
+
+async def _body(request: Request, limits: Limits) -> bytes:
+    """The whole body, read only as far as it may be long."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limits.body_bytes:
+            raise TooLarge(f"the body is longer than {limits.body_bytes} bytes: send smaller batches")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decode(body: bytes) -> list[Tick]:
+    """The ticks in a JSON array or in NDJSON; RowError names the index and field of the first wrong one."""
+    text = body.lstrip()
+    try:
+        ticks = _ARRAY.decode(text) if text.startswith(b"[") else _LINES.decode_lines(text)
+    except msgspec.ValidationError as error:
+        raise _row_error(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"the body is neither a JSON array of ticks nor NDJSON: {error}") from None
+    if not ticks:
+        raise InputError("the body holds no tick", hint='example: [{"symbol":"AAPL","last":187.25,"size":100}]')
+    return ticks
+
+
+_ARRAY = msgspec.json.Decoder(list[Tick])
+_LINES = msgspec.json.Decoder(Tick)
+
+
+def _row_error(message: str) -> InputError:
+    place = _PLACE.search(message)
+    if place is None:
+        return InputError(message)
+    what = message.rsplit(" - at ", 1)[0]
+    where = f"tick {place['index']}" + (f", {place['field']}" if place["field"] else "")
+    return RowError(f"{where}: {what[0].lower()}{what[1:]}", index=int(place["index"]), field=place["field"])

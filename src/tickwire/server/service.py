@@ -1,0 +1,45 @@
+"""What the HTTP edge works with: made by the app, used by every route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from tickwire.clock import Clock
+from tickwire.core.event import Entry, Span
+from tickwire.hub.hub import Hub
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one server takes on. Over a limit it answers 413, 429 or 503, and goes on."""
+
+    readers: int = 50_000
+    symbols: int = 1_000  # in one subscription
+    body_bytes: int = 8 * 1024 * 1024
+    batch_ticks: int = 10_000  # in one publish: applied in one go, some 10 ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether the server should get readers: `problems` is empty when it should."""
+
+    problems: list[str]
+    feed: str
+    mode: str
+    state: str
+    last_tick_age: float | None  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The hub, the way to publish, and what the edge must know about the rest."""
+
+    hub: Hub
+    publish: Callable[[Entry], Awaitable[Span]]
+    health: Callable[[], Health]
+    clock: Clock
+    mode: str
+    heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
+    retry_ms: int = 1_500
+    limits: Limits = field(default_factory=Limits)

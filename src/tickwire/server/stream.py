@@ -1,0 +1,191 @@
+"""GET /v1/stream: a subscription becomes an endless response.
+
+A raw ASGI callable, dispatched before the framework: a framework's response costs more per event than the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from tickwire.core.codec import encode
+from tickwire.core.ids import parse_id
+from tickwire.errors import InputError
+from tickwire.hub.reader import Reader
+from tickwire.hub.start import Start, after, fresh, since
+from tickwire.hub.subscription import DELIVERIES, Subscription, parse_events, parse_symbols
+from tickwire.server.problem import input_problem, problem
+from tickwire.server.protocol import EXTENSION, StreamProtocol
+from tickwire.server.service import Service
+from tickwire.server.sink import FastSink, PlainSink, Send
+from tickwire.sse.frame import frame
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+
+PARAMETERS = ("symbols", "events", "delivery", "snapshot", "since", "client_id", "last_event_id")
+_CLIENT_ID_LENGTH = 64
+_QUERY_BYTES = 32 * 1024  # a thousand symbols fit; uvicorn's own limit on a request head is 64 KB
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx and others: pass events on as they come
+]
+
+
+class Request:
+    """What a stream request asks, checked: subscription, start, client id. InputError names the parameter."""
+
+    def __init__(self, service: Service, query: str, headers: Mapping[bytes, bytes]) -> None:
+        given = _parameters(query)
+        symbols = parse_symbols(given.get("symbols", "*"), most=service.limits.symbols)
+        events = parse_events(given.get("events", "quote"))
+        delivery = given.get("delivery", "latest")
+        if delivery not in DELIVERIES:
+            raise InputError(f"delivery={delivery[:40]!r}: choose latest or all", field="delivery")
+        self.subscription = Subscription(symbols, events=events, delivery=delivery)
+        self.start = self._start(service, given, headers.get(b"last-event-id"))
+        self.client_id = _client_id(given.get("client_id"))
+
+    def _start(self, service: Service, given: Mapping[str, str], header: bytes | None) -> Start:
+        history, delivery = service.hub.history(), self.subscription.delivery
+        asked = header.decode("latin-1") if header else given.get("last_event_id")
+        if asked:
+            return after(history, parse_id(asked), delivery)
+        if "since" in given:
+            return since(history, given["since"], delivery)
+        return fresh(history, snapshot=_flag(given, "snapshot", default=True))
+
+
+class StreamEndpoint:
+    """The ASGI callable behind /v1/stream."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one stream request."""
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send)  # type: ignore[arg-type]  # Starlette wants mutable mappings
+            return
+        try:
+            query = scope["query_string"].decode("latin-1")
+            request = Request(self._service, query, dict(scope["headers"]))
+        except InputError as error:
+            await input_problem(error)(scope, receive, send)  # type: ignore[arg-type]
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        if scope["method"] != "HEAD":
+            connection = _connection(scope)
+            if connection is not None:
+                await self._serve_fast(request, connection)
+            else:
+                await self._serve_plain(request, receive, send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if scope["method"] not in ("GET", "HEAD"):
+            return problem(405, "a stream is read with GET", headers={"allow": "GET, HEAD"})
+        if len(scope["query_string"]) > _QUERY_BYTES:
+            return problem(414, f"the query is longer than {_QUERY_BYTES} bytes")
+        if len(self._service.hub.readers) >= self._service.limits.readers:
+            return problem(503, "the server has all the readers it takes", headers={"retry-after": "5"})
+        return None
+
+    async def _serve_fast(self, request: Request, connection: StreamProtocol) -> None:
+        sink = connection.take_over()
+        try:
+            await self._serve(request, sink)
+        finally:
+            connection.give_back()
+
+    async def _serve_plain(self, request: Request, receive: Receive, send: Send) -> None:
+        sink = PlainSink(send)
+        async with asyncio.TaskGroup() as tasks:
+            pump = tasks.create_task(sink.pump())
+            watch = tasks.create_task(_until_disconnect(receive, sink))
+            try:
+                reason = await self._serve(request, sink)
+            finally:
+                watch.cancel()
+            if reason == "lost":
+                pump.cancel()
+            sink.finish()
+
+    async def _serve(self, request: Request, sink: FastSink | PlainSink) -> str:
+        hub = self._service.hub
+        reader = hub.open(request.subscription, request.start, request.client_id, sink)
+        sink.listener = reader
+        try:
+            reader.write(self._welcome(request, reader))
+            return await hub.run(reader, request.start.gap)
+        finally:
+            hub.close(reader)
+            sink.listener = None
+
+    def _welcome(self, request: Request, reader: Reader) -> bytes:
+        service = self._service
+        data = {
+            "client_id": reader.client_id,
+            "head": str(service.hub.head),
+            "mode": service.mode,
+            "heartbeat": service.heartbeat,
+            "subscription": {**request.subscription.describe(), "snapshot": reader.snapshot},
+            "resume": request.start.resume,
+        }
+        return frame(encode(data), event="welcome", retry=service.retry_ms)
+
+
+def _connection(scope: Scope) -> StreamProtocol | None:
+    """The connection to write to directly, if there is one that speaks chunks."""
+    connection = scope.get("extensions", {}).get(EXTENSION)
+    return connection if isinstance(connection, StreamProtocol) and scope["http_version"] == "1.1" else None
+
+
+def _parameters(query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)
+    except ValueError as error:
+        raise InputError(f"the query string cannot be read: {error}") from error
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in PARAMETERS:
+            near = get_close_matches(name, PARAMETERS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(PARAMETERS)}"
+            raise InputError(f"unknown parameter {name[:40]!r}", field=name[:40], hint=hint)
+        if name in given:
+            raise InputError(f"{name} is given twice", field=name)
+        given[name] = value
+    return given
+
+
+def _flag(given: Mapping[str, str], name: str, *, default: bool) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    text = given.get(name)
+    if text is None:
+        return default
+    if text not in values:
+        raise InputError(f"{name}={text[:40]!r}: choose true or false", field=name)
+    return values[text]
+
+
+def _client_id(text: str | None) -> str:
+    if text is None:
+        return f"c_{secrets.token_hex(6)}"
+    if not (0 < len(text) <= _CLIENT_ID_LENGTH and text.isascii() and text.isprintable()):
+        raise InputError(f"client_id: 1 to {_CLIENT_ID_LENGTH} printable ASCII characters", field="client_id")
+    return text
+
+
+async def _until_disconnect(receive: Receive, sink: PlainSink) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    if sink.listener is not None:
+        sink.listener.lost()

@@ -1,0 +1,96 @@
+"""Every setting, declared once: its flag, its environment variable, its TOML key and its row in the docs follow.
+
+A flag wins over the environment (`TICKWIRE_` and the name in capitals), which wins over the TOML file (the name as key),
+which wins over the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from tickwire.errors import SettingsError
+
+PREFIX = "TICKWIRE_"
+
+
+class Settings(BaseSettings):
+    """How one server runs. Made by `load_settings`, or directly in a program that embeds Tickwire."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    feed: str = Field("simulator", description="where prices come from: simulator, replay:PATH or http")
+    journal: str = Field(
+        "", description="memory or sqlite:PATH; if empty, an SQLite file for this feed in the data folder"
+    )
+    data: Path = Field(Path(".tickwire"), description="the folder for journals that were given no path")
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
+    speed: float = Field(1.0, ge=0, le=1000, description="replay: times real time; 0 is as fast as it can be taken")
+    loop: bool = Field(False, description="replay: start again at the end")
+    map: str = Field("", description="replay: which column is what, such as symbol=ticker,ts=time@ms,last=px")
+    symbol: str = Field("", description="replay: the symbol of a file that names none")
+    seed: int = Field(0, ge=0, description="simulator: the same seed gives the same market; 0 takes one by chance")
+    rate: float = Field(3.0, gt=0, le=1000, description="simulator: ticks a second of each symbol, on average")
+    synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
+        "NORMAL", description="SQLite: NORMAL survives a killed process, FULL also a power cut"
+    )
+    keep_events: int = Field(1_000_000, ge=1_000, description="how many of the newest events the journal keeps")
+    keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
+    heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
+    stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
+    max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
+    max_symbols: int = Field(1_000, ge=1, description="symbols and patterns in one subscription")
+    max_body: int = Field(8 * 1024 * 1024, ge=1024, description="bytes in one publish request")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the TOML file named in the class's configuration."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(given: Mapping[str, Any], *, config: Path | None = None) -> Settings:
+    """The settings from what was given, the environment and the file `config`; SettingsError names what is wrong."""
+    if config is not None and not config.is_file():
+        raise SettingsError(f"there is no configuration file {config}", field="config")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        return Settings.model_construct(**FromFile(**given).model_dump())
+    except ValidationError as error:
+        raise _explained(error, given, config) from None
+    except ValueError as error:  # the TOML parser's
+        raise SettingsError(f"{config}: {error}", field="config") from None
+
+
+def _explained(error: ValidationError, given: Mapping[str, Any], config: Path | None) -> SettingsError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(name, Settings.model_fields, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return SettingsError(f"{config}: unknown key {name}{hint}", field=name)
+    variable = PREFIX + name.upper()
+    if name in given:
+        where = f"--{name.replace('_', '-')}"
+    elif variable in os.environ:
+        where = variable
+    else:
+        where = f"{config}: {name}"
+    return SettingsError(f"{where} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}", field=name)
