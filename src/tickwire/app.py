@@ -21,10 +21,10 @@ from tickwire.feeds.open import check_spec
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.open import open_journal
 from tickwire.runtime import Runtime
+from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.edge import Edge
 from tickwire.server.problem import problem
 from tickwire.server.service import Limits, Service
-from tickwire.server.stream import Receive, Scope, Send
 from tickwire.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class App:
             detail = (
                 "Tickwire is not running: enter `app.running()` in the lifespan of the application it is mounted in"
             )
-            await problem(503, detail)(scope, receive, send)  # type: ignore[arg-type]  # Starlette wants mutable mappings
+            await problem(503, detail)(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -1,7 +1,7 @@
 """Every setting, declared once: its flag, its environment variable, its TOML key and its row in the docs follow.
 
-A flag wins over the environment (`TICKWIRE_` and the name in capitals), which wins over the TOML file (the name as key),
-which wins over the default.
+A flag wins over the environment (`TICKWIRE_` and the name in capitals), which wins over the TOML file (the name as
+key), which wins over the default.
 """
 
 from __future__ import annotations

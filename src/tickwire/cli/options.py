@@ -23,7 +23,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     return click.Option([flag, name], type=_kind(field.annotation), default=None, help=text)
 
 
-def _kind(annotation: Any) -> click.ParamType:
+def _kind(annotation: Any) -> click.ParamType[Any]:
     if get_origin(annotation) is Literal:
         return click.Choice([str(value) for value in get_args(annotation)], case_sensitive=False)
     return click.STRING  # the settings check and convert; their message names flag, variable or key

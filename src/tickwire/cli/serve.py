@@ -47,7 +47,7 @@ def serve(config: Path | None, **given: Any) -> None:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     app = App(settings)
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # our scope is any mapping, uvicorn's a fixed set of typed dictionaries
+        app,
         http=StreamProtocol,
         ws="none",
         lifespan="off",  # what it would do is done below, where an error can be one line
@@ -82,7 +82,7 @@ def _listen(host: str, port: int) -> socket.socket:
             message = f"port {port} on {host} is in use by another program: choose one with --port, or --port 0 for any"
             raise SettingsError(message, field="port") from None
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", field="port") from None
-    listener.setblocking(False)  # noqa: FBT003  # the socket's own signature
+    listener.setblocking(False)  # the socket's own signature
     return listener
 
 

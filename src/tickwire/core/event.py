@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """Something to append. An entry whose (`source`, `key`) the journal already holds is not appended again."""
 
     kind: Kind
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     data: bytes
     source: str = ""
     key: str | None = None
@@ -51,7 +51,7 @@ class Record(NamedTuple):
     """A run of durable events. `ts` is when the journal took them, in nanoseconds since the Unix epoch."""
 
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # as above
     kind: Kind
     ts: int
     data: bytes

@@ -67,7 +67,7 @@ class CatchUp:
         while await reader.ready():
             items = self._recent.after(reader.position, _MOST_ITEMS)
             if items is None:
-                items = await self._past.after(reader.position)
+                items = await self._past.after(reader.position, self._head.sequence)
             elif not items:
                 channel.join(reader)
                 return

@@ -80,5 +80,5 @@ def _write_all(writers: list[Callable[[bytes], None]], body: bytes) -> None:
             for write in rest:
                 write(body)
             return
-        except Exception:  # noqa: BLE001  # whatever one socket's write raises, its neighbours are still to be served
+        except Exception:  # whatever one socket's write raises, its neighbours are still to be served
             log.debug("a write failed; the connection's own loss ends its reader", exc_info=True)

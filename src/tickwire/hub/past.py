@@ -64,13 +64,16 @@ class Past:
         """The oldest sequence number that can be read."""
         return self._source.first
 
-    async def after(self, sequence: int) -> list[Applied]:
-        """What follows `sequence` in the journal, some STEP_EVENTS of it; JournalError where it has expired."""
+    async def after(self, sequence: int, head: int) -> list[Applied]:
+        """What follows `sequence` up to `head`, some STEP_EVENTS of it; JournalError where it has expired.
+
+        The journal may already hold more than the hub has applied; that is for the live flow to send.
+        """
         async with self._turn:
             records = await self._source.read(sequence, limit=STEP_EVENTS)
             if records and records[0].first > sequence + 1:
                 raise JournalError(f"the events after {sequence} have expired")
-            return [await self._applied(record) for record in records]
+            return [await self._applied(record) for record in records if record.last <= head]
 
     async def named(self, after: int, to: int) -> list[Applied]:
         """The events with names of their own after `after` up to `to`."""

@@ -13,8 +13,15 @@ class Sink(Protocol):
     (through a server that adds its own). After `write`, `full` may be true; what was written is still delivered.
     """
 
-    framed: bool
-    write: Callable[[bytes], None]
+    @property
+    def framed(self) -> bool:
+        """Whether `write` wants chunks instead of plain bytes."""
+        ...
+
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Takes bytes."""
+        ...
 
     @property
     def full(self) -> bool:

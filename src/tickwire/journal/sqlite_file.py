@@ -71,7 +71,9 @@ def check_file(path: Path) -> None:
         if not stat.S_ISREG(path.stat().st_mode):
             raise JournalError(f"{path} is not a file: {_AWAY}")
         if not os.access(path, os.W_OK):
-            raise JournalError(f"{path} cannot be written: make it writable or choose another with --journal sqlite:PATH")
+            raise JournalError(
+                f"{path} cannot be written: make it writable or choose another with --journal sqlite:PATH"
+            )
         with path.open("rb") as file:
             header = file.read(_HEADER)
     _check_header(path, header)
@@ -84,7 +86,9 @@ def _check_header(path: Path, header: bytes) -> None:
     if application != APPLICATION_ID or not version:
         raise damaged(path, "is an SQLite database, but not a Tickwire journal")
     if version > FORMAT:
-        raise JournalError(f"{path} was written by a newer Tickwire (format {version}; this one reads {FORMAT}): {_AWAY}")
+        raise JournalError(
+            f"{path} was written by a newer Tickwire (format {version}; this one reads {FORMAT}): {_AWAY}"
+        )
     size = int.from_bytes(header[16:18], "big")
     # While a write-ahead log is there, the pages that the file lacks may be in it.
     if not _size(beside(path, "-wal")) and _size(path) < _number(header, 28) * (65536 if size == 1 else size):
@@ -159,6 +163,7 @@ def inspect_file(path: Path) -> Contents:
     mode = "mode=ro" if _size(log) else "mode=ro&immutable=1"
     with mapped(path, "opened"):
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
+            connection.text_factory = read_text
             contents = _contents(connection)
         _remove(*leftovers)
     return contents
@@ -179,10 +184,17 @@ def _contents(connection: sqlite3.Connection) -> Contents:
     return Contents(epoch, session, first, newest.last, newest.first, first + count - 1, marks)
 
 
+def read_text(data: bytes) -> str:
+    """The text in a column; damaged text as something else, so that the row's checksum speaks up and not the decoder."""
+    return data.decode("utf-8", "replace")
+
+
 def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
     """A connection to an existing journal, for one thread at a time, that begins no transaction on its own."""
     with mapped(path, "opened"):
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
+        )
         try:
             for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}").fetchall()

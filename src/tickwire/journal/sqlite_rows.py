@@ -19,8 +19,7 @@ SCHEMA = (
     "CREATE INDEX records_source ON records (source) WHERE key IS NOT NULL",
     # A reader that catches up asks for the few named events among millions of ticks.
     f"CREATE INDEX records_named ON records (kind) WHERE kind = {Kind.NAMED:d}",
-    "CREATE TABLE states (sequence INTEGER PRIMARY KEY, ts INTEGER NOT NULL, crc INTEGER NOT NULL, "
-    "data BLOB NOT NULL)",
+    "CREATE TABLE states (sequence INTEGER PRIMARY KEY, ts INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL)",
 )
 
 RecordRow = tuple[int, int, int, int, str, str | None, int, bytes]
@@ -96,7 +95,7 @@ def read_records(connection: sqlite3.Connection, after: int, upto: int, limit: i
     found = connection.execute(_START, (after + 1,)).fetchall()
     start = found[0][0] if found else 0
     wanted = "" if kind is None else f"kind = {kind:d} AND "  # a literal: a parameter could not use the partial index
-    rows = connection.execute(f"{_COLUMNS} WHERE {wanted}first BETWEEN ? AND ? ORDER BY first", (start, upto))  # noqa: S608 - an int
+    rows = connection.execute(f"{_COLUMNS} WHERE {wanted}first BETWEEN ? AND ? ORDER BY first", (start, upto))
     try:
         return _take(rows, after, limit, gapless=kind is None)
     finally:

@@ -8,6 +8,7 @@ history that is read again yields the bytes that went out live.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isnan
 from typing import NamedTuple
 
 import msgspec
@@ -109,7 +110,7 @@ class Board:
     def prices(self) -> dict[str, float]:
         """The last price of every symbol that has one."""
         last = self._state[LAST, : len(self)].tolist()
-        return {symbol: price for symbol, price in zip(self.symbols, last, strict=True) if price == price}
+        return {symbol: price for symbol, price in zip(self.symbols, last, strict=True) if not isnan(price)}
 
     def save(self) -> bytes:
         """The whole board as bytes."""

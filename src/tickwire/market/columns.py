@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,5 +68,6 @@ def _whole(column: Floats) -> list[Any]:
     with np.errstate(invalid="ignore"):  # NaN has no integer value; it fails the comparison, as it should
         whole = column.astype(np.int64)
     if np.array_equal(whole, column):
-        return whole.tolist()
-    return [None if value != value else int(value) if value.is_integer() else value for value in column.tolist()]
+        counts: list[Any] = whole.tolist()
+        return counts
+    return [None if isnan(value) else int(value) if value.is_integer() else value for value in column.tolist()]

@@ -37,7 +37,7 @@ def derive(state: Floats) -> Floats:
 
 
 def _rounded(values: Floats, scale: Floats | float) -> Floats:
-    """The nearest multiples of 1/scale. Dividing a whole number by a power of ten gives the double that prints short."""
+    """The nearest multiples of 1/scale: a whole number over a power of ten is the double that prints short."""
     return np.rint(values * scale) / scale
 
 

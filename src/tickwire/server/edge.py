@@ -14,10 +14,11 @@ from starlette.responses import FileResponse, Response
 
 from tickwire.errors import InputError, JournalError
 from tickwire.server import health, instruments, quotes
+from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.openapi import document_stream
 from tickwire.server.problem import input_problem, problem
 from tickwire.server.service import Service
-from tickwire.server.stream import Receive, Scope, Send, StreamEndpoint
+from tickwire.server.stream import StreamEndpoint
 
 STREAM_PATH = "/v1/stream"
 
@@ -34,7 +35,7 @@ class Edge:
         if scope["type"] == "http" and _path(scope) == STREAM_PATH:
             await self._stream(scope, receive, send)
         else:
-            await self._rest(scope, receive, send)  # type: ignore[arg-type]  # Starlette wants mutable mappings
+            await self._rest(scope, receive, send)
 
 
 def _path(scope: Scope) -> str:

@@ -24,7 +24,7 @@ class StreamProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: show it the way to this connection."""
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[typeddict-item]  # an extension of our own
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI says mappings; ours is an object
 
     def take_over(self) -> FastSink:
         """A sink that writes to this connection from now on. The response head must have been sent."""

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from tickwire.hub.sink import Listener
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from tickwire.server.asgi import Send
 
 # How much may wait in user space for one reader before it counts as slow. A flush is written whole, so a burst can
 # stand above this once; the reader then leaves the live flow and catches up when it has drained.
@@ -94,7 +91,7 @@ class PlainSink:
 
 
 def _notice_dead_peers(transport: asyncio.Transport) -> None:
-    """Let the kernel give up on a peer that has acknowledged nothing for 30 s (two heartbeats), instead of 15 minutes."""
+    """Let the kernel give up on a peer that acknowledges nothing for 30 s, two heartbeats, not after 15 minutes."""
     connection = transport.get_extra_info("socket")
     timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
     if connection is not None and timeout is not None and connection.family in (socket.AF_INET, socket.AF_INET6):

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
@@ -20,14 +19,12 @@ from tickwire.errors import InputError
 from tickwire.hub.reader import Reader
 from tickwire.hub.start import Start, after, fresh, since
 from tickwire.hub.subscription import DELIVERIES, Subscription, parse_events, parse_symbols
+from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.problem import input_problem, problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
 from tickwire.server.service import Service
-from tickwire.server.sink import FastSink, PlainSink, Send
+from tickwire.server.sink import FastSink, PlainSink
 from tickwire.sse.frame import frame
-
-Scope: TypeAlias = Mapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 PARAMETERS = ("symbols", "events", "delivery", "snapshot", "since", "client_id", "last_event_id")
 _CLIENT_ID_LENGTH = 64
@@ -73,13 +70,13 @@ class StreamEndpoint:
         """Answer one stream request."""
         refusal = self._refusal(scope)
         if refusal is not None:
-            await refusal(scope, receive, send)  # type: ignore[arg-type]  # Starlette wants mutable mappings
+            await refusal(scope, receive, send)
             return
         try:
             query = scope["query_string"].decode("latin-1")
             request = Request(self._service, query, dict(scope["headers"]))
         except InputError as error:
-            await input_problem(error)(scope, receive, send)  # type: ignore[arg-type]
+            await input_problem(error)(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         if scope["method"] != "HEAD":

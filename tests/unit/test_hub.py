@@ -1,0 +1,422 @@
+"""The hub against a plain model: random markets, readers that stall, cut and come back, and what must hold anyway."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tickwire.clock import SystemClock
+from tickwire.core.codec import decode
+from tickwire.core.event import named_entry, ticks_entry
+from tickwire.core.ids import EventId
+from tickwire.core.tick import Tick, pack
+from tickwire.hub import past
+from tickwire.hub.hub import Hub
+from tickwire.hub.start import after, earliest, fresh
+from tickwire.hub.subscription import Subscription
+from tickwire.journal.base import Retention, State
+from tickwire.journal.memory import MemoryJournal
+from tickwire.market.board import Board
+
+EVENT = re.compile(rb"(?:id: [a-z0-9]+-(\d+)\n)?(?:event: (\w+)\n)?data: (.*)\n\n")
+SYMBOLS = ("A", "B", "C", "D", "E")
+
+
+class HandSink:
+    """A sink in the test's hand: it keeps what it is given, and is full when told or after `room` writes."""
+
+    framed = False
+
+    def __init__(self) -> None:
+        self.full = False
+        self.room: int | None = None
+        self.listener = None
+        self.bytes = b""
+
+    def write(self, body: bytes) -> None:
+        self.bytes += body
+        if self.room is not None:
+            self.room -= 1
+            if self.room <= 0 and not self.full:
+                self.full = True
+                self.listener.filled()
+
+    def drain(self, room: int | None = None) -> None:
+        self.room = room
+        if self.full:
+            self.full = False
+            self.listener.drained()
+
+    def events(self) -> list[tuple[int | None, str, dict]]:
+        found = EVENT.findall(self.bytes)
+        assert b"".join(match.group() for match in EVENT.finditer(self.bytes)) == self.bytes
+        return [
+            (int(number) if number else None, (name or b"quote").decode(), decode(data, dict))
+            for number, name, data in found
+        ]
+
+
+class Market:
+    """A memory journal, a board, a hub, and readers."""
+
+    def __init__(self, *, recent: int = 1_000, keep: int = 1_000_000) -> None:
+        self.journal = MemoryJournal(Retention(keep, 1e9), SystemClock())
+        self.board = Board()
+        self.hub = Hub(self.board, self.journal.epoch, self.journal, recent_events=recent)
+        self.log: list[tuple[int, str, float]] = []  # sequence, symbol, last
+        self.tasks: list[asyncio.Task] = []
+
+    async def trade(self, *trades: tuple[str, float]) -> None:
+        """One record of ticks, applied at once."""
+        ticks = pack([Tick(symbol=symbol, ts=1, last=last) for symbol, last in trades], now=0)
+        span = await self.journal.append(ticks_entry(ticks))
+        self.log += [(span.first + place, *trade) for place, trade in enumerate(trades)]
+        await self.apply()
+
+    async def tell(self, name: str, data: object) -> int:
+        span = await self.journal.append(named_entry(name, data))
+        await self.apply()
+        return span.first
+
+    async def apply(self) -> None:
+        while self.hub.head.sequence < self.journal.head:
+            self.hub.apply(await self.journal.read(self.hub.head.sequence, limit=1), 0.0)
+
+    async def save(self) -> None:
+        await self.journal.save_state(State(self.hub.head.sequence, self.board.save()))
+
+    def read(self, subscription: Subscription, start, sink: HandSink):
+        reader = self.hub.open(subscription, start, "test", sink)
+        sink.listener = reader
+        self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
+        return reader
+
+    async def _run(self, reader, gap) -> None:
+        try:
+            await self.hub.run(reader, gap)
+        finally:
+            self.hub.close(reader)
+
+    async def settle(self) -> None:
+        """Let every reader do what it can."""
+        for _ in range(40):
+            await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.journal.close()
+
+
+def wanted(subscription: Subscription, symbol: str) -> bool:
+    return subscription.everything or symbol in subscription.symbols or subscription.matches(symbol)
+
+
+async def test_a_new_reader_gets_the_state_and_then_what_changes() -> None:
+    """A snapshot in the order of ids, then live events."""
+    market = Market()
+    await market.trade(("A", 1.0), ("B", 1.0), ("A", 2.0))
+    sink = HandSink()
+    market.read(Subscription(["A", "B"]), fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    await market.trade(("C", 9.0), ("B", 2.0))
+    assert [(number, data["symbol"], data["last"]) for number, _, data in sink.events()] == [
+        (2, "B", 1.0), (3, "A", 2.0), (5, "B", 2.0),
+    ]  # fmt: skip
+    await market.close()
+
+
+async def test_without_a_snapshot_only_what_comes_is_sent() -> None:
+    """snapshot=false starts at the head."""
+    market = Market()
+    await market.trade(("A", 1.0))
+    sink = HandSink()
+    market.read(Subscription(), fresh(market.hub.history(), snapshot=False), sink)
+    await market.settle()
+    await market.trade(("A", 2.0))
+    assert [data["last"] for _, _, data in sink.events()] == [2.0]
+    await market.close()
+
+
+async def test_a_symbol_that_nobody_knew_starts_when_it_first_trades() -> None:
+    """Unknown symbols and globs are filled in later."""
+    market = Market()
+    sinks = [HandSink(), HandSink()]
+    market.read(Subscription(["NEW"]), fresh(market.hub.history(), snapshot=True), sinks[0])
+    market.read(Subscription(["N*"]), fresh(market.hub.history(), snapshot=True), sinks[1])
+    await market.settle()
+    await market.trade(("OLD", 1.0), ("NEW", 1.0))
+    assert [data["symbol"] for _, _, data in sinks[0].events()] == ["NEW"]
+    assert sinks[0].bytes == sinks[1].bytes
+    await market.close()
+
+
+async def test_equal_subscriptions_share_a_channel_and_the_last_reader_takes_it_along() -> None:
+    """Channels come and go with their readers."""
+    market = Market()
+    await market.trade(("A", 1.0))
+    readers = [
+        market.read(Subscription(names), fresh(market.hub.history(), snapshot=True), HandSink())
+        for names in (["A", "B"], ["B", "A", "A"], ["Z*"], ["*"])
+    ]
+    await market.settle()
+    assert market.hub.stats().channels == 3
+    assert market.hub.stats().live == 4
+    for reader in readers:
+        reader.lost()
+    await market.settle()
+    stats = market.hub.stats()
+    assert (stats.readers, stats.channels, stats.closed) == (0, 0, {"lost": 4})
+    assert market.hub._router.everything == []
+    assert market.hub._router._waiting == {}
+    await market.trade(("A", 2.0), ("ZZ", 1.0))
+    await market.close()
+
+
+async def test_a_gap_is_told_and_followed_by_the_state() -> None:
+    """A reader of everything whose next event has expired gets a gap and the current state, then live."""
+    market = Market(recent=4, keep=1_000)
+    for price in range(3_000):
+        await market.trade(("A", float(price)))
+        if price % 100 == 0:
+            await market.save()
+    history = market.hub.history()
+    assert history.first > 1
+    sink = HandSink()
+    start = after(history, EventId(history.epoch, 5), "all")
+    market.read(Subscription(delivery="all"), start, sink)
+    await market.settle()
+    await market.trade(("A", -1.0))
+    (none, name, gap), *rest = sink.events()
+    assert (none, name, gap["reason"]) == (None, "gap", "expired")
+    assert gap["from"] == f"{history.epoch}-5"
+    assert [(number, data["last"]) for number, _, data in rest] == [(3_000, 2999.0), (3_001, -1.0)]
+    assert market.hub.stats().gaps == 1
+    await market.close()
+
+
+async def test_a_history_that_expires_under_a_slow_reader_is_a_gap() -> None:
+    """A reader of everything that stalls for longer than the journal reaches back is told so."""
+    market = Market(recent=4, keep=1_000)
+    await market.trade(("A", 0.0))
+    sink = HandSink()
+    market.read(Subscription(delivery="all"), fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    sink.full = True
+    sink.listener.filled()
+    for price in range(1, 3_000):
+        await market.trade(("A", float(price)))
+        if price % 100 == 0:
+            await market.save()
+    sink.drain()
+    await market.settle()
+    names = [name for _, name, _ in sink.events()]
+    assert names == ["quote", "gap", "quote"]
+    assert sink.events()[-1][0] == 3_000
+    await market.close()
+
+
+async def test_an_id_of_another_history_is_a_gap_of_its_own_kind() -> None:
+    """An id with another epoch, or one that was never given, says nothing about this history."""
+    market = Market()
+    await market.trade(("A", 1.0))
+    history = market.hub.history()
+    for asked in (EventId("other", 1), EventId(history.epoch, 99)):
+        for delivery in ("latest", "all"):
+            start = after(history, asked, delivery)
+            assert start.gap is not None
+            assert (start.gap.reason, start.snapshot, start.resume.complete) == ("epoch", True, False)
+    await market.close()
+
+
+async def test_named_events_reach_those_who_ask_and_none_is_skipped() -> None:
+    """A newest-only reader that was away gets every status in the order of ids, from far back too."""
+    market = Market(recent=10)
+    await market.trade(("A", 1.0))
+    first = await market.tell("status", {"state": "running"})
+    for price in range(50):
+        await market.trade(("A", float(price)))
+    second = await market.tell("status", {"state": "stale"})
+    await market.trade(("A", 60.0))
+    sinks = [HandSink(), HandSink(), HandSink()]
+    history = market.hub.history()
+    both = Subscription(events=["quote", "status"])
+    market.read(both, after(history, EventId(history.epoch, 1), "latest"), sinks[0])
+    market.read(both, fresh(history, snapshot=True), sinks[1])
+    market.read(Subscription(), fresh(history, snapshot=True), sinks[2])
+    await market.settle()
+    third = await market.tell("status", {"state": "running"})
+    head = market.hub.head.sequence
+    assert [number for number, _, _ in sinks[0].events()] == [first, second, head - 1, third]
+    assert [number for number, _, _ in sinks[1].events()] == [second, head - 1, third]
+    assert [number for number, _, _ in sinks[2].events()] == [head - 1]
+    await market.close()
+
+
+async def test_bye_reaches_everyone_and_ends_them() -> None:
+    """A drain tells each reader when to come back, and lets its stream end."""
+    market = Market()
+    sink = HandSink()
+    reader = market.read(Subscription(), fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    market.hub.end_all("drain", lambda: 1234)
+    await market.settle()
+    assert reader.closing == "drain"
+    assert sink.bytes.startswith(b"retry: 1234\n")
+    assert b'event: bye\ndata: {"reason":"drain","reconnect_in_ms":1234}' in sink.bytes
+    await market.close()
+
+
+async def test_heartbeats_go_to_the_silent_only() -> None:
+    """A channel that was written to lately gets none."""
+    market = Market()
+    sink = HandSink()
+    market.read(Subscription(["A"]), fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    market.hub.beat(5.0, 77, silence=15.0)
+    assert sink.bytes == b""
+    market.hub.beat(15.0, 77, silence=15.0)
+    market.hub.beat(20.0, 78, silence=15.0)
+    assert sink.bytes == f": hb 77 {market.journal.epoch}-0\n\n".encode()
+    await market.close()
+
+
+async def test_one_failing_write_costs_nobody_else() -> None:
+    """A sink that raises does not keep the event from the sinks after it."""
+    market = Market()
+    sinks = [HandSink() for _ in range(3)]
+    for sink in sinks:
+        market.read(Subscription(), fresh(market.hub.history(), snapshot=True), sink)
+
+    def fail(_: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    sinks[1].write = fail
+    await market.settle()
+    await market.trade(("A", 1.0))
+    assert [len(sink.events()) for sink in sinks] == [1, 0, 1]
+    await market.close()
+
+
+class Client:
+    """A program that keeps what it was sent, across connections, as an EventSource does."""
+
+    def __init__(self, market: Market, subscription: Subscription) -> None:
+        self.market = market
+        self.subscription = subscription
+        self.seen: list[tuple[int, str, float]] = []
+        self.last: EventId | None = None
+        self.connect()
+
+    def connect(self) -> None:
+        history = self.market.hub.history()
+        delivery = self.subscription.delivery
+        if self.last is not None:
+            start = after(history, self.last, delivery)
+        elif delivery == "all":
+            start = earliest(history, delivery)
+        else:
+            start = fresh(history, snapshot=True)
+        self.sink = HandSink()
+        self.reader = self.market.read(self.subscription, start, self.sink)
+
+    def take(self, share: float) -> None:
+        """Receive a share of the bytes on the way; what is cut inside an event is lost with the connection."""
+        events = self.sink.events()
+        for number, name, data in events[: round(len(events) * share)]:
+            assert name == "quote"
+            assert self.last is None or number > self.last.sequence, "ids never go back"
+            self.seen.append((number, data["symbol"], data["last"]))
+            self.last = EventId(self.market.journal.epoch, number)
+        self.sink.bytes = b""
+
+    def stall(self, _: float) -> None:
+        self.sink.room = 1
+
+    def drip(self, share: float) -> None:
+        self.sink.drain(room=1 + round(share * 2))
+
+    def drain(self, _: float) -> None:
+        self.sink.drain()
+
+    def take_all(self, _: float) -> None:
+        self.take(1.0)
+
+    def idle(self, _: float) -> None:
+        pass
+
+    def cut(self, share: float) -> None:
+        self.take(share)
+        self.reader.lost()
+        self.connect()
+
+
+def check(client: Client, log: list[tuple[int, str, float]]) -> None:
+    expected = [event for event in log if wanted(client.subscription, event[1])]
+    if client.subscription.delivery == "all":
+        assert client.seen == expected
+    else:
+        newest = {symbol: (number, last) for number, symbol, last in expected}
+        state = {symbol: (number, last) for number, symbol, last in client.seen}
+        assert state == newest
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> None:
+    """Random trades, stalls, cuts and returns: everything exactly once for `all`, the exact state for `latest`."""
+    asyncio.run(_random_history(random.Random(seed)))
+
+
+async def _random_history(rng: random.Random) -> None:
+    market = Market(recent=rng.choice([3, 30, 1_000]))
+    clients = [
+        Client(market, Subscription(names, delivery=delivery))
+        for names in (["*"], ["A", "C"], ["E"], ["[", "B*"][1:], ["A", "B", "Q"])
+        for delivery in ("latest", "all")
+    ]
+    for step in range(rng.randint(5, 40)):
+        for _ in range(rng.randint(0, 3)):
+            await market.trade(*[(rng.choice(SYMBOLS), float(step)) for _ in range(rng.randint(1, 6))])
+        if rng.random() < 0.1:
+            await market.save()
+        client = rng.choice(clients)
+        act = rng.choice([client.stall, client.drain, client.drip, client.cut, client.take_all, client.idle])
+        act(rng.random())
+        if rng.random() < 0.7:
+            await market.settle()
+    for client in clients:
+        client.sink.drain()
+        await market.settle()
+        client.take(1.0)
+    for client in clients:
+        check(client, market.log)
+        assert client.reader.live
+    await market.close()
+
+
+async def test_many_who_resume_from_far_back_walk_the_past_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of readers from the same distant id costs about as many applied records as one of them."""
+    applied = []
+    real = past.apply
+    monkeypatch.setattr(past, "apply", lambda *given: applied.append(given) or real(*given))
+    market = Market(recent=10)
+    for price in range(100):
+        await market.trade(("A", float(price)))
+    history = market.hub.history()
+    sinks = [HandSink() for _ in range(50)]
+    for sink in sinks:
+        market.read(Subscription(["A"], delivery="all"), after(history, EventId(history.epoch, 20), "all"), sink)
+    for _ in range(20):
+        await market.settle()
+    assert {len(sink.events()) for sink in sinks} == {80}
+    assert len(applied) <= 100
+    await market.close()
