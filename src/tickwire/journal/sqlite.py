@@ -78,4 +78,5 @@ class SQLiteJournal:
             with mapped(path, "written"):
                 epoch = begin_session(connection, contents.epoch, contents.session, synchronous)
             journal = cls(path, contents._replace(epoch=epoch), clock, Intake(), lock)
+
     ...

@@ -205,7 +205,9 @@ class Writer:
         return False
 
     def _delete_records(self, through: int, step: int) -> None:
-        rows = self._connection.execute("SELECT first, count FROM records ORDER BY first LIMIT ?", (step + 1,)).fetchall()
+        rows = self._connection.execute(
+            "SELECT first, count FROM records ORDER BY first LIMIT ?", (step + 1,)
+        ).fetchall()
         gone = [(first, count) for first, count in rows[:step] if first + count - 1 <= through]
         self._connection.execute("DELETE FROM records WHERE first <= ?", (gone[-1][0],))
         first, count = rows[len(gone)]  # there is one more: the newest record stays

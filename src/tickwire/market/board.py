@@ -33,13 +33,13 @@ from tickwire.market.derive import (
     TURNOVER,
     VOLUME,
     decimals_of,
-    derive,
 )
 from tickwire.market.runs import Floats, Runs, filled, opening
 
 _DAY = 86_400_000_000_000  # nanoseconds; a session is a UTC day
 _CARRIED = ASK_SIZE + 1  # the first rows of a state are last, bid, ask and their sizes, in the order of TICK
 _SIZE, _SAID_VOLUME = 5, 6  # where a packed tick has them among its numbers
+_NUMBERS_AT = 3  # the words of a packed tick before its numbers: the symbol's two and the time
 _FIRST_CAPACITY = 128
 
 
@@ -78,6 +78,7 @@ class Board:
         self._sequences = np.empty(0, np.int64)
         self._ts = np.empty(0, np.int64)
         self._days = np.empty(0, np.int64)
+        self._marks = np.empty(0, np.intp)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -105,7 +106,7 @@ class Board:
     def quotes(self, rows: Sequence[int] | NDArray[np.intp] | None = None) -> QuoteColumns:
         """The latest quotes of the given rows (all, if None)."""
         at = np.arange(len(self)) if rows is None else np.asarray(rows, np.intp)
-        return self._columns(at, self._state[:, at], self._ts[at])
+        return QuoteColumns(at, self.symbols, self._state[:, at], self._ts[at])
 
     def prices(self) -> dict[str, float]:
         """The last price of every symbol that has one."""
@@ -135,28 +136,46 @@ class Board:
         self._sequences = np.frombuffer(saved.sequences, np.int64).copy()
         self._ts = np.frombuffer(saved.ts, np.int64).copy()
         self._days = np.frombuffer(saved.days, np.int64).copy()
+        self._marks = np.zeros(count, np.intp)
 
     def _apply(self, ticks: Ticks, rows: NDArray[np.intp], days: NDArray[np.int64], first: int) -> QuoteColumns:
+        words = ticks.view("<f8").reshape(len(ticks), TICK.itemsize // 8)
+        if self._all_different(rows):
+            step = self._step(words, rows)
+            state = self._advance(step, days)
+            self._keep(rows, state, first + np.arange(len(rows)), ticks["ts"])
+            return QuoteColumns(rows, self.symbols, state, ticks["ts"])
         order = np.argsort(rows, kind="stable")
-        step = self._step(ticks[order], rows[order])
-        self._begin_sessions(step, days[order])
+        step = self._step(words[order], rows[order])
+        state = self._advance(step, days[order])
+        last = step.runs.last
+        self._keep(step.rows[last], state[:, last], first + order[last], ticks["ts"][order[last]])
+        inverse = np.empty_like(order)
+        inverse[order] = np.arange(len(order))
+        return QuoteColumns(rows, self.symbols, state[:, inverse], ticks["ts"])
+
+    def _all_different(self, rows: NDArray[np.intp]) -> bool:
+        """Whether no row comes twice: each finds the mark it left."""
+        places = np.arange(len(rows))
+        self._marks[rows] = places
+        return bool((self._marks[rows] == places).all())
+
+    def _step(self, words: Floats, rows: NDArray[np.intp]) -> _Step:
+        return _Step(rows, Runs(rows), np.ascontiguousarray(words[:, _NUMBERS_AT:].T), self._state[:, rows])
+
+    def _advance(self, step: _Step, days: NDArray[np.int64]) -> Floats:
+        """The states after each tick of the step."""
+        self._begin_sessions(step, days)
         state = step.prior.copy()
         _carry(step, state)
         _accumulate(step, state)
         _learn_decimals(step.runs, state)
-        last = step.runs.last
-        at = step.rows[last]
-        self._state[:, at] = state[:, last]
-        self._sequences[at] = first + order[last]
-        self._ts[at] = ticks["ts"][order[last]]
-        inverse = np.empty_like(order)
-        inverse[order] = np.arange(len(order))
-        return self._columns(rows, state[:, inverse], ticks["ts"])
+        return state
 
-    def _step(self, ticks: Ticks, rows: NDArray[np.intp]) -> _Step:
-        words = ticks.view("<f8").reshape(len(ticks), TICK.itemsize // 8)
-        said = np.ascontiguousarray(words[:, 3:].T)
-        return _Step(rows, Runs(rows), said, self._state[:, rows])
+    def _keep(self, rows: NDArray[np.intp], state: Floats, sequences: NDArray[np.intp], ts: NDArray[np.int64]) -> None:
+        self._state[:, rows] = state
+        self._sequences[rows] = sequences
+        self._ts[rows] = ts
 
     def _one_session(self, rows: NDArray[np.intp], days: NDArray[np.int64]) -> int:
         """How many of the rows can go together: until a symbol begins a second session among them."""
@@ -177,10 +196,6 @@ class Board:
         prior[OPEN : LOW + 1, later] = np.nan
         prior[VOLUME : TURNOVER + 1, later] = 0.0
         np.maximum.at(self._days, step.rows, days)
-
-    def _columns(self, rows: NDArray[np.intp], state: Floats, ts: NDArray[np.int64]) -> QuoteColumns:
-        symbols = self.symbols
-        return QuoteColumns(rows, [symbols[row] for row in rows.tolist()], derive(state), ts // 1000)
 
     def _rows_of(self, symbols: list[bytes]) -> NDArray[np.intp]:
         try:
@@ -205,8 +220,8 @@ class Board:
     def _grow(self, capacity: int) -> None:
         more = capacity - self._state.shape[1]
         self._state = np.pad(self._state, ((0, 0), (0, more)))
-        self._sequences, self._ts, self._days = (
-            np.pad(array, (0, more)) for array in (self._sequences, self._ts, self._days)
+        self._sequences, self._ts, self._days, self._marks = (
+            np.pad(array, (0, more)) for array in (self._sequences, self._ts, self._days, self._marks)
         )
 
 

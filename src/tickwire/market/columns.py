@@ -10,41 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.codec import encode_lines
-from tickwire.core.quote import QUOTE_FIELDS, Quote
+from tickwire.core.quote import Quote
+from tickwire.market.derive import COUNTS, derive
 from tickwire.market.runs import Floats
-
-_NUMBERS = QUOTE_FIELDS[1:-1]  # all but the symbol and the time
-_COUNTS = frozenset({"bid_size", "ask_size", "volume", "turnover", "market_cap"})  # written as 5, not as 5.0
 
 
 class QuoteColumns(NamedTuple):
-    """Quotes, one a row: `symbols` and times `ts` (microseconds), and `numbers`, shape (16, rows), NaN for unknown.
+    """Quotes, one a column of `state` (see `derive`), of the symbols in board rows `rows`; `ts` in nanoseconds.
 
-    `rows` are the symbols' row numbers on the board the quotes come from.
+    `symbols` are the symbols of all board rows. Nothing is derived, named or encoded until somebody asks for it.
     """
 
     rows: NDArray[np.intp]
     symbols: Sequence[str]
-    numbers: Floats
+    state: Floats
     ts: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, places: NDArray[np.intp] | Sequence[int]) -> QuoteColumns:
+    def take(self, places: Sequence[int]) -> QuoteColumns:
         """Only the quotes at `places`, in that order."""
+        if len(places) == len(self):
+            return self
         at = np.asarray(places, np.intp)
-        return QuoteColumns(
-            self.rows[at], [self.symbols[place] for place in at.tolist()], self.numbers[:, at], self.ts[at]
-        )
+        return QuoteColumns(self.rows[at], self.symbols, self.state[:, at], self.ts[at])
 
     def quotes(self) -> list[Quote]:
         """The quotes as objects; an unknown number is NaN or None, which JSON both writes as null."""
-        numbers = [
-            _whole(column) if name in _COUNTS else column.tolist()
-            for name, column in zip(_NUMBERS, self.numbers, strict=True)
-        ]
-        return list(map(Quote, self.symbols, *numbers, self.ts.tolist()))
+        numbers: list[list[Any]] = (derived := derive(self.state)).tolist()
+        for row, column in zip(COUNTS, _whole(derived[COUNTS]), strict=True):
+            numbers[row] = column
+        symbols = self.symbols
+        return list(map(Quote, [symbols[row] for row in self.rows.tolist()], *numbers, (self.ts // 1000).tolist()))
 
     def json(self) -> list[bytes]:
         """Each quote as one line of JSON, without the newline."""
@@ -52,22 +50,26 @@ class QuoteColumns(NamedTuple):
 
 
 def concatenate(parts: Sequence[QuoteColumns]) -> QuoteColumns:
-    """The quotes of all parts, one after the other."""
+    """The quotes of all parts, one after the other; the parts are of one board."""
     if len(parts) == 1:
         return parts[0]
     return QuoteColumns(
         np.concatenate([part.rows for part in parts]),
-        [symbol for part in parts for symbol in part.symbols],
-        np.concatenate([part.numbers for part in parts], axis=1),
+        parts[0].symbols,
+        np.concatenate([part.state for part in parts], axis=1),
         np.concatenate([part.ts for part in parts]),
     )
 
 
-def _whole(column: Floats) -> list[Any]:
-    """The column's values, those without a fraction as int and the unknown as None."""
+def _whole(columns: Floats) -> list[list[Any]]:
+    """The columns' values, those without a fraction as int (5, not 5.0) and the unknown as None."""
     with np.errstate(invalid="ignore"):  # NaN has no integer value; it fails the comparison, as it should
-        whole = column.astype(np.int64)
-    if np.array_equal(whole, column):
-        counts: list[Any] = whole.tolist()
-        return counts
-    return [None if isnan(value) else int(value) if value.is_integer() else value for value in column.tolist()]
+        whole = columns.astype(np.int64)
+    exact = (whole == columns).all(axis=1).tolist()
+    found: list[list[Any]] = whole.tolist()
+    for row, fine in enumerate(exact):
+        if not fine:
+            found[row] = [
+                None if isnan(value) else int(value) if value.is_integer() else value for value in columns[row].tolist()
+            ]
+    return found

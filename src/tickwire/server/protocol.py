@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,9 +29,7 @@ class StreamProtocol(HttpToolsProtocol):
 
     def take_over(self) -> FastSink:
         """A sink that writes to this connection from now on. The response head must have been sent."""
-        transport = self.transport
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what uvicorn was given by the loop
-        self.sink = FastSink(transport)
+        self.sink = FastSink(cast("asyncio.Transport", self.transport))
         self.sink.full = self.flow.write_paused
         return self.sink
 

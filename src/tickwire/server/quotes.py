@@ -22,6 +22,7 @@ from tickwire.server.service import Limits, Service
 
 routes = APIRouter(tags=["quotes"])
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
+_UNKNOWN = re.compile(r"unknown field `(\w+)`")
 _KEY_LENGTH = 128
 _SOURCE = "http"
 
@@ -143,4 +144,6 @@ def _row_error(message: str) -> InputError:
         return InputError(message)
     what = message.rsplit(" - at ", 1)[0]
     where = f"tick {place['index']}" + (f", {place['field']}" if place["field"] else "")
-    return RowError(f"{where}: {what[0].lower()}{what[1:]}", index=int(place["index"]), field=place["field"])
+    unknown = _UNKNOWN.search(what)
+    field = unknown[1] if unknown else place["field"]
+    return RowError(f"{where}: {what[0].lower()}{what[1:]}", index=int(place["index"]), field=field)
