@@ -10,6 +10,8 @@ from tickwire.clock import Clock
 from tickwire.core.instrument import Instrument
 from tickwire.errors import InputError
 from tickwire.feeds.base import Feed
+from tickwire.feeds.simulator import Simulator
+from tickwire.market.universe import universe
 
 _KINDS = "simulator, replay:PATH or http"
 
@@ -37,23 +39,15 @@ def check_spec(spec: str) -> tuple[str, str]:
 
 def instruments_of(spec: str) -> tuple[Instrument, ...]:
     """The reference data that come with a feed: the simulator's universe. A recording or a publisher brings its own."""
-    if check_spec(spec)[0] != "simulator":
-        return ()
-    from tickwire.market.universe import universe
-
     return universe() if check_spec(spec)[0] == "simulator" else ()
 
 
 def open_feed(spec: str, options: FeedOptions, clock: Clock, prices: Mapping[str, float]) -> Feed | None:
     """The feed that `spec` names; None for `http`, which others push to. `prices` are where a simulation goes on."""
     kind, rest = check_spec(spec)
-    if kind == "http":
-        return None
-    from tickwire.feeds.replay import Replay
-    from tickwire.feeds.simulator import Simulator
-    from tickwire.market.universe import universe
-
     if kind == "replay":
+        from tickwire.feeds.replay import Replay
+
         return Replay(
             Path(rest), clock, speed=options.speed, loop=options.loop, mapping=options.mapping, symbol=options.symbol
         )
