@@ -7,7 +7,6 @@ caught up, the writer starts the log from its beginning again.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +28,6 @@ class Checkpointer:
     def __init__(self, path: Path) -> None:
         self._connection = connect(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tickwire-journal-checkpoint")
-        self._loop = asyncio.get_running_loop()
         self._written = 0
         self._running: Future[None] | None = None
 

@@ -163,7 +163,7 @@ def inspect_file(path: Path) -> Contents:
     mode = "mode=ro" if _size(log) else "mode=ro&immutable=1"
     with mapped(path, "opened"):
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
-            connection.text_factory = read_text
+            connection.text_factory = _read_text
             contents = _contents(connection)
         _remove(*leftovers)
     return contents
@@ -184,7 +184,7 @@ def _contents(connection: sqlite3.Connection) -> Contents:
     return Contents(epoch, session, first, newest.last, newest.first, first + count - 1, marks)
 
 
-def read_text(data: bytes) -> str:
+def _read_text(data: bytes) -> str:
     """The text in a column; damaged text as something else, so that the row's checksum speaks up and not the decoder."""
     return data.decode("utf-8", "replace")
 
@@ -195,6 +195,7 @@ def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False
         )
+        connection.text_factory = _read_text
         try:
             for pragma in pragmas:
                 connection.execute(f"PRAGMA {pragma}").fetchall()

@@ -51,15 +51,15 @@ def insert_records(count: int) -> str:
     return "INSERT INTO records VALUES " + ",".join(["(?,?,?,?,?,?,?,?)"] * count)
 
 
-def record_crc(record: Record, source: str, key: str | None, data_crc: int) -> int:
-    """The checksum of a whole row, continued from that of its data."""
+def record_crc(record: Record, source: str, key: str | None) -> int:
+    """The checksum of a whole row."""
     head = f"{record.first} {record.count} {record.kind:d} {record.ts} {source!r} {key!r}"
-    return zlib.crc32(head.encode("utf-8"), data_crc)
+    return zlib.crc32(head.encode("utf-8"), zlib.crc32(record.data))
 
 
-def record_row(record: Record, source: str, key: str | None, data_crc: int) -> RecordRow:
+def record_row(record: Record, source: str, key: str | None) -> RecordRow:
     """The row that keeps `record`."""
-    crc = record_crc(record, source, key, data_crc)
+    crc = record_crc(record, source, key)
     return (record.first, record.count, int(record.kind), record.ts, source, key, crc, record.data)
 
 
@@ -68,7 +68,7 @@ def row_record(row: RecordRow) -> Record:
     first, count, kind, ts, source, key, crc, data = row
     try:
         record = Record(first, count, Kind(kind), ts, data)
-        good = record_crc(record, source, key, zlib.crc32(data)) == crc
+        good = record_crc(record, source, key) == crc
     except (TypeError, ValueError):  # a column of another type, an unknown kind
         good = False
     if not good:

@@ -93,7 +93,7 @@ class _Draft:
         self.head = span.last
         self._keys[source, key] = span._replace(fresh=False)
         self.records.append(record)
-        self.record_rows.append(record_row(record, source, key, job.crc))
+        self.record_rows.append(record_row(record, source, key))
         return span
 
     def write(self) -> None:
