@@ -17,6 +17,7 @@ from typing import Any
 
 from tickwire.clock import Clock, SystemClock
 from tickwire.errors import TickwireError
+from tickwire.feeds.base import END
 from tickwire.feeds.open import check_spec
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.open import open_journal
@@ -106,8 +107,15 @@ def _service(runtime: Runtime) -> Service:
 
 async def _open_journal(settings: Settings, clock: Clock) -> Journal:
     retention = Retention(settings.keep_events, settings.keep_seconds)
-    spec = settings.journal or f"sqlite:{_default_path(settings)}"
-    return await open_journal(spec, retention, clock, settings.synchronous)
+    if settings.journal:
+        return await open_journal(settings.journal, retention, clock, settings.synchronous)
+    path = _default_path(settings)
+    journal = await open_journal(f"sqlite:{path}", retention, clock, settings.synchronous)
+    if (await journal.last_key("replay") or "").endswith(END):  # played to its end: start over, with new ids
+        await journal.close()
+        path.unlink()
+        journal = await open_journal(f"sqlite:{path}", retention, clock, settings.synchronous)
+    return journal
 
 
 def _default_path(settings: Settings) -> Path:

@@ -206,7 +206,7 @@ async def test_a_stop_says_bye_to_everyone() -> None:
                 streams.append((context, stream))
                 await welcome(stream)
 
-            async def expect_bye(stream: WireStream) -> None:
+            async def expect_bye(stream: WireStream, retries: list = retries) -> None:
                 (bye,) = await stream.events(1, name="bye")
                 retries.append(bye.retry)
                 assert bye.data == {"reason": "drain", "reconnect_in_ms": bye.retry}
@@ -223,30 +223,30 @@ async def test_a_stop_says_bye_to_everyone() -> None:
 @pytest.mark.parametrize("fast", [True, False])
 async def test_a_reader_that_stops_reading_costs_nobody_and_catches_up(fast: bool) -> None:
     """While one reader stalls, others get everything at once; when it reads on, it gets the newest state (or all)."""
-    async with run_server(fast=fast) as server:
-        async with (
-            open_stream(server.url, {"delivery": "all"}) as good,
-            open_stream(server.url, {"delivery": "all"}) as stalled_all,
-            open_stream(server.url, {"delivery": "latest"}) as stalled_latest,
-        ):
-            for stream in (good, stalled_all, stalled_latest):
-                await welcome(stream)
-            for stream in (stalled_all, stalled_latest):
-                stream.writer.transport.pause_reading()
-            sent, expected = 0, []
-            hub = server.runtime.hub
-            while hub.stats().stalls < 2:
-                await trade(server, *[(f"S{number}", float(sent)) for number in range(500)])
-                sent += 1
-                expected += await good.events(500)
-            await trade(server, ("END", 1.0))
-            for stream in (stalled_all, stalled_latest):
-                stream.writer.transport.resume_reading()
-            everything = await stalled_all.events(500 * sent + 1)
-            assert everything == [*expected, *await good.events(1)]
-            assert len(everything) == 500 * sent + 1
-            newest = {}
-            while "END" not in newest:
-                (event,) = await stalled_latest.events(1)
-                newest[event.data["symbol"]] = event.data["last"]
-            assert newest == {**{f"S{number}": float(sent - 1) for number in range(500)}, "END": 1.0}
+    async with (
+        run_server(fast=fast) as server,
+        open_stream(server.url, {"delivery": "all"}) as good,
+        open_stream(server.url, {"delivery": "all"}) as stalled_all,
+        open_stream(server.url, {"delivery": "latest"}) as stalled_latest,
+    ):
+        for stream in (good, stalled_all, stalled_latest):
+            await welcome(stream)
+        for stream in (stalled_all, stalled_latest):
+            stream.writer.transport.pause_reading()
+        sent, expected = 0, []
+        hub = server.runtime.hub
+        while hub.stats().stalls < 2:
+            await trade(server, *[(f"S{number}", float(sent)) for number in range(500)])
+            sent += 1
+            expected += await good.events(500)
+        await trade(server, ("END", 1.0))
+        for stream in (stalled_all, stalled_latest):
+            stream.writer.transport.resume_reading()
+        everything = await stalled_all.events(500 * sent + 1)
+        assert everything == [*expected, *await good.events(1)]
+        assert len(everything) == 500 * sent + 1
+        newest = {}
+        while "END" not in newest:
+            (event,) = await stalled_latest.events(1)
+            newest[event.data["symbol"]] = event.data["last"]
+        assert newest == {**{f"S{number}": float(sent - 1) for number in range(500)}, "END": 1.0}

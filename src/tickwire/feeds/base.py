@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 from tickwire.core.tick import Ticks
 
+END = ":end"
+"""Ends the key of a feed's very last batch."""
+
 
 class Batch(NamedTuple):
     """Some ticks in order. `key`, where a feed has one, says how far it has come: give it back to start after it."""

@@ -61,7 +61,7 @@ class SQLiteJournal:
         JournalBusy where another process has it; JournalDamaged where the file is damaged or another program's;
         JournalError where it cannot be written or is of a newer format. A file that is not opened is not changed.
         """
-        path = path.absolute()
+        path = path.absolute()  # noqa: ASYNC240  # reads no disk
         with mapped(path, "created"):
             path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as opened:
@@ -79,7 +79,14 @@ class SQLiteJournal:
             journal = cls(path, contents._replace(epoch=epoch), clock, lock)
             finish = partial(end_session, epoch=epoch, synchronous=synchronous)
             marks = Marks(retention, contents.marks)
-            journal._writer = Writer(connection, journal._intake, contents, marks, journal, finish)
+            journal._writer = Writer(
+                connection=connection,
+                intake=journal._intake,
+                contents=contents,
+                marks=marks,
+                reports=journal,
+                finish=finish,
+            )
             journal._writer.start()
             opened.pop_all()
         return journal

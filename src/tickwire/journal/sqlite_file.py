@@ -185,7 +185,7 @@ def _contents(connection: sqlite3.Connection) -> Contents:
 
 
 def _read_text(data: bytes) -> str:
-    """The text in a column; damaged text as something else, so that the row's checksum speaks up and not the decoder."""
+    """The text in a column; damaged text as other text, so that the row's checksum speaks up, not the decoder."""
     return data.decode("utf-8", "replace")
 
 

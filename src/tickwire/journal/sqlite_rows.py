@@ -48,7 +48,7 @@ def insert_records(count: int) -> str:
     Each statement lets other threads run, and getting the interpreter back may take milliseconds under load, so a
     commit that is one statement is quicker than BEGIN, INSERT and COMMIT.
     """
-    return "INSERT INTO records VALUES " + ",".join(["(?,?,?,?,?,?,?,?)"] * count)
+    return INSERT_RECORD + ",(?,?,?,?,?,?,?,?)" * (count - 1)
 
 
 def record_crc(record: Record, source: str, key: str | None) -> int:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from tickwire.core.event import Record, Span
-from tickwire.errors import JournalError
 from tickwire.journal.intake import Append, Intake, Job, Save
 from tickwire.journal.retention import Mark, Marks
 from tickwire.journal.sqlite_file import Contents
@@ -116,6 +115,7 @@ class Writer:
 
     def __init__(
         self,
+        *,
         connection: sqlite3.Connection,
         intake: Intake,
         contents: Contents,

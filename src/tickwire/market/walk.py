@@ -5,8 +5,8 @@ Between two steps dt apart a price moves as
     S' = S * exp((mu - sigma**2 / 2) * dt + sigma * sqrt(dt) * Z),    Z standard normal
 
 with mu and sigma a year (J. C. Hull, "Options, Futures, and Other Derivatives", chapter on the lognormal property of
-stock prices; the exact solution, so steps of any length agree). Time is trading time: a year has 252 sessions of six and
-a half hours.
+stock prices; the exact solution, so steps of any length agree). Time is trading time: a year has 252 sessions of six
+and a half hours.
 """
 
 from __future__ import annotations

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,7 +27,7 @@ class StreamProtocol(HttpToolsProtocol):
 
     def take_over(self) -> FastSink:
         """A sink that writes to this connection from now on. The response head must have been sent."""
-        self.sink = FastSink(cast("asyncio.Transport", self.transport))
+        self.sink = FastSink(self.transport)
         self.sink.full = self.flow.write_paused
         return self.sink
 

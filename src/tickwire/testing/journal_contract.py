@@ -123,7 +123,7 @@ class JournalContract:
         """Followers that start at any time see every record after their position exactly once, in order."""
         seed = random.randrange(2**32)
         print(f"seed {seed}")  # noqa: T201  # pytest shows it with a failure
-        rng = random.Random(seed)  # noqa: S311  # a test's choices
+        rng = random.Random(seed)  # a test's choices
         total = 300
         followers = []
         for number in range(total):

@@ -70,7 +70,7 @@ class ServerProcess:
 
     async def start(self) -> ServerProcess:
         """Start, and return once it listens; RuntimeError with its log if it ends instead."""
-        with self._log.open("ab") as log:  # noqa: ASYNC230  # a local file, opened once
+        with self._log.open("ab") as log:  # a local file, opened once
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tickwire", "serve", "--port", "0", *self._options,
                 cwd=self._cwd, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -80,8 +80,8 @@ class ServerProcess:
         return self
 
     async def _read_greeting(self) -> None:
-        assert self._process is not None  # noqa: S101  # set by `start`
-        assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
+        assert self._process is not None  # set by `start`
+        assert self._process.stdout is not None  # a pipe was asked for
         while True:
             line = (await self._process.stdout.readline()).decode()
             if not line:

@@ -126,7 +126,7 @@ def _parse(raw: str) -> WireEvent:
         if match:
             fields.setdefault(match[1], []).append(match[2])
     return WireEvent(
-        id=fields.get("id", [None])[-1],  # type: ignore[list-item]  # None stands for "no id line"
+        id=fields.get("id", [None])[-1],
         name=fields.get("event", ["quote"])[-1],
         text="\n".join(fields.get("data", [])),
         retry=int(fields["retry"][-1]) if "retry" in fields else None,

@@ -1,0 +1,121 @@
+"""From what stands in a file's cell to what stands in a tick. Each converter raises ValueError for what it cannot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tickwire.core.instrument import check_symbol
+from tickwire.core.tick import LARGEST_PRICE, LARGEST_SIZE, LATEST_TS, NOT_SAID
+from tickwire.errors import InputError
+from tickwire.feeds.layout import TIME_UNITS, Column
+
+_TIME_FORMATS = (
+    "%Y%m%d %H%M%S",
+    "%Y%m%d %H:%M:%S",
+    "%Y%m%d %H:%M:%S %f",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y",
+    "%d-%b-%y",
+)
+_SCALE = re.compile(r"e(\d)")
+_LATEST_NS = LATEST_TS * 1000
+
+Converter = Callable[[Any], Any]
+
+
+def converter(column: Column, sample: Any) -> tuple[Converter, str]:
+    """What converts the column's cells, and words for what it expects. `sample` is one: it shows how times look.
+
+    InputError where the column's unit cannot be used.
+    """
+    if column.field == "symbol":
+        return cache(_symbol), "a symbol"
+    if column.field == "ts":
+        return _time(column, sample), "a time as in the first row"
+    scale = _SCALE.fullmatch(column.unit)
+    if column.unit and not scale:
+        raise InputError(f"map: {column.name}@{column.unit}: a price's unit is e1 to e9", field="map")
+    divisor = 10.0 ** int(scale[1]) if scale else 1.0
+    if column.field in ("last", "bid", "ask"):
+        return _number(-LARGEST_PRICE, LARGEST_PRICE, divisor), f"a number up to {LARGEST_PRICE:g}"
+    return _number(0.0, LARGEST_SIZE, divisor), f"a number from 0 to {LARGEST_SIZE:g}"
+
+
+def _symbol(cell: Any) -> bytes:
+    try:
+        return check_symbol(str(cell)).encode()
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+def _number(low: float, high: float, divisor: float) -> Converter:
+    def convert(cell: Any) -> float:
+        if cell is None or cell == "":
+            return NOT_SAID
+        value = float(cell) / divisor
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return convert
+
+
+def _time(column: Column, sample: Any) -> Converter:
+    if isinstance(sample, datetime):
+        return lambda cell: _nanoseconds(cell, UTC)
+    text = str(sample).strip()
+    if text.lstrip("-").isdigit() and len(text) != len("20260131"):
+        return _count(TIME_UNITS.get(column.unit) or _guessed_unit(int(text)))
+    zone = _zone(column.unit) if column.unit not in TIME_UNITS else UTC
+    for form in (None, *_TIME_FORMATS):
+        read = _dated(form, zone)
+        try:
+            read(text)
+        except ValueError:
+            continue
+        return read
+    raise ValueError
+
+
+def _count(unit: int) -> Converter:
+    def convert(cell: Any) -> int:
+        value = int(cell) * unit
+        if not 0 <= value <= _LATEST_NS:
+            raise ValueError
+        return value
+
+    return convert
+
+
+def _guessed_unit(value: int) -> int:
+    """Seconds, or finer where that would be far in the future."""
+    return next((unit for unit in TIME_UNITS.values() if value * unit <= _LATEST_NS), 1)
+
+
+def _dated(form: str | None, zone: ZoneInfo | Any) -> Converter:
+    def convert(cell: Any) -> int:
+        text = str(cell).strip()
+        return _nanoseconds(datetime.fromisoformat(text) if form is None else datetime.strptime(text, form), zone)  # noqa: DTZ007  # the zone is added there
+
+    return convert
+
+
+def _nanoseconds(moment: datetime, zone: Any) -> int:
+    known = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    since = known - datetime(1970, 1, 1, tzinfo=UTC)
+    return ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) * 1000
+
+
+def _zone(name: str) -> Any:
+    try:
+        return ZoneInfo(name) if name else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InputError(
+            f"map: {name!r} is neither a unit of time (s, ms, us, ns) nor a time zone this machine knows", field="map"
+        ) from None

@@ -1,0 +1,89 @@
+"""Which column of a recording is what of a tick."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tickwire.errors import InputError
+
+FIELDS = ("symbol", "ts", "last", "bid", "ask", "bid_size", "ask_size", "size", "volume")
+TIME_UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_SYNONYMS = {
+    "symbol": ("symbol", "ticker", "sym", "instrument"),
+    "ts": ("ts", "timestamp", "time", "datetime", "date", "epoch"),
+    "last": ("last", "price", "px", "close", "trade_price", "last_price"),
+    "bid": ("bid", "bid_px", "bid_price"),
+    "ask": ("ask", "ask_px", "ask_price", "offer"),
+    "bid_size": ("bid_size", "bid_sz", "bid_qty"),
+    "ask_size": ("ask_size", "ask_sz", "ask_qty"),
+    "size": ("size", "sz", "qty", "quantity", "amount", "trade_size", "last_size"),
+    "volume": ("volume", "day_volume", "total_volume"),
+}
+_BAR = {"open", "high", "low", "close"}
+_UNIT = re.compile(r"_(e\d|ns|us|ms|s)$")
+
+
+class Column(NamedTuple):
+    """A tick's `field` is in the file's column number `place` (from 0), called `name` there.
+
+    `unit`: for a time s, ms, us, ns or a time zone, empty to recognise it; for a price e4 says ten-thousandths.
+    """
+
+    field: str
+    place: int
+    name: str
+    unit: str
+
+
+def find_layout(names: Sequence[str], mapping: str) -> list[Column]:
+    """The columns that `mapping` names (`symbol=ticker,ts=time@ms,last=px@e4`), or those with telling names.
+
+    InputError where a named column is not there, or where no price can be found.
+    """
+    columns = _mapped(names, mapping) if mapping else _recognised(names)
+    if not {"last", "bid", "ask"} & {column.field for column in columns}:
+        raise InputError(
+            f"no column with a price was found among {', '.join(names)}",
+            field="map",
+            hint="say which is which: --map symbol=...,ts=...,last=...",
+        )
+    return columns
+
+
+def _recognised(names: Sequence[str]) -> list[Column]:
+    plain = [_plain(name) for name in names]
+    columns = []
+    for field, synonyms in _SYNONYMS.items():
+        found = [word for word in synonyms if word in plain]
+        if found:
+            index = plain.index(found[0])
+            columns.append(Column(field, index, names[index], _unit(names[index])))
+    if set(plain) >= _BAR:  # a bar's volume is what was traded in it
+        columns = [column._replace(field="size") if column.field == "volume" else column for column in columns]
+    return columns
+
+
+def _plain(name: str) -> str:
+    return _UNIT.sub("", name.strip().lower().replace(" ", "_"))
+
+
+def _unit(name: str) -> str:
+    found = _UNIT.search(name.lower())
+    return found[1] if found else ""
+
+
+def _mapped(names: Sequence[str], mapping: str) -> list[Column]:
+    columns = []
+    lowered = [name.lower() for name in names]
+    for part in mapping.split(","):
+        field, given, rest = (text.strip() for text in part.partition("="))
+        name, _, unit = (text.strip() for text in rest.partition("@"))
+        if not given or field not in FIELDS:
+            raise InputError(f"map: {part!r} should be FIELD=COLUMN with one of {', '.join(FIELDS)}", field="map")
+        if name.lower() not in lowered:
+            raise InputError(f"map: there is no column {name!r}; there are {', '.join(names)}", field="map")
+        index = lowered.index(name.lower())
+        columns.append(Column(field, index, names[index], unit or _unit(names[index])))
+    return columns
