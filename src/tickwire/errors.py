@@ -7,7 +7,7 @@ TickwireError
 ├── JournalError          the journal cannot do what was asked
 │   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
 │   └── JournalBusy       another process has it open
-└── StreamError           the client side: a stream that cannot be had, now or ever
+└── ClientError           the client side: a server that cannot be reached, or refuses
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class JournalBusy(JournalError):
     """Another process has the journal open."""
 
 
-class StreamError(TickwireError):
-    """A stream cannot be had. `status` is the server's HTTP status, or None where no answer came."""
+class ClientError(TickwireError):
+    """A server cannot be reached, or refuses. `status` is the server's HTTP status, or None where no answer came."""
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)

@@ -31,3 +31,9 @@ def _kind(annotation: Any) -> click.ParamType[Any]:
 
 def _shown(value: Any) -> str:
     return "none" if value == "" else str(value)
+
+
+url_option = click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, envvar=f"{PREFIX}URL", help="the server"
+)
+"""The flag by which clients find their server."""

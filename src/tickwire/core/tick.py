@@ -8,7 +8,8 @@ did not say" (the quote keeps what it had) and infinity means "there is none" (a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, TypeAlias
+from math import isnan
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -81,6 +82,20 @@ def pack(ticks: Iterable[Tick], *, now: int) -> Ticks:
         for tick in ticks
     ]
     return np.array(rows, dtype=TICK)
+
+
+def unpacked(ticks: Ticks) -> list[Tick]:
+    """The inverse of `pack`; times lose what is finer than a microsecond."""
+    return [
+        Tick(symbol=symbol.decode("ascii"), ts=ts // 1000, **dict(zip(_FLOATS, map(_said, values), strict=True)))
+        for symbol, ts, *values in ticks.tolist()
+    ]
+
+
+def _said(value: float) -> Any:
+    if isnan(value):
+        return msgspec.UNSET
+    return None if value == NONE else value
 
 
 def unpack(data: bytes | memoryview) -> Ticks:

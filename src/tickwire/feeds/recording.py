@@ -54,6 +54,10 @@ class Recording:
         """Let go of the file."""
         self._table.close()
 
+    def progress(self) -> float | None:
+        """How much of the file has been read, 0 to 1; None where that is not known."""
+        return self._table.progress()
+
     def chunks(self) -> Iterator[Ticks]:
         """All ticks in the file's order; once only. Without a column of times (`timed`) all have time 0."""
         chunk = self._first

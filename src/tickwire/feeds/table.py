@@ -40,6 +40,7 @@ class Table(NamedTuple):
     names: Sequence[str]
     chunks: Iterator[Chunk]
     close: Callable[[], None]
+    progress: Callable[[], float | None]  # how much of the file has been read, 0 to 1; None where that is not known
 
 
 def open_table(path: Path) -> Table:
@@ -69,14 +70,21 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _open_csv(path: Path, *, gzipped: bool) -> Table:
-    binary: IO[bytes] = gzip.open(path, "rb") if gzipped else path.open("rb")  # type: ignore[assignment]  # noqa: SIM115
+    raw = path.open("rb")
+    size = path.stat().st_size
+    binary: IO[bytes] = gzip.GzipFile(fileobj=raw) if gzipped else raw  # type: ignore[assignment]  # a file to read
     text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
+
+    def close() -> None:
+        text.close()
+        raw.close()  # which GzipFile leaves open
+
     try:
         names, rows = _named_rows(path, text)
     except BaseException:
-        text.close()
+        close()
         raise
-    return Table(names, _chunks(path, rows, len(names)), text.close)
+    return Table(names, _chunks(path, rows, len(names)), close, lambda: raw.tell() / size)
 
 
 def _named_rows(path: Path, text: IO[str]) -> tuple[Sequence[str], Iterator[Row]]:
@@ -144,7 +152,7 @@ def _open_parquet(path: Path) -> Table:
         found = duckdb.connect().execute("SELECT * FROM read_parquet($path)", {"path": str(path)})
     except duckdb.Error as error:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
-    return Table([column[0] for column in found.description], _parquet_chunks(found), found.close)
+    return Table([column[0] for column in found.description], _parquet_chunks(found), found.close, lambda: None)
 
 
 def _parquet_chunks(found: Any) -> Iterator[Chunk]:

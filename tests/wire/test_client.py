@@ -1,0 +1,156 @@
+"""The Python client against real servers: reconnects, resumes, refusals, publishing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+
+import pytest
+
+import tickwire
+from tickwire.client.backoff import Backoff
+from tickwire.client.publisher import Publisher
+from tickwire.client.stream import Stream, connect
+from tickwire.errors import ClientError, InputError, RowError
+from tickwire.testing.clock import ManualClock
+from tickwire.testing.server import RunningServer, run_server
+
+
+def quick(stream: Stream) -> Stream:
+    """The same stream with waits of a millisecond."""
+    stream._backoff = Backoff(0.001, 0.001)
+    return stream
+
+
+def cut_all(server: RunningServer) -> None:
+    """Reset every stream's connection, as a failing network would."""
+    for reader in server.runtime.hub.readers:
+        reader.sink._transport.abort()
+
+
+async def test_quotes_come_as_objects() -> None:
+    """The public names are enough: connect, iterate, publish."""
+    async with run_server() as server, tickwire.connect(server.url, symbols=["A", "B"]) as stream:
+        async with tickwire.Publisher(server.url) as publisher:
+            published = await publisher.publish([{"symbol": "A", "last": 1.5}, tickwire.Tick(symbol="B", last=2.0)])
+        assert published.accepted == 2
+        quotes = [await anext(stream), await anext(stream)]
+        assert [(quote.symbol, quote.last) for quote in quotes] == [("A", 1.5), ("B", 2.0)]
+        assert isinstance(quotes[0], tickwire.Quote)
+        assert stream.last_event_id == published.last_id
+        assert stream.welcome["subscription"]["symbols"] == ["A", "B"]
+
+
+async def test_cut_connections_lose_and_repeat_nothing() -> None:
+    """A stream of all events through a network that resets connections again and again is without hole or double."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    total = 2_000
+    async with run_server() as server, quick(connect(server.url, delivery="all", since="earliest")) as stream:
+
+        async def publish() -> None:
+            async with Publisher(server.url) as publisher:
+                for number in range(0, total, 20):
+                    await publisher.publish([{"symbol": "A", "last": float(number + each)} for each in range(20)])
+                    if rng.random() < 0.2:
+                        cut_all(server)
+
+        publishing = asyncio.create_task(publish())
+        seen = [(await anext(stream)).last for _ in range(total)]
+        await publishing
+    assert seen == [float(number) for number in range(total)]
+    assert stream.connections > 2
+    assert stream.gaps == 0
+
+
+async def test_a_cancelled_wait_loses_nothing() -> None:
+    """A timeout around the next quote, as programs have them, does not break the stream."""
+    async with run_server() as server, quick(connect(server.url, delivery="all")) as stream:
+        while stream.state != "live":
+            await stream.next_event()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(stream)
+        async with Publisher(server.url) as publisher:
+            await publisher.publish([{"symbol": "A", "last": 1.0}])
+        assert (await anext(stream)).last == 1.0
+
+
+async def test_a_server_that_drains_is_awaited_for_the_time_it_asks() -> None:
+    """After `bye` the client comes back after the time it was told, not by its own backoff."""
+    states = []
+    async with run_server() as server:
+        clock = ManualClock()
+        async with connect(server.url, on_state=lambda *state: states.append(state)) as stream:
+            stream._clock = clock
+            await stream.next_event()
+            server.app.drain()
+            bye = await stream.next_event()
+            assert bye.name == "bye"
+            waiting = asyncio.create_task(stream.next_event())
+            while not clock._sleepers:
+                await asyncio.sleep(0)
+            assert clock._sleepers[0][0] == pytest.approx(bye.data["reconnect_in_ms"] / 1000)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+    assert states[0] == ("live", "")
+    assert states[-1] == ("closed", "")
+    assert any("the server ended the stream; again in" in why for _, why in states)
+
+
+async def test_a_silent_server_is_given_up() -> None:
+    """When not even heartbeats come the connection is dead, and a new one is made."""
+    async with run_server(heartbeat=0.04) as server, quick(connect(server.url)) as stream:
+        await stream.next_event()
+        await stream._drop()  # the timeout applies from the next connection on
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await anext(stream)
+        assert stream.connections > 2
+
+
+async def test_refusals_for_good_are_errors_and_others_are_waited_out() -> None:
+    """400 says what is wrong; 503 is tried again; a closed port ends it after the attempts given."""
+    async with run_server(max_readers=1) as server:
+        with pytest.raises(InputError, match="cannot be a symbol"):
+            async with connect(server.url, ["A B"]) as stream:
+                await anext(stream)
+        async with connect(server.url) as first, quick(connect(server.url, attempts=3)) as second:
+            await first.next_event()
+            second._clock = type("AtOnce", (), {"sleep": staticmethod(lambda _: asyncio.sleep(0))})()
+            with pytest.raises(ClientError, match="all the readers it takes"):
+                await second.next_event()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(ClientError, match="no stream from"):
+        async with quick(connect(url, attempts=2)) as stream:
+            await stream.next_event()
+
+
+async def test_publishing_says_which_row_is_wrong() -> None:
+    """The server's index and field come back as an error."""
+    async with run_server() as server, Publisher(server.url) as publisher:
+        with pytest.raises(RowError, match="tick 1, last") as caught:
+            await publisher.publish([{"symbol": "A", "last": 1}, {"symbol": "A", "last": "x"}])
+        assert (caught.value.index, caught.value.field) == (1, "last")
+        first = await publisher.publish([{"symbol": "A", "last": 1}], key="k")
+        again = await publisher.publish([{"symbol": "A", "last": 1}], key="k")
+        assert again.repeated
+        assert again.first_id == first.first_id
+    async with Publisher("http://127.0.0.1:1", attempts=2, backoff=Backoff(0.001)) as publisher:
+        with pytest.raises(ClientError, match="127"):
+            await publisher.publish([{"symbol": "A", "last": 1}])
+
+
+def test_backoff_is_bounded_and_jittered() -> None:
+    """Waits lie between 0 and the doubling bound, never above the longest, and start over after a success."""
+    backoff = Backoff(0.5, 30.0, random.Random(1))
+    for failure in range(40):
+        assert 0 <= backoff.next() <= min(30.0, 0.5 * 2**failure)
+    backoff.reset()
+    assert backoff.next() <= 0.5
+    waits = [Backoff(8.0).next() for _ in range(200)]
+    assert min(waits) < 1.0
+    assert max(waits) > 7.0
