@@ -1,0 +1,125 @@
+"""Benchmarks inside this process: journal, codecs, simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tickwire.cli.bench.report import Row
+from tickwire.clock import SystemClock
+from tickwire.core.event import ticks_entry
+from tickwire.core.instrument import Instrument
+from tickwire.core.tick import Ticks
+from tickwire.hub.applied import AppliedQuotes
+from tickwire.journal.base import Journal, Retention
+from tickwire.journal.memory import MemoryJournal
+from tickwire.journal.sqlite import SQLiteJournal
+from tickwire.market.board import Board
+from tickwire.market.universe import universe
+from tickwire.market.walk import Walk
+
+JOURNAL_COLUMNS = {"ticks_per_s": "ticks/s", "us_per_append": "us/append"}
+CODEC_COLUMNS = {"us_per_tick": "us/tick", "ticks_per_s": "ticks/s"}
+SIMULATOR_COLUMNS = {"ticks_per_s": "ticks/s"}
+_BATCHES = (1, 100, 500)
+_TOGETHER = 16  # appends under way at once, as with several publishers
+_CODEC_TICKS = 500
+
+
+def journal(seconds: float) -> list[Row]:
+    """Appends a second, durable against kill -9 (NORMAL) and against a power cut (FULL)."""
+    return asyncio.run(_journal(seconds))
+
+
+async def _journal(seconds: float) -> list[Row]:
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="tickwire-bench-", dir=Path.cwd()) as name:
+        for count in _BATCHES:
+            rows.append(
+                await _appends(f"memory, {count} a batch", MemoryJournal(Retention(), SystemClock()), count, seconds)
+            )
+            for synchronous in ("NORMAL", "FULL"):
+                opened = await _sqlite(Path(name) / f"{count}-{synchronous}", synchronous)
+                rows.append(await _appends(f"sqlite {synchronous}, {count} a batch", opened, count, seconds))
+    return rows
+
+
+async def _sqlite(path: Path, synchronous: str) -> SQLiteJournal:
+    mode: Literal["NORMAL", "FULL"] = "FULL" if synchronous == "FULL" else "NORMAL"
+    return await SQLiteJournal.open(path, Retention(), SystemClock(), mode)
+
+
+async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Row:
+    entry = ticks_entry(_ticks(count), source="bench")
+    end = time.perf_counter() + seconds
+    appended, start = 0, time.perf_counter()
+    while time.perf_counter() < end:
+        await asyncio.gather(*(opened.append(entry) for _ in range(_TOGETHER)))
+        appended += _TOGETHER
+    spent = time.perf_counter() - start
+    await opened.close()
+    return {
+        "name": name,
+        "ticks_per_s": round(appended * count / spent),
+        "us_per_append": round(1e6 * spent / appended, 1),
+    }
+
+
+def codecs(seconds: float) -> list[Row]:
+    """From packed ticks to quotes and to JSON frames, all fields."""
+    board, ticks = Board(universe()), _ticks(_CODEC_TICKS)
+    sequence = 1
+
+    def applied() -> AppliedQuotes:
+        nonlocal sequence
+        quotes = board.apply(ticks, sequence)
+        sequence += len(ticks)
+        return AppliedQuotes(b"bench0-", sequence - len(ticks), quotes)
+
+    ready = [applied() for _ in range(2_000)]
+    frames = iter(ready)
+    return [
+        _timed("board: ticks to quotes", applied, seconds),
+        _timed("quotes to JSON frames", lambda: next(frames).all_frames(), seconds),
+        _timed("packed tick to JSON frame", lambda: applied().all_frames(), seconds),
+    ]
+
+
+def _timed(name: str, work: object, seconds: float) -> Row:
+    assert callable(work)  # noqa: S101  # narrows for the type checker
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        try:
+            work()
+        except StopIteration:
+            break
+        count += _CODEC_TICKS
+    spent = time.perf_counter() - start
+    return {"name": name, "us_per_tick": round(1e6 * spent / count, 3), "ticks_per_s": round(count / spent)}
+
+
+def simulator(seconds: float) -> list[Row]:
+    """Ticks generated a second."""
+    return [_generated(symbols, seconds) for symbols in (100, 5_000)]
+
+
+def _generated(symbols: int, seconds: float) -> Row:
+    instruments = [Instrument(symbol=f"S{number}", prev_close=100.0, tick_size=0.01) for number in range(symbols)]
+    walk = Walk(instruments, np.random.default_rng(1))
+    made, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        made += len(walk.step(1.0))
+    spent = time.perf_counter() - start
+    return {"name": f"{symbols} symbols", "ticks_per_s": round(made / spent)}
+
+
+def _ticks(count: int) -> Ticks:
+    instruments = [Instrument(symbol=f"S{number}", prev_close=100.0, tick_size=0.01) for number in range(count)]
+    ticks = Walk(instruments, np.random.default_rng(1)).step(1.0)
+    ticks["ts"] = time.time_ns()
+    return ticks

@@ -1,0 +1,187 @@
+"""The servers that do the same work: how each is got, started, read from and published to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from tickwire.cli.bench.machine import built, sources
+
+_GO_SECONDS = 900
+_MERCURE_KEY = "only-for-measuring-on-the-loopback"
+_NCHAN_PLACES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/local/nginx/modules")
+
+
+_ONE_SYMBOL = "/v1/stream?symbols=S0&delivery=all&snapshot=false"
+
+
+class Missing(Exception):
+    """The peer cannot be had here; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server. `command(port, folder)` gives how to start it (Missing where it cannot be); the rest how to use it."""
+
+    name: str
+    what: str
+    command: Callable[[int, Path], list[str]]
+    get: str = "/stream"
+    post: str = "/publish"
+    headers: str = "Content-Type: application/json"
+    prefix: str = ""
+    suffix: str = ""
+    full: bool = True
+    urlencode: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def load_options(self) -> dict[str, object]:
+        """How the load talks to it."""
+        return {
+            "get": self.get, "post": self.post, "headers": self.headers, "prefix": self.prefix, "suffix": self.suffix,
+            "full": int(self.full), "urlencode": int(self.urlencode),
+        }  # fmt: skip
+
+
+def tickwire(
+    *options: str, name: str = "tickwire", get: str = "/v1/stream?symbols=S0&delivery=all&snapshot=false"
+) -> Peer:
+    """Tickwire itself, taking ticks over HTTP, with more options for `serve`."""
+
+    def command(port: int, folder: Path) -> list[str]:
+        del folder
+        return [sys.executable, "-m", "tickwire", "serve", "--feed", "http", "--port", str(port), *options]
+
+    return Peer(name, "uvicorn, uvloop", command, get=get, post="/v1/quotes", prefix="[", suffix="]", full=False)
+
+
+def compiled(name: str, source: Path) -> Path:
+    """The C program in `source`; Missing without a compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise Missing("needs a C compiler (Debian: apt-get install gcc libc6-dev)")
+    program = built() / name
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
+    return program
+
+
+def _limit(port: int, folder: Path) -> list[str]:
+    del folder
+    return [str(compiled("limit", sources() / "peers" / "limit.c")), str(port)]
+
+
+def _asgi(module: str) -> Callable[[int, Path], list[str]]:
+    def command(port: int, folder: Path) -> list[str]:
+        del folder
+        return [
+            sys.executable, "-m", "uvicorn", f"{module}:app", "--app-dir", str(sources() / "peers"),
+            "--port", str(port), "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning",
+        ]  # fmt: skip
+
+    return command
+
+
+def _node(port: int, folder: Path) -> list[str]:
+    del folder
+    node = shutil.which("node")
+    if node is None:
+        raise Missing("Node.js is not on this machine (Debian: apt-get install nodejs)")
+    return [node, str(sources() / "peers" / "node.js"), str(port)]
+
+
+def _nchan(port: int, folder: Path) -> list[str]:
+    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    modules = [Path(place) / "ngx_nchan_module.so" for place in _NCHAN_PLACES]
+    module = next((path for path in modules if path.exists()), None)
+    if nginx is None or module is None:
+        raise Missing("nginx with nchan is not on this machine (Debian: apt-get install nginx libnginx-mod-nchan)")
+    text = (sources() / "peers" / "nchan.conf").read_text(encoding="utf-8")
+    for name, value in (("MODULE", module), ("FOLDER", folder), ("PORT", port)):
+        text = text.replace(f"@{name}@", str(value))
+    config = folder / "nchan.conf"
+    config.write_text(text, encoding="utf-8")
+    return [nginx, "-c", str(config), "-p", str(folder)]
+
+
+def _go_program(package: str, version: str, program: str) -> Path:
+    """A Go program built from a pinned version of its module."""
+    path = built() / program
+    if path.exists():
+        return path
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        raise Missing("Go is not on this machine (https://go.dev/doc/install)")
+    module = "/".join(package.split("/")[: 4 if "/v" in package else 3])
+    folder = built() / f"{program}-build"
+    folder.mkdir(exist_ok=True)
+    (folder / "go.mod").write_text(f"module bench\n\ngo 1.23\n\nrequire {module} {version}\n", encoding="utf-8")
+    print(f"building {program} {version} (once, some minutes)", file=sys.stderr)
+    done = subprocess.run(
+        [go, "build", "-mod=mod", "-o", str(path), package],
+        cwd=folder, capture_output=True, text=True, timeout=_GO_SECONDS, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Missing(f"go build failed: {done.stderr.strip().splitlines()[-1]}")
+    return path
+
+
+def _centrifugo(port: int, folder: Path) -> list[str]:
+    program = _go_program("github.com/centrifugal/centrifugo/v6", "v6.9.1", "centrifugo")
+    config = {
+        "http_server": {"address": "127.0.0.1", "port": str(port)},
+        "client": {"allow_anonymous_connect_without_token": True},
+        "http_api": {"insecure": True},
+        "uni_sse": {"enabled": True},
+        "channel": {"without_namespace": {"allow_subscribe_for_anonymous": True, "allow_subscribe_for_client": True}},
+        "log": {"level": "error"},
+    }
+    path = folder / "centrifugo.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return [str(program), "--config", str(path)]
+
+
+def _mercure(port: int, folder: Path) -> list[str]:
+    del folder
+    program = _go_program("github.com/dunglas/mercure/cmd/mercure", "v0.18.0", "mercure")
+    return ["env", f"ADDR=127.0.0.1:{port}", f"JWT_KEY={_MERCURE_KEY}", "ALLOW_ANONYMOUS=1", str(program)]
+
+
+def _mercure_token() -> str:
+    """A token that may publish (RFC 7519, HS256), signed with the key the server was started with."""
+    parts = [{"alg": "HS256", "typ": "JWT"}, {"mercure": {"publish": ["*"]}}]
+    text = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    signature = hmac.new(_MERCURE_KEY.encode(), text, hashlib.sha256).digest()
+    return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
+_ONE_CORE = {"GOMAXPROCS": "1"}
+LIMIT = Peer("limit", "C, one send(2) each", _limit)
+PEERS = (
+    LIMIT,
+    tickwire("--journal", "memory"),
+    tickwire("--data", ".", name="tickwire-sqlite"),
+    Peer("queue-asgi", "uvicorn, a queue a reader", _asgi("queue_asgi")),
+    Peer("sse-starlette", "uvicorn, a queue a reader", _asgi("sse_starlette_app")),
+    Peer("node", "Node.js http, res.write", _node),
+    Peer("nchan", "nginx module, C", _nchan, get="/sub", post="/pub"),
+    Peer(
+        "centrifugo", "Go, unidirectional SSE", _centrifugo,
+        get="/connection/uni_sse?cf_connect=" + quote('{"subs":{"q":{}}}'), post="/api/publish",
+        prefix='{"channel":"q","data":', suffix="}", env=_ONE_CORE,
+    ),
+    Peer(
+        "mercure", "Go", _mercure, get="/.well-known/mercure?topic=q", post="/.well-known/mercure",
+        headers=f"Content-Type: application/x-www-form-urlencoded\r\nAuthorization: Bearer {_mercure_token()}",
+        prefix="topic=q&data=", urlencode=True, env=_ONE_CORE,
+    ),
+)  # fmt: skip
