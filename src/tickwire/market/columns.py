@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tickwire.core.codec import encode_lines
 from tickwire.core.quote import Quote
-from tickwire.market.derive import COUNTS, derive
+from tickwire.market.derive import QUOTE_ROWS, derive
 from tickwire.market.runs import Floats
 
 
@@ -38,9 +38,12 @@ class QuoteColumns(NamedTuple):
 
     def quotes(self) -> list[Quote]:
         """The quotes as objects; an unknown number is NaN or None, which JSON both writes as null."""
-        numbers: list[list[Any]] = (derived := derive(self.state)).tolist()
-        for row, column in zip(COUNTS, _whole(derived[COUNTS]), strict=True):
-            numbers[row] = column
+        derived = derive(self.state)
+        numbers = [
+            column
+            for rows, counts in QUOTE_ROWS
+            for column in (_whole(derived[rows]) if counts else derived[rows].tolist())
+        ]
         symbols = self.symbols
         return list(map(Quote, [symbols[row] for row in self.rows.tolist()], *numbers, (self.ts // 1000).tolist()))
 

@@ -11,7 +11,8 @@ from tickwire.market.runs import Floats
 
 LAST, BID, ASK, BID_SIZE, ASK_SIZE, VOLUME, TURNOVER, OPEN, HIGH, LOW, PREV_CLOSE, EPS, SHARES, SCALE = range(14)
 STATE_ROWS = 14
-COUNTS = [BID_SIZE, ASK_SIZE, VOLUME, TURNOVER, 15]  # rows of what `derive` answers that are usually whole
+# The rows of what `derive` answers, in parts, and whether those are counts, which are usually whole.
+QUOTE_ROWS = ((slice(0, 3), False), (slice(3, 7), True), (slice(7, 15), False), (slice(15, 16), True))
 MOST_DECIMALS = 9  # more than any market quotes; a double still carries them for prices up to a million
 _RATE_SCALE = 1e4  # percent with four decimals: a hundredth of a basis point
 _RATIO_SCALE = 1e2
