@@ -26,7 +26,7 @@ class Channel:
         self.everything = subscription.everything
         self.rows: set[int] = set()
         self.pending: list[bytes] = []
-        self.written_at = 0.0  # monotonic seconds
+        self.written_at: float | None = None  # monotonic seconds; None until it is first looked at
         self.readers = 0
         self.live: dict[Reader, None] = {}
         self._framed: list[Callable[[bytes], None]] | None = None  # write calls of live readers; None: make anew

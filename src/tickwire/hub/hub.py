@@ -133,7 +133,9 @@ class Hub:
         """
         beat = comment(f"hb {ts} {self.head}")
         for channel in self._router.channels.values():
-            if channel.live and now - channel.written_at >= silence:
+            if channel.written_at is None:
+                channel.written_at = now
+            elif channel.live and now - channel.written_at >= silence:
                 channel.write(beat, now)
 
     def stats(self) -> HubStats:

@@ -17,6 +17,8 @@ LOW_WATER = 8 * 1024
 class FastSink:
     """Writes chunk-framed bytes straight to a uvloop or asyncio transport, past the ASGI layer."""
 
+    __slots__ = ("_transport", "full", "listener", "write")
+
     framed = True
 
     def __init__(self, transport: asyncio.Transport) -> None:
