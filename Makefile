@@ -49,6 +49,7 @@ check: dev  ## formatting, lint, types, import directions, links in the docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python docs/check_links.py
+	@$(BIN)/python docs/generate.py --check
 
 format: dev  ## let ruff format and mend what it can
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -281,10 +281,11 @@ async def test_heartbeats_go_to_the_silent_only() -> None:
     sink = HandSink()
     market.read(Subscription(["A"]), fresh(market.hub.history(), snapshot=True), sink)
     await market.settle()
-    market.hub.beat(5.0, 77, silence=15.0)
+    market.hub.beat(1005.0, 76, silence=15.0)
+    market.hub.beat(1010.0, 76, silence=15.0)
     assert sink.bytes == b""
-    market.hub.beat(15.0, 77, silence=15.0)
-    market.hub.beat(20.0, 78, silence=15.0)
+    market.hub.beat(1020.0, 77, silence=15.0)
+    market.hub.beat(1030.0, 78, silence=15.0)
     assert sink.bytes == f": hb 77 {market.journal.epoch}-0\n\n".encode()
     await market.close()
 

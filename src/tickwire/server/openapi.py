@@ -24,9 +24,10 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "example": "m3x9f-5121"},
     ),
 }
+_WRONG = {"description": "something in the request is wrong", "content": {"application/problem+json": {}}}
 _ANSWERS = {
     "200": {"description": "an endless stream of events", "content": {"text/event-stream": {}}},
-    "400": {"description": "a parameter is wrong", "content": {"application/problem+json": {}}},
+    "400": _WRONG,
     "503": {"description": "no more readers are taken", "content": {"application/problem+json": {}}},
 }
 
@@ -37,6 +38,10 @@ def document_stream(app: FastAPI, path: str) -> None:
 
     def openapi() -> dict[str, Any]:
         document = make()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                if operation["responses"].pop("422", None):  # we answer 400, as a problem
+                    operation["responses"]["400"] = _WRONG
         document["paths"].setdefault(path, {"get": _operation()})
         return document
 
