@@ -39,6 +39,8 @@ HEADERS = [
 class Request:
     """What a stream request asks, checked: subscription, start, client id. InputError names the parameter."""
 
+    __slots__ = ("client_id", "start", "subscription")
+
     def __init__(self, service: Service, query: str, headers: Mapping[bytes, bytes]) -> None:
         given = _parameters(query)
         symbols = parse_symbols(given.get("symbols", "*"), most=service.limits.symbols)
@@ -73,8 +75,7 @@ class StreamEndpoint:
             await refusal(scope, receive, send)
             return
         try:
-            query = scope["query_string"].decode("latin-1")
-            request = Request(self._service, query, dict(scope["headers"]))
+            request = Request(self._service, scope["query_string"].decode("latin-1"), dict(scope["headers"]))
         except InputError as error:
             await input_problem(error)(scope, receive, send)
             return
@@ -82,7 +83,7 @@ class StreamEndpoint:
         if scope["method"] != "HEAD":
             connection = _connection(scope)
             if connection is not None:
-                await self._serve_fast(request, connection)
+                await self._serve(request, connection.take_over())
             else:
                 await self._serve_plain(request, receive, send)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -95,13 +96,6 @@ class StreamEndpoint:
         if len(self._service.hub.readers) >= self._service.limits.readers:
             return problem(503, "the server has all the readers it takes", headers={"retry-after": "5"})
         return None
-
-    async def _serve_fast(self, request: Request, connection: StreamProtocol) -> None:
-        sink = connection.take_over()
-        try:
-            await self._serve(request, sink)
-        finally:
-            connection.give_back()
 
     async def _serve_plain(self, request: Request, receive: Receive, send: Send) -> None:
         sink = PlainSink(send)
@@ -120,6 +114,7 @@ class StreamEndpoint:
         hub = self._service.hub
         reader = hub.open(request.subscription, request.start, request.client_id, sink)
         sink.listener = reader
+        request.subscription = hub.readers[reader].subscription  # an equal one: a copy for each reader would be 0.5 KB
         try:
             reader.write(self._welcome(request, reader))
             return await hub.run(reader, request.start.gap)
