@@ -34,7 +34,7 @@ from tickwire.market.derive import (
     VOLUME,
     decimals_of,
 )
-from tickwire.market.runs import Floats, Runs, filled, opening
+from tickwire.market.runs import Floats, Runs, filled, opening, or_zero
 
 _DAY = 86_400_000_000_000  # nanoseconds; a session is a UTC day
 _CARRIED = ASK_SIZE + 1  # the first rows of a state are last, bid, ask and their sizes, in the order of TICK
@@ -141,7 +141,7 @@ class Board:
     def _apply(self, ticks: Ticks, rows: NDArray[np.intp], days: NDArray[np.int64], first: int) -> QuoteColumns:
         words = ticks.view("<f8").reshape(len(ticks), TICK.itemsize // 8)
         if self._all_different(rows):
-            step = self._step(words, rows)
+            step = self._step(words, rows, single=True)
             state = self._advance(step, days)
             self._keep(rows, state, first + np.arange(len(rows)), ticks["ts"])
             return QuoteColumns(rows, self.symbols, state, ticks["ts"])
@@ -160,8 +160,10 @@ class Board:
         self._marks[rows] = places
         return bool((self._marks[rows] == places).all())
 
-    def _step(self, words: Floats, rows: NDArray[np.intp]) -> _Step:
-        return _Step(rows, Runs(rows), np.ascontiguousarray(words[:, _NUMBERS_AT:].T), self._state[:, rows])
+    def _step(self, words: Floats, rows: NDArray[np.intp], *, single: bool = False) -> _Step:
+        return _Step(
+            rows, Runs(rows, single=single), np.ascontiguousarray(words[:, _NUMBERS_AT:].T), self._state[:, rows]
+        )
 
     def _advance(self, step: _Step, days: NDArray[np.int64]) -> Floats:
         """The states after each tick of the step."""
@@ -199,7 +201,7 @@ class Board:
 
     def _rows_of(self, symbols: list[bytes]) -> NDArray[np.intp]:
         try:
-            return np.array([self._rows[symbol] for symbol in symbols], np.intp)
+            return np.array(list(map(self._rows.__getitem__, symbols)), np.intp)
         except KeyError:
             for symbol in symbols:
                 if symbol not in self._rows:
@@ -240,7 +242,7 @@ def _carry(step: _Step, state: Floats) -> None:
     """Prices and sizes: what the tick said, else what stood before; infinity says that there is none now."""
     said = step.said[:_CARRIED]
     before = np.where(np.isnan(step.prior[:_CARRIED]), np.inf, step.prior[:_CARRIED])
-    said = np.where(step.runs.start, filled(before, said), said)
+    said = step.runs.first(filled(before, said), said)
     step.runs.scan(said, filled)
     said[np.isinf(said)] = np.nan
     state[:_CARRIED] = said
@@ -251,19 +253,19 @@ def _accumulate(step: _Step, state: Floats) -> None:
     runs, prior, said = step.runs, step.prior, step.said
     traded = said[LAST]
     for row, combine in ((OPEN, opening), (HIGH, np.fmax), (LOW, np.fmin)):
-        state[row] = np.where(runs.start, combine(prior[row], traded), traded)
+        state[row] = runs.first(combine(prior[row], traded), traded)
         runs.scan(state[row], combine)
     before = _volume(step, state)
-    grown = np.maximum(state[VOLUME] - before, 0.0) * np.nan_to_num(state[LAST])
-    state[TURNOVER] = np.where(runs.start, prior[TURNOVER] + grown, grown)
+    grown = np.maximum(state[VOLUME] - before, 0.0) * or_zero(state[LAST])
+    state[TURNOVER] = runs.first(prior[TURNOVER] + grown, grown)
     runs.scan(state[TURNOVER], np.add)
 
 
 def _volume(step: _Step, state: Floats) -> Floats:
     """Set the session's volume: the total where the feed says it, else what was traded on top; answers those before."""
     runs, prior = step.runs, step.prior[VOLUME]
-    total, size = step.said[_SAID_VOLUME], np.nan_to_num(step.said[_SIZE])
-    added = np.where(runs.start, prior + size, size)
+    total, size = step.said[_SAID_VOLUME], or_zero(step.said[_SIZE])
+    added = runs.first(prior + size, size)
     if np.isnan(total).all():
         state[VOLUME] = added
         runs.scan(state[VOLUME], np.add)
