@@ -71,10 +71,16 @@ def _measured(
             rows = found[peer.name]
             if rows and ("missing" in rows[0] or "failed" in rows[0]):
                 continue
-            print(f"\r\033[Kround {number + 1} of {rounds}: {peer.name}", end="", file=sys.stderr, flush=True)
+            _progress(f"round {number + 1} of {rounds}: {peer.name}")
             rows.append(measure(peer, readers=readers, seconds=seconds, **work))
-    print("\r\033[K", end="", file=sys.stderr, flush=True)
+    _progress("")
     yield from ((peer, found[peer.name]) for peer in peers)
+
+
+def _progress(text: str) -> None:
+    """Say in a terminal what is being done."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _median(peer: Peer, rows: Sequence[Row]) -> Row:
