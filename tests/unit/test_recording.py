@@ -127,9 +127,20 @@ def test_a_late_wrong_row_is_found_when_its_turn_comes(tmp_path: Path) -> None:
     rows = "".join(f"{1767366000 + number},1\n" for number in range(6000))
     with Recording(written(tmp_path, f"time,price\n{rows}x,1\n")) as recording:
         chunks = recording.chunks()
-        assert len(next(chunks)) == 5000
+        assert [len(next(chunks)), len(next(chunks))] == [5000, 1000]
         with pytest.raises(RowError, match="line 6002, column time"):
             next(chunks)
+
+
+def test_the_first_wrong_row_counts_whatever_is_wrong_with_it(tmp_path: Path) -> None:
+    """Good rows before it are kept, those after it are not, and its line is the one that is said."""
+    good = "".join(f"{1767366000 + number},1\n" for number in range(5_500))
+    for tail, line in (("1,1,1\n1,x\n", 5502), ("1767366000,1\n1767366000,x\ny,1\n1,2,3\n", 5503)):
+        with Recording(written(tmp_path, f"time,price\n{good}{tail}")) as recording:
+            chunks = recording.chunks()
+            assert sum(len(next(chunks)) for _ in range(2)) == line - 2
+            with pytest.raises(RowError, match=f"line {line}"):
+                next(chunks)
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:

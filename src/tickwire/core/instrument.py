@@ -10,8 +10,9 @@ from tickwire.errors import InputError
 
 SYMBOL_BYTES = 16  # the width of a symbol in the packed form of a tick
 # What a symbol may contain: what exchanges use, without what would need quoting in a URL list, a glob or a CSV.
-SYMBOL_PATTERN = r"^[A-Za-z0-9._:/^=+#&@$!~-]{1,16}$"
-_SYMBOL = re.compile(SYMBOL_PATTERN[1:-1], re.ASCII)
+_CHARACTERS = r"[A-Za-z0-9._:/^=+#&@$!~-]{1,16}"
+SYMBOL_PATTERN = rf"^{_CHARACTERS}$(?!\n)"  # for searching: `$` alone would let a newline at the end pass
+_SYMBOL = re.compile(_CHARACTERS, re.ASCII)
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ class Recording:
         self.path = path
         self._table = open_table(path)
         self._converters: dict[Column, tuple[Converter, str]] = {}
+        self._failure: RowError | None = None  # comes after the good rows before it
         try:
             self._columns = find_layout(self._table.names, mapping)
             fields = {column.field for column in self._columns}
@@ -38,6 +39,8 @@ class Recording:
             if self.symbol:
                 check_symbol(self.symbol, field="symbol")
             self._first = self._next()
+            if self._failure is not None:
+                raise self._failure
             if self._first is None:
                 raise InputError(f"{path} has no rows")
         except BaseException:
@@ -62,15 +65,30 @@ class Recording:
         """All ticks in the file's order; once only. Without a column of times (`timed`) all have time 0."""
         chunk = self._first
         while chunk is not None:
-            yield chunk
+            if len(chunk):
+                yield chunk
             chunk = self._next()
 
     def _next(self) -> Ticks | None:
+        if self._failure is not None:
+            raise self._failure
         chunk = next(self._table.chunks, None)
-        return None if chunk is None else self._ticks(chunk)
+        return None if chunk is None else self._good(chunk)
+
+    def _good(self, chunk: Chunk) -> Ticks:
+        """The rows before the first that is wrong."""
+        self._failure = chunk.error
+        try:
+            return self._ticks(chunk)
+        except RowError as error:
+            ticks = self._good(chunk.head(chunk.lines.index(error.line)))
+            self._failure = self._failure or error
+            return ticks
 
     def _ticks(self, chunk: Chunk) -> Ticks:
         ticks = empty(len(chunk.lines))
+        if not chunk.lines:
+            return ticks
         for column in self._columns:
             ticks[column.field] = self._converted(chunk, column)
         if self.symbol:

@@ -134,21 +134,28 @@ class Replay:
     async def _play(self, played: _Pass) -> AsyncIterator[Batch]:
         pace = Pace(self._clock, self._speed)
         with self._open() as recording:
-            chunks = recording.chunks()
-            chunk = await _next(chunks)
-            while chunk is not None:
-                following = await _next(chunks)
+            async for chunk, final in _foreseen(recording.chunks()):
                 async for part in pace.parts(played.moved(chunk)):
                     if not recording.timed:
                         part["ts"] = self._clock.now()
                     played.rows += len(part)
-                    last = following is None and played.rows == played.seen and not self._loop
+                    last = final and played.rows == played.seen and not self._loop
                     yield Batch(part, f"{played.days}:{played.rows}{END if last else ''}")
-                chunk = following
 
     def _open(self) -> Recording:
         return Recording(self._path, mapping=self._mapping, symbol=self._symbol)
 
 
-async def _next(chunks: Iterator[Ticks]) -> Ticks | None:
-    return await asyncio.to_thread(next, chunks, None)
+async def _foreseen(chunks: Iterator[Ticks]) -> AsyncIterator[tuple[Ticks, bool]]:
+    """Each chunk, read off the event loop, and whether it is the file's last. An error comes after the good chunks."""
+    chunk = await asyncio.to_thread(next, chunks, None)
+    while chunk is not None:
+        failure = following = None
+        try:
+            following = await asyncio.to_thread(next, chunks, None)
+        except InputError as error:
+            failure = error
+        yield chunk, following is None and failure is None
+        if failure is not None:
+            raise failure
+        chunk = following

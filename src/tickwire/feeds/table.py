@@ -28,10 +28,15 @@ Row: TypeAlias = tuple[int, list[str]]  # with the number of the line it ends on
 
 
 class Chunk(NamedTuple):
-    """Some rows as columns; `lines` are their places in the file, counted from 1."""
+    """Some rows as columns; `lines` are their places in the file, counted from 1. `error` is what ended the reading."""
 
     columns: Sequence[Cells]
     lines: Sequence[int]
+    error: RowError | None = None
+
+    def head(self, count: int) -> Chunk:
+        """Only the first rows."""
+        return Chunk([column[:count] for column in self.columns], self.lines[:count])
 
 
 class Table(NamedTuple):
@@ -133,12 +138,15 @@ def _google_rows(text: Iterable[str]) -> Iterator[Row]:
 
 def _chunks(path: Path, rows: Iterator[Row], width: int) -> Iterator[Chunk]:
     with _explained(path):
-        while some := list(islice(rows, CHUNK_ROWS)):
-            for number, cells in some:
-                if len(cells) != width:
-                    raise RowError(f"{path} line {number}: expected {width} columns, found {len(cells)}", line=number)
-            numbers, cells_of = zip(*some, strict=True)
-            yield Chunk(list(zip(*cells_of, strict=True)), numbers)
+        error = None
+        while error is None and (some := list(islice(rows, CHUNK_ROWS))):
+            count = next((place for place, (_, cells) in enumerate(some) if len(cells) != width), len(some))
+            if count < len(some):
+                line, cells = some[count]
+                said = f"{path} line {line}: expected {width} columns, found {len(cells)}"
+                error = RowError(said, line=line)
+            lines, good = zip(*some[:count], strict=True) if count else ((), ())
+            yield Chunk(list(zip(*good, strict=True)), lines, error)
 
 
 def _open_parquet(path: Path) -> Table:

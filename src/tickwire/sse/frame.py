@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-LAST_CHUNK = b"0\r\n\r\n"
-"""Ends a body in HTTP/1.1 chunked coding (RFC 9112, section 7.1)."""
-
 
 def frame(data: bytes, *, event: str | None = None, id: bytes | None = None, retry: int | None = None) -> bytes:  # noqa: A002  # the field's own name
     """One event; `retry` is in milliseconds. Data with line breaks becomes several data lines."""
