@@ -22,7 +22,7 @@ from tickwire.hub.recent import Recent
 from tickwire.hub.start import Gap
 from tickwire.hub.state import StateFrames
 
-_PIECE = 256  # events written at once, some 70 KB: about what a socket's buffer takes before it says that it is full
+_PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
 
 

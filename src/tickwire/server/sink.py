@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 
 from tickwire.hub.sink import Listener
 from tickwire.server.asgi import Send
 
 # How much may wait in user space for one reader before it counts as slow. A flush is written whole, so a burst can
 # stand above this once; the reader then leaves the live flow and catches up when it has drained.
-HIGH_WATER = 64 * 1024
-LOW_WATER = 8 * 1024
+HIGH_WATER = 8 * 1024
+LOW_WATER = 1024
+# What the kernel may hold unsent: bytes should stay where newer ones can still replace them.
+UNSENT = 4 * 1024
+_NOT_SENT_LOW_WATER = 25  # TCP_NOTSENT_LOWAT of Linux, which the socket module does not name
 
 
 class FastSink:
@@ -27,7 +31,7 @@ class FastSink:
         self.listener: Listener | None = None
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
-        _notice_dead_peers(transport)
+        _tune(transport)
 
     def pause(self) -> None:
         """The transport's buffer is above its high mark."""
@@ -92,9 +96,10 @@ class PlainSink:
                     self.listener.drained()
 
 
-def _notice_dead_peers(transport: asyncio.Transport) -> None:
-    """Let the kernel give up on a peer that acknowledges nothing for 30 s, two heartbeats, not after 15 minutes."""
+def _tune(transport: asyncio.Transport) -> None:
+    """Give up on a peer that acknowledges nothing for 30 s, two heartbeats; and keep little in the kernel."""
     connection = transport.get_extra_info("socket")
-    timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
-    if connection is not None and timeout is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.IPPROTO_TCP, timeout, 30_000)
+    internet = connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6)
+    if internet and sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+        connection.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)
