@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from tickwire.cli.bench import fanout as streams
-from tickwire.cli.bench import local
+from tickwire.cli.bench import local, slow
 from tickwire.cli.bench.report import Row, save, show
 
 _json = click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="write the figures there")
@@ -91,6 +91,7 @@ def _local(name: str, work: Callable[[float], list[Row]], columns: dict[str, str
 _local("journal", local.journal, local.JOURNAL_COLUMNS)
 _local("codecs", local.codecs, local.CODEC_COLUMNS)
 _local("simulator", local.simulator, local.SIMULATOR_COLUMNS)
+_local("slow", slow.slow, slow.COLUMNS)
 
 
 @bench.command("all")
