@@ -101,7 +101,12 @@ def _service(runtime: Runtime) -> Service:
         clock=runtime.clock,
         mode=runtime.status.mode,
         heartbeat=settings.heartbeat,
-        limits=Limits(readers=settings.max_readers, symbols=settings.max_symbols, body_bytes=settings.max_body),
+        limits=Limits(
+            readers=settings.max_readers,
+            symbols=settings.max_symbols,
+            board_symbols=settings.max_board,
+            body_bytes=settings.max_body,
+        ),
     )
 
 

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
     max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
     max_symbols: int = Field(1_000, ge=1, description="symbols and patterns in one subscription")
+    max_board: int = Field(100_000, ge=1, description="symbols on the board; publishing one more is refused")
     max_body: int = Field(8 * 1024 * 1024, ge=1024, description="bytes in one publish request")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
 

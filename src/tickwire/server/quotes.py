@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.core.event import ticks_entry
 from tickwire.core.instrument import check_symbol
-from tickwire.core.tick import Tick, pack
+from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, RowError
 from tickwire.hub.subscription import Subscription, parse_symbols
 from tickwire.market.board import Board
@@ -24,6 +25,7 @@ routes = APIRouter(tags=["quotes"])
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
 _UNKNOWN = re.compile(r"unknown field `(\w+)`")
 _KEY_LENGTH = 128
+_AHEAD = 86_400 * 10**9  # ns: a time from the far future would begin a session that no later tick belongs to
 _SOURCE = "http"
 
 TICK_SCHEMA: dict[str, Any] = msgspec.json.schema(Tick)["$defs"]["Tick"]
@@ -81,13 +83,31 @@ async def publish_ticks(
     ticks = _decode(await _body(request, service.limits))
     if len(ticks) > service.limits.batch_ticks:
         raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
-    entry = ticks_entry(pack(ticks, now=service.clock.now()), source=_SOURCE, key=idempotency_key)
+    packed = _checked(service, ticks)
+    entry = ticks_entry(packed, source=_SOURCE, key=idempotency_key)
     span = await service.publish(entry)
     epoch = service.hub.head.epoch
     answer = Accepted(
         span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
     )
     return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
+
+
+def _checked(service: Service, ticks: list[Tick]) -> Ticks:
+    """The packed ticks, if the board can take them: no time from tomorrow, not too many new symbols."""
+    now = service.clock.now()
+    packed = pack(ticks, now=now)
+    late = np.flatnonzero(packed["ts"] > now + _AHEAD)
+    if len(late):
+        index = int(late[0])
+        said = f"tick {index}, ts: more than a day ahead of the server's clock, which says {now // 1000}"
+        raise RowError(said, index=index, field="ts")
+    board, most = service.hub.board, service.limits.board_symbols
+    if len(board) + len(ticks) > most:
+        new = {tick.symbol for tick in ticks if board.row(tick.symbol) is None}
+        if len(board) + len(new) > most:
+            raise InputError(f"the board takes {most} symbols, and these would be more", field="symbol")
+    return packed
 
 
 class TooLarge(InputError):

@@ -25,9 +25,9 @@ def slow(seconds: float) -> list[Row]:
     """A reader of all symbols that drains 20 KB/s of a market that sends 900 KB/s: the age of the prices it sees."""
     port = free_port()
     options = ["--journal", "memory", "--rate", "30", "--port", str(port)]
-    with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as name:
-        with running([sys.executable, "-m", "tickwire", "serve", *options], port, Path(name), {}):
-            ages = list(_ages(port, seconds + _SETTLE))
+    command = [sys.executable, "-m", "tickwire", "serve", *options]
+    with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as name, running(command, port, Path(name), {}):
+        ages = list(_ages(port, seconds + _SETTLE))
     return [
         {
             "name": "tickwire",
