@@ -175,7 +175,7 @@ async def test_equal_subscriptions_share_a_channel_and_the_last_reader_takes_it_
     await market.settle()
     stats = market.hub.stats()
     assert (stats.readers, stats.channels, stats.closed) == (0, 0, {"lost": 4})
-    assert market.hub._router.everything == []
+    assert market.hub._router.plans == {}
     assert market.hub._router._waiting == {}
     await market.trade(("A", 2.0), ("ZZ", 1.0))
     await market.close()
@@ -380,9 +380,10 @@ def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> Non
 async def _random_history(rng: random.Random) -> None:
     market = Market(recent=rng.choice([3, 30, 1_000]))
     clients = [
-        Client(market, Subscription(names, delivery=delivery))
+        Client(market, Subscription(names, delivery=delivery, fields=fields))
         for names in (["*"], ["A", "C"], ["E"], ["[", "B*"][1:], ["A", "B", "Q"])
         for delivery in ("latest", "all")
+        for fields in [rng.choice([None, ("last",), ("last", "ts", "volume")])]
     ]
     for step in range(rng.randint(5, 40)):
         for _ in range(rng.randint(0, 3)):

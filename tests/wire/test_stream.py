@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tickwire.core.event import ticks_entry
+from tickwire.core.quote import QUOTE_FIELDS
 from tickwire.core.tick import Tick, pack
 from tickwire.testing.server import RunningServer, run_server
 from tickwire.testing.wire import WireStream, open_stream
@@ -44,6 +45,7 @@ async def test_a_reader_is_welcomed_gets_the_state_and_then_what_happens(server:
         data = await welcome(stream)
         assert data["subscription"] == {
             "symbols": ["AAPL", "MSFT", "NEW"], "events": ["quote"], "delivery": "latest", "snapshot": True,
+            "fields": list(QUOTE_FIELDS),
         }  # fmt: skip
         assert (data["mode"], data["heartbeat"], data["resume"]) == ("live", 0.5, None)
         snapshot = await stream.events(2)
@@ -54,6 +56,27 @@ async def test_a_reader_is_welcomed_gets_the_state_and_then_what_happens(server:
         assert all(event.id.startswith(server.runtime.journal.epoch) for event in snapshot)
         assert snapshot[0].sequence < snapshot[1].sequence < new.sequence
         assert data["head"] >= snapshot[1].id
+
+
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_a_projection_sends_only_the_fields_asked_for(server: RunningServer, delivery: str) -> None:
+    """In snapshot, live flow and resume alike; `symbol` is always there, and the order is the quote's."""
+    params = {"fields": "ts,last", "delivery": delivery}
+    await trade(server, ("A", 1.0))
+    async with open_stream(server.url, params) as stream, open_stream(server.url) as whole:
+        assert (await welcome(stream))["subscription"]["fields"] == ["symbol", "last", "ts"]
+        (snapshot,) = await stream.events(1)
+        await trade(server, ("A", 2.0))
+        (live,) = await stream.events(1)
+        full = await whole.events(2)
+    async with open_stream(server.url, params, headers={"Last-Event-ID": snapshot.id}) as resumed:
+        (again,) = await resumed.events(1)
+    assert again == live
+    for event, complete in zip((snapshot, live), full, strict=True):
+        assert event.id == complete.id
+        assert list(event.data) == ["symbol", "last", "ts"]
+        assert event.data == {name: complete.data[name] for name in event.data}
+        assert set(complete.data) == set(QUOTE_FIELDS)
 
 
 async def test_a_resume_gets_exactly_what_it_missed(server: RunningServer) -> None:
@@ -129,6 +152,7 @@ async def test_an_id_of_another_history_gets_a_gap_and_the_state(server: Running
     ("params", "field", "says"),
     [
         ({"symbol": "A"}, "symbol", "unknown parameter"),
+        ({"fields": "last,prise"}, "fields", "'prise' is no field of a quote"),
         ({"symbols": "A,B C"}, "symbols", "'B C' cannot be a symbol"),
         ({"symbols": ""}, "symbols", "cannot be a symbol"),
         ({"symbols": "A" * 17}, "symbols", "cannot be a symbol"),

@@ -198,6 +198,7 @@ def connect(
     symbols: Iterable[str] = ("*",),
     *,
     events: Iterable[str] = ("quote",),
+    fields: Iterable[str] | None = None,
     delivery: Literal["latest", "all"] = "latest",
     snapshot: bool = True,
     since: str | None = None,
@@ -214,7 +215,7 @@ def connect(
     parameters = {"symbols": ",".join(symbols), "events": ",".join(events), "delivery": delivery}
     if not snapshot:
         parameters["snapshot"] = "false"
-    named = {"since": since, "client_id": client_id}
+    named = {"fields": None if fields is None else ",".join(fields), "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in named.items() if value is not None}
     return Stream(url, parameters, last_event_id=last_event_id, headers=headers, attempts=attempts, on_state=on_state)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import msgspec
 
 
@@ -35,3 +37,5 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
 
 QUOTE_FIELDS: tuple[str, ...] = Quote.__struct_fields__
+Fields: TypeAlias = tuple[str, ...] | None
+"""A projection: some of the fields in their order, `symbol` first; None for all of them."""

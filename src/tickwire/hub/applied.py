@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tickwire.core.event import Kind, Record, read_named
+from tickwire.core.quote import Fields
 from tickwire.core.tick import unpack
 from tickwire.hub.channel import Channel
 from tickwire.market.board import Board
@@ -25,33 +26,39 @@ class AppliedQuotes:
         self._prefix = prefix
         self._frames: list[bytes | None] = [None] * len(quotes)
 
-    def all_frames(self) -> Sequence[bytes]:
+    def all_frames(self, fields: Fields = None) -> Sequence[bytes]:
         """Every event's frame."""
+        if fields is not None:
+            return quote_frames(self._prefix, self.first, self.quotes.json(fields))
         if None in self._frames:
             self._frames = [*quote_frames(self._prefix, self.first, self.quotes.json())]
         return self._frames  # type: ignore[return-value]  # no None is left
 
-    def frames(self, places: Sequence[int]) -> list[bytes]:
-        """The frames of the events at `places`, in that order."""
+    def frames(self, places: Sequence[int], fields: Fields = None) -> list[bytes]:
+        """The frames of the events at `places`, in that order; those with all fields are kept."""
+        if fields is not None:
+            return self._fresh(places, fields)
         known = self._frames
         missing = [place for place in places if known[place] is None]
         if missing:
-            numbers = [self.first + place for place in missing]
-            fresh = numbered_frames(self._prefix, numbers, self.quotes.take(missing).json())
-            for place, made in zip(missing, fresh, strict=True):
+            for place, made in zip(missing, self._fresh(missing), strict=True):
                 known[place] = made
         return [known[place] for place in places]  # type: ignore[misc]  # made above where it was None
+
+    def _fresh(self, places: Sequence[int], fields: Fields = None) -> list[bytes]:
+        numbers = [self.first + place for place in places]
+        return numbered_frames(self._prefix, numbers, self.quotes.take(places).json(fields))
 
     def wanted(self, channel: Channel, after: int, most: int) -> tuple[list[bytes], int]:
         """At most `most` frames for the channel of events after `after`, and the number up to which that is all."""
         if "quote" not in channel.subscription.events:
             return [], self.last
         begin = max(0, after + 1 - self.first)
-        rows, everything = channel.rows, channel.everything
+        rows, everything, fields = channel.rows, channel.everything, channel.subscription.fields
         places = [place for place in range(begin, len(self.rows)) if everything or self.rows[place] in rows]
         if len(places) <= most:
-            return self.frames(places), self.last
-        return self.frames(places[:most]), self.first + places[most - 1]
+            return self.frames(places, fields), self.last
+        return self.frames(places[:most], fields), self.first + places[most - 1]
 
 
 class AppliedNamed:

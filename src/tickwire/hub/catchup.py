@@ -54,7 +54,7 @@ class CatchUp:
             waiting += self._named_lately(waiting, reader, channel)
             rows = self._changed(channel, reader.position)
             piece, upto = self._piece(rows)
-            frames = self._merged(piece, [item for item in waiting if reader.position < item.first <= upto])
+            frames = self._merged(channel, piece, [item for item in waiting if reader.position < item.first <= upto])
             reader.position = upto
             reader.snapshot = False
             if frames:
@@ -81,7 +81,7 @@ class CatchUp:
 
     async def _send_snapshot(self, reader: Reader, channel: Channel) -> None:
         head, rows = self._head.sequence, self._changed(channel, 0)
-        frames = self._merged(rows, self._state.named(channel))
+        frames = self._merged(channel, rows, self._state.named(channel))
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return
@@ -114,9 +114,9 @@ class CatchUp:
             return rows, self._head.sequence
         return rows[:_PIECE], int(self._state.board.sequences[rows[_PIECE - 1]])
 
-    def _merged(self, rows: NDArray[np.intp], named: Sequence[AppliedNamed]) -> list[bytes]:
+    def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[AppliedNamed]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
-        frames = self._state.frames(rows.tolist())
+        frames = self._state.frames(rows.tolist(), channel.subscription.fields)
         if not named:
             return frames
         numbers = self._state.board.sequences[rows].tolist()

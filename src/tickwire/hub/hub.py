@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tickwire.core.codec import encode
 from tickwire.core.event import Record
+from tickwire.core.quote import Fields
 from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
@@ -14,7 +15,7 @@ from tickwire.hub.head import Head
 from tickwire.hub.past import Past, Source
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
-from tickwire.hub.router import Router
+from tickwire.hub.router import Plan, Router
 from tickwire.hub.sink import Sink
 from tickwire.hub.start import Gap, History, Start
 from tickwire.hub.state import StateFrames
@@ -159,16 +160,19 @@ class Hub:
             self._route_named(item)
 
     def _route_quotes(self, item: AppliedQuotes) -> None:
-        router, dirty = self._router, self._dirty
-        router.extend(self.board.symbols)
-        if router.everything:
-            frames = item.all_frames()
-            for channel in router.everything:
+        self._router.extend(self.board.symbols)
+        for fields, plan in self._router.plans.items():
+            self._route_planned(item, fields, plan)
+
+    def _route_planned(self, item: AppliedQuotes, fields: Fields, plan: Plan) -> None:
+        dirty, routes = self._dirty, plan.routes
+        if plan.everything:
+            frames = item.all_frames(fields)
+            for channel in plan.everything:
                 channel.pending += frames
-            dirty.update(router.everything)
-        routes = router.routes
+            dirty.update(plan.everything)
         wanted = [place for place, row in enumerate(item.rows) if routes[row]]
-        for place, one in zip(wanted, item.frames(wanted), strict=True):
+        for place, one in zip(wanted, item.frames(wanted, fields), strict=True):
             channels = routes[item.rows[place]]
             for channel in channels:
                 channel.pending.append(one)

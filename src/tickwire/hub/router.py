@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tickwire.core.quote import Fields
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
 from tickwire.hub.subscription import Subscription
 
 
+class Plan:
+    """The channels of one projection: those that want everything, and for each board row those that want it."""
+
+    __slots__ = ("channels", "everything", "routes")
+
+    def __init__(self, rows: int) -> None:
+        self.channels = 0
+        self.everything: list[Channel] = []
+        self.routes: list[list[Channel]] = [[] for _ in range(rows)]
+
+
 class Router:
-    """Channels by subscription, and for each board row the channels that want it.
+    """Channels by subscription, and the plan by which quotes reach them, one for each projection in use.
 
     Rows are the board's: they only ever grow in number. A symbol that has not traded has no row; who asked for it
     waits under its name.
@@ -19,8 +31,7 @@ class Router:
     def __init__(self, head: Head) -> None:
         self._head = head
         self.channels: dict[Subscription, Channel] = {}
-        self.everything: list[Channel] = []
-        self.routes: list[list[Channel]] = []
+        self.plans: dict[Fields, Plan] = {}
         self._rows: dict[str, int] = {}
         self._waiting: dict[str, list[Channel]] = {}
         self._globs: list[Channel] = []
@@ -37,31 +48,42 @@ class Router:
     def drop(self, channel: Channel) -> None:
         """Forget a channel that nobody reads any more."""
         del self.channels[channel.subscription]
+        plan = self.plans.get(channel.subscription.fields)
+        if plan is not None and "quote" in channel.subscription.events:
+            self._disconnect(channel, plan)
+
+    def _disconnect(self, channel: Channel, plan: Plan) -> None:
+        plan.channels -= 1
+        if not plan.channels:
+            del self.plans[channel.subscription.fields]
         for row in channel.rows:
-            self.routes[row].remove(channel)
+            plan.routes[row].remove(channel)
         for symbol in channel.subscription.symbols:
             waiting = self._waiting.get(symbol)
             if waiting is not None and channel in waiting:
                 waiting.remove(channel)
                 if not waiting:
                     del self._waiting[symbol]
-        for listing in (self.everything, self._globs):
+        for listing in (plan.everything, self._globs):
             if channel in listing:
                 listing.remove(channel)
 
     def extend(self, symbols: Sequence[str]) -> None:
         """Take notice of the board's new rows; `symbols` are all of its symbols in row order."""
-        for row in range(len(self.routes), len(symbols)):
+        for row in range(len(self._rows), len(symbols)):
             symbol = symbols[row]
             self._rows[symbol] = row
-            self.routes.append([])
+            for plan in self.plans.values():
+                plan.routes.append([])
             wanted = self._waiting.pop(symbol, [])
             for channel in (*wanted, *(channel for channel in self._globs if channel.subscription.matches(symbol))):
                 self._route(channel, row)
 
     def _connect(self, channel: Channel) -> None:
+        plan = self.plans.setdefault(channel.subscription.fields, Plan(len(self._rows)))
+        plan.channels += 1
         if channel.everything:
-            self.everything.append(channel)
+            plan.everything.append(channel)
             return
         for symbol in channel.subscription.symbols:
             row = self._rows.get(symbol)
@@ -78,4 +100,4 @@ class Router:
     def _route(self, channel: Channel, row: int) -> None:
         if row not in channel.rows:
             channel.rows.add(row)
-            self.routes[row].append(channel)
+            self.plans[channel.subscription.fields].routes[row].append(channel)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
+from tickwire.core.quote import Fields
 from tickwire.hub.applied import AppliedNamed
 from tickwire.hub.channel import Channel
 from tickwire.market.board import Board
 from tickwire.sse.frame import numbered_frames
+
+_MOST_PROJECTIONS = 8  # whose frames are kept: for 5,000 symbols some 2 MB each
 
 
 class StateFrames:
@@ -16,24 +20,31 @@ class StateFrames:
     def __init__(self, board: Board, prefix: bytes) -> None:
         self.board = board
         self._prefix = prefix
-        self._frames: dict[int, tuple[int, bytes]] = {}
+        self._frames: OrderedDict[Fields, dict[int, tuple[int, bytes]]] = OrderedDict()
         self._named: dict[str, AppliedNamed] = {}
 
-    def frames(self, rows: Sequence[int]) -> list[bytes]:
+    def frames(self, rows: Sequence[int], fields: Fields = None) -> list[bytes]:
         """The frames of the newest quotes in the given board rows, in that order."""
         sequences: list[int] = self.board.sequences[list(rows)].tolist()
-        known = self._frames
+        known = self._known(fields)
         stale = [
             (row, sequence)
             for row, sequence in zip(rows, sequences, strict=True)
             if row not in known or known[row][0] != sequence
         ]
         if stale:
-            quotes = self.board.quotes([row for row, _ in stale]).json()
+            quotes = self.board.quotes([row for row, _ in stale]).json(fields)
             made = numbered_frames(self._prefix, [sequence for _, sequence in stale], quotes)
             for (row, sequence), frame in zip(stale, made, strict=True):
                 known[row] = (sequence, frame)
         return [known[row][1] for row in rows]
+
+    def _known(self, fields: Fields) -> dict[int, tuple[int, bytes]]:
+        known = self._frames.setdefault(fields, {})
+        self._frames.move_to_end(fields)
+        if len(self._frames) > _MOST_PROJECTIONS:
+            self._frames.popitem(last=False)
+        return known
 
     def keep(self, item: AppliedNamed) -> None:
         """Remember a named event as the newest of its kind."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from fnmatch import translate
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from tickwire.core.instrument import check_symbol
+from tickwire.core.quote import QUOTE_FIELDS, Fields
 from tickwire.errors import InputError
 
 Delivery: TypeAlias = Literal["latest", "all"]
@@ -22,14 +24,20 @@ class Subscription:
     """A set of symbols and kinds of events, and how faithfully to deliver them. Equal ones hash equally."""
 
     def __init__(
-        self, symbols: Iterable[str] = ("*",), *, events: Iterable[str] = ("quote",), delivery: Delivery = "latest"
+        self,
+        symbols: Iterable[str] = ("*",),
+        *,
+        events: Iterable[str] = ("quote",),
+        delivery: Delivery = "latest",
+        fields: Iterable[str] | None = None,
     ) -> None:
         names = sorted(set(symbols))
         self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
         self.symbols = () if self.everything else tuple(name for name in names if not _is_glob(name))
         self.events = tuple(name for name in EVENTS if name in set(events))
         self.delivery = delivery
-        self._key = (self.symbols, self.globs, self.events, self.delivery)
+        self.fields = None if fields is None else _projection({"symbol", *fields})
+        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subscription) and self._key == other._key
@@ -52,11 +60,17 @@ class Subscription:
             "symbols": [*self.globs, *self.symbols],
             "events": list(self.events),
             "delivery": self.delivery,
+            "fields": list(QUOTE_FIELDS if self.fields is None else self.fields),
         }
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
         return re.compile("|".join(translate(glob) for glob in self.globs)) if self.globs else None
+
+
+def _projection(names: set[str]) -> Fields:
+    """The fields in their order; None where that is all of them."""
+    return None if names >= set(QUOTE_FIELDS) else tuple(name for name in QUOTE_FIELDS if name in names)
 
 
 def _is_glob(name: str) -> bool:
@@ -79,6 +93,17 @@ def parse_events(text: str) -> list[str]:
     for name in names:
         if name not in EVENTS:
             raise InputError(f"{name!r} is no kind of event: choose from {', '.join(EVENTS)}", field="events")
+    return names
+
+
+def parse_fields(text: str) -> list[str]:
+    """The quote fields in a comma list; InputError for an unknown one."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in QUOTE_FIELDS:
+            near = get_close_matches(name, QUOTE_FIELDS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(QUOTE_FIELDS)}"
+            raise InputError(f"{name[:40]!r} is no field of a quote", field="fields", hint=hint)
     return names
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import isnan
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.codec import encode_lines
-from tickwire.core.quote import Quote
+from tickwire.core.quote import QUOTE_FIELDS, Fields, Quote
 from tickwire.market.derive import QUOTE_ROWS, derive
 from tickwire.market.runs import Floats
 
@@ -47,9 +49,32 @@ class QuoteColumns(NamedTuple):
         symbols = self.symbols
         return list(map(Quote, [symbols[row] for row in self.rows.tolist()], *numbers, (self.ts // 1000).tolist()))
 
-    def json(self) -> list[bytes]:
-        """Each quote as one line of JSON, without the newline."""
-        return encode_lines(self.quotes()).split(b"\n")[: len(self)]
+    def json(self, fields: Fields = None) -> list[bytes]:
+        """Each quote as one line of JSON, without the newline; with all fields, or with those named."""
+        quotes = self.quotes() if fields is None else self._projected(fields)
+        return encode_lines(quotes).split(b"\n")[: len(self)]
+
+    def _projected(self, fields: tuple[str, ...]) -> list[msgspec.Struct]:
+        derived = derive(self.state)
+        columns = [self._column(name, derived) for name in fields]
+        return list(map(_projection(fields), *columns))
+
+    def _column(self, name: str, derived: Floats) -> list[Any]:
+        if name == "symbol":
+            return [self.symbols[row] for row in self.rows.tolist()]
+        if name == "ts":
+            ts: list[Any] = (self.ts // 1000).tolist()
+            return ts
+        row = QUOTE_FIELDS.index(name) - 1  # derived has no symbol
+        counts = any(part.start <= row < part.stop for part, whole in QUOTE_ROWS if whole)
+        part = derived[row : row + 1]
+        column: list[Any] = (_whole(part) if counts else part.tolist())[0]
+        return column
+
+
+@lru_cache(maxsize=256)
+def _projection(fields: tuple[str, ...]) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Projection", fields, frozen=True, gc=False)
 
 
 def concatenate(parts: Sequence[QuoteColumns]) -> QuoteColumns:

@@ -12,6 +12,10 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "default": "*"},
     ),
     "events": ("comma list of kinds of events: quote, status", {"type": "string", "default": "quote"}),
+    "fields": (
+        "comma list of quote fields to send; symbol is always among them. All, if left out",
+        {"type": "string", "example": "last,change_rate,ts"},
+    ),
     "delivery": (
         "latest may skip superseded quotes of a slow reader; all never skips silently",
         {"type": "string", "enum": ["latest", "all"], "default": "latest"},

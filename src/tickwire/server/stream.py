@@ -18,7 +18,7 @@ from tickwire.core.ids import parse_id
 from tickwire.errors import InputError
 from tickwire.hub.reader import Reader
 from tickwire.hub.start import Start, after, fresh, since
-from tickwire.hub.subscription import DELIVERIES, Subscription, parse_events, parse_symbols
+from tickwire.hub.subscription import DELIVERIES, Subscription, parse_events, parse_fields, parse_symbols
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.problem import input_problem, problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
@@ -26,7 +26,7 @@ from tickwire.server.service import Service
 from tickwire.server.sink import FastSink, PlainSink
 from tickwire.sse.frame import frame
 
-PARAMETERS = ("symbols", "events", "delivery", "snapshot", "since", "client_id", "last_event_id")
+PARAMETERS = ("symbols", "events", "fields", "delivery", "snapshot", "since", "client_id", "last_event_id")
 _CLIENT_ID_LENGTH = 64
 _QUERY_BYTES = 32 * 1024  # a thousand symbols fit; uvicorn's own limit on a request head is 64 KB
 HEADERS = [
@@ -48,7 +48,8 @@ class Request:
         delivery = given.get("delivery", "latest")
         if delivery not in DELIVERIES:
             raise InputError(f"delivery={delivery[:40]!r}: choose latest or all", field="delivery")
-        self.subscription = Subscription(symbols, events=events, delivery=delivery)
+        fields = parse_fields(given["fields"]) if "fields" in given else None
+        self.subscription = Subscription(symbols, events=events, delivery=delivery, fields=fields)
         self.start = self._start(service, given, headers.get(b"last-event-id"))
         self.client_id = _client_id(given.get("client_id"))
 
