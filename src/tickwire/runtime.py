@@ -60,7 +60,7 @@ class Runtime:
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self._follow()), tasks.create_task(self._watch())]
+            running = [tasks.create_task(work()) for work in (self._follow, self._watch, self._pace)]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
             try:
@@ -149,6 +149,11 @@ class Runtime:
             if self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
+
+    async def _pace(self) -> None:
+        """Paced channels get their flushes."""
+        while True:
+            await self.clock.sleep(self.hub.pace(self.clock.monotonic()))
 
     async def _tell_status(self) -> None:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it

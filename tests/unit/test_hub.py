@@ -70,6 +70,8 @@ class Market:
         self.board = Board()
         self.hub = Hub(self.board, self.journal.epoch, self.journal, recent_events=recent)
         self.log: list[tuple[int, str, float]] = []  # sequence, symbol, last
+        self.statuses: list[int] = []  # sequence
+        self.time = 100.0
         self.tasks: list[asyncio.Task] = []
 
     async def trade(self, *trades: tuple[str, float]) -> None:
@@ -81,12 +83,18 @@ class Market:
 
     async def tell(self, name: str, data: object) -> int:
         span = await self.journal.append(named_entry(name, data))
+        self.statuses.append(span.first)
         await self.apply()
         return span.first
 
     async def apply(self) -> None:
         while self.hub.head.sequence < self.journal.head:
             self.hub.apply(await self.journal.read(self.hub.head.sequence, limit=1), 0.0)
+
+    def pace(self, seconds: float = 1.0) -> None:
+        """Let time pass for the paced channels."""
+        self.time += seconds
+        self.hub.pace(self.time)
 
     async def save(self) -> None:
         await self.journal.save_state(State(self.hub.head.sequence, self.board.save()))
@@ -314,6 +322,7 @@ class Client:
         self.market = market
         self.subscription = subscription
         self.seen: list[tuple[int, str, float]] = []
+        self.statuses: list[int] = []
         self.last: EventId | None = None
         self.connect()
 
@@ -333,9 +342,11 @@ class Client:
         """Receive a share of the bytes on the way; what is cut inside an event is lost with the connection."""
         events = self.sink.events()
         for number, name, data in events[: round(len(events) * share)]:
-            assert name == "quote"
             assert self.last is None or number > self.last.sequence, "ids never go back"
-            self.seen.append((number, data["symbol"], data["last"]))
+            if name == "quote":
+                self.seen.append((number, data["symbol"], data["last"]))
+            else:
+                self.statuses.append(number)
             self.last = EventId(self.market.journal.epoch, number)
         self.sink.bytes = b""
 
@@ -360,8 +371,12 @@ class Client:
         self.connect()
 
 
-def check(client: Client, log: list[tuple[int, str, float]]) -> None:
-    expected = [event for event in log if wanted(client.subscription, event[1])]
+def check(client: Client, market: Market) -> None:
+    expected = [event for event in market.log if wanted(client.subscription, event[1])]
+    told = market.statuses if "status" in client.subscription.events else []
+    # A new reader gets the newest status; from then on it misses none.
+    since = client.statuses[0] if client.statuses else max(told, default=0)
+    assert client.statuses == [number for number in told if number >= since]
     if client.subscription.delivery == "all":
         assert client.seen == expected
     else:
@@ -380,16 +395,21 @@ def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> Non
 async def _random_history(rng: random.Random) -> None:
     market = Market(recent=rng.choice([3, 30, 1_000]))
     clients = [
-        Client(market, Subscription(names, delivery=delivery, fields=fields))
+        Client(market, Subscription(names, delivery=delivery, fields=fields, events=events, interval=interval))
         for names in (["*"], ["A", "C"], ["E"], ["[", "B*"][1:], ["A", "B", "Q"])
-        for delivery in ("latest", "all")
+        for delivery, interval in (("latest", 0), ("all", 0), ("latest", 1_000), ("latest", 3_000))
         for fields in [rng.choice([None, ("last",), ("last", "ts", "volume")])]
+        for events in [rng.choice([("quote",), ("quote", "status")])]
     ]
     for step in range(rng.randint(5, 40)):
         for _ in range(rng.randint(0, 3)):
             await market.trade(*[(rng.choice(SYMBOLS), float(step)) for _ in range(rng.randint(1, 6))])
         if rng.random() < 0.1:
             await market.save()
+        if rng.random() < 0.2:
+            await market.tell("status", {"step": step})
+        if rng.random() < 0.5:
+            market.pace()
         client = rng.choice(clients)
         act = rng.choice([client.stall, client.drain, client.drip, client.cut, client.take_all, client.idle])
         act(rng.random())
@@ -397,10 +417,12 @@ async def _random_history(rng: random.Random) -> None:
             await market.settle()
     for client in clients:
         client.sink.drain()
+    for _ in range(8):
         await market.settle()
-        client.take(1.0)
+        market.pace(3.0)
     for client in clients:
-        check(client, market.log)
+        client.take(1.0)
+        check(client, market)
         assert client.reader.live
     await market.close()
 
@@ -421,4 +443,31 @@ async def test_many_who_resume_from_far_back_walk_the_past_once(monkeypatch: pyt
         await market.settle()
     assert {len(sink.events()) for sink in sinks} == {80}
     assert len(applied) <= 100
+    await market.close()
+
+
+async def test_a_paced_reader_gets_the_newest_of_each_symbol_once_an_interval() -> None:
+    """Between flushes nothing; with a flush each changed symbol once, newest, in the order of ids; equal for equals."""
+    market = Market()
+    await market.trade(("A", 1.0), ("B", 1.0))
+    subscription = Subscription(["A", "B"], interval=1_000)
+    sinks = [HandSink(), HandSink()]
+    market.read(subscription, fresh(market.hub.history(), snapshot=True), sinks[0])
+    await market.settle()
+    assert [data["last"] for _, _, data in sinks[0].events()] == [1.0, 1.0]
+    market.pace()
+    market.read(subscription, fresh(market.hub.history(), snapshot=True), sinks[1])
+    await market.settle()
+    for sink in sinks:
+        sink.bytes = b""
+    for price in range(2, 6):
+        await market.trade(("B", float(price)), ("A", float(price)))
+        market.pace(0.1)
+    assert sinks[0].bytes == sinks[1].bytes == b""
+    market.pace(0.7)
+    assert [(data["symbol"], data["last"]) for _, _, data in sinks[0].events()] == [("B", 5.0), ("A", 5.0)]
+    assert sinks[0].bytes == sinks[1].bytes
+    market.pace()
+    assert len(sinks[0].events()) == 2
+    assert market.hub.stats().channels == 1
     await market.close()

@@ -10,6 +10,7 @@ import pytest
 from tickwire.core.event import ticks_entry
 from tickwire.core.quote import QUOTE_FIELDS
 from tickwire.core.tick import Tick, pack
+from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import RunningServer, run_server
 from tickwire.testing.wire import WireStream, open_stream
 
@@ -45,6 +46,7 @@ async def test_a_reader_is_welcomed_gets_the_state_and_then_what_happens(server:
         data = await welcome(stream)
         assert data["subscription"] == {
             "symbols": ["AAPL", "MSFT", "NEW"], "events": ["quote"], "delivery": "latest", "snapshot": True,
+            "interval": 0,
             "fields": list(QUOTE_FIELDS),
         }  # fmt: skip
         assert (data["mode"], data["heartbeat"], data["resume"]) == ("live", 0.5, None)
@@ -77,6 +79,27 @@ async def test_a_projection_sends_only_the_fields_asked_for(server: RunningServe
         assert list(event.data) == ["symbol", "last", "ts"]
         assert event.data == {name: complete.data[name] for name in event.data}
         assert set(complete.data) == set(QUOTE_FIELDS)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_paced_reader_gets_one_update_an_interval(fast: bool) -> None:
+    """Whatever comes in between, it gets the newest of each symbol when its interval has passed; others get all."""
+    clock = ManualClock()
+    async with run_server(fast=fast, clock=clock) as server, open_stream(server.url) as whole:
+        await trade(server, ("A", 0.0), ("B", 0.0))
+        async with open_stream(server.url, {"interval": "1s", "symbols": "A,B"}) as paced:
+            assert (await welcome(paced))["subscription"]["interval"] == 1000
+            await paced.events(2)
+            await clock.advance(1)
+            for price in range(1, 4):
+                await trade(server, ("B", float(price)), ("A", float(price)))
+            assert len(await whole.events(8)) == 8
+            with pytest.raises(TimeoutError):
+                await paced.event(patience=0.1)
+            await clock.advance(1.1)
+            events = await paced.events(2)
+        assert [(event.data["symbol"], event.data["last"]) for event in events] == [("B", 3.0), ("A", 3.0)]
+        assert events[0].sequence < events[1].sequence
 
 
 async def test_a_resume_gets_exactly_what_it_missed(server: RunningServer) -> None:
@@ -152,6 +175,9 @@ async def test_an_id_of_another_history_gets_a_gap_and_the_state(server: Running
     ("params", "field", "says"),
     [
         ({"symbol": "A"}, "symbol", "unknown parameter"),
+        ({"interval": "5ms"}, "interval", "from 10ms to 60s, or 0"),
+        ({"interval": "1m"}, "interval", "from 10ms to 60s, or 0"),
+        ({"interval": "1s", "delivery": "all"}, "interval", "delivery=all leaves none out"),
         ({"fields": "last,prise"}, "fields", "'prise' is no field of a quote"),
         ({"symbols": "A,B C"}, "symbols", "'B C' cannot be a symbol"),
         ({"symbols": ""}, "symbols", "cannot be a symbol"),

@@ -199,6 +199,7 @@ def connect(
     *,
     events: Iterable[str] = ("quote",),
     fields: Iterable[str] | None = None,
+    interval: str | None = None,
     delivery: Literal["latest", "all"] = "latest",
     snapshot: bool = True,
     since: str | None = None,
@@ -215,7 +216,12 @@ def connect(
     parameters = {"symbols": ",".join(symbols), "events": ",".join(events), "delivery": delivery}
     if not snapshot:
         parameters["snapshot"] = "false"
-    named = {"fields": None if fields is None else ",".join(fields), "since": since, "client_id": client_id}
+    named = {
+        "fields": None if fields is None else ",".join(fields),
+        "interval": interval,
+        "since": since,
+        "client_id": client_id,
+    }
     parameters |= {name: value for name, value in named.items() if value is not None}
     return Stream(url, parameters, last_event_id=last_event_id, headers=headers, attempts=attempts, on_state=on_state)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tickwire.errors import JournalError
 from tickwire.hub.applied import Applied, AppliedNamed
-from tickwire.hub.channel import Channel
+from tickwire.hub.channel import Channel, Numbered
 from tickwire.hub.head import Head
 from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
@@ -48,13 +48,20 @@ class CatchUp:
             return self._gap(reader)
         return None
 
+    def changes(self, channel: Channel, after: int, named: Sequence[Numbered]) -> list[bytes]:
+        """The newest quotes of the channel that came after `after`, and the named events given, in the order of ids."""
+        return self._merged(channel, self._changed(channel, after), named)
+
+    def named_at_hand(self, reader: Reader, channel: Channel) -> list[AppliedNamed] | None:
+        """The named events that the reader has not seen; None where that takes a look into the journal."""
+        return self._near(channel, reader.position, new=False)
+
     async def _bring_latest(self, reader: Reader, channel: Channel) -> None:
-        waiting = await self._named_since(reader, channel)
         while await reader.ready():
-            waiting += self._named_lately(waiting, reader, channel)
+            named = await self._named(reader, channel)
             rows = self._changed(channel, reader.position)
             piece, upto = self._piece(rows)
-            frames = self._merged(channel, piece, [item for item in waiting if reader.position < item.first <= upto])
+            frames = self._merged(channel, piece, [item for item in named if reader.position < item.first <= upto])
             reader.position = upto
             reader.snapshot = False
             if frames:
@@ -114,7 +121,7 @@ class CatchUp:
             return rows, self._head.sequence
         return rows[:_PIECE], int(self._state.board.sequences[rows[_PIECE - 1]])
 
-    def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[AppliedNamed]) -> list[bytes]:
+    def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[Numbered]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
         frames = self._state.frames(rows.tolist(), channel.subscription.fields)
         if not named:
@@ -123,22 +130,24 @@ class CatchUp:
         both = [*zip(numbers, frames, strict=True), *((item.first, item.frame) for item in named)]
         return [found for _, found in sorted(both)]
 
-    async def _named_since(self, reader: Reader, channel: Channel) -> list[AppliedNamed]:
-        """Named events the reader must not miss, older than the recent window; for a new reader the current ones."""
-        if reader.snapshot:
-            return self._state.named(channel)
-        if channel.subscription.events == ("quote",) or reader.position + 1 >= self._recent.first:
-            return []
-        found = await self._past.named(reader.position, self._head.sequence)
-        return _taken(found, channel)
+    async def _named(self, reader: Reader, channel: Channel) -> list[AppliedNamed]:
+        """The named events that the reader has not seen, up to the head; for a new reader the current ones."""
+        found: list[AppliedNamed] = []
+        covered = reader.position
+        while (near := self._near(channel, covered, new=reader.snapshot)) is None:
+            head = self._head.sequence
+            found += _taken(await self._past.named(covered, head), channel)
+            covered = head  # while that was read, the recent window may have moved past it too
+        return found + near
 
-    def _named_lately(self, known: Sequence[AppliedNamed], reader: Reader, channel: Channel) -> list[AppliedNamed]:
-        """Named events in the recent window that are not among those known."""
-        if channel.subscription.events == ("quote",) or reader.snapshot:
+    def _near(self, channel: Channel, after: int, *, new: bool) -> list[AppliedNamed] | None:
+        """The named events after `after`; None where the recent window begins later."""
+        if channel.subscription.events == ("quote",):
             return []
-        after = max([reader.position, *(item.first for item in known)])
-        items = self._recent.after(max(after, self._recent.first - 1), self._head.sequence)
-        return [item for item in _taken(items or [], channel) if item.first > after]
+        if new:
+            return self._state.named(channel)
+        items = self._recent.after(after, self._head.sequence)
+        return None if items is None else _taken(items, channel)
 
 
 def _taken(items: Sequence[Applied], channel: Channel) -> list[AppliedNamed]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
@@ -11,6 +12,20 @@ from tickwire.hub.subscription import Subscription
 from tickwire.sse.frame import chunk
 
 log = logging.getLogger(__name__)
+
+
+class Numbered(Protocol):
+    """An event as a frame, with its sequence number."""
+
+    @property
+    def first(self) -> int:
+        """The number."""
+        ...
+
+    @property
+    def frame(self) -> bytes:
+        """The frame."""
+        ...
 
 
 class Channel:
@@ -29,21 +44,35 @@ class Channel:
         self.written_at: float | None = None  # monotonic seconds; None until it is first looked at
         self.readers = 0
         self.live: dict[Reader, None] = {}
+        self.paced = subscription.interval > 0
+        self.due = 0.0  # monotonic seconds: when a paced channel is flushed next
+        self.position = head.sequence  # up to where a paced channel was flushed
+        self.named: list[Numbered] = []  # what a paced channel has yet to send beside quotes
+        self.arriving: dict[Reader, None] = {}  # readers of a paced channel that become live with its next flush
         self._framed: list[Callable[[bytes], None]] | None = None  # write calls of live readers; None: make anew
         self._plain: list[Callable[[bytes], None]] = []
 
     def join(self, reader: Reader) -> None:
         """The reader has everything up to the head: from now on it is written to."""
         reader.live = True
-        self.live[reader] = None
-        self._framed = None
+        if self.paced:
+            self.arriving[reader] = None
+        else:
+            self.admit(reader)
 
     def leave(self, reader: Reader) -> None:
-        """The reader is written to no longer; it goes on from where the hub stands."""
+        """The reader is written to no longer; it goes on from where the channel stands."""
+        reader.live = False
+        if self.arriving.pop(reader, reader) is None:
+            return
         if self.live.pop(reader, reader) is None:
-            reader.live = False
-            reader.position = self._head.sequence
+            reader.position = self.position if self.paced else self._head.sequence
             self._framed = None
+
+    def admit(self, reader: Reader) -> None:
+        """The reader stands where the channel does."""
+        self.live[reader] = None
+        self._framed = None
 
     def flush(self, now: float) -> int:
         """Write what is pending to every live reader; answers how many events that were in all."""

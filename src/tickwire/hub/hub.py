@@ -12,6 +12,7 @@ from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
+from tickwire.hub.pacer import Pacer
 from tickwire.hub.past import Past, Source
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
@@ -66,6 +67,7 @@ class Hub:
         self._recent = Recent(recent_events, start_at)
         self._past = Past(source, self._prefix, make_board)
         self._catch_up = CatchUp(self.head, self._state, self._recent, self._past)
+        self._pacer = Pacer(self.head, self._catch_up)
         self.readers: dict[Reader, Channel] = {}
         self._dirty: set[Channel] = set()
         self._events = self._deliveries = self._stalls = self._gaps = self._opened = 0
@@ -99,11 +101,16 @@ class Hub:
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
         """Keep the reader supplied until its stream is to end; answers why. `gap` is told to it first."""
         channel = self.readers[reader]
+        arrived = False
         while await reader.ready():
             if gap is not None:
                 self._gaps += 1
                 reader.write(frame(encode(gap), event="gap"))
-            gap = await self._catch_up.bring(reader, channel)
+            if arrived and self._pacer.at_hand(reader, channel):
+                channel.join(reader)
+            else:
+                gap = await self._catch_up.bring(reader, channel)
+            arrived = True
             if gap is None:
                 await reader.interrupted()
         return reader.closing or ""
@@ -136,8 +143,16 @@ class Hub:
         for channel in self._router.channels.values():
             if channel.written_at is None:
                 channel.written_at = now
-            elif channel.live and now - channel.written_at >= silence:
+            elif (channel.live or channel.arriving) and now - channel.written_at >= silence:
                 channel.write(beat, now)
+                for reader in channel.arriving:
+                    reader.write(beat)
+
+    def pace(self, now: float) -> float:
+        """Flush the paced channels that are due; the seconds until this should be called again. `now` is monotonic."""
+        events, wait = self._pacer.run(self._router.paced, now)
+        self._deliveries += events
+        return wait
 
     def stats(self) -> HubStats:
         """The counts so far."""
@@ -181,6 +196,10 @@ class Hub:
     def _route_named(self, item: AppliedNamed) -> None:
         self._state.keep(item)
         for channel in self._router.channels.values():
-            if item.kind in channel.subscription.events:
+            if item.kind not in channel.subscription.events:
+                continue
+            if channel.paced:
+                channel.named.append(item)
+            else:
                 channel.pending.append(item.frame)
                 self._dirty.add(channel)

@@ -24,6 +24,8 @@ class Plan:
 class Router:
     """Channels by subscription, and the plan by which quotes reach them, one for each projection in use.
 
+    Paced channels are in no plan: they look at the board when they are due.
+
     Rows are the board's: they only ever grow in number. A symbol that has not traded has no row; who asked for it
     waits under its name.
     """
@@ -32,6 +34,7 @@ class Router:
         self._head = head
         self.channels: dict[Subscription, Channel] = {}
         self.plans: dict[Fields, Plan] = {}
+        self.paced: dict[Channel, None] = {}
         self._rows: dict[str, int] = {}
         self._waiting: dict[str, list[Channel]] = {}
         self._globs: list[Channel] = []
@@ -41,6 +44,8 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = self.channels[subscription] = Channel(subscription, self._head)
+            if channel.paced:
+                self.paced[channel] = None
             if "quote" in subscription.events:
                 self._connect(channel)
         return channel
@@ -48,25 +53,31 @@ class Router:
     def drop(self, channel: Channel) -> None:
         """Forget a channel that nobody reads any more."""
         del self.channels[channel.subscription]
-        plan = self.plans.get(channel.subscription.fields)
-        if plan is not None and "quote" in channel.subscription.events:
-            self._disconnect(channel, plan)
+        self.paced.pop(channel, None)
+        if "quote" in channel.subscription.events:
+            self._disconnect(channel)
 
-    def _disconnect(self, channel: Channel, plan: Plan) -> None:
-        plan.channels -= 1
-        if not plan.channels:
-            del self.plans[channel.subscription.fields]
-        for row in channel.rows:
-            plan.routes[row].remove(channel)
+    def _disconnect(self, channel: Channel) -> None:
+        if not channel.paced:
+            self._unplan(channel)
         for symbol in channel.subscription.symbols:
             waiting = self._waiting.get(symbol)
             if waiting is not None and channel in waiting:
                 waiting.remove(channel)
                 if not waiting:
                     del self._waiting[symbol]
-        for listing in (plan.everything, self._globs):
-            if channel in listing:
-                listing.remove(channel)
+        if channel in self._globs:
+            self._globs.remove(channel)
+
+    def _unplan(self, channel: Channel) -> None:
+        plan = self.plans[channel.subscription.fields]
+        plan.channels -= 1
+        if not plan.channels:
+            del self.plans[channel.subscription.fields]
+        for row in channel.rows:
+            plan.routes[row].remove(channel)
+        if channel in plan.everything:
+            plan.everything.remove(channel)
 
     def extend(self, symbols: Sequence[str]) -> None:
         """Take notice of the board's new rows; `symbols` are all of its symbols in row order."""
@@ -80,10 +91,9 @@ class Router:
                 self._route(channel, row)
 
     def _connect(self, channel: Channel) -> None:
-        plan = self.plans.setdefault(channel.subscription.fields, Plan(len(self._rows)))
-        plan.channels += 1
+        if not channel.paced:
+            self._plan(channel)
         if channel.everything:
-            plan.everything.append(channel)
             return
         for symbol in channel.subscription.symbols:
             row = self._rows.get(symbol)
@@ -97,7 +107,16 @@ class Router:
                 if channel.subscription.matches(symbol):
                     self._route(channel, row)
 
+    def _plan(self, channel: Channel) -> None:
+        fields = channel.subscription.fields
+        if fields not in self.plans:
+            self.plans[fields] = Plan(len(self._rows))
+        self.plans[fields].channels += 1
+        if channel.everything:
+            self.plans[fields].everything.append(channel)
+
     def _route(self, channel: Channel, row: int) -> None:
         if row not in channel.rows:
             channel.rows.add(row)
-            self.plans[channel.subscription.fields].routes[row].append(channel)
+            if not channel.paced:
+                self.plans[channel.subscription.fields].routes[row].append(channel)

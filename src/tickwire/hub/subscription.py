@@ -17,6 +17,8 @@ Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
 EVENTS = ("quote", "status")
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
+_INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
+LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle
 _MOST_GLOBS = 64  # each new symbol is tried against each glob; a watchlist needs few
 
 
@@ -30,6 +32,7 @@ class Subscription:
         events: Iterable[str] = ("quote",),
         delivery: Delivery = "latest",
         fields: Iterable[str] | None = None,
+        interval: int = 0,
     ) -> None:
         names = sorted(set(symbols))
         self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
@@ -37,7 +40,8 @@ class Subscription:
         self.events = tuple(name for name in EVENTS if name in set(events))
         self.delivery = delivery
         self.fields = None if fields is None else _projection({"symbol", *fields})
-        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields)
+        self.interval = interval  # milliseconds
+        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subscription) and self._key == other._key
@@ -60,6 +64,7 @@ class Subscription:
             "symbols": [*self.globs, *self.symbols],
             "events": list(self.events),
             "delivery": self.delivery,
+            "interval": self.interval,
             "fields": list(QUOTE_FIELDS if self.fields is None else self.fields),
         }
 
@@ -94,6 +99,19 @@ def parse_events(text: str) -> list[str]:
         if name not in EVENTS:
             raise InputError(f"{name!r} is no kind of event: choose from {', '.join(EVENTS)}", field="events")
     return names
+
+
+def parse_interval(text: str) -> int:
+    """Milliseconds from `250ms`, `1s` or `0`; InputError for anything else."""
+    match = _INTERVAL.fullmatch(text)
+    milliseconds = 0 if text == "0" else int(match[1]) * (1 if match[2] == "ms" else 1000) if match else -1
+    if milliseconds and not LEAST_INTERVAL <= milliseconds <= MOST_INTERVAL:
+        raise InputError(
+            f"interval={text[:40]!r}: from {LEAST_INTERVAL}ms to {MOST_INTERVAL // 1000}s, or 0",
+            field="interval",
+            hint="example: interval=250ms",
+        )
+    return milliseconds
 
 
 def parse_fields(text: str) -> list[str]:

@@ -16,6 +16,10 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "comma list of quote fields to send; symbol is always among them. All, if left out",
         {"type": "string", "example": "last,change_rate,ts"},
     ),
+    "interval": (
+        "at most one update of a symbol in this time, always the newest: 250ms, 1s, at most 60s",
+        {"type": "string", "default": "0", "example": "250ms"},
+    ),
     "delivery": (
         "latest may skip superseded quotes of a slow reader; all never skips silently",
         {"type": "string", "enum": ["latest", "all"], "default": "latest"},

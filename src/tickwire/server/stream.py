@@ -18,7 +18,14 @@ from tickwire.core.ids import parse_id
 from tickwire.errors import InputError
 from tickwire.hub.reader import Reader
 from tickwire.hub.start import Start, after, fresh, since
-from tickwire.hub.subscription import DELIVERIES, Subscription, parse_events, parse_fields, parse_symbols
+from tickwire.hub.subscription import (
+    DELIVERIES,
+    Subscription,
+    parse_events,
+    parse_fields,
+    parse_interval,
+    parse_symbols,
+)
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.problem import input_problem, problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
@@ -26,7 +33,7 @@ from tickwire.server.service import Service
 from tickwire.server.sink import FastSink, PlainSink
 from tickwire.sse.frame import frame
 
-PARAMETERS = ("symbols", "events", "fields", "delivery", "snapshot", "since", "client_id", "last_event_id")
+PARAMETERS = ("symbols", "events", "fields", "interval", "delivery", "snapshot", "since", "client_id", "last_event_id")
 _CLIENT_ID_LENGTH = 64
 _QUERY_BYTES = 32 * 1024  # a thousand symbols fit; uvicorn's own limit on a request head is 64 KB
 HEADERS = [
@@ -49,7 +56,10 @@ class Request:
         if delivery not in DELIVERIES:
             raise InputError(f"delivery={delivery[:40]!r}: choose latest or all", field="delivery")
         fields = parse_fields(given["fields"]) if "fields" in given else None
-        self.subscription = Subscription(symbols, events=events, delivery=delivery, fields=fields)
+        interval = parse_interval(given.get("interval", "0"))
+        if interval and delivery == "all":
+            raise InputError("an interval leaves quotes out, and delivery=all leaves none out", field="interval")
+        self.subscription = Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval)
         self.start = self._start(service, given, headers.get(b"last-event-id"))
         self.client_id = _client_id(given.get("client_id"))
 
