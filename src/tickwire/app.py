@@ -97,6 +97,7 @@ def _service(runtime: Runtime) -> Service:
     return Service(
         hub=runtime.hub,
         publish=runtime.publish,
+        find=runtime.journal.find,
         health=runtime.health,
         clock=runtime.clock,
         mode=runtime.status.mode,

@@ -60,6 +60,29 @@ async def test_a_reader_is_welcomed_gets_the_state_and_then_what_happens(server:
         assert data["head"] >= snapshot[1].id
 
 
+@pytest.mark.parametrize("form", ["iso", "microseconds"])
+async def test_since_a_time_starts_there(form: str) -> None:
+    """Everything that the server took from that moment on; from before its history, all of it."""
+    clock = ManualClock()
+    async with run_server(clock=clock) as server:
+        start = clock.now()
+        for price in range(5):
+            await trade(server, ("A", float(price)))
+            await clock.advance(60)
+        moment = start + 120 * 10**9
+        text = str(moment // 1000) if form == "microseconds" else "2026-01-02T15:02:00Z"
+        async with open_stream(server.url, {"since": text, "delivery": "all"}) as stream:
+            data = await welcome(stream)
+            assert [event.data["last"] for event in await stream.events(3)] == [2.0, 3.0, 4.0]
+            assert (data["resume"]["asked"], data["resume"]["complete"]) == (text, True)
+        async with open_stream(server.url, {"since": "2020-01-01", "delivery": "all"}) as stream:
+            assert len(await stream.events(5)) == 5
+        async with open_stream(server.url, {"since": "2030-01-01", "delivery": "all"}) as stream:
+            await welcome(stream)
+            await trade(server, ("A", 9.0))
+            assert (await stream.events(1))[0].data["last"] == 9.0
+
+
 @pytest.mark.parametrize("delivery", ["latest", "all"])
 async def test_a_projection_sends_only_the_fields_asked_for(server: RunningServer, delivery: str) -> None:
     """In snapshot, live flow and resume alike; `symbol` is always there, and the order is the quote's."""

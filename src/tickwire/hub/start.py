@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -9,6 +10,9 @@ import msgspec
 from tickwire.core.ids import EventId, parse_id
 from tickwire.errors import InputError
 from tickwire.hub.subscription import Delivery
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_DIGITS = 17  # microseconds until the year 5138: one digit more would be nanoseconds
 
 
 class Resume(msgspec.Struct, frozen=True, rename={"start": "from"}):
@@ -83,8 +87,30 @@ def since(history: History, text: str, delivery: Delivery) -> Start:
         return after(history, parse_id(text, field="since"), delivery)
     except InputError as error:
         raise InputError(
-            f"since={text[:40]!r} is neither 'earliest' nor an event id", field="since", hint="example: since=earliest"
+            f"since={text[:40]!r} is neither 'earliest' nor an event id nor a time",
+            field="since",
+            hint="example: since=2026-01-31T15:30:00Z",
         ) from error
+
+
+def parse_time(text: str) -> int | None:
+    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); None for neither."""
+    if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS:
+        return int(text) * 1000
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (known - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def since_time(history: History, text: str, sequence: int) -> Start:
+    """A reader that asks for what came after the moment `text`, before which `sequence` was the last event."""
+    position = max(sequence, history.first - 1)
+    reached = sequence >= history.first or history.first == 1
+    resume = Resume(text, history.id(position), complete=reached, reason=None if reached else "expired")
+    return Start(position=position, snapshot=False, resume=resume)
 
 
 def _lost(history: History, asked: EventId, reason: Literal["expired", "epoch"]) -> Start:

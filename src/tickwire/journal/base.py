@@ -85,6 +85,13 @@ class Journal(Protocol):
         """
         ...
 
+    async def find(self, ts: int) -> int:
+        """The last event taken before `ts` (nanoseconds since the Unix epoch), as far as is kept; `first` - 1 for none.
+
+        Times are taken to grow with the numbers; where the clock was set back, the answer is a place near by.
+        """
+        ...
+
     async def last_key(self, source: str) -> str | None:
         """The key of the newest kept entry of `source` that had one."""
         ...

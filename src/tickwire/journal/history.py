@@ -12,7 +12,7 @@ from tickwire.core.event import Kind, Record
 from tickwire.errors import JournalError
 from tickwire.journal.base import State
 from tickwire.journal.sqlite_file import connect, mapped
-from tickwire.journal.sqlite_rows import LAST_KEY, load_state, read_records
+from tickwire.journal.sqlite_rows import LAST_KEY, find_time, load_state, read_records
 
 T = TypeVar("T")
 
@@ -28,6 +28,10 @@ class History:
     async def read(self, after: int, upto: int, limit: int, kind: Kind | None) -> list[Record]:
         """Whole records with `after < last` and `first <= upto`, until they hold `limit` events."""
         return await self._call(lambda: read_records(self._connection, after, upto, limit, kind))
+
+    async def find(self, ts: int, first: int, head: int) -> int:
+        """The last event of `first` to `head` whose record was taken before `ts`; `first` - 1 for none."""
+        return await self._call(lambda: find_time(self._connection, ts, first, head))
 
     async def last_key(self, source: str) -> str | None:
         """The key of the newest kept entry of `source` that had one."""

@@ -111,6 +111,11 @@ class MemoryJournal:
         """All records after `after`, past and to come; see `Journal.follow`."""
         return Follower(self._tail, self._history, after)
 
+    async def find(self, ts: int) -> int:
+        """The last event taken before `ts`; see `Journal.find`."""
+        self._check_open()
+        return max(self._tail.older(ts), self.first - 1)
+
     async def last_key(self, source: str) -> str | None:
         """The key of the newest kept entry of `source` that had one."""
         self._check_open()

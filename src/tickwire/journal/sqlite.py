@@ -120,6 +120,11 @@ class SQLiteJournal:
         """All records after `after`, past and to come; see `Journal.follow`."""
         return Follower(self._tail, self._far, after)
 
+    async def find(self, ts: int) -> int:
+        """The last event taken before `ts`; see `Journal.find`."""
+        self._check_open()
+        return await self._history.find(ts, self.first, self.head)
+
     async def last_key(self, source: str) -> str | None:
         """The key of the newest kept entry of `source` that had one."""
         self._check_open()

@@ -32,6 +32,7 @@ FIND_KEY = "SELECT first, count FROM records WHERE source = ? AND key = ?"
 LAST_KEY = "SELECT key FROM records WHERE source = ? AND key IS NOT NULL ORDER BY first DESC LIMIT 1"
 _COLUMNS = "SELECT first, count, kind, ts, source, key, crc, data FROM records"
 NEWEST_RECORD = f"{_COLUMNS} ORDER BY first DESC LIMIT 1"
+_AT = "SELECT first, count, ts FROM records WHERE first <= ? ORDER BY first DESC LIMIT 1"
 _START = "SELECT first FROM records WHERE first <= ? ORDER BY first DESC LIMIT 1"
 _LOAD_STATE = "SELECT sequence, ts, crc, data FROM states WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
 _LARGEST = 2**63 - 1
@@ -116,6 +117,24 @@ def _take(rows: Iterable[RecordRow], after: int, limit: int, *, gapless: bool) -
         if events >= limit:
             break
     return taken
+
+
+def find_time(connection: sqlite3.Connection, ts: int, first: int, head: int) -> int:
+    """The last event of `first` to `head` whose record was taken before `ts`; `first` - 1 for none.
+
+    A search by halves over the numbers: an index on the times would cost every append.
+    """
+    low, high = first - 1, head  # everything up to low is older, everything after high is not
+    while low < high:
+        rows = connection.execute(_AT, ((low + high + 1) // 2,)).fetchall()
+        if not rows:  # dropped by retention meanwhile
+            return low
+        start, count, taken = rows[0]
+        if taken < ts:
+            low = max(low, start + count - 1)
+        else:
+            high = start - 1
+    return max(low, first - 1)
 
 
 def load_state(connection: sqlite3.Connection, at: int | None) -> State | None:

@@ -25,7 +25,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "enum": ["latest", "all"], "default": "latest"},
     ),
     "snapshot": ("whether a new reader first gets the current quotes", {"type": "boolean", "default": True}),
-    "since": ("start from the past: earliest, or an event id", {"type": "string"}),
+    "since": ("start from the past: earliest, an event id, or a time (ISO 8601, or microseconds)", {"type": "string"}),
     "client_id": ("a name for this reader", {"type": "string", "maxLength": 64}),
     "last_event_id": (
         "for clients that cannot set the Last-Event-ID header (the header wins)",

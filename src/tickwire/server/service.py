@@ -38,6 +38,7 @@ class Service:
 
     hub: Hub
     publish: Callable[[Entry], Awaitable[Span]]
+    find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     health: Callable[[], Health]
     clock: Clock
     mode: str

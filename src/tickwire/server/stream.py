@@ -15,9 +15,9 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.core.ids import parse_id
-from tickwire.errors import InputError
+from tickwire.errors import InputError, JournalError
 from tickwire.hub.reader import Reader
-from tickwire.hub.start import Start, after, fresh, since
+from tickwire.hub.start import Start, after, fresh, parse_time, since, since_time
 from tickwire.hub.subscription import (
     DELIVERIES,
     Subscription,
@@ -46,7 +46,7 @@ HEADERS = [
 class Request:
     """What a stream request asks, checked: subscription, start, client id. InputError names the parameter."""
 
-    __slots__ = ("client_id", "start", "subscription")
+    __slots__ = ("client_id", "moment", "start", "subscription")
 
     def __init__(self, service: Service, query: str, headers: Mapping[bytes, bytes]) -> None:
         given = _parameters(query)
@@ -60,6 +60,7 @@ class Request:
         if interval and delivery == "all":
             raise InputError("an interval leaves quotes out, and delivery=all leaves none out", field="interval")
         self.subscription = Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval)
+        self.moment: str | None = None  # a time to start from, still to be found in the journal
         self.start = self._start(service, given, headers.get(b"last-event-id"))
         self.client_id = _client_id(given.get("client_id"))
 
@@ -68,7 +69,9 @@ class Request:
         asked = header.decode("latin-1") if header else given.get("last_event_id")
         if asked:
             return after(history, parse_id(asked), delivery)
-        if "since" in given:
+        if parse_time(given.get("since", "")) is not None:
+            self.moment = given["since"]
+        elif "since" in given:
             return since(history, given["since"], delivery)
         return fresh(history, snapshot=_flag(given, "snapshot", default=True))
 
@@ -87,8 +90,14 @@ class StreamEndpoint:
             return
         try:
             request = Request(self._service, scope["query_string"].decode("latin-1"), dict(scope["headers"]))
+            if request.moment is not None:
+                sequence = await self._service.find(parse_time(request.moment) or 0)
+                request.start = since_time(self._service.hub.history(), request.moment, sequence)
         except InputError as error:
             await input_problem(error)(scope, receive, send)
+            return
+        except JournalError as error:
+            await problem(503, str(error), headers={"retry-after": "2"})(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         if scope["method"] != "HEAD":

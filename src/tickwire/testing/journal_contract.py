@@ -99,6 +99,16 @@ class JournalContract:
         assert [record.first for record in await journal.read(0, kind=Kind.NAMED)] == [13]
         assert list(await journal.read(13)) == []
 
+    async def test_times_are_found(self, journal: Journal, clock: ManualClock) -> None:
+        """The last event taken before a moment, by whole records; the ends where the moment is outside."""
+        start = clock.now()
+        assert await journal.find(start) == 0
+        for _ in range(20):
+            await journal.append(batch(3))
+            await clock.advance(10)
+        for second, expected in ((-5, 0), (0, 0), (1, 3), (10, 3), (11, 6), (95, 30), (190, 57), (191, 60), (900, 60)):
+            assert await journal.find(start + second * 10**9) == expected
+
     async def test_same_key_is_appended_once(self, journal: Journal) -> None:
         """A repeated (source, key) answers the span it had, whether it was committed before or is under way."""
         once = await journal.append(batch(2, key="a"))
