@@ -71,6 +71,7 @@ class Market:
         self.hub = Hub(self.board, self.journal.epoch, self.journal, recent_events=recent)
         self.log: list[tuple[int, str, float]] = []  # sequence, symbol, last
         self.statuses: list[int] = []  # sequence
+        self.messages: list[tuple[int, str | None]] = []  # sequence, target
         self.time = 100.0
         self.tasks: list[asyncio.Task] = []
 
@@ -81,9 +82,12 @@ class Market:
         self.log += [(span.first + place, *trade) for place, trade in enumerate(trades)]
         await self.apply()
 
-    async def tell(self, name: str, data: object) -> int:
-        span = await self.journal.append(named_entry(name, data))
-        self.statuses.append(span.first)
+    async def tell(self, name: str, data: object, **to: str | None) -> int:
+        span = await self.journal.append(named_entry(name, data, **to))
+        if to:
+            self.messages.append((span.first, to.get("target")))
+        else:
+            self.statuses.append(span.first)
         await self.apply()
         return span.first
 
@@ -99,8 +103,8 @@ class Market:
     async def save(self) -> None:
         await self.journal.save_state(State(self.hub.head.sequence, self.board.save()))
 
-    def read(self, subscription: Subscription, start, sink: HandSink):
-        reader = self.hub.open(subscription, start, "test", sink)
+    def read(self, subscription: Subscription, start, sink: HandSink, client_id: str = "test"):
+        reader = self.hub.open(subscription, start, client_id, sink)
         sink.listener = reader
         self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
         return reader
@@ -318,9 +322,12 @@ async def test_one_failing_write_costs_nobody_else() -> None:
 class Client:
     """A program that keeps what it was sent, across connections, as an EventSource does."""
 
-    def __init__(self, market: Market, subscription: Subscription) -> None:
+    def __init__(self, market: Market, subscription: Subscription, name: str) -> None:
         self.market = market
         self.subscription = subscription
+        self.name = name
+        self.messages: list[int] = []
+        self.came = 0
         self.seen: list[tuple[int, str, float]] = []
         self.statuses: list[int] = []
         self.last: EventId | None = None
@@ -335,8 +342,9 @@ class Client:
             start = earliest(history, delivery)
         else:
             start = fresh(history, snapshot=True)
+            self.came = self.market.hub.head.sequence  # without an id it is a new reader: messages from here on
         self.sink = HandSink()
-        self.reader = self.market.read(self.subscription, start, self.sink)
+        self.reader = self.market.read(self.subscription, start, self.sink, self.name)
 
     def take(self, share: float) -> None:
         """Receive a share of the bytes on the way; what is cut inside an event is lost with the connection."""
@@ -345,8 +353,10 @@ class Client:
             assert self.last is None or number > self.last.sequence, "ids never go back"
             if name == "quote":
                 self.seen.append((number, data["symbol"], data["last"]))
-            else:
+            elif name == "status":
                 self.statuses.append(number)
+            else:
+                self.messages.append(number)
             self.last = EventId(self.market.journal.epoch, number)
         self.sink.bytes = b""
 
@@ -377,6 +387,10 @@ def check(client: Client, market: Market) -> None:
     # A new reader gets the newest status; from then on it misses none.
     since = client.statuses[0] if client.statuses else max(told, default=0)
     assert client.statuses == [number for number in told if number >= since]
+    sent = market.messages if "message" in client.subscription.events else []
+    assert client.messages == [
+        number for number, target in sent if number > client.came and target in (None, client.name)
+    ]
     if client.subscription.delivery == "all":
         assert client.seen == expected
     else:
@@ -392,24 +406,34 @@ def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> Non
     asyncio.run(_random_history(random.Random(seed)))
 
 
+async def _step(market: Market, rng: random.Random, step: int) -> None:
+    for _ in range(rng.randint(0, 3)):
+        await market.trade(*[(rng.choice(SYMBOLS), float(step)) for _ in range(rng.randint(1, 6))])
+    if rng.random() < 0.1:
+        await market.save()
+    if rng.random() < 0.2:
+        await market.tell("status", {"step": step})
+    if rng.random() < 0.3:
+        await market.tell("note", {"step": step}, kind="message", target=rng.choice(["x", "y", "z", None]))
+    if rng.random() < 0.5:
+        market.pace()
+
+
 async def _random_history(rng: random.Random) -> None:
     market = Market(recent=rng.choice([3, 30, 1_000]))
     clients = [
-        Client(market, Subscription(names, delivery=delivery, fields=fields, events=events, interval=interval))
+        Client(
+            market,
+            Subscription(names, delivery=delivery, fields=fields, events=events, interval=interval),
+            rng.choice("xyz"),
+        )
         for names in (["*"], ["A", "C"], ["E"], ["[", "B*"][1:], ["A", "B", "Q"])
         for delivery, interval in (("latest", 0), ("all", 0), ("latest", 1_000), ("latest", 3_000))
         for fields in [rng.choice([None, ("last",), ("last", "ts", "volume")])]
-        for events in [rng.choice([("quote",), ("quote", "status")])]
+        for events in [rng.choice([("quote",), ("quote", "status"), ("quote", "status", "message")])]
     ]
     for step in range(rng.randint(5, 40)):
-        for _ in range(rng.randint(0, 3)):
-            await market.trade(*[(rng.choice(SYMBOLS), float(step)) for _ in range(rng.randint(1, 6))])
-        if rng.random() < 0.1:
-            await market.save()
-        if rng.random() < 0.2:
-            await market.tell("status", {"step": step})
-        if rng.random() < 0.5:
-            market.pace()
+        await _step(market, rng, step)
         client = rng.choice(clients)
         act = rng.choice([client.stall, client.drain, client.drip, client.cut, client.take_all, client.idle])
         act(rng.random())

@@ -23,10 +23,15 @@ class Kind(enum.IntEnum):
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that goes out under its own name; `data` is the JSON text of its data line."""
+    """An event that goes out under its own name; `data` is the JSON text of its data line.
+
+    `kind` is what a subscription lists to get it (the name, if None); `target` the one client it is for (None: all).
+    """
 
     name: str
     data: msgspec.Raw
+    kind: str | None = None
+    target: str | None = None
 
 
 class Entry(NamedTuple):
@@ -69,9 +74,9 @@ def ticks_entry(ticks: Ticks, *, source: str = "", key: str | None = None) -> En
     return Entry(Kind.TICKS, len(ticks), ticks.tobytes(), source, key)
 
 
-def named_entry(name: str, data: object) -> Entry:
-    """An entry of one event with a name of its own; `data` becomes JSON."""
-    return Entry(Kind.NAMED, 1, encode(Named(name=name, data=msgspec.Raw(encode(data)))))
+def named_entry(name: str, data: object, *, kind: str | None = None, target: str | None = None) -> Entry:
+    """An entry of one event with a name of its own; `data` becomes JSON. For `kind` and `target` see Named."""
+    return Entry(Kind.NAMED, 1, encode(Named(name=name, data=msgspec.Raw(encode(data)), kind=kind, target=target)))
 
 
 def read_named(record: Record) -> Named:

@@ -12,6 +12,9 @@ from tickwire.market.board import Board
 from tickwire.market.columns import QuoteColumns
 from tickwire.sse.frame import frame, numbered_frames, quote_frames
 
+MESSAGE = "message"
+"""The kind of events that are no state: each is for itself, and a later one does not replace it."""
+
 
 class AppliedQuotes:
     """The quotes of one record of ticks. Frames are made when somebody first wants them, and then kept."""
@@ -62,20 +65,20 @@ class AppliedQuotes:
 
 
 class AppliedNamed:
-    """One event with a name of its own. `kind` is what a subscription lists to get it."""
+    """One event with a name of its own. `kind` is what a subscription lists to get it, `target` whom it is for."""
 
-    __slots__ = ("first", "frame", "kind", "last")
+    __slots__ = ("first", "frame", "kind", "last", "target")
 
     def __init__(self, prefix: bytes, record: Record) -> None:
         named = read_named(record)
         self.first = self.last = record.first
-        self.kind = named.name
+        self.kind = named.kind or named.name
+        self.target = named.target
         self.frame = frame(bytes(named.data), event=named.name, id=prefix + b"%d" % record.first)
 
-    def wanted(self, channel: Channel, after: int, most: int) -> tuple[list[bytes], int]:
-        """The event's frame, if the channel takes its kind and it comes after `after`."""
-        takes = self.kind in channel.subscription.events and self.first > after and most > 0
-        return ([self.frame] if takes else []), self.last
+    def is_for(self, channel: Channel, client_id: str) -> bool:
+        """Whether this client of the channel gets it."""
+        return self.kind in channel.subscription.events and self.target in (None, client_id)
 
 
 Applied = AppliedQuotes | AppliedNamed

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.errors import JournalError
-from tickwire.hub.applied import Applied, AppliedNamed
+from tickwire.hub.applied import MESSAGE, Applied, AppliedNamed
 from tickwire.hub.channel import Channel, Numbered
 from tickwire.hub.head import Head
 from tickwire.hub.past import Past
@@ -54,7 +54,7 @@ class CatchUp:
 
     def named_at_hand(self, reader: Reader, channel: Channel) -> list[AppliedNamed] | None:
         """The named events that the reader has not seen; None where that takes a look into the journal."""
-        return self._near(channel, reader.position, new=False)
+        return self._near(reader, channel, reader.position)
 
     async def _bring_latest(self, reader: Reader, channel: Channel) -> None:
         while await reader.ready():
@@ -81,14 +81,23 @@ class CatchUp:
             frames: list[bytes] = []
             for item in items:
                 if len(frames) < _PIECE:
-                    found, reader.position = item.wanted(channel, reader.position, _PIECE - len(frames))
-                    frames += found
+                    frames += self._next(item, reader, channel, _PIECE - len(frames))
             if frames and await reader.ready():
                 reader.write(b"".join(frames))
 
+    def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
+        """At most `most` of the item's frames that the reader is still to get; it then stands after them."""
+        if isinstance(item, AppliedNamed):
+            new = item.first > reader.position and item.is_for(channel, reader.client_id)
+            reader.position = item.last
+            return [item.frame] if new else []
+        frames, reader.position = item.wanted(channel, reader.position, most)
+        return frames
+
     async def _send_snapshot(self, reader: Reader, channel: Channel) -> None:
+        named = await self._named(reader, channel)
         head, rows = self._head.sequence, self._changed(channel, 0)
-        frames = self._merged(channel, rows, self._state.named(channel))
+        frames = self._merged(channel, rows, named)
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return
@@ -131,24 +140,28 @@ class CatchUp:
         return [found for _, found in sorted(both)]
 
     async def _named(self, reader: Reader, channel: Channel) -> list[AppliedNamed]:
-        """The named events that the reader has not seen, up to the head; for a new reader the current ones."""
-        found: list[AppliedNamed] = []
-        covered = reader.position
-        while (near := self._near(channel, covered, new=reader.snapshot)) is None:
-            head = self._head.sequence
-            found += _taken(await self._past.named(covered, head), channel)
-            covered = head  # while that was read, the recent window may have moved past it too
-        return found + near
+        """The named events that the reader is to get, up to the head: those it has not seen.
 
-    def _near(self, channel: Channel, after: int, *, new: bool) -> list[AppliedNamed] | None:
-        """The named events after `after`; None where the recent window begins later."""
+        For a new reader those are the current ones of each kind, and the messages since it came.
+        """
+        found: list[AppliedNamed] = []
+        covered = reader.opened_at if reader.snapshot else reader.position
+        while (near := self._near(reader, channel, covered)) is None:
+            head = self._head.sequence
+            found += _taken(await self._past.named(covered, head), reader, channel)
+            covered = head  # while that was read, the recent window may have moved past it too
+        found += near
+        if reader.snapshot:
+            return [*self._state.named(channel), *(item for item in found if item.kind == MESSAGE)]
+        return found
+
+    def _near(self, reader: Reader, channel: Channel, after: int) -> list[AppliedNamed] | None:
+        """The reader's named events after `after`; None where the recent window begins later."""
         if channel.subscription.events == ("quote",):
             return []
-        if new:
-            return self._state.named(channel)
         items = self._recent.after(after, self._head.sequence)
-        return None if items is None else _taken(items, channel)
+        return None if items is None else _taken(items, reader, channel)
 
 
-def _taken(items: Sequence[Applied], channel: Channel) -> list[AppliedNamed]:
-    return [item for item in items if isinstance(item, AppliedNamed) and item.kind in channel.subscription.events]
+def _taken(items: Sequence[Applied], reader: Reader, channel: Channel) -> list[AppliedNamed]:
+    return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.client_id)]

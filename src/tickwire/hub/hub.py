@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tickwire.core.codec import encode
 from tickwire.core.event import Record
+from tickwire.core.ids import EventId
 from tickwire.core.quote import Fields
 from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply
 from tickwire.hub.catchup import CatchUp
@@ -41,6 +44,16 @@ class HubStats(NamedTuple):
     closed: dict[str, int]  # by reason
 
 
+class Client(msgspec.Struct, frozen=True):
+    """One connected reader. `position` is the id up to which it has everything that it asked for."""
+
+    id: str
+    subscription: dict[str, Any]
+    position: str
+    live: bool
+    stalls: int
+
+
 class Hub:
     """Takes the journal's records in order, and keeps every reader supplied.
 
@@ -69,12 +82,15 @@ class Hub:
         self._catch_up = CatchUp(self.head, self._state, self._recent, self._past)
         self._pacer = Pacer(self.head, self._catch_up)
         self.readers: dict[Reader, Channel] = {}
+        self._clients: dict[str, tuple[Reader, ...]] = {}  # by client id: usually one
+        self._now = 0.0
         self._dirty: set[Channel] = set()
         self._events = self._deliveries = self._stalls = self._gaps = self._opened = 0
         self._closed: dict[str, int] = {}
 
     def apply(self, records: Iterable[Record], now: float) -> None:
         """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
+        self._now = now
         for record in records:
             item = apply(self.board, self._prefix, record)
             self._recent.add(item)
@@ -94,7 +110,9 @@ class Hub:
         channel = self._router.channel(subscription)
         channel.readers += 1
         reader = Reader(channel, client_id, sink, position=start.position, snapshot=start.snapshot)
+        reader.opened_at = self.head.sequence
         self.readers[reader] = channel
+        self._clients[client_id] = (*self._clients.get(client_id, ()), reader)
         self._opened += 1
         return reader
 
@@ -119,6 +137,9 @@ class Hub:
         """The reader is gone; its channel goes with the last one."""
         reader.end("lost")
         channel = self.readers.pop(reader)
+        others = tuple(other for other in self._clients.pop(reader.client_id) if other is not reader)
+        if others:
+            self._clients[reader.client_id] = others
         channel.readers -= 1
         if not channel.readers:
             self._router.drop(channel)
@@ -129,10 +150,24 @@ class Hub:
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
         for reader in list(self.readers):
-            data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_of()}
-            if reader.closing is None:
-                reader.write(frame(encode(data), event="bye", retry=data["reconnect_in_ms"]))
-            reader.end(reason)
+            self._dismiss(reader, reason, retry_of())
+
+    def evict(self, client_id: str, retry_ms: int) -> int:
+        """Say `bye` to the readers with this client id and let their streams end; answers how many those were."""
+        readers = self._clients.get(client_id, ())
+        for reader in readers:
+            self._dismiss(reader, "evicted", retry_ms)
+        return len(readers)
+
+    def audience(self, kind: str, target: str | None) -> int:
+        """How many readers that are here now take an event of this kind that is for `target` (None: for all)."""
+        readers = self.readers if target is None else self._clients.get(target, ())
+        return sum(kind in self.readers[reader].subscription.events for reader in readers)
+
+    def clients(self, client_id: str | None = None) -> list[Client]:
+        """Who is connected: all, or those with one client id."""
+        readers = self.readers if client_id is None else self._clients.get(client_id, ())
+        return [self._describe(reader) for reader in readers]
 
     def beat(self, now: float, ts: int, silence: float) -> None:
         """Write a heartbeat to the live readers of each channel that was silent for `silence` seconds.
@@ -168,6 +203,41 @@ class Hub:
             closed=dict(self._closed),
         )
 
+    def _dismiss(self, reader: Reader, reason: str, retry_ms: int) -> None:
+        if reader.closing is None:
+            data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
+            reader.write(frame(encode(data), event="bye", retry=retry_ms))
+        reader.end(reason)
+
+    def _describe(self, reader: Reader) -> Client:
+        channel = self.readers[reader]
+        position = reader.position
+        if reader in channel.live:
+            position = channel.position if channel.paced else self.head.sequence
+        return Client(
+            id=reader.client_id,
+            subscription=channel.subscription.describe(),
+            position=str(EventId(self.head.epoch, position)),
+            live=reader.live,
+            stalls=reader.stalls,
+        )
+
+    def _tell(self, reader: Reader, item: AppliedNamed) -> None:
+        """An event for one reader of a channel, between what the channel writes to all."""
+        channel = self.readers[reader]
+        if not reader.live or item.kind not in channel.subscription.events:
+            return  # catch-up will find it, or it is not wanted
+        if channel.paced:
+            channel.leave(reader)
+            channel.join(reader)  # its next flush is one of its own
+            return
+        self._deliveries += channel.flush(self._now)
+        if reader in channel.live:
+            reader.write(item.frame)
+            self._deliveries += 1
+        else:
+            reader.position = item.first - 1  # the flush has filled it: it has all before this event
+
     def _route(self, item: Applied) -> None:
         if isinstance(item, AppliedQuotes):
             self._route_quotes(item)
@@ -195,6 +265,10 @@ class Hub:
 
     def _route_named(self, item: AppliedNamed) -> None:
         self._state.keep(item)
+        if item.target is not None:
+            for reader in self._clients.get(item.target, ()):
+                self._tell(reader, item)
+            return
         for channel in self._router.channels.values():
             if item.kind not in channel.subscription.events:
                 continue

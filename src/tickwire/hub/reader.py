@@ -21,17 +21,30 @@ class Reader:
     """One connected client: how far it has come, and where its bytes go.
 
     `position` is the sequence number up to which the reader has been given everything it asked for; it is its own
-    while the reader is behind, and the hub's while it is `live`. `snapshot` says that the reader has yet to get the
-    current state before anything else. `closing` is the reason why the stream ends, once it does.
+    while the reader is behind, and the channel's while it is `live`. `snapshot` says that the reader has yet to get the
+    current state before anything else; `opened_at` is where the hub stood when it came, so that it misses no message.
+    `closing` is the reason why the stream ends, once it does.
     """
 
-    __slots__ = ("_group", "_waiting", "client_id", "closing", "live", "position", "sink", "snapshot", "stalls")
+    __slots__ = (
+        "_group",
+        "_waiting",
+        "client_id",
+        "closing",
+        "live",
+        "opened_at",
+        "position",
+        "sink",
+        "snapshot",
+        "stalls",
+    )
 
     def __init__(self, group: Group, client_id: str, sink: Sink, *, position: int, snapshot: bool) -> None:
         self.client_id = client_id
         self.sink = sink
         self.position = position
         self.snapshot = snapshot
+        self.opened_at = position
         self.live = False
         self.stalls = 0
         self.closing: str | None = None

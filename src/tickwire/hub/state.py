@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from tickwire.core.quote import Fields
-from tickwire.hub.applied import AppliedNamed
+from tickwire.hub.applied import MESSAGE, AppliedNamed
 from tickwire.hub.channel import Channel
 from tickwire.market.board import Board
 from tickwire.sse.frame import numbered_frames
@@ -47,8 +47,9 @@ class StateFrames:
         return known
 
     def keep(self, item: AppliedNamed) -> None:
-        """Remember a named event as the newest of its kind."""
-        self._named[item.kind] = item
+        """Remember a named event as the newest of its kind, if it describes a state; a message does not."""
+        if item.kind != MESSAGE:
+            self._named[item.kind] = item
 
     def named(self, channel: Channel) -> list[AppliedNamed]:
         """The newest event of each kind that describes a state and that the channel takes."""

@@ -15,7 +15,7 @@ from tickwire.errors import InputError
 
 Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
-EVENTS = ("quote", "status")
+EVENTS = ("quote", "status", "message")
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle

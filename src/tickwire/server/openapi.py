@@ -11,7 +11,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "comma list of symbols and patterns such as BTC-*; * is all. Unknown symbols start when they first trade",
         {"type": "string", "default": "*"},
     ),
-    "events": ("comma list of kinds of events: quote, status", {"type": "string", "default": "quote"}),
+    "events": ("comma list of kinds of events: quote, status, message", {"type": "string", "default": "quote"}),
     "fields": (
         "comma list of quote fields to send; symbol is always among them. All, if left out",
         {"type": "string", "example": "last,change_rate,ts"},

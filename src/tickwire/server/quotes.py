@@ -18,8 +18,9 @@ from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, RowError
 from tickwire.hub.subscription import Subscription, parse_symbols
 from tickwire.market.board import Board
+from tickwire.server.body import TooLarge, read_body
 from tickwire.server.problem import problem
-from tickwire.server.service import Limits, Service
+from tickwire.server.service import Service
 
 routes = APIRouter(tags=["quotes"])
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
@@ -80,7 +81,7 @@ async def publish_ticks(
 ) -> Response:
     """Publish ticks: a JSON array, or NDJSON. One bad row rejects the whole batch, naming its index and field."""
     service: Service = request.app.state.service
-    ticks = _decode(await _body(request, service.limits))
+    ticks = _decode(await read_body(request, service.limits.body_bytes))
     if len(ticks) > service.limits.batch_ticks:
         raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
     packed = _checked(service, ticks)
@@ -110,12 +111,6 @@ def _checked(service: Service, ticks: list[Tick]) -> Ticks:
     return packed
 
 
-class TooLarge(InputError):
-    """A body or a batch beyond the limit."""
-
-    status = 413
-
-
 def _rows(board: Board, wanted: Subscription) -> Sequence[int]:
     if wanted.everything:
         return range(len(board))
@@ -127,17 +122,6 @@ def _rows(board: Board, wanted: Subscription) -> Sequence[int]:
 
 def _json(objects: Sequence[bytes]) -> Response:
     return Response(b"[" + b",".join(objects) + b"]", media_type="application/json")
-
-
-async def _body(request: Request, limits: Limits) -> bytes:
-    """The whole body, read only as far as it may be long."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limits.body_bytes:
-            raise TooLarge(f"the body is longer than {limits.body_bytes} bytes: send smaller batches")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _decode(body: bytes) -> list[Tick]:
