@@ -338,6 +338,9 @@ class Client:
         delivery = self.subscription.delivery
         if self.last is not None:
             start = after(history, self.last, delivery)
+            self.came = min(
+                self.came, self.last.sequence
+            )  # cut within its snapshot, it gets the messages since that id
         elif delivery == "all":
             start = earliest(history, delivery)
         else:
