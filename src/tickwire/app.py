@@ -104,6 +104,7 @@ def _service(runtime: Runtime) -> Service:
         heartbeat=settings.heartbeat,
         limits=Limits(
             readers=settings.max_readers,
+            readers_per_address=settings.max_per_address,
             symbols=settings.max_symbols,
             board_symbols=settings.max_board,
             body_bytes=settings.max_body,

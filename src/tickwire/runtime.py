@@ -37,7 +37,14 @@ class Runtime:
         self.journal = journal
         self.board = board
         instruments = tuple(board.instruments.values())
-        self.hub = Hub(board, journal.epoch, journal, make_board=lambda: Board(instruments), start_at=start_at)
+        self.hub = Hub(
+            board,
+            journal.epoch,
+            journal,
+            make_board=lambda: Board(instruments),
+            start_at=start_at,
+            lifetime=settings.max_lifetime,
+        )
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
         self._saved = start_at
@@ -79,7 +86,7 @@ class Runtime:
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""
-        self.hub.end_all("drain", lambda: 500 + secrets.randbelow(_DRAIN_SPREAD_MS))
+        self.hub.end_all("drain", _retry_ms)
 
     def health(self) -> Health:
         """What stands in the way of serving."""
@@ -146,6 +153,7 @@ class Runtime:
             await self.clock.sleep(_WATCH_SECONDS)
             now = self.clock.now()
             self.hub.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
+            self.hub.retire(self.clock.monotonic(), _retry_ms)
             if self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
@@ -182,3 +190,8 @@ class Runtime:
             self._saved = sequence
             with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
                 await self.journal.save_state(State(sequence, self.board.save()))
+
+
+def _retry_ms() -> int:
+    """When a reader that is sent away should come back: each at another time."""
+    return 500 + secrets.randbelow(_DRAIN_SPREAD_MS)

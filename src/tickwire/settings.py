@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
     stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
     max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
+    max_per_address: int = Field(
+        0, ge=0, description="readers from one address; 0 does not count them (behind a proxy)"
+    )
+    max_lifetime: float = Field(
+        0.0, ge=0, description="seconds until a stream is ended with a bye, give or take a tenth; 0 is never"
+    )
     max_symbols: int = Field(1_000, ge=1, description="symbols and patterns in one subscription")
     max_board: int = Field(100_000, ge=1, description="symbols on the board; publishing one more is refused")
     max_body: int = Field(8 * 1024 * 1024, ge=1024, description="bytes in one publish request")

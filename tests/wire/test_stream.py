@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tickwire.core.event import ticks_entry
 from tickwire.core.quote import QUOTE_FIELDS
 from tickwire.core.tick import Tick, pack
+from tickwire.server import protocol
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import RunningServer, run_server
 from tickwire.testing.wire import WireStream, open_stream
@@ -323,3 +325,47 @@ async def test_a_reader_that_stops_reading_costs_nobody_and_catches_up(fast: boo
             (event,) = await stalled_latest.events(1)
             newest[event.data["symbol"]] = event.data["last"]
         assert newest == {**{f"S{number}": float(sent - 1) for number in range(500)}, "END": 1.0}
+
+
+async def test_readers_of_one_address_are_limited() -> None:
+    """One more is answered 429 with Retry-After; who leaves makes room."""
+    async with run_server(max_per_address=2) as server:
+        async with open_stream(server.url) as first, open_stream(server.url) as second:
+            await welcome(first)
+            await welcome(second)
+            async with open_stream(server.url) as third:
+                assert (third.status, third.headers["retry-after"]) == (429, "5")
+                assert (await third.body())["detail"] == "an address may have 2 readers"
+        while server.runtime.hub.readers:
+            await asyncio.sleep(0)
+        async with open_stream(server.url) as again:
+            await welcome(again)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_stream_ends_when_its_time_is_up(fast: bool) -> None:
+    """With a `bye` and a time to come back, a tenth earlier or later; without a lifetime never."""
+    clock = ManualClock()
+    async with run_server(fast=fast, clock=clock, max_lifetime=100) as server, open_stream(server.url) as stream:
+        await welcome(stream)
+        await clock.advance(85)
+        assert len(server.runtime.hub.readers) == 1
+        await clock.advance(30)
+        (bye,) = await stream.events(1, name="bye")
+        assert bye.data["reason"] == "lifetime"
+        assert await stream.event() is None
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_head_that_does_not_come_ends_the_connection(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections are not held by those who ask for nothing; a running stream is not touched."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.1)
+    async with run_server(heartbeat=0.05) as server, open_stream(server.url) as stream:
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(begun)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        await trade(server, ("A", 1.0))
+        assert (await stream.events(1))[0].data["last"] == 1.0

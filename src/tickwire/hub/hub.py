@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from random import uniform
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,7 +59,9 @@ class Hub:
     """Takes the journal's records in order, and keeps every reader supplied.
 
     Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
-    everything up to `head`. `start_at` is the sequence number that `board` already stands at.
+    everything up to `head`. `start_at` is the sequence number that `board` already stands at;
+    `lifetime` how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
+    come back at once.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Hub:
         make_board: Callable[[], Board] = Board,
         start_at: int = 0,
         recent_events: int = RECENT_EVENTS,
+        lifetime: float = 0.0,
     ) -> None:
         self.board = board
         self.head = Head(epoch, start_at)
@@ -84,6 +88,7 @@ class Hub:
         self.readers: dict[Reader, Channel] = {}
         self._clients: dict[str, tuple[Reader, ...]] = {}  # by client id: usually one
         self._now = 0.0
+        self._lifetime = lifetime
         self._dirty: set[Channel] = set()
         self._events = self._deliveries = self._stalls = self._gaps = self._opened = 0
         self._closed: dict[str, int] = {}
@@ -158,6 +163,16 @@ class Hub:
         for reader in readers:
             self._dismiss(reader, "evicted", retry_ms)
         return len(readers)
+
+    def retire(self, now: float, retry_of: Callable[[], int]) -> None:
+        """Say `bye` to the readers whose time is up. `now` is monotonic, in seconds."""
+        if not self._lifetime:
+            return
+        for reader in self.readers:
+            if not reader.expires:
+                reader.expires = now + self._lifetime * uniform(0.9, 1.1)  # noqa: S311  # spreads load
+            elif reader.expires <= now:
+                self._dismiss(reader, "lifetime", retry_of())
 
     def audience(self, kind: str, target: str | None) -> int:
         """How many readers that are here now take an event of this kind that is for `target` (None: for all)."""

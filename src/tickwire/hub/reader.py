@@ -31,6 +31,7 @@ class Reader:
         "_waiting",
         "client_id",
         "closing",
+        "expires",
         "live",
         "opened_at",
         "position",
@@ -45,6 +46,7 @@ class Reader:
         self.position = position
         self.snapshot = snapshot
         self.opened_at = position
+        self.expires = 0.0  # monotonic seconds; 0 is not yet set
         self.live = False
         self.stalls = 0
         self.closing: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
@@ -13,6 +14,10 @@ from tickwire.server.sink import FastSink
 
 EXTENSION = "tickwire.connection"
 """The key in `scope["extensions"]` under which a request finds its StreamProtocol."""
+
+
+HEAD_SECONDS = 10.0
+"""How long the head of a request may take: who holds connections open with a byte now and then gets no further."""
 
 
 class _Unheard:
@@ -29,10 +34,32 @@ class StreamProtocol(HttpToolsProtocol):
     """Lets a request take over its connection's outgoing side, and tells the sink what happens to the connection."""
 
     sink: FastSink | None = None
+    _impatience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Somebody is there: the head of a request should follow."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._stop_waiting()
+        self._impatience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
 
     def on_message_begin(self) -> None:
         """A request begins: show it the way to this connection."""
         super().on_message_begin()
+        if self._impatience is None:
+            self._expect_head()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI says mappings; ours is an object
 
     def take_over(self) -> FastSink:
@@ -65,6 +92,7 @@ class StreamProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._stop_waiting()
         if self.sink is not None:
             self.sink.lose()
         super().connection_lost(exc)

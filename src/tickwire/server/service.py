@@ -15,6 +15,7 @@ class Limits:
     """How much one server takes on. Over a limit it answers 413, 429 or 503, and goes on."""
 
     readers: int = 50_000
+    readers_per_address: int = 0  # 0 is no limit: behind a proxy all have its address
     symbols: int = 1_000  # in one subscription
     board_symbols: int = 100_000  # in all; each costs about 1 KB for as long as the journal lives
     body_bytes: int = 8 * 1024 * 1024

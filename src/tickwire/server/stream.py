@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
@@ -81,6 +82,7 @@ class StreamEndpoint:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._addresses: Counter[str] = Counter()  # kept only where they are limited
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one stream request."""
@@ -99,14 +101,32 @@ class StreamEndpoint:
         except JournalError as error:
             await problem(503, str(error), headers={"retry-after": "2"})(scope, receive, send)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        if scope["method"] != "HEAD":
-            connection = _connection(scope)
-            if connection is not None:
-                await self._serve(request, connection.take_over())
-            else:
-                await self._serve_plain(request, receive, send)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        address = self._count(scope)
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            if scope["method"] != "HEAD":
+                connection = _connection(scope)
+                if connection is not None:
+                    await self._serve(request, connection.take_over())
+                else:
+                    await self._serve_plain(request, receive, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._discount(address)
+
+    def _count(self, scope: Scope) -> str | None:
+        """Note the address that has one more reader, where that is limited."""
+        if not self._service.limits.readers_per_address:
+            return None
+        address = _address(scope)
+        self._addresses[address] += 1
+        return address
+
+    def _discount(self, address: str | None) -> None:
+        if address is not None:
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
 
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["method"] not in ("GET", "HEAD"):
@@ -115,6 +135,9 @@ class StreamEndpoint:
             return problem(414, f"the query is longer than {_QUERY_BYTES} bytes")
         if len(self._service.hub.readers) >= self._service.limits.readers:
             return problem(503, "the server has all the readers it takes", headers={"retry-after": "5"})
+        most = self._service.limits.readers_per_address
+        if most and self._addresses[_address(scope)] >= most:
+            return problem(429, f"an address may have {most} readers", headers={"retry-after": "5"})
         return None
 
     async def _serve_plain(self, request: Request, receive: Receive, send: Send) -> None:
@@ -153,6 +176,11 @@ class StreamEndpoint:
             "resume": request.start.resume,
         }
         return frame(encode(data), event="welcome", retry=service.retry_ms)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _connection(scope: Scope) -> StreamProtocol | None:
