@@ -56,7 +56,10 @@ class Runtime:
         """A runtime whose board has taken all that the journal holds."""
         board = Board(instruments_of(settings.feed))
         state = await journal.load_state()
-        if state is not None:
+        if state is None:
+            # There is a state from the start on, because history goes only where a state covers it.
+            await journal.save_state(State(0, board.save()))
+        else:
             board.restore(state.data)
         runtime = cls(settings, clock, journal, board, 0 if state is None else state.sequence)
         await runtime._recover()
@@ -70,6 +73,8 @@ class Runtime:
             running = [tasks.create_task(work()) for work in (self._follow, self._watch, self._pace)]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
+            if self.journal.head:  # who comes now should know how the feed is, not how it was
+                await self._tell_status()
             try:
                 yield
             finally:
@@ -78,8 +83,9 @@ class Runtime:
         await self._save_state()
 
     async def publish(self, entry: Entry) -> Span:
-        """Append what came from outside; returns when it is durable."""
+        """Append what came from outside; returns when it is durable and the board has it."""
         span = await self._append(entry)
+        await self._caught_up(span.last)
         if entry.kind is Kind.TICKS and self.status.ticked(self.clock.now()):
             await self._append(named_entry("status", self.status.describe()))
         return span

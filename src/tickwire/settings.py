@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
         "NORMAL", description="SQLite: NORMAL survives a killed process, FULL also a power cut"
     )
-    keep_events: int = Field(1_000_000, ge=1_000, description="how many of the newest events the journal keeps")
+    keep_events: int = Field(
+        1_000_000, ge=1_000, description="events the journal keeps at least; older ones go in strides of 100,000"
+    )
     keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
     heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
     stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")

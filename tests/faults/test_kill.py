@@ -41,9 +41,7 @@ class Publisher:
     def ticks(self) -> list[dict]:
         """The batch in hand; the same one until it was acknowledged."""
         rng = random.Random(self.batch)
-        return [
-            {"symbol": rng.choice(SYMBOLS), "last": float(self.batch * 100 + place), "ts": 1} for place in range(20)
-        ]
+        return [{"symbol": rng.choice(SYMBOLS), "last": float(self.batch * 100 + place)} for place in range(20)]
 
 
 class Reader:

@@ -20,6 +20,8 @@ from tickwire.errors import InputError
 from tickwire.feeds.recording import Recording
 from tickwire.feeds.replay import Pace
 
+_ATTEMPTS = 4  # some seconds: a person is waiting
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -54,7 +56,7 @@ class _Upload:
         """Send everything, and say how it went."""
         with _progress() as bar:
             task = bar.add_task(self._recording.path.name, total=1.0, rows="")
-            async with Publisher(url) as publisher:
+            async with Publisher(url, attempts=_ATTEMPTS) as publisher:
                 for chunk in self._recording.chunks():
                     async for part in pace.parts(chunk):
                         await self._send(publisher, part)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from tickwire.cli.options import url_option
 from tickwire.client.stream import Stream, connect
-from tickwire.core.codec import encode
+from tickwire.core.codec import decode
 from tickwire.core.quote import Quote
 
 _REFRESH = 8  # a second: more is not readable
@@ -40,9 +40,10 @@ async def _watch(symbols: tuple[str, ...], url: str, count: int | None) -> None:
     async with connect(url, symbols, events=("quote", "status"), on_state=screen.state) as stream:
         with screen.shown(stream):
             seen = 0
-            async for quote in stream:
-                screen.take(quote)
-                seen += 1
+            async for event in stream.events():
+                if event.name == "quote":
+                    screen.take(event.text)
+                    seen += 1
                 if seen == count:
                     return
 
@@ -54,8 +55,8 @@ class _Lines:
         del stream
         return contextlib.nullcontext()
 
-    def take(self, quote: Quote) -> None:
-        print(encode(quote).decode(), flush=True)
+    def take(self, text: str) -> None:
+        print(text, flush=True)
 
     def state(self, state: str, why: str) -> None:
         if why:
@@ -75,7 +76,8 @@ class _Screen(_Lines):
         self._stream = stream
         return Live(get_renderable=self._draw, refresh_per_second=_REFRESH, screen=True, console=Console())
 
-    def take(self, quote: Quote) -> None:
+    def take(self, text: str) -> None:
+        quote = decode(text, Quote)
         before = self._quotes.get(quote.symbol)
         moved = 0
         if before is not None:

@@ -10,7 +10,7 @@ import httpx2
 import msgspec
 
 from tickwire.client.backoff import Backoff
-from tickwire.client.refusal import Refusal
+from tickwire.client.refusal import Refusal, check_url
 from tickwire.clock import Clock, SystemClock
 from tickwire.core.codec import decode, encode_lines
 from tickwire.core.tick import Tick
@@ -44,7 +44,7 @@ class Publisher:
         clock: Clock | None = None,
         backoff: Backoff | None = None,
     ) -> None:
-        self._client = httpx2.AsyncClient(base_url=url, headers=headers, timeout=_SECONDS)
+        self._client = httpx2.AsyncClient(base_url=check_url(url), headers=headers, timeout=_SECONDS)
         self._attempts = attempts
         self._clock = clock or SystemClock()
         self._backoff = backoff or Backoff()

@@ -12,6 +12,13 @@ from tickwire.errors import ClientError, InputError, RowError, TickwireError
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
+def check_url(url: str) -> str:
+    """The server's address without a slash at its end; InputError where it is none."""
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url!r} is no server's address", field="url", hint="example: http://127.0.0.1:8000")
+    return url.rstrip("/")
+
+
 class Refusal:
     """An answer other than 200: for good, or for now."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import httpx2
 
 from tickwire.client.backoff import Backoff
-from tickwire.client.refusal import Refusal
+from tickwire.client.refusal import Refusal, check_url
 from tickwire.clock import Clock, SystemClock
 from tickwire.core.codec import decode
 from tickwire.core.quote import Quote
@@ -64,7 +64,7 @@ class Stream:
         self.state: State = "connecting"
         self.connections = 0
         self.gaps = 0
-        self._url = url.rstrip("/") + "/v1/stream"
+        self._url = check_url(url) + "/v1/stream"
         self._parameters = dict(parameters)
         self._headers = {"accept": "text/event-stream", "cache-control": "no-store", **(headers or {})}
         self._attempts = attempts
@@ -195,10 +195,10 @@ class _Passing(httpx2.TransportError):
 
 def connect(
     url: str,
-    symbols: Iterable[str] = ("*",),
+    symbols: Iterable[str] | str = ("*",),
     *,
-    events: Iterable[str] = ("quote",),
-    fields: Iterable[str] | None = None,
+    events: Iterable[str] | str = ("quote",),
+    fields: Iterable[str] | str | None = None,
     interval: str | None = None,
     delivery: Literal["latest", "all"] = "latest",
     snapshot: bool = True,
@@ -211,19 +211,20 @@ def connect(
 ) -> Stream:
     """A stream from the server at `url`, such as http://127.0.0.1:8000. The parameters are those of `/v1/stream`.
 
-    `attempts` bounds failures in a row (None: none); `on_state` hears `connecting` (and why), `live` and `closed`.
+    Lists may also be comma lists in one text. `attempts` bounds failures in a row (None: none); `on_state` hears `connecting` (and why), `live` and `closed`.
     """
-    parameters = {"symbols": ",".join(symbols), "events": ",".join(events), "delivery": delivery}
+    parameters = {"symbols": _comma(symbols), "events": _comma(events), "delivery": delivery}
     if not snapshot:
         parameters["snapshot"] = "false"
-    named = {
-        "fields": None if fields is None else ",".join(fields),
-        "interval": interval,
-        "since": since,
-        "client_id": client_id,
-    }
+    wanted = None if fields is None else _comma(fields)
+    named = {"fields": wanted, "interval": interval, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in named.items() if value is not None}
     return Stream(url, parameters, last_event_id=last_event_id, headers=headers, attempts=attempts, on_state=on_state)
+
+
+def _comma(words: Iterable[str] | str) -> str:
+    """A comma list; a single text is one already."""
+    return words if isinstance(words, str) else ",".join(words)
 
 
 def _words(error: httpx2.TransportError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,6 +24,7 @@ _TIME_FORMATS = (
     "%m/%d/%Y",
     "%d-%b-%y",
 )
+_NUMBER = re.compile(r"\d+(\.\d*)?(e\+?\d{1,2})?", re.IGNORECASE)
 _SCALE = re.compile(r"e(\d)")
 _LATEST_NS = LATEST_TS * 1000
 
@@ -70,8 +72,10 @@ def _time(column: Column, sample: Any) -> Converter:
     if isinstance(sample, datetime):
         return lambda cell: _nanoseconds(cell, UTC)
     text = str(sample).strip()
-    if text.lstrip("-").isdigit() and len(text) != len("20260131"):
-        return _count(TIME_UNITS.get(column.unit) or _guessed_unit(int(text)))
+    if _NUMBER.fullmatch(text) and len(text) != len("20260131"):
+        return _count(TIME_UNITS.get(column.unit) or _guessed_unit(int(Decimal(text))))
+    if column.unit in TIME_UNITS:
+        raise ValueError
     zone = _zone(column.unit) if column.unit not in TIME_UNITS else UTC
     for form in (None, *_TIME_FORMATS):
         read = _dated(form, zone)
@@ -85,7 +89,7 @@ def _time(column: Column, sample: Any) -> Converter:
 
 def _count(unit: int) -> Converter:
     def convert(cell: Any) -> int:
-        value = int(cell) * unit
+        value = int(Decimal(str(cell)) * unit)
         if not 0 <= value <= _LATEST_NS:
             raise ValueError
         return value

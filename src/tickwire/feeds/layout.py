@@ -38,11 +38,13 @@ class Column(NamedTuple):
 
 
 def find_layout(names: Sequence[str], mapping: str) -> list[Column]:
-    """The columns that `mapping` names (`symbol=ticker,ts=time@ms,last=px@e4`), or those with telling names.
+    """The columns that `mapping` names (`symbol=ticker,ts=time@ms,last=px@e4`), and the others with telling names.
 
     InputError where a named column is not there, or where no price can be found.
     """
-    columns = _mapped(names, mapping) if mapping else _recognised(names)
+    columns = _mapped(names, mapping) if mapping else []
+    taken = {column.field for column in columns}, {column.place for column in columns}
+    columns += [each for each in _recognised(names) if each.field not in taken[0] and each.place not in taken[1]]
     if not {"last", "bid", "ask"} & {column.field for column in columns}:
         raise InputError(
             f"no column with a price was found among {', '.join(names)}",

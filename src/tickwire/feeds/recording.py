@@ -35,6 +35,8 @@ class Recording:
             self._columns = find_layout(self._table.names, mapping)
             fields = {column.field for column in self._columns}
             self.timed = "ts" in fields
+            if symbol and "symbol" in fields:
+                raise InputError(f"{path} names its symbols itself: leave --symbol out", field="symbol")
             self.symbol = symbol or ("" if "symbol" in fields else _symbol_of(path))
             if self.symbol:
                 check_symbol(self.symbol, field="symbol")
@@ -108,7 +110,7 @@ class Recording:
             found = []
             for place, cell in enumerate(cells):  # noqa: B007  # the place is for the error
                 found.append(convert(cell))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, ArithmeticError):
             raise self._error(chunk, column, place) from None
         return found
 

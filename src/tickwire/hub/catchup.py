@@ -96,8 +96,9 @@ class CatchUp:
 
     async def _send_snapshot(self, reader: Reader, channel: Channel) -> None:
         named = await self._named(reader, channel)
-        head, rows = self._head.sequence, self._changed(channel, 0)
-        frames = self._merged(channel, rows, named)
+        # After a gap within a stream the reader knows the state as of its position: ids do not go back.
+        head, rows = self._head.sequence, self._changed(channel, reader.position)
+        frames = self._merged(channel, rows, [item for item in named if item.first > reader.position])
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return

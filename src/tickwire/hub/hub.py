@@ -89,6 +89,7 @@ class Hub:
         self._clients: dict[str, tuple[Reader, ...]] = {}  # by client id: usually one
         self._now = 0.0
         self._lifetime = lifetime
+        self.ending = False  # whether everybody was sent away
         self._dirty: set[Channel] = set()
         self._events = self._deliveries = self._stalls = self._gaps = self._opened = 0
         self._closed: dict[str, int] = {}
@@ -154,6 +155,7 @@ class Hub:
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
+        self.ending = True
         for reader in list(self.readers):
             self._dismiss(reader, reason, retry_of())
 

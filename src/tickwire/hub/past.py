@@ -20,7 +20,7 @@ from tickwire.market.board import Board
 
 STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
 _MOST_WALKERS = 4  # boards kept: more would only help if readers resumed from very many different times at once
-_MOST_ITEMS = 256  # applied records kept
+_MOST_EVENTS = 20_000  # applied and kept, some 8 MB with their frames
 
 
 class Source(Protocol):
@@ -57,6 +57,7 @@ class Past:
         self._make_board = make_board
         self._walkers: list[_Walker] = []
         self._items: OrderedDict[int, Applied] = OrderedDict()
+        self._held = 0  # events in those
         self._turn = asyncio.Lock()  # one walk at a time: a crowd waits, and then finds the items made
 
     @property
@@ -92,18 +93,24 @@ class Past:
             walker = await self._walker_before(record.first)
             item = self._items[record.first] = apply(walker.board, self._prefix, record)
             walker.position = record.last
-            if len(self._items) > _MOST_ITEMS:
-                self._items.popitem(last=False)
+            self._held += record.count
+            while self._held > _MOST_EVENTS and len(self._items) > 1:
+                _, gone = self._items.popitem(last=False)
+                self._held -= gone.last - gone.first + 1
         return item
 
     async def _walker_before(self, first: int) -> _Walker:
         """A board that has taken everything before the event `first` and nothing after."""
+        self._walkers = [walker for walker in self._walkers if walker.position + 1 >= self._source.first]
         standing = [walker for walker in self._walkers if walker.position < first]
         walker = max(standing, key=lambda each: each.position, default=None)
         if walker is None or first - walker.position > STEP_EVENTS:
             walker = await self._from_state(first - 1, walker)
         while walker.position < first - 1:
-            for record in await self._source.read(walker.position, limit=STEP_EVENTS):
+            records = await self._source.read(walker.position, limit=STEP_EVENTS)
+            if not records or records[0].first > walker.position + 1:
+                raise JournalError(f"the events after {walker.position} have expired")
+            for record in records:
                 if record.first >= first:
                     break
                 apply(walker.board, self._prefix, record)

@@ -19,7 +19,7 @@ EVENTS = ("quote", "status", "message")
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle
-_MOST_GLOBS = 64  # each new symbol is tried against each glob; a watchlist needs few
+_MOST_GLOBS = 16  # each new symbol is tried against each glob of each channel; a watchlist needs few
 
 
 class Subscription:

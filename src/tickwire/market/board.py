@@ -42,6 +42,8 @@ _SIZE, _SAID_VOLUME = 5, 6  # where a packed tick has them among its numbers
 _NUMBERS_AT = 3  # the words of a packed tick before its numbers: the symbol's two and the time
 _FIRST_CAPACITY = 128
 
+_LOOK = 256
+
 
 class _Saved(msgspec.Struct, frozen=True):
     """A board as bytes: what `Board.save` writes and `Board.restore` reads."""
@@ -184,9 +186,11 @@ class Board:
         if days[0] == days[-1] and days.min() == days.max():
             return len(rows)
         newest: dict[int, int] = {}
-        for place, (row, day) in enumerate(zip(rows.tolist(), days.tolist(), strict=True)):
-            if day > newest.setdefault(row, max(day, int(self._days[row]))):
-                return place
+        for begin in range(0, len(rows), _LOOK):  # not all at once: it may be over soon, and again for the rest
+            part = zip(rows[begin : begin + _LOOK].tolist(), days[begin : begin + _LOOK].tolist(), strict=True)
+            for place, (row, day) in enumerate(part, begin):
+                if day > newest.setdefault(row, max(day, int(self._days[row]))):
+                    return place
         return len(rows)
 
     def _begin_sessions(self, step: _Step, days: NDArray[np.int64]) -> None:

@@ -13,8 +13,17 @@ class TooLarge(InputError):
     status = 413
 
 
+class NotReadable(InputError):
+    """A body in a coding that is not read here."""
+
+    status = 415
+
+
 async def read_body(request: Request, most: int) -> bytes:
     """The whole body; TooLarge as soon as it is longer than `most` bytes."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise NotReadable(f"content-encoding {encoding[:40]!r}: send the body as it is")
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tickwire.server.asgi import Scope
 from tickwire.server.sink import FastSink
 
 EXTENSION = "tickwire.connection"
 """The key in `scope["extensions"]` under which a request finds its StreamProtocol."""
 
+
+HEAD_BYTES = 64 * 1024
+"""How long the head of a request may be: a query of a thousand symbols, and what browsers add."""
 
 HEAD_SECONDS = 10.0
 """How long the head of a request may take: who holds connections open with a byte now and then gets no further."""
@@ -34,12 +38,22 @@ class StreamProtocol(HttpToolsProtocol):
     """Lets a request take over its connection's outgoing side, and tells the sink what happens to the connection."""
 
     sink: FastSink | None = None
-    _impatience: asyncio.TimerHandle | None = None
+    _impatience: asyncio.TimerHandle | None = None  # while the head of a request is awaited
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Somebody is there: the head of a request should follow."""
         super().connection_made(transport)
         self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; while they are those of a head there is a limit."""
+        if self._impatience is not None:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._impatience is not None and self._head_bytes > HEAD_BYTES:
+            self._stop_waiting()
+            self.send_400_response(f"the head of a request may have {HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
         """The head of a request is there."""
@@ -48,6 +62,7 @@ class StreamProtocol(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         self._stop_waiting()
+        self._head_bytes = 0
         self._impatience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def _stop_waiting(self) -> None:
@@ -62,12 +77,13 @@ class StreamProtocol(HttpToolsProtocol):
             self._expect_head()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI says mappings; ours is an object
 
-    def take_over(self) -> FastSink:
+    def take_over(self, scope: Scope) -> FastSink:
         """A sink that writes to this connection from now on. The response head must have been sent.
 
         The response is ASGI's again once the sink has no listener.
         """
-        self.cycle.message_event = _UNHEARD  # type: ignore[assignment]  # set() is all that is called now
+        if self.cycle.scope is scope:  # else the next request is here already, and waits behind this one
+            self.cycle.message_event = _UNHEARD  # type: ignore[assignment]  # set() is all that is called now
         self.sink = FastSink(self.transport)
         self.sink.full = self.flow.write_paused
         return self.sink

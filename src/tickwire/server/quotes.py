@@ -26,7 +26,10 @@ routes = APIRouter(tags=["quotes"])
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
 _UNKNOWN = re.compile(r"unknown field `(\w+)`")
 _KEY_LENGTH = 128
-_AHEAD = 86_400 * 10**9  # ns: a time from the far future would begin a session that no later tick belongs to
+_EARLIEST = 10**14 * 1000  # ns: in microseconds, seconds and milliseconds of today look like 1970
+_DAY = 86_400 * 10**9  # ns
+_MOST_DAYS = 500  # each begins a session, which costs about as much as a batch
+_AHEAD = _DAY  # ns: a time from the far future would begin a session that no later tick belongs to
 _SOURCE = "http"
 
 TICK_SCHEMA: dict[str, Any] = msgspec.json.schema(Tick)["$defs"]["Tick"]
@@ -84,9 +87,14 @@ async def publish_ticks(
     ticks = _decode(await read_body(request, service.limits.body_bytes))
     if len(ticks) > service.limits.batch_ticks:
         raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
-    packed = _checked(service, ticks)
-    entry = ticks_entry(packed, source=_SOURCE, key=idempotency_key)
-    span = await service.publish(entry)
+    packed = _timely(service, ticks)
+    new = _new_symbols(service, ticks)
+    entry = ticks_entry(packed, source=_SOURCE, key=idempotency_key or None)
+    service.arriving.update(new)
+    try:
+        span = await service.publish(entry)
+    finally:
+        service.arriving.difference_update(new)
     epoch = service.hub.head.epoch
     answer = Accepted(
         span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
@@ -94,20 +102,32 @@ async def publish_ticks(
     return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
 
 
-def _checked(service: Service, ticks: list[Tick]) -> Ticks:
-    """The packed ticks, if the board can take them: no time from tomorrow, not too many new symbols."""
+def _new_symbols(service: Service, ticks: list[Tick]) -> set[str]:
+    """The symbols that the board does not have yet; InputError where they would be too many."""
+    board, most = service.hub.board, service.limits.board_symbols
+    new = {tick.symbol for tick in ticks if board.row(tick.symbol) is None}
+    if new and len(board) + len(service.arriving | new) > most:
+        raise InputError(f"the board takes {most} symbols, and these would be more", field="symbol")
+    return new
+
+
+def _timely(service: Service, ticks: list[Tick]) -> Ticks:
+    """The packed ticks, if their times are likely: not long ago by mistake, not from tomorrow, not of years at once."""
     now = service.clock.now()
     packed = pack(ticks, now=now)
+    early = np.flatnonzero(packed["ts"] < _EARLIEST)
+    if len(early):
+        index = int(early[0])
+        raise RowError(
+            f"tick {index}, ts: is in microseconds since 1970; this would be before 1973", index=index, field="ts"
+        )
     late = np.flatnonzero(packed["ts"] > now + _AHEAD)
     if len(late):
         index = int(late[0])
         said = f"tick {index}, ts: more than a day ahead of the server's clock, which says {now // 1000}"
         raise RowError(said, index=index, field="ts")
-    board, most = service.hub.board, service.limits.board_symbols
-    if len(board) + len(ticks) > most:
-        new = {tick.symbol for tick in ticks if board.row(tick.symbol) is None}
-        if len(board) + len(new) > most:
-            raise InputError(f"the board takes {most} symbols, and these would be more", field="symbol")
+    if len(np.unique(packed["ts"] // _DAY)) > _MOST_DAYS:
+        raise InputError(f"the batch's times are of more than {_MOST_DAYS} days: send smaller ones", field="ts")
     return packed
 
 

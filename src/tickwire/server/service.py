@@ -46,3 +46,4 @@ class Service:
     heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
     retry_ms: int = 1_500
     limits: Limits = field(default_factory=Limits)
+    arriving: set[str] = field(default_factory=set)  # new symbols that are being published

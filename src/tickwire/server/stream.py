@@ -107,7 +107,7 @@ class StreamEndpoint:
             if scope["method"] != "HEAD":
                 connection = _connection(scope)
                 if connection is not None:
-                    await self._serve(request, connection.take_over())
+                    await self._serve_fast(request, connection, scope)
                 else:
                     await self._serve_plain(request, receive, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -133,12 +133,20 @@ class StreamEndpoint:
             return problem(405, "a stream is read with GET", headers={"allow": "GET, HEAD"})
         if len(scope["query_string"]) > _QUERY_BYTES:
             return problem(414, f"the query is longer than {_QUERY_BYTES} bytes")
+        if self._service.hub.ending:
+            return problem(503, "the server is stopping", headers={"retry-after": "2"})
         if len(self._service.hub.readers) >= self._service.limits.readers:
             return problem(503, "the server has all the readers it takes", headers={"retry-after": "5"})
         most = self._service.limits.readers_per_address
         if most and self._addresses[_address(scope)] >= most:
             return problem(429, f"an address may have {most} readers", headers={"retry-after": "5"})
         return None
+
+    async def _serve_fast(self, request: Request, connection: StreamProtocol, scope: Scope) -> None:
+        sink = connection.take_over(scope)
+        await self._serve(request, sink)
+        if sink.full:  # it does not read: nobody should wait until it does
+            connection.transport.abort()
 
     async def _serve_plain(self, request: Request, receive: Receive, send: Send) -> None:
         sink = PlainSink(send)
@@ -149,7 +157,7 @@ class StreamEndpoint:
                 reason = await self._serve(request, sink)
             finally:
                 watch.cancel()
-            if reason == "lost":
+            if reason == "lost" or sink.full:
                 pump.cancel()
             sink.finish()
 
