@@ -498,3 +498,50 @@ async def test_a_paced_reader_gets_the_newest_of_each_symbol_once_an_interval() 
     assert len(sinks[0].events()) == 2
     assert market.hub.stats().channels == 1
     await market.close()
+
+
+async def test_a_walker_that_retention_has_overtaken_is_let_go() -> None:
+    """A reader from far back, then a cut just above where it stood, then another: served from a newer state."""
+    market = Market(recent=10, keep=1_000)
+    for number in range(40):
+        await market.trade(*[("A", float(number))] * 100)
+        await market.save()
+        if number == 15:
+            history = market.hub.history()
+            sink = HandSink()
+            sink.room = 1
+            reader = market.read(
+                Subscription(delivery="all"), after(history, EventId(history.epoch, history.first + 50), "all"), sink
+            )
+            await market.settle()
+            reader.lost()
+    assert market.journal.first > 1_600
+    sink = HandSink()
+    market.read(Subscription(delivery="all"), earliest(market.hub.history(), "all"), sink)
+    for _ in range(20):
+        await market.settle()
+    numbers = [number for number, _, _ in sink.events()]
+    assert numbers == list(range(market.hub.history().first, 4_001))
+    await market.close()
+
+
+async def test_a_gap_within_a_stream_does_not_send_ids_back() -> None:
+    """A reader of all events that stalled beyond what is kept: a gap, then only what changed after its position."""
+    market = Market(recent=10, keep=1_000)
+    await market.trade(("OLD", 1.0))
+    sink = HandSink()
+    market.read(Subscription(delivery="all"), earliest(market.hub.history(), "all"), sink)
+    await market.settle()
+    sink.room = 1
+    for number in range(40):
+        await market.trade(*[("A", float(number))] * 100)
+        await market.save()
+    sink.drain()
+    for _ in range(20):
+        await market.settle()
+    events = sink.events()
+    assert [name for _, name, _ in events].count("gap") == 1
+    numbers = [number for number, name, _ in events if name == "quote"]
+    assert numbers == sorted(set(numbers))
+    assert (numbers[0], numbers[-1]) == (1, 4_001)
+    await market.close()

@@ -209,3 +209,20 @@ def test_real_bars_in_two_forms_are_the_same() -> None:
     ours, theirs = (read(folder / f"MSFT_INTRA_DAY.{kind}.gz") for kind in ("csv", "tsv"))
     for name in ("symbol", "ts", "last", "size"):
         assert ours[name].tolist() == theirs[name].tolist()
+
+
+def test_a_symbol_is_not_written_over(tmp_path: Path) -> None:
+    """--symbol is for files that name none; with one that does it is a mistake."""
+    with pytest.raises(InputError, match="names its symbols itself: leave --symbol out"):
+        Recording(written(tmp_path, "time,symbol,price\n1767366000,A,1\n"), symbol="B")
+
+
+def test_a_mapping_adds_to_what_is_recognised(tmp_path: Path) -> None:
+    """Only what the names do not tell needs to be mapped; a zone nobody knows is named."""
+    path = written(tmp_path, "when,symbol,price\n1767366000.25,A,1.5\n")
+    (tick,) = read(path, mapping="ts=when@s")
+    assert (tick["ts"], tick["symbol"], tick["last"]) == (1_767_366_000_250_000_000, b"A", 1.5)
+    with pytest.raises(InputError, match="'Mars/X' is neither a unit of time"):
+        Recording(written(tmp_path, "time,price\n2026-01-01,1\n"), mapping="ts=time@Mars/X")
+    with pytest.raises(RowError, match="column time: expected a time"):
+        Recording(written(tmp_path, "time,price\n2026-01-01,1\n"), mapping="ts=time@ms")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 from tickwire.errors import JournalError
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
+from tickwire.testing.wire import open_stream
 
 
 @pytest.fixture
@@ -174,3 +176,67 @@ async def test_the_openapi_document_is_true(client) -> None:
             assert "422" not in operation["responses"]
     parameters = {each["name"] for each in document["paths"]["/v1/stream"]["get"]["parameters"]}
     assert {"symbols", "delivery", "since", "Last-Event-ID"} <= parameters
+
+
+async def test_a_limit_holds_for_those_who_come_together() -> None:
+    """Concurrent publishes of new symbols do not pass the board's limit between them."""
+    async with run_server(max_board=100) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        batches = [[{"symbol": f"S{batch}-{number}"} for number in range(40)] for batch in range(10)]
+        answers = await asyncio.gather(*(client.post("/v1/quotes", json=batch) for batch in batches))
+        assert sorted(answer.status_code for answer in answers) == [201, 201] + [400] * 8
+        assert len(server.runtime.board) == 80
+
+
+async def test_a_burst_beyond_what_is_kept_costs_nobody_the_server() -> None:
+    """Publishers together are faster than the hub, with the smallest history: all is applied."""
+    async with run_server(keep_events=1_000) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        batch = [{"symbol": f"S{number % 50}", "last": 1.0} for number in range(5_000)]
+        answers = await asyncio.gather(*(client.post("/v1/quotes", json=batch) for _ in range(12)))
+        assert {answer.status_code for answer in answers} == {201}
+        assert server.runtime.hub.head.sequence >= 60_000
+
+
+async def test_an_endless_head_is_refused(server) -> None:
+    """Headers without end, in one line or many, are cut off at 64 KB."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    for line in (b"X-A: " + b"a" * 1_000 + b"\r\n", b"a" * 1_000):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /v1/quotes HTTP/1.1\r\nHost: x\r\nX-Start: ")
+        answer = asyncio.create_task(reader.read())
+        with contextlib.suppress(ConnectionError):
+            for _ in range(2_000):
+                writer.write(line)
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            assert (await answer).startswith((b"HTTP/1.1 400", b""))
+        assert writer.transport.is_closing() or reader.at_eof()
+        writer.close()
+
+
+async def test_a_coded_body_is_refused(client) -> None:
+    """A gzipped body is named as such, not called malformed JSON."""
+    answer = await client.post("/v1/quotes", content=b"\x1f\x8b", headers={"content-encoding": "gzip"})
+    assert (answer.status_code, answer.json()["detail"]) == (415, "content-encoding 'gzip': send the body as it is")
+
+
+async def test_a_restart_tells_how_the_feed_is(tmp_path) -> None:
+    """Who comes after a restart, before any tick, gets a status with the snapshot."""
+    options = {"journal": f"sqlite:{tmp_path / 'j'}"}
+    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        await client.post("/v1/quotes", json=[{"symbol": "A", "last": 1}])
+    async with run_server(**options) as server, open_stream(server.url, {"events": "quote,status"}) as stream:
+        (status,) = await stream.events(1, name="status")
+        assert status.data["state"] == "waiting"
+
+
+async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
+    """A publish in the same packet as a stream waits for the stream's end, and then works."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = b'[{"symbol":"A","last":1}]'
+    writer.write(b"GET /v1/stream?client_id=ann HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    await reader.readuntil(b"welcome")
+    server.runtime.hub.evict("ann", 1)
+    await reader.readuntil(b"HTTP/1.1 201")
+    writer.close()

@@ -211,7 +211,8 @@ def connect(
 ) -> Stream:
     """A stream from the server at `url`, such as http://127.0.0.1:8000. The parameters are those of `/v1/stream`.
 
-    Lists may also be comma lists in one text. `attempts` bounds failures in a row (None: none); `on_state` hears `connecting` (and why), `live` and `closed`.
+    Lists may also be comma lists in one text. `attempts` bounds failures in a row (None: none); `on_state` hears
+    `connecting` (and why), `live` and `closed`.
     """
     parameters = {"symbols": _comma(symbols), "events": _comma(events), "delivery": delivery}
     if not snapshot:
