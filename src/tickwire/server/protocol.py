@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -37,9 +38,13 @@ _UNHEARD = _Unheard()
 class StreamProtocol(HttpToolsProtocol):
     """Lets a request take over its connection's outgoing side, and tells the sink what happens to the connection."""
 
-    sink: FastSink | None = None
-    _impatience: asyncio.TimerHandle | None = None  # while the head of a request is awaited
-    _head_bytes = 0
+    __slots__ = ("_head_bytes", "_impatience", "sink")  # beside uvicorn's own dictionary, which would grow by 0.4 KB
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.sink: FastSink | None = None
+        self._impatience: asyncio.TimerHandle | None = None  # while the head of a request is awaited
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Somebody is there: the head of a request should follow."""
