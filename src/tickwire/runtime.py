@@ -23,7 +23,6 @@ from tickwire.settings import Settings
 log = logging.getLogger(__name__)
 
 STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
-_MOST_LAG = 20_000  # events a feed may be ahead of the board, so that a fast one does not fill the disk unseen
 _DRAIN_SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _WATCH_SECONDS = 1.0
 
@@ -142,8 +141,7 @@ class Runtime:
         after = await self.journal.last_key(feed.name)
         try:
             async for batch in feed.batches(after):
-                span = await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
-                await self._caught_up(span.last - _MOST_LAG)
+                await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
             changed = self.status.halt()
         except JournalError as error:
             changed = self.status.halt(str(error))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tickwire.core.instrument import check_symbol
+from tickwire.core.moment import nanoseconds
 from tickwire.core.tick import LARGEST_PRICE, LARGEST_SIZE, LATEST_TS, NOT_SAID
 from tickwire.errors import InputError
 from tickwire.feeds.layout import TIME_UNITS, Column
@@ -70,13 +71,13 @@ def _number(low: float, high: float, divisor: float) -> Converter:
 
 def _time(column: Column, sample: Any) -> Converter:
     if isinstance(sample, datetime):
-        return lambda cell: _nanoseconds(cell, UTC)
+        return nanoseconds
     text = str(sample).strip()
     if _NUMBER.fullmatch(text) and len(text) != len("20260131"):
         return _count(TIME_UNITS.get(column.unit) or _guessed_unit(int(Decimal(text))))
     if column.unit in TIME_UNITS:
         raise ValueError
-    zone = _zone(column.unit) if column.unit not in TIME_UNITS else UTC
+    zone = _zone(column.unit)
     for form in (None, *_TIME_FORMATS):
         read = _dated(form, zone)
         try:
@@ -102,21 +103,15 @@ def _guessed_unit(value: int) -> int:
     return next((unit for unit in TIME_UNITS.values() if value * unit <= _LATEST_NS), 1)
 
 
-def _dated(form: str | None, zone: ZoneInfo | Any) -> Converter:
+def _dated(form: str | None, zone: tzinfo) -> Converter:
     def convert(cell: Any) -> int:
         text = str(cell).strip()
-        return _nanoseconds(datetime.fromisoformat(text) if form is None else datetime.strptime(text, form), zone)  # noqa: DTZ007  # the zone is added there
+        return nanoseconds(datetime.fromisoformat(text) if form is None else datetime.strptime(text, form), zone)  # noqa: DTZ007  # the zone is added there
 
     return convert
 
 
-def _nanoseconds(moment: datetime, zone: Any) -> int:
-    known = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    since = known - datetime(1970, 1, 1, tzinfo=UTC)
-    return ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) * 1000
-
-
-def _zone(name: str) -> Any:
+def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name) if name else UTC
     except (ZoneInfoNotFoundError, ValueError):

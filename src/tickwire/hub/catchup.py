@@ -97,8 +97,8 @@ class CatchUp:
     async def _send_snapshot(self, reader: Reader, channel: Channel) -> None:
         named = await self._named(reader, channel)
         # After a gap within a stream the reader knows the state as of its position: ids do not go back.
-        head, rows = self._head.sequence, self._changed(channel, reader.position)
-        frames = self._merged(channel, rows, [item for item in named if item.first > reader.position])
+        head, position = self._head.sequence, reader.position
+        frames = self.changes(channel, position, [item for item in named if item.first > position])
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return

@@ -178,13 +178,11 @@ class Hub:
 
     def audience(self, kind: str, target: str | None) -> int:
         """How many readers that are here now take an event of this kind that is for `target` (None: for all)."""
-        readers = self.readers if target is None else self._clients.get(target, ())
-        return sum(kind in self.readers[reader].subscription.events for reader in readers)
+        return sum(kind in self.readers[reader].subscription.events for reader in self._known_as(target))
 
     def clients(self, client_id: str | None = None) -> list[Client]:
         """Who is connected: all, or those with one client id."""
-        readers = self.readers if client_id is None else self._clients.get(client_id, ())
-        return [self._describe(reader) for reader in readers]
+        return [self._describe(reader) for reader in self._known_as(client_id)]
 
     def beat(self, now: float, ts: int, silence: float) -> None:
         """Write a heartbeat to the live readers of each channel that was silent for `silence` seconds.
@@ -219,6 +217,9 @@ class Hub:
             opened=self._opened,
             closed=dict(self._closed),
         )
+
+    def _known_as(self, client_id: str | None) -> Iterable[Reader]:
+        return self.readers if client_id is None else self._clients.get(client_id, ())
 
     def _dismiss(self, reader: Reader, reason: str, retry_ms: int) -> None:
         if reader.closing is None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from tickwire.core.ids import EventId, parse_id
+from tickwire.core.moment import nanoseconds
 from tickwire.errors import InputError
 from tickwire.hub.subscription import Delivery
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DIGITS = 17  # microseconds until the year 5138: one digit more would be nanoseconds
 
 
@@ -98,11 +98,9 @@ def parse_time(text: str) -> int | None:
     if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS:
         return int(text) * 1000
     try:
-        moment = datetime.fromisoformat(text)
+        return nanoseconds(datetime.fromisoformat(text))
     except ValueError:
         return None
-    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (known - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def since_time(history: History, text: str, sequence: int) -> Start:

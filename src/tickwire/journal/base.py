@@ -119,6 +119,12 @@ def check_entry(entry: Entry) -> None:
         raise JournalError(f"an entry needs at least one event, this one has {entry.count}")
 
 
+def check_state(state: State, head: int) -> None:
+    """JournalError where `state` speaks of events after the newest one, `head`."""
+    if state.sequence > head:
+        raise JournalError(f"a summary up to event {state.sequence} was given, but the newest event is {head}")
+
+
 def new_epoch() -> str:
     """A name for a new history, by chance."""
     return "".join(secrets.choice(EPOCH_ALPHABET) for _ in range(EPOCH_LENGTH))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Record, Span
 from tickwire.errors import JournalError
-from tickwire.journal.base import JournalStats, Retention, State, check_entry, new_epoch
+from tickwire.journal.base import JournalStats, Retention, State, check_entry, check_state, new_epoch
 from tickwire.journal.retention import Mark, Marks
 from tickwire.journal.tail import Follower, Tail
 
@@ -124,8 +124,7 @@ class MemoryJournal:
     async def save_state(self, state: State) -> None:
         """Keep a summary of all events up to `state.sequence`; see `Journal.save_state`."""
         self._check_open()
-        if state.sequence > self.head:
-            raise JournalError(f"a summary up to event {state.sequence} was given, but the newest event is {self.head}")
+        check_state(state, self.head)
         now = self._clock.now()
         self._states[state.sequence] = state.data
         self._marks.add(Mark(state.sequence, now))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from tickwire.clock import Clock
 from tickwire.errors import InputError
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.memory import MemoryJournal
-from tickwire.journal.sqlite import SQLiteJournal
-
-Synchronous = Literal["OFF", "NORMAL", "FULL"]
+from tickwire.journal.sqlite import SQLiteJournal, Synchronous
 
 
 async def open_journal(spec: str, retention: Retention, clock: Clock, synchronous: Synchronous) -> Journal:

@@ -7,24 +7,32 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Record, Span
 from tickwire.errors import JournalError
-from tickwire.journal.base import JournalStats, Retention, State, check_entry
+from tickwire.journal.base import JournalStats, Retention, State, check_entry, check_state
 from tickwire.journal.checkpoint import LOG_BYTES, Checkpointer
 from tickwire.journal.history import History
 from tickwire.journal.intake import Append, Intake, Job, Save
 from tickwire.journal.lock import Lock
 from tickwire.journal.retention import Marks
 from tickwire.journal.session import begin_session, end_session
-from tickwire.journal.sqlite_file import Contents, beside, check_file, connect, create_file, inspect_file, mapped
+from tickwire.journal.sqlite_file import (
+    Contents,
+    beside,
+    check_file,
+    connect,
+    create_file,
+    file_size,
+    inspect_file,
+    mapped,
+)
 from tickwire.journal.tail import Follower, Tail
 from tickwire.journal.writer import Commit, Writer
 
 Synchronous = Literal["OFF", "NORMAL", "FULL"]
-T = TypeVar("T")
 
 _PAGE = 4096  # SQLite's own; larger pages make single small appends slower and large batches no faster
 
@@ -133,8 +141,7 @@ class SQLiteJournal:
     async def save_state(self, state: State) -> None:
         """Keep a summary of all events up to `state.sequence`; see `Journal.save_state`."""
         self._check_open()
-        if state.sequence > self.head:
-            raise JournalError(f"a summary up to event {state.sequence} was given, but the newest event is {self.head}")
+        check_state(state, self.head)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._intake.put(Save(state, self._clock.now(), done))
         await done
@@ -154,7 +161,7 @@ class SQLiteJournal:
             appended=self._appended,
             batches=self._commits,
             expired=self._expired,
-            bytes=sum(_size(part) for part in (self._path, beside(self._path, "-wal"))),
+            bytes=sum(file_size(part) for part in (self._path, beside(self._path, "-wal"))),
         )
 
     async def close(self) -> None:
@@ -212,9 +219,3 @@ class SQLiteJournal:
 def _answer(job: Job, answer: Span | None) -> None:
     if not job.done.done():  # its caller may have been cancelled meanwhile; what it appended stays
         job.done.set_result(answer)  # type: ignore[arg-type]  # a Span for an Append, None for a Save
-
-
-def _size(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_size
-    return 0

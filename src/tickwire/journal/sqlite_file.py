@@ -47,7 +47,7 @@ def beside(path: Path, ending: str) -> Path:
 def damaged(path: Path, how: str) -> JournalDamaged:
     """The error for a file that cannot be used as it is."""
     log = beside(path, "-wal")
-    return JournalDamaged(f"{path} {how}: {_AWAY}" + (f" ({log.name} belongs to it)" if _size(log) else ""))
+    return JournalDamaged(f"{path} {how}: {_AWAY}" + (f" ({log.name} belongs to it)" if file_size(log) else ""))
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def _check_header(path: Path, header: bytes) -> None:
         )
     size = int.from_bytes(header[16:18], "big")
     # While a write-ahead log is there, the pages that the file lacks may be in it.
-    if not _size(beside(path, "-wal")) and _size(path) < _number(header, 28) * (65536 if size == 1 else size):
+    if not file_size(beside(path, "-wal")) and file_size(path) < _number(header, 28) * (65536 if size == 1 else size):
         raise damaged(path, "is damaged (its end is missing)")
 
 
@@ -99,7 +99,8 @@ def _number(header: bytes, offset: int) -> int:
     return int.from_bytes(header[offset : offset + 4], "big")
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Its bytes; 0 where it is not there."""
     with contextlib.suppress(OSError):
         return path.stat().st_size
     return 0
@@ -108,7 +109,7 @@ def _size(path: Path) -> int:
 def create_file(path: Path) -> None:
     """Make an empty journal with a new epoch under another name, and give it its name once it is on the disk."""
     log = beside(path, "-wal")
-    if _size(log):  # SQLite would replay it into the new file
+    if file_size(log):  # SQLite would replay it into the new file
         raise JournalDamaged(f"{log} is what is left of a journal whose file is gone: {_AWAY}")
     new = beside(path, "-new")
     try:
@@ -160,7 +161,7 @@ def inspect_file(path: Path) -> Contents:
     """
     log, index = beside(path, "-wal"), beside(path, "-shm")
     leftovers = [side for side in (log, index) if not side.exists()]
-    mode = "mode=ro" if _size(log) else "mode=ro&immutable=1"
+    mode = "mode=ro" if file_size(log) else "mode=ro&immutable=1"
     with mapped(path, "opened"):
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)) as connection:
             connection.text_factory = _read_text

@@ -186,9 +186,7 @@ class JournalContract:
     async def test_retention_by_count(self, journals: JournalMaker, clock: ManualClock) -> None:
         """Old records go once a summary covers them, never more than the count allows, and `first` tells it."""
         journal = await journals(Retention(100, 86_400.0), clock)
-        for _ in range(50):
-            await journal.append(batch(10))
-            await journal.save_state(State(journal.head, b"x"))
+        await _fill(journal, 50, 10)
         await _settle(journal, lambda: journal.first > 300)
         assert journal.first <= journal.head - 100 + 1
         kept = await journal.read(0, limit=1_000)
@@ -201,12 +199,9 @@ class JournalContract:
     async def test_retention_by_age(self, journals: JournalMaker, clock: ManualClock) -> None:
         """Records older than the age go, the newest stays whatever its age."""
         journal = await journals(Retention(1_000_000, 60.0), clock)
-        for _ in range(3):
-            await journal.append(batch(10))
-            await journal.save_state(State(journal.head, b"x"))
+        await _fill(journal, 3, 10)
         await clock.advance(120)
-        await journal.append(batch(1))
-        await journal.save_state(State(journal.head, b"x"))
+        await _fill(journal, 1, 1)
         await _settle(journal, lambda: journal.first > 20)
         assert [record.last for record in await journal.read(journal.first - 1)][-1] == 31
 
@@ -214,18 +209,14 @@ class JournalContract:
         """Idempotency lasts as long as history."""
         journal = await journals(Retention(10, 86_400.0), clock)
         await journal.append(batch(1, key="old"))
-        for _ in range(40):
-            await journal.append(batch(5))
-            await journal.save_state(State(journal.head, b"x"))
+        await _fill(journal, 40, 5)
         await _settle(journal, lambda: journal.first > 1)
         assert (await journal.append(batch(1, key="old"))).fresh
 
     async def test_follow_says_when_history_is_gone(self, journals: JournalMaker, clock: ManualClock) -> None:
         """A follower that needs expired events gets an error, never a hole."""
         journal = await journals(Retention(10, 86_400.0), clock)
-        for _ in range(40):
-            await journal.append(batch(5))
-            await journal.save_state(State(journal.head, b"x"))
+        await _fill(journal, 40, 5)
         await _settle(journal, lambda: journal.first > 1)
         with pytest.raises(JournalError, match="has expired: the oldest kept event is"):
             await anext(journal.follow(0))
@@ -258,6 +249,13 @@ class JournalContract:
         assert stats.batches >= 1
         assert stats.bytes > 0
         assert stats.epoch == journal.epoch
+
+
+async def _fill(journal: Journal, batches: int, count: int) -> None:
+    """Append batches of `count`, each covered by a summary, so that retention may act."""
+    for _ in range(batches):
+        await journal.append(batch(count))
+        await journal.save_state(State(journal.head, b"x"))
 
 
 async def _settle(journal: Journal, condition: Callable[[], bool]) -> None:

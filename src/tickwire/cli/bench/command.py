@@ -24,6 +24,11 @@ _only = click.option(
 )
 
 
+def _beside_peers(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags of what is measured beside the peers."""
+    return _readers(_seconds(_rounds(_only(_json(command)))))
+
+
 @click.group()
 def bench() -> None:
     """Measure this machine, Tickwire and its peers.
@@ -40,11 +45,7 @@ def _finish(title: str, rows: list[Row], columns: dict[str, str], file: Path | N
 
 
 @bench.command()
-@_readers
-@_seconds
-@_rounds
-@_only
-@_json
+@_beside_peers
 def fanout(readers: int, seconds: float, rounds: int, only: str, file: Path | None) -> list[Row]:
     """One event to all readers, saturated, beside the raw send loop and the peers."""
     rows = streams.fanout(streams.chosen(only), readers, seconds, rounds)
@@ -52,11 +53,7 @@ def fanout(readers: int, seconds: float, rounds: int, only: str, file: Path | No
 
 
 @bench.command()
-@_readers
-@_seconds
-@_rounds
-@_only
-@_json
+@_beside_peers
 def latency(readers: int, seconds: float, rounds: int, only: str, file: Path | None) -> list[Row]:
     """From publish to receipt at 100,000 deliveries a second."""
     rows = streams.latency(streams.chosen(only), readers, seconds, rounds)
@@ -95,11 +92,7 @@ _local("slow", slow.slow, slow.COLUMNS)
 
 
 @bench.command("all")
-@_readers
-@_seconds
-@_rounds
-@_only
-@_json
+@_beside_peers
 @click.pass_context
 def run_all(context: click.Context, /, file: Path | None, **given: Any) -> None:
     """Every benchmark in turn."""

@@ -55,7 +55,7 @@ def watchlists(readers: int, seconds: float, rounds: int, *, symbols: int, watch
         tickwire("--journal", "memory", get=get),
         tickwire("--data", ".", name="tickwire-sqlite", get=get),
     ]
-    return [_median(peer, rows) for peer, rows in _measured(peers, readers, seconds, rounds, **work)]
+    return _rounds(peers, readers, seconds, rounds, **work)
 
 
 def _rounds(peers: Sequence[Peer], readers: int, seconds: float, rounds: int, **work: object) -> list[Row]:

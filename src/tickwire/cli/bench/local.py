@@ -6,7 +6,6 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from tickwire.core.tick import Ticks
 from tickwire.hub.applied import AppliedQuotes
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.memory import MemoryJournal
-from tickwire.journal.sqlite import SQLiteJournal
+from tickwire.journal.sqlite import SQLiteJournal, Synchronous
 from tickwire.market.board import Board
 from tickwire.market.walk import Walk
 
@@ -26,6 +25,7 @@ JOURNAL_COLUMNS = {"ticks_per_s": "ticks/s", "us_per_append": "us/append"}
 CODEC_COLUMNS = {"us_per_tick": "us/tick", "ticks_per_s": "ticks/s"}
 SIMULATOR_COLUMNS = {"ticks_per_s": "ticks/s"}
 _BATCHES = (1, 100, 500)
+_MODES: tuple[Synchronous, ...] = ("NORMAL", "FULL")
 _TOGETHER = 16  # appends under way at once, as with several publishers
 _CODEC_TICKS = 500
 
@@ -42,15 +42,11 @@ async def _journal(seconds: float) -> list[Row]:
             rows.append(
                 await _appends(f"memory, {count} a batch", MemoryJournal(Retention(), SystemClock()), count, seconds)
             )
-            for synchronous in ("NORMAL", "FULL"):
-                opened = await _sqlite(Path(name) / f"{count}-{synchronous}", synchronous)
+            for synchronous in _MODES:
+                path = Path(name) / f"{count}-{synchronous}"
+                opened = await SQLiteJournal.open(path, Retention(), SystemClock(), synchronous)
                 rows.append(await _appends(f"sqlite {synchronous}, {count} a batch", opened, count, seconds))
     return rows
-
-
-async def _sqlite(path: Path, synchronous: str) -> SQLiteJournal:
-    mode: Literal["NORMAL", "FULL"] = "FULL" if synchronous == "FULL" else "NORMAL"
-    return await SQLiteJournal.open(path, Retention(), SystemClock(), mode)
 
 
 async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Row:
