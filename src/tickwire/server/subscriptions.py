@@ -51,7 +51,9 @@ async def put_subscription(request: Request) -> Response:
     subscription = parse_subscription(parameters, service.limits.symbols)
     kept, name = service.hub.control.kept, identify(parameters)
     if not kept.has_room(parameters):
-        return problem(503, "as many subscriptions are kept as may be", headers={"retry-after": str(UNUSED_SECONDS)})
+        return problem(
+            503, "as many subscriptions are kept as may be", headers={"retry-after": f"{UNUSED_SECONDS:.0f}"}
+        )
     await service.publish(control_entry(Keep(name, parameters)))
     answer = Put(name, f"/v1/stream?subscription={name}", UNUSED_SECONDS, subscription.describe())
     return Response(encode(answer), 201, media_type="application/json")
