@@ -17,7 +17,7 @@ from tickwire.hub.reader import Reader, Who
 from tickwire.hub.start import since_time
 from tickwire.server.admission import Admission, user_of
 from tickwire.server.asgi import Receive, Scope, Send
-from tickwire.server.problem import input_problem, problem
+from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, StreamRequest, parse_query
 from tickwire.server.service import Service
@@ -83,10 +83,10 @@ class StreamEndpoint:
             return await self._checked(scope["query_string"].decode("latin-1"), headers, user)
         except InputError as error:
             self._service.refused["input"] += 1
-            return input_problem(error, getattr(error, "status", 400))
+            return input_problem(error)
         except JournalError as error:
             self._service.refused["journal"] += 1
-            return problem(503, str(error), headers={"retry-after": "2"})
+            return journal_problem(error)
 
     async def _checked(self, query: str, headers: dict[bytes, bytes], user: str | None) -> _Asked:
         service, given = self._service, parse_query(query)
