@@ -1,0 +1,223 @@
+"""All screens at once: which of them a tick matches, enters and leaves.
+
+A screen's answer for a symbol can only change when one of the values that it looks at passes one of its bounds. So
+every value has the bounds of all screens sorted beside it, and a batch of ticks asks which of them lie between a
+symbol's numbers before and after. Only those screens are looked at; the others answer as they did. What a tick costs
+depends on how many bounds it passes, hardly on how many there are.
+
+The index knows the board's rows and the numbers of its quotes, and nothing else: who may see which symbol, and who
+asked for which screen, is its caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tickwire.core.instrument import Instrument
+from tickwire.screens.arithmetic import Floats
+from tickwire.screens.bounds import Bounds, Integers, Steps
+from tickwire.screens.catalogue import Catalogue
+from tickwire.screens.compiler import Bools
+from tickwire.screens.members import Members, changed, changes
+from tickwire.screens.screen import Screen
+from tickwire.screens.texts import TextBits
+from tickwire.screens.values import Values
+
+_NOBODY = np.empty(0, np.intp)
+_FEW = 64  # bounds passed by one tick: to look at so many screens is cheaper than to look at all, whatever their number
+_SHARE = 16  # and so is looking at this part of them
+
+
+class Changes(NamedTuple):
+    """What a batch of quotes did, by place in the batch.
+
+    `matching[place]` are the numbers of the screens that take the quote, sorted. `entered` and `left` have only places
+    where something did: the numbers of screens that did not take the symbol's quote before and do now, and the reverse.
+    The arrays are shared: do not write to them.
+    """
+
+    matching: list[Integers]
+    entered: dict[int, Integers]
+    left: dict[int, Integers]
+
+
+class ScreenIndex:
+    """Screens by number, over a board's rows.
+
+    `symbols` is the board's own list, which grows; `instruments` are its reference data. A number stays a screen's
+    until that is removed, and may then become another's. Equal screens are one: each `add` wants its `remove`.
+    `quotes` are always the numbers of quotes, of shape (17, n), in the order of `fields.MOVING`, NaN for missing.
+    """
+
+    def __init__(self, symbols: Sequence[str], instruments: Mapping[str, Instrument]) -> None:
+        self._symbols = symbols
+        self._instruments = instruments
+        self._values = Values()
+        self._texts = TextBits(symbols, instruments)
+        self._screens = Catalogue(self._values, self._texts)
+        self._members = Members()
+        self._bounds: dict[int, Bounds] = {}
+        self._numbers: dict[Screen, int] = {}
+        self._users: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._screens)
+
+    def __getitem__(self, number: int) -> Screen:
+        return self._screens[number]
+
+    def add(self, screen: Screen) -> int:
+        """Take a screen, or one more user of an equal one; its number. ScreensFull where its kind costs too much."""
+        number = self._numbers.get(screen)
+        if number is None:
+            self._extend()
+            number, lines = self._screens.add(screen)
+            for line, (_, low, high) in zip(lines, screen.form.intervals, strict=True):
+                self._bounds.setdefault(line, Bounds()).add(low, high, number)
+            self._members.note(number, len(self))
+            self._numbers[screen] = number
+            self._users[number] = 0
+        self._users[number] += 1
+        return number
+
+    def remove(self, number: int) -> None:
+        """One user less; with the last the screen goes."""
+        self._users[number] -= 1
+        if self._users[number]:
+            return
+        del self._users[number], self._numbers[self._screens[number]]
+        for line in self._screens.remove(number):
+            self._bounds.pop(line, None)
+        self._members.note(number, len(self))
+        if self._screens.wasteful:
+            self._purge()
+
+    def rows(self, number: int) -> Integers:
+        """The board rows that match a screen now, in order."""
+        self._extend()
+        rows = np.flatnonzero(self._values.seen)
+        return rows[self._screens.hold(np.full(len(rows), number), rows, rows, self._values.newest)]
+
+    def load(self, rows: Integers, quotes: Floats) -> None:
+        """Take the quotes of a board that was there before: nothing enters or leaves. No row comes twice."""
+        self._extend()
+        self._values.keep(rows, self._values.after(rows, quotes))
+        self._members.forget(rows.tolist())
+
+    def apply(self, rows: Integers, quotes: Floats) -> Changes:
+        """Take a batch of quotes in their order, each of the board row at its place in `rows`; what it did."""
+        self._extend()
+        after = self._values.after(rows, quotes)
+        earlier = _earlier(rows)
+        found = self._changes(rows, earlier, after) if len(self) else Changes([_NOBODY] * len(rows), {}, {})
+        last = np.ones(len(rows), np.bool_)
+        last[earlier[earlier >= 0]] = False
+        self._values.keep(rows[last], after[:, last])
+        return found
+
+    def _changes(self, rows: Integers, earlier: Integers, after: Floats) -> Changes:
+        self._members.trim()
+        self._refresh(rows[earlier < 0].tolist())
+        before = self._values.before(rows, after, earlier)
+        new = (earlier < 0) & ~self._values.seen[rows]
+        steps = [step for line, bounds in self._bounds.items() for step in bounds.steps(before[line], after[line])]
+        anew = new | self._heavy(steps, len(rows))
+        entered, left = self._passed(steps, ~anew, rows, before, after)
+        return self._walk(rows, after, np.flatnonzero(anew).tolist(), entered, left)
+
+    def _heavy(self, steps: list[Steps], count: int) -> Bools:
+        """The places that pass so many bounds that to look at all screens is less work."""
+        passed = np.zeros(count, np.intp)
+        for step in steps:
+            passed[step.places] += step.passed
+        return passed > _FEW + len(self) // _SHARE
+
+    def _passed(
+        self, steps: list[Steps], wanted: Bools, rows: Integers, before: Floats, after: Floats
+    ) -> tuple[dict[int, Integers], dict[int, Integers]]:
+        """Who entered and who left, by place, among the screens with a bound that was passed there."""
+        pairs = [step.pairs(wanted) for step in steps]
+        if not pairs:
+            return {}, {}
+        places, numbers = self._distinct(*map(np.concatenate, zip(*pairs, strict=True)))
+        was, now = (self._screens.hold(numbers, places, rows[places], values) for values in (before, after))
+        return _by_place(places, numbers, now & ~was), _by_place(places, numbers, was & ~now)
+
+    def _distinct(self, places: Integers, numbers: Integers) -> tuple[Integers, Integers]:
+        """The pairs with a living screen, each once, sorted by place and number."""
+        alive = self._screens.alive
+        kept = alive[numbers]
+        keys = np.unique(places[kept] * len(alive) + numbers[kept])
+        return np.divmod(keys, max(len(alive), 1))
+
+    def _walk(
+        self, rows: Integers, after: Floats, anew: list[int], entered: dict[int, Integers], left: dict[int, Integers]
+    ) -> Changes:
+        """Go through the batch in its order, and note each row's members after each of its quotes."""
+        matching, again = [], set(anew)
+        for place, row in enumerate(rows.tolist()):
+            members = self._members.of(row)
+            if place in again:
+                now = self._screens.matching(row, after[:, place])
+                _put(place, changes(members, now), entered, left)
+                members = self._members.put(row, now)
+            elif place in entered or place in left:
+                now = changed(members, entered.get(place, _NOBODY), left.get(place, _NOBODY))
+                members = self._members.put(row, now)
+            matching.append(members)
+        return Changes(matching, entered, left)
+
+    def _refresh(self, rows: list[int]) -> None:
+        """Let the members of the rows, as they are before the batch, know the screens that came and went."""
+        for row in rows:
+            news = self._members.news(row)
+            if news is None or len(news) > len(self) // _SHARE:
+                seen = self._values.seen[row]
+                self._members.put(row, self._screens.matching(row, self._values.of(row)) if seen else _NOBODY)
+            elif len(news):
+                self._members.put(row, self._told(row, news))
+
+    def _told(self, row: int, news: Integers) -> Integers:
+        """The members of a row after the `news`."""
+        there = news[self._screens.alive[news]]
+        here = np.full(len(there), row)
+        taken = there[self._screens.hold(there, here, here, self._values.newest)]
+        return np.union1d(np.setdiff1d(self._members.of(row), news, assume_unique=True), taken)
+
+    def _extend(self) -> None:
+        """Take notice of the board's new rows."""
+        known, count = len(self._values.seen), len(self._symbols)
+        if known < count:
+            self._values.extend(self._symbols[known:count], self._instruments)
+            self._texts.extend(count)
+            self._members.extend(count)
+
+    def _purge(self) -> None:
+        for bounds in self._bounds.values():
+            bounds.purge(self._screens.alive)
+        self._screens.reuse()
+
+
+def _earlier(rows: Integers) -> Integers:
+    """For each place the one before it in the batch that is of the same row; -1 for none."""
+    order = np.argsort(rows, kind="stable")
+    again = np.flatnonzero(rows[order][1:] == rows[order][:-1])
+    earlier = np.full(len(rows), -1)
+    earlier[order[again + 1]] = order[again]
+    return earlier
+
+
+def _by_place(places: Integers, numbers: Integers, wanted: Bools) -> dict[int, Integers]:
+    """The wanted numbers of each place that has any; the places are sorted."""
+    places, numbers = places[wanted], numbers[wanted]
+    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    return dict(zip(places[starts].tolist(), np.split(numbers, starts[1:]), strict=False))
+
+
+def _put(place: int, came_and_went: tuple[Integers, Integers], *where: dict[int, Integers]) -> None:
+    for found, by_place in zip(came_and_went, where, strict=True):
+        if len(found):
+            by_place[place] = found
