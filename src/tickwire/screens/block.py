@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from tickwire.screens.arithmetic import Floats
@@ -53,23 +54,27 @@ class Block:
         self._lines[:, at] = self._texts[:, at] = 0
         self._free.append(at)
 
-    def hold(self, at: Integers, places: Integers, rows: Integers, values: Floats) -> Bools:
-        """For each pair whether the screen at `at` takes column `places` of `values`, which is of board row `rows`."""
-        intervals = [
-            _within(values[lines[at], places], lows[at], highs[at])
-            for lines, lows, highs in zip(self._lines, self._lows, self._highs, strict=True)
+    def hold(self, at: Integers, places: Integers, rows: Integers, *values: Floats) -> list[Bools]:
+        """For each pair whether the screen at `at` takes the column at `places`, for each of `values`.
+
+        `rows` has the board row of each column.
+        """
+        intervals = [(lines[at], lows[at], highs[at]) for lines, lows, highs in self._intervals()]
+        texts = [self._bits.hold(lines[at], rows[places]) for lines in self._texts]
+        return [
+            holds(self._shape, [_within(each[lines, places], lows, highs) for lines, lows, highs in intervals], texts)
+            for each in values
         ]
-        return holds(self._shape, intervals, [self._bits.hold(lines[at], rows) for lines in self._texts])
 
     def matching(self, row: int, values: Floats) -> Integers:
         """The numbers of the screens that take a row with these values."""
-        intervals = [
-            _within(values[lines], lows, highs)
-            for lines, lows, highs in zip(self._lines, self._lows, self._highs, strict=True)
-        ]
+        intervals = [_within(values[lines], lows, highs) for lines, lows, highs in self._intervals()]
         taken = holds(self._shape, intervals, [self._bits.hold(lines, row) for lines in self._texts])
         found = self._numbers[taken]
         return found[found >= 0]
+
+    def _intervals(self) -> Iterator[tuple[Integers, Floats, Floats]]:
+        return zip(self._lines, self._lows, self._highs, strict=True)
 
     def _grow(self) -> None:
         count = len(self._numbers)

@@ -54,7 +54,9 @@ class Bounds:
         moved = np.flatnonzero(~((before == after) | (np.isnan(before) & np.isnan(after))))
         if not len(moved):
             return []
-        return [side.steps(moved, before[moved], after[moved]) for side in (self._lows, self._highs)]
+        before, after = before[moved], after[moved]
+        found = [side.steps(moved, before, after) for side in (self._lows, self._highs) if len(side)]
+        return [steps for steps in found if len(steps.places)]
 
     def purge(self, alive: Bools) -> None:
         """Forget the screens that are gone."""
@@ -73,6 +75,9 @@ class _Side:
         self._values = np.empty(0)
         self._screens = np.empty(0, np.intp)
         self._waiting: list[tuple[float, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._values) + len(self._waiting)
 
     def add(self, value: float, screen: int) -> None:
         self._waiting.append((value, screen))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -87,20 +88,27 @@ class Catalogue:
         self._free += self._gone
         self._gone.clear()
 
-    def hold(self, numbers: Integers, places: Integers, rows: Integers, values: Floats) -> Bools:
-        """For each pair whether the screen takes the column at `places` of `values`, which is of board row `rows`."""
-        found = np.empty(len(numbers), np.bool_)
+    def hold(self, numbers: Integers, places: Integers, rows: Integers, *values: Floats) -> Sequence[Bools]:
+        """For each pair of a screen and a place whether the screen takes that column, for each of `values`.
+
+        `rows` has the board row of each column. What is said of numbers that are no screen's means nothing.
+        """
+        if len(self._marks) == 1:
+            (block,) = self._marks.values()
+            return block.hold(self._at[numbers], places, rows, *values)
+        found = np.zeros((len(values), len(numbers)), np.bool_)
         marks = self._mark_of[numbers]
         order = np.argsort(marks, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(marks[order])) + 1) if len(order) else ():
-            block = self._marks[int(marks[part[0]])]
-            found[part] = block.hold(self._at[numbers[part]], places[part], rows[part], values)
+            block = self._marks.get(int(marks[part[0]]))
+            if block is not None:
+                found[:, part] = block.hold(self._at[numbers[part]], places[part], rows, *values)
         return found
 
     def matching(self, row: int, values: Floats) -> Integers:
-        """The numbers of all screens that take a row with these values, sorted."""
+        """The numbers of all screens that take a row with these values."""
         found = [block.matching(row, values) for block in self._marks.values()]
-        return np.sort(np.concatenate(found)) if found else np.empty(0, np.intp)
+        return np.concatenate(found) if found else np.empty(0, np.intp)
 
     def _block(self, form: Form) -> Block:
         key = (form.shape, len(form.intervals), len(form.texts))

@@ -79,7 +79,7 @@ def text_test(condition: Node) -> tuple[str, Callable[[str | None], bool]]:
 
 
 def _pattern(text: str) -> Callable[[str], object]:
-    """A matcher for % and _. Its groups are atomic, as `translate` writes them: no pattern makes it try again and again."""
+    """A matcher for % and _. `translate` writes atomic groups, so that no pattern makes it try again and again."""
     wild = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
     return pattern(translate("".join(wild.get(character, character) for character in text))).match
 

@@ -18,15 +18,16 @@ import numpy as np
 
 from tickwire.core.instrument import Instrument
 from tickwire.screens.arithmetic import Floats
+from tickwire.screens.bits import Bits, bits_of, flipped, numbers_of, replaced
 from tickwire.screens.bounds import Bounds, Integers, Steps
 from tickwire.screens.catalogue import Catalogue
 from tickwire.screens.compiler import Bools
-from tickwire.screens.members import Members, changed, changes
+from tickwire.screens.members import Members
 from tickwire.screens.screen import Screen
 from tickwire.screens.texts import TextBits
 from tickwire.screens.values import Values
 
-_NOBODY = np.empty(0, np.intp)
+_EMPTY = np.empty(0, np.uint8)
 _FEW = 64  # bounds passed by one tick: to look at so many screens is cheaper than to look at all, whatever their number
 _SHARE = 16  # and so is looking at this part of them
 
@@ -34,14 +35,18 @@ _SHARE = 16  # and so is looking at this part of them
 class Changes(NamedTuple):
     """What a batch of quotes did, by place in the batch.
 
-    `matching[place]` are the numbers of the screens that take the quote, sorted. `entered` and `left` have only places
-    where something did: the numbers of screens that did not take the symbol's quote before and do now, and the reverse.
-    The arrays are shared: do not write to them.
+    `members[place]` is the set of screens that take the quote, as bits: `matching` lists it. `entered` and `left` have
+    only places where something did: the numbers of screens that did not take the symbol's quote before and do now, and
+    the reverse, sorted. The arrays are shared: do not write to them.
     """
 
-    matching: list[Integers]
+    members: list[Bits]
     entered: dict[int, Integers]
     left: dict[int, Integers]
+
+    def matching(self, place: int) -> Integers:
+        """The numbers of the screens that take the quote, sorted."""
+        return numbers_of(self.members[place])
 
 
 class ScreenIndex:
@@ -99,7 +104,8 @@ class ScreenIndex:
         """The board rows that match a screen now, in order."""
         self._extend()
         rows = np.flatnonzero(self._values.seen)
-        return rows[self._screens.hold(np.full(len(rows), number), rows, rows, self._values.newest)]
+        (taken,) = self._screens.hold(np.full(len(rows), number), rows, self._everywhere, self._values.newest)
+        return rows[taken]
 
     def load(self, rows: Integers, quotes: Floats) -> None:
         """Take the quotes of a board that was there before: nothing enters or leaves. No row comes twice."""
@@ -112,7 +118,7 @@ class ScreenIndex:
         self._extend()
         after = self._values.after(rows, quotes)
         earlier = _earlier(rows)
-        found = self._changes(rows, earlier, after) if len(self) else Changes([_NOBODY] * len(rows), {}, {})
+        found = self._changes(rows, earlier, after) if len(self) else Changes([_EMPTY] * len(rows), {}, {})
         last = np.ones(len(rows), np.bool_)
         last[earlier[earlier >= 0]] = False
         self._values.keep(rows[last], after[:, last])
@@ -125,8 +131,10 @@ class ScreenIndex:
         new = (earlier < 0) & ~self._values.seen[rows]
         steps = [step for line, bounds in self._bounds.items() for step in bounds.steps(before[line], after[line])]
         anew = new | self._heavy(steps, len(rows))
-        entered, left = self._passed(steps, ~anew, rows, before, after)
-        return self._walk(rows, after, np.flatnonzero(anew).tolist(), entered, left)
+        pairs = [step.pairs(~anew) for step in steps]
+        changes = self._passed(pairs, rows, before, after) if pairs else Changes([], {}, {})
+        self._walk(rows.tolist(), after, set(np.flatnonzero(anew).tolist()), changes)
+        return changes
 
     def _heavy(self, steps: list[Steps], count: int) -> Bools:
         """The places that pass so many bounds that to look at all screens is less work."""
@@ -135,40 +143,40 @@ class ScreenIndex:
             passed[step.places] += step.passed
         return passed > _FEW + len(self) // _SHARE
 
-    def _passed(
-        self, steps: list[Steps], wanted: Bools, rows: Integers, before: Floats, after: Floats
-    ) -> tuple[dict[int, Integers], dict[int, Integers]]:
-        """Who entered and who left, by place, among the screens with a bound that was passed there."""
-        pairs = [step.pairs(wanted) for step in steps]
-        if not pairs:
-            return {}, {}
-        places, numbers = self._distinct(*map(np.concatenate, zip(*pairs, strict=True)))
-        was, now = (self._screens.hold(numbers, places, rows[places], values) for values in (before, after))
-        return _by_place(places, numbers, now & ~was), _by_place(places, numbers, was & ~now)
+    def _passed(self, pairs: list[tuple[Integers, Integers]], rows: Integers, before: Floats, after: Floats) -> Changes:
+        """Who entered and who left among the screens with a bound that was passed; the members are still to come."""
+        places, numbers = map(np.concatenate, zip(*pairs, strict=True))
+        was, now = self._screens.hold(numbers, places, rows, before, after)
+        changed = (was != now) & self._screens.alive[numbers]
+        places, numbers, now = _distinct(places[changed], numbers[changed], now[changed])
+        return Changes([], _by_place(places, numbers, now), _by_place(places, numbers, ~now))
 
-    def _distinct(self, places: Integers, numbers: Integers) -> tuple[Integers, Integers]:
-        """The pairs with a living screen, each once, sorted by place and number."""
-        alive = self._screens.alive
-        kept = alive[numbers]
-        keys = np.unique(places[kept] * len(alive) + numbers[kept])
-        return np.divmod(keys, max(len(alive), 1))
-
-    def _walk(
-        self, rows: Integers, after: Floats, anew: list[int], entered: dict[int, Integers], left: dict[int, Integers]
-    ) -> Changes:
+    def _walk(self, rows: list[int], after: Floats, anew: set[int], changes: Changes) -> None:
         """Go through the batch in its order, and note each row's members after each of its quotes."""
-        matching, again = [], set(anew)
-        for place, row in enumerate(rows.tolist()):
-            members = self._members.of(row)
-            if place in again:
-                now = self._screens.matching(row, after[:, place])
-                _put(place, changes(members, now), entered, left)
-                members = self._members.put(row, now)
+        members, entered, left = changes
+        for place, row in enumerate(rows):
+            here = self._members.of(row)
+            if place in anew:
+                here, before = self._members.put(row, self._all(row, after[:, place])), here
+                _differ(changes, place, before, here)
             elif place in entered or place in left:
-                now = changed(members, entered.get(place, _NOBODY), left.get(place, _NOBODY))
-                members = self._members.put(row, now)
-            matching.append(members)
-        return Changes(matching, entered, left)
+                flips = [numbers[place] for numbers in (entered, left) if place in numbers]
+                here = self._members.put(row, flipped(here, np.concatenate(flips)))
+            members.append(here)
+
+    def _all(self, row: int, values: Floats) -> Bits:
+        """The screens that take a row with these values, each of them looked at."""
+        return bits_of(self._screens.matching(row, values), self._size)
+
+    @property
+    def _everywhere(self) -> Integers:
+        """All rows, for values that have a column for each."""
+        return np.arange(len(self._values.seen))
+
+    @property
+    def _size(self) -> int:
+        """The bytes that a set of screens takes."""
+        return len(self._screens.alive) // 8
 
     def _refresh(self, rows: list[int]) -> None:
         """Let the members of the rows, as they are before the batch, know the screens that came and went."""
@@ -176,16 +184,16 @@ class ScreenIndex:
             news = self._members.news(row)
             if news is None or len(news) > len(self) // _SHARE:
                 seen = self._values.seen[row]
-                self._members.put(row, self._screens.matching(row, self._values.of(row)) if seen else _NOBODY)
-            elif len(news):
-                self._members.put(row, self._told(row, news))
+                self._members.put(row, self._all(row, self._values.of(row)) if seen else np.zeros(self._size, np.uint8))
+            elif news:
+                self._members.put(row, self._told(row, np.array(news)))
 
-    def _told(self, row: int, news: Integers) -> Integers:
+    def _told(self, row: int, news: Integers) -> Bits:
         """The members of a row after the `news`."""
         there = news[self._screens.alive[news]]
         here = np.full(len(there), row)
-        taken = there[self._screens.hold(there, here, here, self._values.newest)]
-        return np.union1d(np.setdiff1d(self._members.of(row), news, assume_unique=True), taken)
+        (taken,) = self._screens.hold(there, here, self._everywhere, self._values.newest)
+        return replaced(self._members.of(row), news, there[taken], self._size)
 
     def _extend(self) -> None:
         """Take notice of the board's new rows."""
@@ -210,6 +218,15 @@ def _earlier(rows: Integers) -> Integers:
     return earlier
 
 
+def _distinct(places: Integers, numbers: Integers, now: Bools) -> tuple[Integers, Integers, Bools]:
+    """The pairs, each once, sorted by place and number: a tick may pass several bounds of one screen."""
+    order = np.lexsort((numbers, places))
+    places, numbers, now = places[order], numbers[order], now[order]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = (places[1:] != places[:-1]) | (numbers[1:] != numbers[:-1])
+    return places[first], numbers[first], now[first]
+
+
 def _by_place(places: Integers, numbers: Integers, wanted: Bools) -> dict[int, Integers]:
     """The wanted numbers of each place that has any; the places are sorted."""
     places, numbers = places[wanted], numbers[wanted]
@@ -217,7 +234,8 @@ def _by_place(places: Integers, numbers: Integers, wanted: Bools) -> dict[int, I
     return dict(zip(places[starts].tolist(), np.split(numbers, starts[1:]), strict=False))
 
 
-def _put(place: int, came_and_went: tuple[Integers, Integers], *where: dict[int, Integers]) -> None:
-    for found, by_place in zip(came_and_went, where, strict=True):
-        if len(found):
-            by_place[place] = found
+def _differ(changes: Changes, place: int, before: Bits, now: Bits) -> None:
+    """Note who entered and left between two sets."""
+    for found, by_place in ((now & ~before, changes.entered), (before & ~now, changes.left)):
+        if found.any():
+            by_place[place] = numbers_of(found)

@@ -10,25 +10,25 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tickwire.screens.bounds import Integers
+from tickwire.screens.bits import Bits
 
-MOST_MEMBERS = 50_000_000  # pairs of row and screen, 8 bytes each; beyond it rows are looked at anew at each tick
+MOST_BYTES = 256 * 1024 * 1024  # a bit for each row and screen; beyond it all rows are looked at anew from time to time
 _LEAST_LOG = 4_096
-_NOBODY = np.empty(0, np.intp)
+_EMPTY = np.empty(0, np.uint8)
 
 
 class Members:
-    """Sorted numbers of screens a row. The arrays are never changed, only replaced."""
+    """Sets of screens, one a row. They are never changed, only replaced."""
 
     def __init__(self) -> None:
-        self._sets: list[Integers | None] = []
+        self._sets: list[Bits | None] = []
         self._heard: list[int] = []
         self._log: list[int] = []
         self._forgotten = 0  # entries of the log that are no longer there
-        self._total = 0
+        self._bytes = 0
 
     def extend(self, count: int) -> None:
-        """There are `count` rows now; the new ones match nothing."""
+        """There are `count` rows now; nothing is known of the new ones."""
         more = count - len(self._sets)
         self._sets += [None] * more
         self._heard += [-1] * more
@@ -40,44 +40,32 @@ class Members:
             self._forgotten += len(self._log)
             self._log.clear()
 
-    def news(self, row: int) -> Integers | None:
-        """The screens that came or went since the row was last looked at, sorted; None if that is not known."""
+    def news(self, row: int) -> list[int] | None:
+        """The screens that came or went since the row was last `put`; None if that is not known."""
         since = self._heard[row] - self._forgotten
         if self._sets[row] is None or since < 0:
             return None
-        return np.unique(np.array(self._log[since:], np.intp)) if since < len(self._log) else _NOBODY
+        return self._log[since:]
 
-    def of(self, row: int) -> Integers:
+    def of(self, row: int) -> Bits:
         """The screens that match the row, as it was last `put`."""
         members = self._sets[row]
-        return _NOBODY if members is None else members
+        return _EMPTY if members is None else members
 
-    def put(self, row: int, members: Integers) -> Integers:
+    def put(self, row: int, members: Bits) -> Bits:
         """These match the row now; they are handed back."""
-        self._total += len(members) - len(self.of(row))
+        self._bytes += len(members) - len(self.of(row))
         self._sets[row] = members
         self._heard[row] = self._forgotten + len(self._log)
         return members
 
     def trim(self) -> None:
         """Forget all rows if what is known of them takes too much room."""
-        if self._total > MOST_MEMBERS:
+        if self._bytes > MOST_BYTES:
             self.forget(range(len(self._sets)))
 
     def forget(self, rows: Iterable[int]) -> None:
         """Nothing is known of these rows."""
         for row in rows:
-            self._total -= len(self.of(row))
+            self._bytes -= len(self.of(row))
             self._sets[row] = None
-
-
-def changes(before: Integers, now: Integers) -> tuple[Integers, Integers]:
-    """What entered and what left between two sorted sets."""
-    return np.setdiff1d(now, before, assume_unique=True), np.setdiff1d(before, now, assume_unique=True)
-
-
-def changed(members: Integers, entered: Integers, left: Integers) -> Integers:
-    """The members without those that left and with those that entered; all three sorted."""
-    if len(left):
-        members = np.delete(members, np.searchsorted(members, left))
-    return np.insert(members, np.searchsorted(members, entered), entered) if len(entered) else members

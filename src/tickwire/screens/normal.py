@@ -1,7 +1,8 @@
 """One form for filters that mean the same, and its text.
 
 Constants stand on the right, `between` is two comparisons, `not` stands before single comparisons, and what has no
-order is sorted and said once. So `a > 1 and b < 2` and `b<2 AND a>1.0` are equal. Nothing is left out for being implied.
+order is sorted and said once. So `a > 1 and b < 2` and `b<2 AND a>1.0` are equal. Nothing is left out because it is
+implied.
 """
 
 from __future__ import annotations
