@@ -100,10 +100,10 @@ class Catalogue:
         marks = self._mark_of[numbers]
         order = np.argsort(marks, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(marks[order])) + 1) if len(order) else ():
-            block = self._marks.get(int(marks[part[0]]))
-            if block is not None:
-                found[:, part] = block.hold(self._at[numbers[part]], places[part], rows, *values)
-        return found
+            here = self._marks.get(int(marks[part[0]]))
+            if here is not None:
+                found[:, part] = here.hold(self._at[numbers[part]], places[part], rows, *values)
+        return list(found)
 
     def matching(self, row: int, values: Floats) -> Integers:
         """The numbers of all screens that take a row with these values."""

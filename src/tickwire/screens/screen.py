@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 from math import isnan
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
+
+import msgspec
 
 from tickwire.errors import FilterError
 from tickwire.screens.arithmetic import evaluate
@@ -19,7 +21,7 @@ from tickwire.screens.sheet import Sheet
 Cost: TypeAlias = Literal["bounds", "calculated"]
 
 
-class Reason(NamedTuple):
+class Reason(msgspec.Struct, frozen=True):
     """One condition of a screen, what it compares, and whether it holds for a symbol."""
 
     condition: str

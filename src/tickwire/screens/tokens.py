@@ -24,6 +24,7 @@ _INSTEAD = {
     "&": "and", "|": "or", "!": "not", "[": "(", "{": "(", "]": ")", "}": ")", "“": '"', "”": '"', "„": '"', "‘": "'",
     "’": "'", "`": '"', "−": "-", "–": "-", "×": "*", "·": "*", "÷": "/", "≥": ">=", "≤": "<=", "≠": "!=",
 }  # fmt: skip
+_HINTS = {".": "fields have no fields: write their names alone", "%": "it stands right behind a number: 5%"}
 
 
 class Token(NamedTuple):
@@ -84,7 +85,5 @@ def _foreign(text: str, at: int) -> FilterError:
     if character in "\"'":
         return FilterError("this text has no closing quote", position=at, hint=f"end it with {character}")
     instead = _INSTEAD.get(character)
-    hint = f"write {instead}" if instead else None
-    if character == ".":
-        hint = "fields have no fields: write their names alone"
+    hint = _HINTS.get(character, f"write {instead}" if instead else None)
     return FilterError(f"{character!r} is no part of the filter language", position=at, hint=hint)

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
-from tickwire.errors import InputError, RowError
+from tickwire.errors import FilterError, InputError, RowError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,5 +24,9 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
 
 def input_problem(error: InputError, status: int = 400) -> Response:
     """The problem of a value that came in wrong."""
-    index = error.index if isinstance(error, RowError) else None
-    return problem(status, str(error), field=error.field, hint=error.hint, index=index)
+    more: dict[str, Any] = {"field": error.field, "hint": error.hint}
+    if isinstance(error, RowError):
+        more["index"] = error.index
+    if isinstance(error, FilterError):
+        more |= {"position": error.position, "caret": error.caret}
+    return problem(status, str(error), **more)

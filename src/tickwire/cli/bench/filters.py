@@ -18,7 +18,6 @@ import numpy as np
 from tickwire.cli.bench.local import bench_instruments
 from tickwire.cli.bench.report import Row
 from tickwire.market.board import Board
-from tickwire.market.derive import derive
 from tickwire.market.runs import Floats
 from tickwire.market.walk import Walk
 from tickwire.screens.bounds import Integers
@@ -63,7 +62,7 @@ class Market:
         ticks["ts"] = time.time_ns()
         quotes = self.board.apply(ticks, self._sequence)
         self._sequence += len(ticks)
-        return Batch(quotes.rows, np.vstack([derive(quotes.state), quotes.ts // 1000]))
+        return Batch(quotes.rows, quotes.numbers())
 
 
 class Filters(NamedTuple):
@@ -119,8 +118,12 @@ def _evaluated(wanted: Filters) -> Callable[[float, float], object]:
 
 
 def _lambdas(wanted: Filters) -> Callable[[float, float], object]:
-    tests = [lambda volume, rate, a=a, b=b: volume > a and rate > b for a, b in _pairs(wanted)]
+    tests = [_lambda(a, b) for a, b in _pairs(wanted)]
     return lambda volume, rate: [number for number, test in enumerate(tests) if test(volume, rate)]
+
+
+def _lambda(least_volume: float, least_rate: float) -> Callable[[float, float], bool]:
+    return lambda volume, rate: volume > least_volume and rate > least_rate
 
 
 class Tag(NamedTuple):
