@@ -1,6 +1,6 @@
 """Throw bytes at the filter language for as long as told: `python benchmarks/fuzz_filters.py -max_total_time=600`.
 
-Needs atheris (`pip install atheris`), which grows its inputs by the branches they reach. Each input is a filter. It must
+Needs atheris (`pip install atheris`), which grows its inputs by the branches they reach. Each is a filter, and must
 either be refused with a FilterError whose place lies within it, or become a screen whose text reads as the same screen,
 which the index takes, and which answers for a symbol as its sheet does; reading it must take bounded time.
 """
