@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tickwire.core.instrument import Instrument
 from tickwire.errors import ScreensFull
-from tickwire.screens import catalogue, members, values
+from tickwire.screens import catalogue, members, texts, values
 from tickwire.screens.fields import MOVING
 from tickwire.screens.index import ScreenIndex
 from tickwire.screens.screen import screen
@@ -306,16 +306,20 @@ def test_equal_screens_are_one() -> None:
 def test_what_costs_work_with_every_tick_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calculations and shapes: one too many is refused, changes nothing, and goes when another has gone."""
     monkeypatch.setattr(values, "MOST_CALCULATIONS", 2)
-    monkeypatch.setattr(catalogue, "MOST_SHAPES", 2)
+    monkeypatch.setattr(catalogue, "MOST_SHAPES", 3)
+    monkeypatch.setattr(texts, "MOST_PATTERNS", 1)
     index = ScreenIndex([], {})
     first = index.add(screen("last + 1 > 2 and last + 2 > 2"))
     with pytest.raises(ScreensFull, match="calculate 2 different values"):
         index.add(screen("last + 3 > 2"))
     index.add(screen("last + 1 > 5"))
-    with pytest.raises(ScreensFull, match="2 different shapes"):
+    index.add(screen('symbol like "A%"'))
+    with pytest.raises(ScreensFull, match="1 different patterns"):
+        index.add(screen('symbol like "B%"'))
+    with pytest.raises(ScreensFull, match="3 different shapes"):
         index.add(screen("last > 5 or bid > 5"))
-    assert len(index) == 2
+    assert len(index) == 3
     index.remove(first)
     index.add(screen("last + 3 > 2"))
     index.add(screen("last > 5 or bid > 5"))
-    assert len(index) == 3
+    assert len(index) == 4

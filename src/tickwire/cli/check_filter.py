@@ -39,8 +39,9 @@ def check_filter(*, expression: str, url: str | None, symbol: str | None) -> Non
 
 def _ask(url: str, expression: str, symbol: str | None) -> None:
     answer = ask(url, expression, symbol)
-    shown = ", ".join(answer.symbols[:_SHOWN]) + (", ..." if len(answer.symbols) > _SHOWN else "")
-    print(f"now     {len(answer.symbols)} symbols match" + (f": {shown}" if shown else ""))
+    count = len(answer.symbols)
+    shown = ", ".join(answer.symbols[:_SHOWN]) + (", ..." if count > _SHOWN else "")
+    print(f"now     {count} {'symbol matches' if count == 1 else 'symbols match'}" + (f": {shown}" if shown else ""))
     if answer.explained is not None:
         _explain(answer.explained)
 

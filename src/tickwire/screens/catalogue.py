@@ -60,6 +60,7 @@ class Catalogue:
         """Take a screen: its number, and the lines of `Values` its intervals look at. ScreensFull changes nothing."""
         form = screen.form
         block = self._block(form)
+        self._texts.check_room(form.texts)
         lines = self._values.take([each.value for each in form.intervals])
         if not self._free:
             self._grow()

@@ -64,18 +64,26 @@ def holds(shape: Shape, intervals: Sequence[Bools], texts: Sequence[Bools]) -> B
 
 def text_test(condition: Node) -> tuple[str, Callable[[str | None], bool]]:
     """The field that a condition on a text looks at, and the test; a missing text passes none."""
+    listed = listed_texts(condition)
     match condition:
-        case Compare(sign=sign, left=Field(name=name), right=Text(value=value)):
-            if sign == "=":
-                return name, lambda text: text == value
+        case _ if listed is not None:
+            return listed[0], listed[1].__contains__
+        case Compare(left=Field(name=name), right=Text(value=value)):
             return name, lambda text: text is not None and text != value
-        case In(subject=Field(name=name), items=items):
-            wanted = frozenset(item.value for item in items if isinstance(item, Text))
-            return name, wanted.__contains__
-        case Like(subject=Field(name=name), pattern=text):
-            match_ = _pattern(text)
-            return name, lambda text: text is not None and match_(text) is not None
+        case Like(subject=Field(name=name), pattern=wild):
+            matcher = _pattern(wild)
+            return name, lambda text: text is not None and matcher(text) is not None
     raise TypeError(f"{condition} is no condition on a text")
+
+
+def listed_texts(condition: Node) -> tuple[str, frozenset[str]] | None:
+    """The field, and the texts that it takes, of a condition that lists them: = and `in`."""
+    match condition:
+        case Compare(sign="=", left=Field(name=name), right=Text(value=value)):
+            return name, frozenset({value})
+        case In(subject=Field(name=name), items=items):
+            return name, frozenset(item.value for item in items if isinstance(item, Text))
+    return None
 
 
 def _pattern(text: str) -> Callable[[str], object]:

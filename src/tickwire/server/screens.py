@@ -50,10 +50,16 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 _OPENAPI: dict[str, Any] = {
+    "responses": {
+        "400": {
+            "description": "the filter is none (with position, caret and hint), or the question is wrong",
+            "content": {"application/problem+json": {}},
+        }
+    },
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": msgspec.json.schema(Question)["$defs"]["Question"]}},
-    }
+    },
 }
 
 
