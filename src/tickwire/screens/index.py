@@ -220,11 +220,12 @@ def _earlier(rows: Integers) -> Integers:
 
 def _distinct(places: Integers, numbers: Integers, now: Bools) -> tuple[Integers, Integers, Bools]:
     """The pairs, each once, sorted by place and number: a tick may pass several bounds of one screen."""
-    order = np.lexsort((numbers, places))
-    places, numbers, now = places[order], numbers[order], now[order]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = (places[1:] != places[:-1]) | (numbers[1:] != numbers[:-1])
-    return places[first], numbers[first], now[first]
+    size = int(numbers.max(initial=0)) + 1
+    keys = np.sort((places * size + numbers) * 2 + now)  # as one number each, which sorts several times as fast
+    pairs = keys >> 1
+    first = np.diff(pairs, prepend=-1) > 0
+    places, numbers = np.divmod(pairs[first], size)
+    return places, numbers, (keys[first] & 1).astype(np.bool_)
 
 
 def _by_place(places: Integers, numbers: Integers, wanted: Bools) -> dict[int, Integers]:
