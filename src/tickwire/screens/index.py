@@ -52,9 +52,15 @@ class Changes(NamedTuple):
 class ScreenIndex:
     """Screens by number, over a board's rows.
 
-    `symbols` is the board's own list, which grows; `instruments` are its reference data. A number stays a screen's
-    until that is removed, and may then become another's. Equal screens are one: each `add` wants its `remove`.
-    `quotes` are always the numbers of quotes, of shape (17, n), in the order of `fields.MOVING`, NaN for missing.
+    `symbols` is the board's own list, which grows (a board that is restored begins a new one: make the index after
+    that, and `load` it); `instruments` are its reference data. A number stays a screen's until that is removed, and may
+    then become another's. Equal screens are one: each `add` wants its `remove`. `quotes` are always the numbers of
+    quotes, of shape (17, n), in the order of `fields.MOVING`, NaN for missing.
+
+        number = index.add(screen("volume > 1M"))     somebody subscribes
+        index.rows(number)                            whom to name in `matches`, at any catch-up
+        changes = index.apply(rows, quotes)           for every batch that the board has taken, in order
+        index.remove(number)                          the last of them has gone
     """
 
     def __init__(self, symbols: Sequence[str], instruments: Mapping[str, Instrument]) -> None:
