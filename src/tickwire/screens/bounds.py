@@ -84,8 +84,8 @@ class _Side:
 
     def steps(self, places: Integers, before: Floats, after: Floats) -> Steps:
         self._settle()
-        one, other = self._position(before), self._position(after)
-        passed = np.flatnonzero(one != other)
+        one, other = self._positions(before, after)
+        passed = (one != other).nonzero()[0]
         one, other = one[passed], other[passed]
         return Steps(self._screens, places[passed], np.minimum(one, other), np.abs(one - other))
 
@@ -94,9 +94,11 @@ class _Side:
         kept = alive[self._screens]
         self._values, self._screens = self._values[kept], self._screens[kept]
 
-    def _position(self, values: Floats) -> Integers:
-        """How many of the ends a value has passed, on its way up."""
-        return np.searchsorted(self._values, np.where(np.isnan(values), self._missing, values), self._side)
+    def _positions(self, *values: Floats) -> Integers:
+        """How many of the ends each value has passed, on its way up."""
+        reached = np.array(values)
+        reached[np.isnan(reached)] = self._missing
+        return self._values.searchsorted(reached, self._side)
 
     def _settle(self) -> None:
         if not self._waiting:

@@ -229,7 +229,7 @@ def _distinct(places: Integers, numbers: Integers, now: Bools) -> tuple[Integers
     size = int(numbers.max(initial=0)) + 1
     keys = np.sort((places * size + numbers) * 2 + now)  # as one number each, which sorts several times as fast
     pairs = keys >> 1
-    first = np.diff(pairs, prepend=-1) > 0
+    first = _changes_at(pairs)
     places, numbers = np.divmod(pairs[first], size)
     return places, numbers, (keys[first] & 1).astype(np.bool_)
 
@@ -237,8 +237,17 @@ def _distinct(places: Integers, numbers: Integers, now: Bools) -> tuple[Integers
 def _by_place(places: Integers, numbers: Integers, wanted: Bools) -> dict[int, Integers]:
     """The wanted numbers of each place that has any; the places are sorted."""
     places, numbers = places[wanted], numbers[wanted]
-    starts = np.flatnonzero(np.diff(places, prepend=-1))
-    return dict(zip(places[starts].tolist(), np.split(numbers, starts[1:]), strict=False))
+    starts = np.flatnonzero(_changes_at(places))
+    begins = starts.tolist()
+    parts = zip(places[starts].tolist(), begins, [*begins[1:], len(numbers)], strict=False)
+    return {place: numbers[begin:end] for place, begin, end in parts}
+
+
+def _changes_at(values: Integers) -> Bools:
+    """Where a value differs from the one before it, and at the first."""
+    found = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=found[1:])
+    return found
 
 
 def _differ(changes: Changes, place: int, before: Bits, now: Bits) -> None:
