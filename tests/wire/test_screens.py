@@ -145,5 +145,5 @@ async def test_the_filters_benchmark_has_a_row_for_each_way(tmp_path: Path) -> N
     code, _, err = await tickwire("bench", "filters", *arguments, cwd=tmp_path)
     assert (code, err) == (0, "")
     rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert all(row["us_per_tick"] > 0 for row in rows)

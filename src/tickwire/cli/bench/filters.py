@@ -196,7 +196,7 @@ def _index_rows(wanted: Filters, market: Market, seconds: float) -> list[Row]:
     count = len(index)
     return [
         _index_row(f"{count:,} filters: tickwire, {name}", index, _parts(market, size), seconds)
-        for name, size in (("500 ticks a batch", _SYMBOLS), ("a tick a batch", 1))
+        for name, size in (("500 ticks a batch", _SYMBOLS), ("10 ticks a batch", 10), ("a tick a batch", 1))
     ]
 
 
