@@ -178,6 +178,9 @@ async def test_the_openapi_document_is_true(client) -> None:
             assert "422" not in operation["responses"]
     parameters = {each["name"] for each in document["paths"]["/v1/stream"]["get"]["parameters"]}
     assert parameters == {*PARAMETERS, "Last-Event-ID"}
+    check = document["paths"]["/v1/screens/check"]["post"]
+    assert set(check["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {"filter", "symbol"}
+    assert set(check["responses"]) == {"200", "400"}
 
 
 async def test_a_limit_holds_for_those_who_come_together() -> None:

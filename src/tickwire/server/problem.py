@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
-from tickwire.errors import InputError, JournalError, RowError
+from tickwire.errors import FilterError, InputError, JournalError, RowError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,9 +24,12 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
 
 def input_problem(error: InputError) -> Response:
     """The problem of a value that came in wrong; an error's own `status` is the answer's."""
-    index = error.index if isinstance(error, RowError) else None
-    status = getattr(error, "status", 400)
-    return problem(status, str(error), field=error.field, hint=error.hint, index=index)
+    more: dict[str, Any] = {"field": error.field, "hint": error.hint}
+    if isinstance(error, RowError):
+        more["index"] = error.index
+    if isinstance(error, FilterError):
+        more |= {"position": error.position, "caret": error.caret}
+    return problem(getattr(error, "status", 400), str(error), **more)
 
 
 def journal_problem(error: JournalError) -> Response:

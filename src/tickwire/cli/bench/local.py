@@ -67,7 +67,7 @@ async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Ro
 
 def codecs(seconds: float) -> list[Row]:
     """From packed ticks to quotes and to JSON frames, all fields."""
-    board, ticks = Board(_instruments(_CODEC_TICKS)), _ticks(_CODEC_TICKS)
+    board, ticks = Board(bench_instruments(_CODEC_TICKS)), _ticks(_CODEC_TICKS)
     sequence = 1
 
     def applied() -> AppliedQuotes:
@@ -98,7 +98,7 @@ def simulator(seconds: float) -> list[Row]:
 
 
 def _generated(symbols: int, seconds: float) -> Row:
-    walk = Walk(_instruments(symbols), np.random.default_rng(1))
+    walk = Walk(bench_instruments(symbols), np.random.default_rng(1))
     made, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         made += len(walk.step(1.0))
@@ -106,7 +106,8 @@ def _generated(symbols: int, seconds: float) -> Row:
     return {"name": f"{symbols} symbols", "ticks_per_s": round(made / spent)}
 
 
-def _instruments(count: int) -> list[Instrument]:
+def bench_instruments(count: int) -> list[Instrument]:
+    """Symbols for a simulated market."""
     return [
         Instrument(symbol=f"S{number}", prev_close=100.0, tick_size=0.01, eps=3.1, shares=1.5e9)
         for number in range(count)
@@ -114,6 +115,6 @@ def _instruments(count: int) -> list[Instrument]:
 
 
 def _ticks(count: int) -> Ticks:
-    ticks = Walk(_instruments(count), np.random.default_rng(1)).step(1.0)
+    ticks = Walk(bench_instruments(count), np.random.default_rng(1)).step(1.0)
     ticks["ts"] = time.time_ns()
     return ticks
