@@ -15,7 +15,14 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "comma list of symbols and patterns such as BTC-*; * is all. Unknown symbols start when they first trade",
         {"type": "string", "default": "*"},
     ),
-    "events": ("comma list of kinds of events: quote, status, message", {"type": "string", "default": "quote"}),
+    "filter": (
+        "only quotes that it takes, and enter and leave events for symbols that come to match and cease to",
+        {"type": "string", "example": "volume > 1M and change_rate > 5%"},
+    ),
+    "events": (
+        "comma list of kinds of events: quote, screen, status, message; with a filter, quote,screen if left out",
+        {"type": "string", "default": "quote"},
+    ),
     "fields": (
         "comma list of quote fields to send; symbol is always among them. All, if left out",
         {"type": "string", "example": "last,change_rate,ts"},
@@ -32,8 +39,7 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "since": ("start from the past: earliest, an event id, or a time (ISO 8601, or microseconds)", {"type": "string"}),
     "client_id": ("a name for this reader", {"type": "string", "maxLength": 64}),
     "subscription": (
-        "the id of a subscription that was put down with POST /v1/subscriptions, in place of symbols, events, fields, "
-        "interval and delivery",
+        "the id of a subscription that was put down with POST /v1/subscriptions, in place of all that it can hold",
         {"type": "string"},
     ),
     "last_event_id": (

@@ -11,7 +11,7 @@ from random import randrange
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
-from tickwire.errors import InputError, JournalError
+from tickwire.errors import InputError, JournalError, ScreensFull
 from tickwire.hub.control import Change, control_entry
 from tickwire.hub.reader import Reader, Who
 from tickwire.hub.start import since_time
@@ -96,6 +96,10 @@ class StreamEndpoint:
         asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
         history = service.hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
+        if not service.hub.admits(request.subscription):
+            raise _Full(
+                "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
+            )
         if request.moment is not None:
             await self._find(request, given["since"])
         who = Who(request.client_id, request.own_id, user)
@@ -154,7 +158,10 @@ class StreamEndpoint:
         hub, request = self._service.hub, asked.request
         if asked.kept is not None:
             hub.control.kept.use(asked.kept)
-        reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
+        try:
+            reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
+        except ScreensFull:  # others came first; the client finds out when it comes back
+            return "limit"
         sink.listener = reader
         request.subscription = reader.asked  # an equal one: a copy for each reader would be 0.5 KB
         try:
@@ -186,6 +193,12 @@ class _Unknown(InputError):
     """Something named in the request is not here (any more)."""
 
     status = 404
+
+
+class _Full(InputError):
+    """There is no room for what is asked."""
+
+    status = 503
 
 
 def _headers(coding: Coding) -> list[tuple[bytes, bytes]]:
