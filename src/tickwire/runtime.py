@@ -13,10 +13,14 @@ from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
 from tickwire.errors import JournalError, TickwireError
 from tickwire.feeds.base import Feed
 from tickwire.feeds.open import FeedOptions, instruments_of, open_feed
+from tickwire.feeds.playlist import Reading
 from tickwire.feeds.status import FeedStatus
+from tickwire.history.archive import Archive
+from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
 from tickwire.journal.base import Journal, State
-from tickwire.market.board import Board
+from tickwire.market.board import Board, saved_beside
+from tickwire.market.session import Sessions
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -28,19 +32,30 @@ _WATCH_SECONDS = 1.0
 
 
 class Runtime:
-    """A feed, a journal, a board and a hub at work."""
+    """A feed, a journal, a board, candles and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, board: Board, start_at: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        journal: Journal,
+        *,
+        board: Board,
+        chronicle: Chronicle,
+        sessions: Sessions,
+        start_at: int,
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
         self.board = board
+        self.chronicle = chronicle
         instruments = tuple(board.instruments.values())
         self.hub = Hub(
             board,
             journal.epoch,
             journal,
-            make_board=lambda: Board(instruments),
+            make_board=lambda: Board(instruments, sessions),
             start_at=start_at,
             lifetime=settings.max_lifetime,
         )
@@ -51,17 +66,22 @@ class Runtime:
         self._failed: str | None = None
 
     @classmethod
-    async def make(cls, settings: Settings, clock: Clock, journal: Journal) -> Runtime:
-        """A runtime whose board has taken all that the journal holds."""
-        board = Board(instruments_of(settings.feed))
+    async def make(
+        cls, settings: Settings, clock: Clock, journal: Journal, archive: Archive, sessions: Sessions
+    ) -> Runtime:
+        """A runtime whose board and candles have taken all that the journal holds."""
+        board = Board(instruments_of(settings.feed), sessions)
         state = await journal.load_state()
         if state is None:
             # There is a state from the start on, because history goes only where a state covers it.
-            await journal.save_state(State(0, board.save()))
-        else:
-            board.restore(state.data)
-        runtime = cls(settings, clock, journal, board, 0 if state is None else state.sequence)
+            state = State(0, board.save())
+            await journal.save_state(state)
+        board.restore(state.data)
+        chronicle = Chronicle(archive, sessions)
+        start_at = state.sequence
+        runtime = cls(settings, clock, journal, board=board, chronicle=chronicle, sessions=sessions, start_at=start_at)
         await runtime._recover()
+        await runtime._recover_candles(state)
         runtime._open_feed()
         return runtime
 
@@ -69,7 +89,9 @@ class Runtime:
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work()) for work in (self._follow, self._watch, self._pace)]
+            running = [
+                tasks.create_task(work()) for work in (self._follow, self._watch, self._pace, self._keep_candles)
+            ]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
             if self.journal.head:  # who comes now should know how the feed is, not how it was
@@ -111,8 +133,7 @@ class Runtime:
         options = FeedOptions(
             speed=settings.speed,
             loop=settings.loop,
-            mapping=settings.map,
-            symbol=settings.symbol,
+            reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
         )
@@ -127,11 +148,24 @@ class Runtime:
             records = await self.journal.read(self.hub.head.sequence)
             self.hub.apply(records, self.clock.monotonic())
 
+    async def _recover_candles(self, newest: State) -> None:
+        """Make the candles anew from a saved state: the newest, or where the archive lags behind that, an older one."""
+        journal, archive = self.journal, self.chronicle.archive
+        if not journal.head and archive.sequence:
+            await archive.clear()
+        state = newest
+        if archive.sequence < newest.sequence:
+            state = await journal.load_state(max(archive.sequence, journal.first)) or newest
+        await self.chronicle.recover(journal, state.sequence, saved_beside(state.data))
+
     async def _follow(self) -> None:
         """Everything durable goes to the hub, in order."""
         async for records in self.journal.follow(self.hub.head.sequence):
             self.hub.apply(records, self.clock.monotonic())
+            self.chronicle.apply(records, self.journal.epoch)
             self._moved.set()
+            if self.chronicle.archive.full:
+                await self.chronicle.archive.flush()
             if self.hub.head.sequence - self._saved >= STATE_EVERY:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
@@ -161,6 +195,16 @@ class Runtime:
             if self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
+
+    async def _keep_candles(self) -> None:
+        """Once a second: closed candles are written, and where no ticks come, time passes for the forming ones."""
+        while True:
+            await self.clock.sleep(_WATCH_SECONDS)
+            await self.chronicle.archive.flush()
+            entry = self.chronicle.due(self.clock.now())
+            if entry is not None:
+                with contextlib.suppress(JournalError):  # as in `_tell_status`
+                    await self._append(entry)
 
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
@@ -192,8 +236,11 @@ class Runtime:
         sequence = self.hub.head.sequence
         if sequence > self._saved:
             self._saved = sequence
-            with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
-                await self.journal.save_state(State(sequence, self.board.save()))
+            state = State(sequence, self.board.save(self.chronicle.save()))
+            # Candles that closed before a state are not made again from it, so they must be kept before it is.
+            if await self.chronicle.archive.flush():
+                with contextlib.suppress(JournalError):  # the next may fare better; until then more history is kept
+                    await self.journal.save_state(state)
 
 
 def _retry_ms() -> int:

@@ -57,8 +57,18 @@ def check_interval(text: str, *, field: str = "interval") -> int:
 def read_candles(packed: PackedCandles, *, closed: bool = True) -> list[Candle]:
     """The candles in `packed`."""
     return [
-        Candle(symbol.decode("ascii"), INTERVAL_NAMES[seconds], start // 1000, *prices, _whole(volume), closed)
-        for symbol, seconds, start, *prices, volume in packed.tolist()
+        Candle(
+            symbol.decode("ascii"),
+            INTERVAL_NAMES[seconds],
+            start // 1000,
+            first,
+            high,
+            low,
+            last,
+            _whole(volume),
+            closed,
+        )
+        for symbol, seconds, start, first, high, low, last, volume in packed.tolist()
     ]
 
 

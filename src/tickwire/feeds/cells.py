@@ -14,7 +14,7 @@ from tickwire.core.instrument import check_symbol
 from tickwire.core.moment import nanoseconds
 from tickwire.core.tick import LARGEST_PRICE, LARGEST_SIZE, LATEST_TS, NOT_SAID
 from tickwire.errors import InputError
-from tickwire.feeds.layout import TIME_UNITS, Column
+from tickwire.feeds.layout import BAR_FIELDS, TIME_UNITS, Column
 
 _TIME_FORMATS = (
     "%Y%m%d %H%M%S",
@@ -45,7 +45,7 @@ def converter(column: Column, sample: Any) -> tuple[Converter, str]:
     if column.unit and not scale:
         raise InputError(f"map: {column.name}@{column.unit}: a price's unit is e1 to e9", field="map")
     divisor = 10.0 ** int(scale[1]) if scale else 1.0
-    if column.field in ("last", "bid", "ask"):
+    if column.field in ("last", "bid", "ask", *BAR_FIELDS):
         return _number(-LARGEST_PRICE, LARGEST_PRICE, divisor), f"a number up to {LARGEST_PRICE:g}"
     return _number(0.0, LARGEST_SIZE, divisor), f"a number from 0 to {LARGEST_SIZE:g}"
 

@@ -128,7 +128,7 @@ class Candles:
 
     def forming(self, rows: Sequence[int] | Places, seconds: int) -> PackedCandles:
         """The forming candles of the symbols in `rows` at the interval of `seconds`, of those that have one."""
-        interval = int(np.flatnonzero(_SECONDS == seconds)[0])
+        interval = int(np.flatnonzero(seconds == _SECONDS)[0])
         at = np.asarray(rows, np.intp)
         settled = self._at(interval * self._capacity + at)
         waiting = self._waiting_at(at)
@@ -279,7 +279,8 @@ class Candles:
         return Bars(places, stages, self._values.reshape(-1, 5)[places], np.zeros_like(stages))
 
     def _forming(self) -> NDArray[np.bool_]:
-        return self._stages[:, : len(self)] % 2 == 0
+        forming: NDArray[np.bool_] = self._stages[:, : len(self)] % 2 == 0
+        return forming
 
     def _ends(self) -> Ints:
         """The second at which each candle ends."""

@@ -20,8 +20,8 @@ class _Saved(msgspec.Struct, frozen=True):
 class Traded:
     """The session's total volume of each row, as far as it is known, and the amounts that follow from it.
 
-    A trade's amount is its size where that is said, else by how much the total has grown. The first total of a row tells
-    no amount: what came before it is not known. With a new session totals start at 0.
+    A trade's amount is its size where that is said, else by how much the total has grown. The first total of a row
+    tells no amount: what came before it is not known. With a new session totals start at 0.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Traded:
         self._days = np.pad(self._days, (0, more), constant_values=-1)
 
     def amounts(self, rows: NDArray[np.intp], days: Ints, sizes: Floats, totals: Floats) -> Floats:
-        """The amount of each trade. Trades are sorted by row, and in one row in their order; NaN is what is not said."""
+        """The amount of each trade. They are sorted by row, and within one in their order; NaN is what is not said."""
         known = np.where(np.isfinite(sizes), sizes, 0.0)
         stated = np.isfinite(totals)
         if not self._said and not stated.any():
