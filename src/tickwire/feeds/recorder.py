@@ -8,9 +8,8 @@ import fcntl
 import gzip
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from tickwire.core.quote import Quote
 from tickwire.errors import InputError
@@ -24,8 +23,8 @@ class Recorder:
     """Writes quotes to the file at `path`: CSV, gzipped CSV or Parquet, by its ending.
 
     Rows go to `path` with `.part` behind it, each at once, and `finish` makes the file of it: under its own name there
-    is only a whole recording. A part that a killed recorder left is taken up again after its last whole row; `last_id` is
-    the id of that. InputError where the file cannot be written or is there already.
+    is only a whole recording. A part that a killed recorder left is taken up again after its last whole row, whose id
+    is `last_id`. InputError where the file cannot be written or is there already.
     """
 
     def __init__(self, path: Path) -> None:
@@ -118,12 +117,16 @@ def _whole_lines(path: Path) -> int:
 def _finisher(path: Path) -> Callable[[Path, Path], None]:
     """What makes the file at `path` of a part; InputError for an unknown ending or a missing library."""
     if path.name.endswith(".csv"):
-        return lambda part, whole: shutil.move(part, whole)  # type: ignore[return-value]
+        return _rename
     if path.name.endswith(".csv.gz"):
         return _compress
     if path.name.endswith(".parquet"):
         return _to_parquet()
     raise InputError(f"{path}: a recording ends in .csv, .csv.gz or .parquet")
+
+
+def _rename(part: Path, whole: Path) -> None:
+    part.rename(whole)
 
 
 def _compress(part: Path, whole: Path) -> None:
@@ -140,7 +143,7 @@ def _to_parquet() -> Callable[[Path, Path], None]:
         ) from None
 
     def convert(part: Path, whole: Path) -> None:
-        types: dict[str, Any] = {name: _TYPES.get(name, "DOUBLE") for name in COLUMNS}
+        types = {name: _TYPES.get(name, "DOUBLE") for name in COLUMNS}
         with _renamed(whole) as new, duckdb.connect() as connection:
             connection.read_csv(str(part), header=True, columns=types).write_parquet(str(new), compression="zstd")
 
@@ -148,7 +151,7 @@ def _to_parquet() -> Callable[[Path, Path], None]:
 
 
 @contextlib.contextmanager
-def _renamed(path: Path) -> Any:
+def _renamed(path: Path) -> Iterator[Path]:
     """A name to write to; what was written gets its own name at the end."""
     new = path.with_name(path.name + ".new")
     try:

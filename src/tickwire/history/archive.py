@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 MOST_IN_MEMORY = 1_000  # candles of a symbol and interval where no file keeps them: some 0.5 MB a symbol in all
 MOST_WAITING = 200_000  # candles, 15 MB; beyond this who makes them has to wait for the disk
+_AWAY = " (without the file, those that the journal still holds are made again)"
 _APPLICATION_ID = int.from_bytes(b"Tcan", "big")
 _FORMAT = 1
 _SCHEMA = (
@@ -153,7 +154,9 @@ class Archive:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"the candles in {self.path or 'memory'} cannot be read or written: {error}") from error
+            raise JournalError(
+                f"the candles in {self.path or 'memory'} cannot be read or written: {error}{_AWAY}"
+            ) from error
 
     def _open(self) -> None:
         if self.path is not None:

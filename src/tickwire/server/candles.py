@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from tickwire.core.candle import INTERVALS, check_interval
+from tickwire.core.candle import INTERVALS, Candle, check_interval
 from tickwire.core.codec import encode
 from tickwire.core.instrument import check_symbol
 from tickwire.core.tick import LATEST_TS
@@ -23,7 +24,15 @@ _CANDLES = 500
 _LATEST = LATEST_TS * 1000
 
 
-@routes.get("/v1/candles/{symbol:path}", response_class=Response)
+CANDLE_SCHEMA: dict[str, Any] = msgspec.json.schema(Candle)["$defs"]["Candle"]
+_PROBLEM = {"content": {"application/problem+json": {}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "array", "items": CANDLE_SCHEMA}}}},
+    404: {"description": "the symbol has not traded here", **_PROBLEM},
+}
+
+
+@routes.get("/v1/candles/{symbol:path}", response_class=Response, responses=_ANSWERS)
 async def read_candles(
     request: Request,
     symbol: str,
