@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tickwire.core.quote import Quote
+from tickwire.core.tick import NONE
 from tickwire.errors import InputError
 
 COLUMNS = ("id", "ts_us", "symbol", "last", "bid", "bid_size", "ask", "ask_size", "volume")
@@ -51,8 +52,9 @@ class Recorder:
         traded = (quote.last, quote.volume)
         last = quote.last if self._traded.get(quote.symbol) != traded else None
         self._traded[quote.symbol] = traded
-        sides = (*_side(quote.bid, quote.bid_size), *_side(quote.ask, quote.ask_size))
-        self._write(id, quote.ts, quote.symbol, last, *sides, quote.volume)
+        sides = (quote.bid, quote.bid_size, quote.ask, quote.ask_size)
+        said = (NONE if each is None else each for each in sides)
+        self._write(id, quote.ts, quote.symbol, last, *said, quote.volume)
         self.rows += 1
         self.last_id = id
 
@@ -93,11 +95,6 @@ class Recorder:
         self._traded[row["symbol"]] = (last, float(row["volume"]) if row["volume"] else None)
         self.rows += 1
         self.last_id = row["id"]
-
-
-def _side(price: float | None, size: float | None) -> tuple[float | None, float | None]:
-    """A side of the book as replay reads it: 0 with size 0 is nobody."""
-    return (0, 0) if price is None else (price, size)
 
 
 def _whole_lines(path: Path) -> int:

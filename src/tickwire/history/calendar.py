@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ def load_sessions(name: str, now: int) -> Sessions:
             field="calendar",
             hint="choose a code such as XNYS, XLON, XTKS, XHKG, 24/7",
         )
-    return _sessions(_calendar(exchange_calendars, name, now))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # between the library and pandas: nobody here can mend it
+        return _sessions(_calendar(exchange_calendars, name, now))
 
 
 def _calendar(library: Any, name: str, now: int) -> Any:
