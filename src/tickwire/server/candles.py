@@ -25,7 +25,7 @@ _LATEST = LATEST_TS * 1000
 
 
 CANDLE_SCHEMA: dict[str, Any] = msgspec.json.schema(Candle)["$defs"]["Candle"]
-_PROBLEM = {"content": {"application/problem+json": {}}}
+_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"schema": {"type": "array", "items": CANDLE_SCHEMA}}}},
     404: {"description": "the symbol has not traded here", **_PROBLEM},
