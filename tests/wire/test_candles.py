@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,14 +27,14 @@ T0 = 1_767_366_000_000_000  # microseconds; where a ManualClock starts
 
 
 async def ask(url: str, symbol: str = "A", **query: object) -> httpx2.Response:
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with httpx2.AsyncClient(base_url=url, verify=False) as client:
         return await client.get(f"/v1/candles/{symbol}", params=query)
 
 
 async def publish(url: str, ticks: Sequence[tuple[str, float, float]]) -> None:
     """Trades of 10 as (symbol, seconds after T0, price)."""
     body = [{"symbol": s, "ts": T0 + round(at * 1e6), "last": price, "size": 10} for s, at, price in ticks]
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with httpx2.AsyncClient(base_url=url, verify=False) as client:
         assert (await client.post("/v1/quotes", json=body)).status_code == 201
 
 
@@ -53,7 +54,10 @@ async def test_the_forming_candle_is_last() -> None:
         assert (await ask(server.url, start=T0, limit=2)).json() == bars[:2]
         assert (await ask(server.url, start="2026-01-02T15:00:01Z", end=T0 + 180_000_000)).json() == bars[1:2]
         assert [bar["close"] for bar in (await ask(server.url, interval="1d")).json()] == [300.0]
-        async with httpx2.AsyncClient(base_url=server.url) as client:
+        await publish(server.url, [("A", 1, 5.0), ("A", 201, 5.0)])
+        late = server.runtime.chronicle.stats().late
+        assert (late["1s"], late["1m"], late["1h"]) == (1, 1, 0)
+        async with httpx2.AsyncClient(base_url=server.url, verify=False) as client:
             await client.post("/v1/quotes", json=[{"symbol": "FX", "bid": 1.1, "ask": 1.2}])
         assert (await ask(server.url, "FX")).json() == []
 
@@ -81,7 +85,7 @@ async def test_what_is_wrong_is_a_problem(query: dict, status: int, field: str, 
 
 async def test_the_api_document_describes_candles() -> None:
     """Its parameters, and what comes of a mistake."""
-    async with run_server() as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server() as server, httpx2.AsyncClient(base_url=server.url, verify=False) as client:
         document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/v1/candles/{symbol}"]["get"]
     assert [each["name"] for each in operation["parameters"]] == ["symbol", "interval", "start", "end", "limit"]
@@ -113,7 +117,7 @@ async def test_time_closes_candles_where_no_tick_comes() -> None:
 
 async def everything(url: str) -> dict[str, list]:
     found = {}
-    async with httpx2.AsyncClient(base_url=url) as client:
+    async with httpx2.AsyncClient(base_url=url, verify=False) as client:
         for symbol in "AB":
             for interval in INTERVALS:
                 answer = await client.get(f"/v1/candles/{symbol}", params={"interval": interval, "limit": 5000})
@@ -135,6 +139,32 @@ async def test_a_restart_changes_no_candle(tmp_path: Path, lost: str) -> None:
         await publish(server.url, [("A", 300.0, 1.0), ("B", 300.0, 1.0)])
         after = await everything(server.url)
     assert after["A 1m"][: len(before["A 1m"]) - 1] == before["A 1m"][:-1]
+
+
+async def test_a_copy_of_the_files_at_any_moment_goes_on_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after kill -9, with summaries saved in between: the archive behind the newest one, level with it, or ahead."""
+    monkeypatch.setattr("tickwire.runtime.STATE_EVERY", 70)
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng, clock = random.Random(seed), ManualClock()
+    (tmp_path / "live").mkdir()
+    second = 0.0
+    async with run_server(journal=f"sqlite:{tmp_path}/live/j", clock=clock) as server:
+        for number in range(4):
+            for _ in range(rng.randint(1, 6)):
+                second += rng.random() * 9
+                await publish(
+                    server.url, [(rng.choice("AB"), second + rng.random() * 3, rng.randint(1, 99)) for _ in range(20)]
+                )
+                await clock.advance(rng.choice([0, 1.0]))
+            expected = await everything(server.url)
+            copy = shutil.copytree(tmp_path / "live", tmp_path / str(number))
+            for path in copy.glob("*-candles*") if number == 2 else ():
+                path.unlink()
+            async with run_server(journal=f"sqlite:{copy}/j", clock=clock) as other:
+                assert await everything(other.url) == expected
 
 
 async def made_of(path: Path) -> dict[str, list]:

@@ -67,7 +67,7 @@ async def test_record_and_replay_are_the_same(tmp_path: Path, name: str) -> None
     if name.endswith("parquet"):
         pytest.importorskip("duckdb")
     sent = ticks()
-    async with run_server() as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server() as server, httpx2.AsyncClient(base_url=server.url, verify=False) as client:
         assert (await client.post("/v1/quotes", json=sent)).is_success
         arguments = (name, "--url", server.url, "--since", "earliest", "--count", len(sent))
         async with recording(*arguments, cwd=tmp_path) as process:
@@ -86,7 +86,7 @@ async def test_a_killed_recorder_goes_on(tmp_path: Path) -> None:
     """kill -9 and a torn last line: called again, it takes up every quote once, over a restart of the server too."""
     options = {"journal": f"sqlite:{tmp_path / 'j'}"}
     sent = ticks(1)
-    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url, verify=False) as client:
         await client.post("/v1/quotes", json=sent[:3])
         async with recording("a.csv", "--url", server.url, "--since", "earliest", cwd=tmp_path) as process:
             part = tmp_path / "a.csv.part"

@@ -60,8 +60,8 @@ class Archive:
         self.epoch, self.sequence = "", 0
         self.problem: str | None = None  # why the last flush failed
         self._keep = keep
-        self._waiting: list[PackedCandles] = []
-        self._size = 0
+        self._parts: list[PackedCandles] = []
+        self.waiting = 0  # candles that are not written yet
         self.dropped = 0  # candles that were given up because they could not be written
         self._mark = ("", 0)
         self._grown: Counter[tuple[str, int]] | None = None
@@ -83,21 +83,21 @@ class Archive:
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should be added before a `flush`."""
-        return self._size >= MOST_WAITING
+        return self.waiting >= MOST_WAITING
 
     def add(self, closed: PackedCandles, epoch: str, sequence: int) -> None:
         """Take candles, and note that everything closed by events up to `sequence` has been added."""
         self._mark = (epoch, sequence)
         if len(closed):
-            self._waiting.append(closed)
-            self._size += len(closed)
-        if self.problem is not None and self._size >= 2 * MOST_WAITING:
+            self._parts.append(closed)
+            self.waiting += len(closed)
+        if self.problem is not None and self.waiting >= 2 * MOST_WAITING:
             self._give_up()
 
     async def flush(self) -> bool:
         """Write what waits; False where that failed (`problem` says why), and then it goes on waiting."""
         async with self._flushing:
-            waiting, mark = list(self._waiting), self._mark
+            waiting, mark = list(self._parts), self._mark
             if mark == (self.epoch, self.sequence):
                 return True
             try:
@@ -107,8 +107,8 @@ class Archive:
                     log.error("%s", error)
                 self.problem = str(error)
                 return False
-            self._waiting = [each for each in self._waiting if not any(each is one for one in waiting)]
-            self._size = sum(map(len, self._waiting))
+            self._parts = [each for each in self._parts if not any(each is one for one in waiting)]
+            self.waiting = sum(map(len, self._parts))
             self.problem = None
             if not self.dropped:
                 self.epoch, self.sequence = mark
@@ -118,7 +118,7 @@ class Archive:
         """Closed candles with `start` <= their start < `end` (nanoseconds), in order: the first `limit` from `start`
         on, or without a `start` the newest `limit`.
         """
-        ours = [self._wanted(each, symbol, seconds, start or 0, end) for each in self._waiting]
+        ours = [self._wanted(each, symbol, seconds, start or 0, end) for each in self._parts]
         rows = await self._call(lambda: self._select(symbol, seconds, start, end, limit))
         found = np.concatenate([_packed(rows), *ours])
         found = found[np.unique(found["start"], return_index=True)[1]]  # what was being written is in both
@@ -126,8 +126,8 @@ class Archive:
 
     async def clear(self) -> None:
         """Forget everything: it was of another history."""
-        self._waiting.clear()
-        self._size = 0
+        self._parts.clear()
+        self.waiting = 0
         await self._call(self._clear)
 
     async def close(self) -> None:
@@ -139,10 +139,10 @@ class Archive:
 
     def _give_up(self) -> None:
         """Let go of what waits. The mark stays, so that the next start makes it again from what the journal holds."""
-        log.error("%d closed candles could not be kept: %s", self._size, self.problem)
-        self.dropped += self._size
-        self._waiting.clear()
-        self._size = 0
+        log.error("%d closed candles could not be kept: %s", self.waiting, self.problem)
+        self.dropped += self.waiting
+        self._parts.clear()
+        self.waiting = 0
 
     @staticmethod
     def _wanted(candles: PackedCandles, symbol: str, seconds: int, start: int, end: int) -> PackedCandles:

@@ -63,6 +63,14 @@ class Asked(NamedTuple):
     limit: int
 
 
+class ChronicleStats(NamedTuple):
+    """What became of trades and candles that did not go the usual way."""
+
+    late: dict[str, int]  # trades that came too late for their candle, by interval, since the journal began
+    waiting: int  # closed candles that are not written yet
+    dropped: int  # closed candles that could not be written
+
+
 class Chronicle:
     """The candles as of event `sequence`."""
 
@@ -105,9 +113,10 @@ class Chronicle:
         """What `restore` needs to go on after `sequence`."""
         return msgspec.msgpack.encode((self._behind, self.candles.save()))
 
-    def late(self) -> dict[str, int]:
-        """How many trades came too late for their candle, by interval."""
-        return dict(zip(INTERVALS, self.candles.late.tolist(), strict=True))
+    def stats(self) -> ChronicleStats:
+        """The counts so far."""
+        late = dict(zip(INTERVALS, self.candles.late.tolist(), strict=True))
+        return ChronicleStats(late, self.archive.waiting, self.archive.dropped)
 
     async def recover(self, journal: History, sequence: int, saved: bytes) -> None:
         """Take up what was `saved` at event `sequence`, and everything that the journal holds after it."""
