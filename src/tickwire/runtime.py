@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
@@ -31,6 +31,7 @@ STATE_EVERY = 100_000  # events between saved boards: what a restart has to appl
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
+_MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyond this who publishes has to wait
 
 
 class Runtime:
@@ -65,6 +66,7 @@ class Runtime:
             await journal.save_state(state)
         saved, board = read_saved(state.data), make_board()
         board.restore(saved.board)
+        chronicle = Chronicle(archive, sessions)
         hub = Hub(
             board,
             journal.epoch,
@@ -73,8 +75,9 @@ class Runtime:
             start_at=state.sequence,
             saved=saved,
             lifetime=settings.max_lifetime,
+            candles=chronicle.candles,
         )
-        runtime = cls(settings, clock, journal, hub, Chronicle(archive, sessions))
+        runtime = cls(settings, clock, journal, hub, chronicle)
         await runtime._recover()
         await runtime._recover_candles(state)
         runtime._open_feed()
@@ -85,7 +88,8 @@ class Runtime:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(work()) for work in (self._follow, self._watch, self._pace, self._keep_candles)
+                tasks.create_task(work())
+                for work in (self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles)
             ]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
@@ -102,8 +106,10 @@ class Runtime:
         """Append what came from outside; returns when it is durable and the board has it."""
         span = await self._append(entry)
         await self._caught_up(span.last)
-        if entry.kind is Kind.TICKS and self.status.ticked(self.clock.now()):
-            await self._append(named_entry("status", self.status.describe()))
+        if entry.kind is Kind.TICKS:
+            await self._until(lambda: len(self.chronicle.owed) < _MOST_OWED)
+            if self.status.ticked(self.clock.now()):
+                await self._append(named_entry("status", self.status.describe()))
         return span
 
     def drain(self) -> None:
@@ -157,8 +163,8 @@ class Runtime:
     async def _follow(self) -> None:
         """Everything durable goes to the hub, in order."""
         async for records in self.journal.follow(self.hub.head.sequence):
+            self.chronicle.apply(records, self.journal.epoch)  # first: what the hub sends now may show forming candles
             self.hub.apply(records, self.clock.monotonic())
-            self.chronicle.apply(records, self.journal.epoch)
             self._moved.set()
             if self.chronicle.archive.full:
                 await self.chronicle.archive.flush()
@@ -203,6 +209,20 @@ class Runtime:
                 with contextlib.suppress(JournalError):  # as in `_tell_status`
                     await self._append(entry)
 
+    async def _tell_candles(self) -> None:
+        """Closed candles become events, in the order of their closing. One append at a time takes all that closed."""
+        owed = self.chronicle.owed
+        while True:
+            await self._until(lambda: len(owed) > 0)
+            entry = owed.entry()
+            assert entry is not None  # noqa: S101  # something is owed
+            try:
+                span = await self._append(entry)
+            except JournalError:  # noted in `_append`; they go on waiting, and with them whoever publishes
+                await self.clock.sleep(_WATCH_SECONDS)
+            else:
+                await self._caught_up(span.last)  # that settles them
+
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
@@ -225,7 +245,11 @@ class Runtime:
 
     async def _caught_up(self, sequence: int) -> None:
         """Wait until the hub has applied everything up to `sequence`."""
-        while self.hub.head.sequence < sequence:
+        await self._until(lambda: self.hub.head.sequence >= sequence)
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        """Wait until this holds, which only records that are applied can bring about."""
+        while not reached():
             self._moved.clear()
             await self._moved.wait()
 

@@ -1,8 +1,8 @@
 """What a journal carries: entries on the way in, records on the way out.
 
 A record holds a run of events with consecutive sequence numbers, `first` to `last`. Ticks travel packed, a batch a
-record, and each tick is one event; so do candles that have closed. Anything with a name of its own (a status, a message)
-is a record of one event.
+record, and each tick is one event; so do candles that have closed. Anything with a name of its own (a status, a
+message) is a record of one event.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A new reader has seen nothing, a returning one has its last id, and a slow one stands where its socket filled up; all
 three come through here and there is no other way to become live. Newest-only readers get the newest quote of each
-symbol that changed since k, in the order of ids; readers of everything get every event since k.
+symbol that changed since k, in the order of ids; readers of everything get every event since k. Forming candles come
+last, because they are as of the head and have no ids.
 
 A reader whose subscription was changed comes through here too. First it is given the quotes that the change owes it, as
 far as they are no newer than k, and without ids, because ids do not go back; the newer ones come as changed since k.
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
 from tickwire.errors import JournalError
-from tickwire.hub.applied import MESSAGE, Applied, AppliedNamed
+from tickwire.hub.applied import Applied, AppliedNamed
+from tickwire.hub.backlog import Backlog
 from tickwire.hub.channel import Channel, Numbered
+from tickwire.hub.forming import Forming
 from tickwire.hub.head import Head
 from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
@@ -42,6 +45,7 @@ class CatchUp:
         state: StateFrames,
         recent: Recent,
         past: Past,
+        forming: Forming,
         *,
         router: Router,
         channels: Mapping[Reader, Channel],
@@ -50,6 +54,8 @@ class CatchUp:
         self._state = state
         self._recent = recent
         self._past = past
+        self._forming = forming
+        self._backlog = Backlog(head, state, recent, past)
         self._router = router
         self._channels = channels
 
@@ -98,9 +104,9 @@ class CatchUp:
         symbols = self._state.board.symbols
         return matches_frame(channel, [symbols[row] for row in self._router.rows(channel).tolist()])
 
-    def named_at_hand(self, reader: Reader, channel: Channel) -> list[AppliedNamed] | None:
-        """The named events that the reader has not seen; None where that takes a look into the journal."""
-        return self._near(reader, channel, reader.position)
+    def at_hand(self, reader: Reader, channel: Channel) -> list[Numbered] | None:
+        """The events beside quotes that the reader has not seen; None where that takes a look into the journal."""
+        return self._backlog.at_hand(reader, channel)
 
     async def _bring_latest(self, reader: Reader) -> None:
         told = None
@@ -110,19 +116,18 @@ class CatchUp:
             if told is None:
                 told = self._tell_matches(reader)
                 continue
-            named = await self._named(reader)
+            due = await self._backlog.next(reader, self._channels[reader], _PIECE)
             if reader.owed is not None:  # changed while the journal was read
                 continue
             channel = self._channels[reader]
-            rows = self._changed(channel, reader.position)
-            piece, upto = self._piece(rows)
-            frames = self._merged(channel, piece, [item for item in named if reader.position < item.first <= upto])
+            rows, upto = self._piece(self._changed(channel, reader.position), due.upto)
+            frames = self._merged(channel, rows, [event for event in due.events if event.first <= upto])
             reader.position = upto
             reader.snapshot = False
-            reader.sent += len(piece)
+            reader.sent += len(rows)
             if frames:
                 reader.write(b"".join(frames))
-            elif upto == self._head.sequence:
+            elif upto == self._head.sequence and not self._tell_forming(reader, channel):
                 if self.matches(channel) == told:
                     channel.join(reader)
                     return
@@ -140,6 +145,8 @@ class CatchUp:
             if items is None:
                 items = await self._past.after(reader.position, self._head.sequence)
             elif not items:
+                if self._tell_forming(reader, self._channels[reader]):
+                    continue
                 if self.matches(self._channels[reader]) == told:
                     self._channels[reader].join(reader)
                     return
@@ -157,6 +164,18 @@ class CatchUp:
         if matches:
             reader.write(matches)
         return matches
+
+    def _tell_forming(self, reader: Reader, channel: Channel) -> bool:
+        """Write some of the forming candles that have changed since the reader was given them; whether any had."""
+        if not channel.candles:
+            return False
+        rows = self._forming.changed(channel, reader.formed)
+        piece = rows[:_PIECE].tolist()
+        frames = b"".join(self._forming.frames(piece, channel.candles))
+        reader.formed = self._head.sequence if len(rows) <= _PIECE else self._forming.sequence(piece[-1])
+        if frames:
+            reader.write(frames)
+        return bool(piece)
 
     def _pay(self, reader: Reader) -> bool:
         """Write some of the quotes that a change of its subscription owes the reader; whether there was a change.
@@ -188,11 +207,10 @@ class CatchUp:
         return frames
 
     async def _send_snapshot(self, reader: Reader) -> None:
-        named = await self._named(reader)
+        events = await self._backlog.all(reader, self._channels[reader])
         # After a gap within a stream the reader knows the state as of its position: ids do not go back.
-        head, position = self._head.sequence, reader.position
-        new = [item for item in named if item.first > position]
-        frames, _ = self.changes(self._channels[reader], position, new)
+        head = self._head.sequence
+        frames, _ = self.changes(self._channels[reader], reader.position, events)
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return
@@ -205,6 +223,7 @@ class CatchUp:
         head = self._head
         gap = Gap(f"{head.epoch}-{reader.position}", str(head), "expired")
         reader.snapshot = True
+        reader.opened_at = head.sequence
         return gap
 
     def _changed(self, channel: Channel, after: int) -> NDArray[np.intp]:
@@ -215,11 +234,11 @@ class CatchUp:
         rows = rows[sequences[rows] > after]
         return rows[np.argsort(sequences[rows])]
 
-    def _piece(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
-        """The first rows to write, and the sequence number up to which that is everything."""
-        if len(rows) <= _PIECE:
-            return rows, self._head.sequence
-        return rows[:_PIECE], int(self._state.board.sequences[rows[_PIECE - 1]])
+    def _piece(self, rows: NDArray[np.intp], upto: int) -> tuple[NDArray[np.intp], int]:
+        """The first rows to write of those that changed up to `upto`, and the number up to which that is everything."""
+        sequences = self._state.board.sequences
+        rows = rows[sequences[rows] <= upto]
+        return (rows, upto) if len(rows) <= _PIECE else (rows[:_PIECE], int(sequences[rows[_PIECE - 1]]))
 
     def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[Numbered]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
@@ -229,33 +248,6 @@ class CatchUp:
         numbers = self._state.board.sequences[rows].tolist()
         both = [*zip(numbers, frames, strict=True), *((item.first, item.frame) for item in named)]
         return [found for _, found in sorted(both)]
-
-    async def _named(self, reader: Reader) -> list[AppliedNamed]:
-        """The named events that the reader is to get, up to the head: those it has not seen.
-
-        For a new reader those are the current ones of each kind, and the messages since it came.
-        """
-        channel, found = self._channels[reader], list[AppliedNamed]()  # kinds of events stay as they were asked for
-        covered = reader.opened_at if reader.snapshot else reader.position
-        while (near := self._near(reader, channel, covered)) is None:
-            head = self._head.sequence
-            found += _taken(await self._past.named(covered, head), reader, channel)
-            covered = head  # while that was read, the recent window may have moved past it too
-        found += near
-        if reader.snapshot:
-            return [*self._state.named(channel), *(item for item in found if item.kind == MESSAGE)]
-        return found
-
-    def _near(self, reader: Reader, channel: Channel, after: int) -> list[AppliedNamed] | None:
-        """The reader's named events after `after`; None where the recent window begins later."""
-        if not channel.subscription.named:
-            return []
-        items = self._recent.after(after, self._head.sequence)
-        return None if items is None else _taken(items, reader, channel)
-
-
-def _taken(items: Sequence[Applied], reader: Reader, channel: Channel) -> list[AppliedNamed]:
-    return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.who)]
 
 
 def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:

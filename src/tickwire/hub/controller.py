@@ -114,6 +114,7 @@ class Controller:
             return
         wanted = self._rows(new)
         reader.owed = (reader.owed or set()) & wanted | wanted - self._seen(old, new)
+        reader.formed = 0  # of the symbols that are new to it, and it does no harm to see the others again
         reader.counted = new.count() if was_counted else None
         self._roster.move(reader, new)
         old.readers -= 1

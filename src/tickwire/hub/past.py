@@ -52,8 +52,9 @@ class _Walker:
 class Past:
     """The journal's history as events that can be sent."""
 
-    def __init__(self, source: Source, prefix: bytes, make_board: Callable[[], Board]) -> None:
+    def __init__(self, source: Source, prefix: bytes, board: Board, make_board: Callable[[], Board]) -> None:
         self._source = source
+        self._board = board  # the present one, for what needs no other
         self._prefix = prefix
         self._make_board = make_board
         self._walkers: list[_Walker] = []
@@ -77,27 +78,38 @@ class Past:
                 raise JournalError(f"the events after {sequence} have expired")
             return [await self._applied(record) for record in records if record.last <= head]
 
-    async def named(self, after: int, to: int) -> list[Applied]:
-        """The events with names of their own after `after` up to `to`."""
-        found: list[Applied] = []
-        while after < to:
-            records = await self._source.read(after, limit=STEP_EVENTS, kind=Kind.NAMED)
-            if not records:
-                break
-            found += [apply(Board(), self._prefix, record) for record in records if record.last <= to]
-            after = records[-1].last
-        return found
+    async def of(self, kinds: Sequence[Kind], after: int, to: int) -> tuple[list[Applied], int]:
+        """The events of these kinds (not ticks) after `after`, some STEP_EVENTS of each, and up to where those are all.
+
+        That is `to`, or less where there are more.
+        """
+        found: list[Record] = []
+        for kind in kinds:
+            records = await self._source.read(after, limit=STEP_EVENTS, kind=kind)
+            found += records
+            if sum(record.count for record in records) >= STEP_EVENTS:
+                to = min(to, records[-1].last)
+        return [self._stateless(record) for record in sorted(found) if record.last <= to], to
+
+    def _stateless(self, record: Record) -> Applied:
+        """The events of a record that changes no board."""
+        item = self._items.get(record.first)
+        return self._keep(record, apply(self._board, self._prefix, record)) if item is None else item
 
     async def _applied(self, record: Record) -> Applied:
         item = self._items.get(record.first)
         if item is None:
             walker = await self._walker_before(record.first)
-            item = self._items[record.first] = apply(walker.board, self._prefix, record)
+            item = self._keep(record, apply(walker.board, self._prefix, record))
             walker.position = record.last
-            self._held += record.count
-            while self._held > _MOST_EVENTS and len(self._items) > 1:
-                _, gone = self._items.popitem(last=False)
-                self._held -= gone.last - gone.first + 1
+        return item
+
+    def _keep(self, record: Record, item: Applied) -> Applied:
+        self._items[record.first] = item
+        self._held += record.count
+        while self._held > _MOST_EVENTS and len(self._items) > 1:
+            _, gone = self._items.popitem(last=False)
+            self._held -= gone.last - gone.first + 1
         return item
 
     async def _walker_before(self, first: int) -> _Walker:

@@ -39,7 +39,9 @@ class Reader:
 
     `position` is the sequence number up to which the reader has been given everything it asked for; it is its own
     while the reader is behind, and the channel's while it is `live`. `snapshot` says that the reader has yet to get the
-    current state before anything else; `opened_at` is where the hub stood when it came, so that it misses no message.
+    current state before anything else; what is no state it gets from `opened_at` on, which is where the hub stood when it
+    came (or where it goes on from), so that it misses no message. It has the forming candles as of event `formed`, while
+    it is behind.
     `asked` is the subscription it came with; where that was changed since, `owed` are the board rows whose quotes it
     has yet to be given because of the change (None: there was none, or the reader has it all).
     `closing` is the reason why the stream ends, once it does.
@@ -53,6 +55,7 @@ class Reader:
         "conflated",
         "counted",
         "expires",
+        "formed",
         "gaps",
         "live",
         "opened_at",
@@ -86,6 +89,7 @@ class Reader:
         self.snapshot = snapshot
         self.opened_at = position
         self.owed: set[int] | None = None
+        self.formed = 0
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
         self.live = False
         self.stalls = 0

@@ -9,6 +9,8 @@ from fnmatch import translate
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
+from tickwire.core.candle import INTERVAL_NAMES, INTERVALS
+from tickwire.core.event import Kind
 from tickwire.core.instrument import check_symbol
 from tickwire.core.quote import QUOTE_FIELDS, Fields
 from tickwire.errors import InputError
@@ -16,7 +18,8 @@ from tickwire.screens.screen import screen
 
 Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
-EVENTS = ("quote", "screen", "status", "message")
+EVENTS = ("quote", "candle", "screen", "status", "message")
+CANDLES = "1m"  # the interval of candles where none is named
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle
@@ -35,6 +38,7 @@ class Subscription:
         fields: Iterable[str] | None = None,
         interval: int = 0,
         filter: str | None = None,  # noqa: A002  # the parameter's name
+        candles: str | None = None,
     ) -> None:
         names = sorted(set(symbols))
         self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
@@ -44,7 +48,9 @@ class Subscription:
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds
         self.screen = None if filter is None else screen(filter)
-        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval, self.screen)
+        self.candles = INTERVALS[candles or CANDLES] if "candle" in self.events else 0  # seconds; 0 for none
+        symbols_and_events = (self.symbols, self.globs, self.events)
+        self._key = (*symbols_and_events, self.delivery, self.fields, self.interval, self.screen, self.candles)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subscription) and self._key == other._key
@@ -58,9 +64,15 @@ class Subscription:
         return "quote" in self.events or "screen" in self.events
 
     @property
-    def named(self) -> bool:
-        """Whether events are wanted that are in the journal under a name of their own."""
-        return "status" in self.events or "message" in self.events
+    def of_symbols(self) -> bool:
+        """Whether anything is wanted that is about symbols."""
+        return self.quotes or bool(self.candles)
+
+    @property
+    def unskipped(self) -> tuple[Kind, ...]:
+        """Kinds of records with events that are wanted and of which none may be skipped, whatever the delivery."""
+        named = "status" in self.events or "message" in self.events
+        return (Kind.NAMED,) * named + (Kind.CANDLES,) * bool(self.candles)
 
     @property
     def everything(self) -> bool:
@@ -93,6 +105,7 @@ class Subscription:
         return {
             "symbols": list(self.names),
             "events": list(self.events),
+            "candles": INTERVAL_NAMES.get(self.candles),
             "delivery": self.delivery,
             "interval": self.interval,
             "filter": None if self.screen is None else str(self.screen),
