@@ -156,7 +156,10 @@ Applied = AppliedQuotes | AppliedCandles | AppliedNamed
 
 
 def apply(board: Board, prefix: bytes, record: Record) -> Applied:
-    """Let the board take the record, if it is of ticks; what came of it. `prefix` stands before the sequence number in an id."""
+    """Let the board take the record's ticks, if it has any; what came of it.
+
+    `prefix` stands before the sequence number in an id.
+    """
     if record.kind is Kind.TICKS:
         quotes = board.apply(unpack(record.data), record.first)
         return AppliedQuotes(prefix, record.first, quotes, board.instruments)

@@ -151,12 +151,9 @@ class CatchUp:
                     self._channels[reader].join(reader)
                     return
                 told = None
-            channel, frames = self._channels[reader], list[bytes]()
-            for item in items:
-                if len(frames) < _PIECE:
-                    frames += self._next(item, reader, channel, _PIECE - len(frames))
+            frames = self._first(items, reader, self._channels[reader])
             if frames and await reader.ready():
-                reader.write(b"".join(frames))
+                reader.write(frames)
 
     def _tell_matches(self, reader: Reader) -> bytes:
         """Write the reader the whole set of its screen, if it has one; answers what it knows now."""
@@ -196,6 +193,14 @@ class CatchUp:
             reader.owed = None
             reader.write(frame(encode(channel.subscription.describe()), event="subscription"))
         return True
+
+    def _first(self, items: Sequence[Applied], reader: Reader, channel: Channel) -> bytes:
+        """The first of the items' frames that the reader is still to get; it then stands after them."""
+        frames: list[bytes] = []
+        for item in items:
+            if len(frames) < _PIECE:
+                frames += self._next(item, reader, channel, _PIECE - len(frames))
+        return b"".join(frames)
 
     def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
         """At most `most` of the item's frames that the reader is still to get; it then stands after them."""

@@ -19,10 +19,10 @@ from tickwire.hub.head import Head
 from tickwire.hub.outlet import Outlets
 from tickwire.hub.pacer import Pacer
 from tickwire.hub.past import Past, Source
+from tickwire.hub.plan import Plan
 from tickwire.hub.reader import Reader, Who
 from tickwire.hub.recent import Recent
 from tickwire.hub.roster import Roster
-from tickwire.hub.plan import Plan
 from tickwire.hub.router import Router
 from tickwire.hub.saved import Saved, pack_saved
 from tickwire.hub.sink import Sink
@@ -200,7 +200,7 @@ class Hub:
                     reader.write(beat)
 
     def pace(self, now: float) -> float:
-        """Flush the paced channels that are due, and show forming candles; the seconds until this should be called again.
+        """Flush the paced channels that are due, and show forming candles; the seconds until the next call is due.
 
         `now` is monotonic, in seconds.
         """

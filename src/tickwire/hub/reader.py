@@ -38,10 +38,9 @@ class Reader:
     """One connected client: how far it has come, and where its bytes go.
 
     `position` is the sequence number up to which the reader has been given everything it asked for; it is its own
-    while the reader is behind, and the channel's while it is `live`. `snapshot` says that the reader has yet to get the
-    current state before anything else; what is no state it gets from `opened_at` on, which is where the hub stood when it
-    came (or where it goes on from), so that it misses no message. It has the forming candles as of event `formed`, while
-    it is behind.
+    while the reader is behind, and the channel's while it is `live`. So is `formed`, the event as of which it has the
+    forming candles. `snapshot` says that the reader has yet to get the current state before anything else; what is no
+    state (a message) it gets from `opened_at` on: where the hub stood when it came, or where it went on from.
     `asked` is the subscription it came with; where that was changed since, `owed` are the board rows whose quotes it
     has yet to be given because of the change (None: there was none, or the reader has it all).
     `closing` is the reason why the stream ends, once it does.
