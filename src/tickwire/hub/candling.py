@@ -35,7 +35,7 @@ class Candling:
         """Write the forming candles that have changed, if it is time. `now` is monotonic, in seconds."""
         if now < self._due:
             return
-        self._due = max(self._due + FORMING, now)
+        self._due = now + FORMING
         after, self._shown_at = self._shown_at, self._head.sequence
         if not self._plans or after == self._shown_at:
             return
@@ -55,9 +55,10 @@ class Candling:
             if plan.everything or plan.routes[board_row]
         ]
         frames = self._forming.frames([row for row, _ in wanted], seconds)
-        for one, (_, channels) in zip(frames, wanted, strict=True):
+        for one, (row, channels) in zip(frames, wanted, strict=True):
+            traded_at = self._forming.sequence(row)
             for channel in channels if one else ():
-                if not channel.paced:
+                if traded_at > channel.formed_at and not channel.paced:
                     channel.pending.append(one)
                     dirty.add(channel)
         return dirty

@@ -61,7 +61,7 @@ class Channel:
         self.counted = 0  # what its symbols' events had come to then
         self.skipped = 0  # quotes that pace left out, for each of its readers
         self.formed_at = head.sequence  # up to where its live readers have been shown forming candles
-        self.form_due = 0.0  # monotonic seconds: before that, no flush of a paced channel has them again
+        self.form_due = 0.0  # monotonic seconds: before that, a channel of a quick pace is not shown them again
         self.named: list[Numbered] = []  # what a paced channel has yet to send beside quotes
         self.arriving: dict[Reader, None] = {}  # readers of a paced channel that become live with its next flush
         self._writers: dict[Outlet, list[Write]] | None = None  # write calls of live readers; None: make anew

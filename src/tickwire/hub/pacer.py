@@ -63,9 +63,10 @@ class Pacer:
 
     def _formed(self, channel: Channel, now: float) -> list[bytes]:
         """The forming candles that have changed since the channel was shown them, unless that was only just now."""
-        if not channel.candles or now < channel.form_due:
+        too_soon = channel.subscription.interval < FORMING * 1000 and now < channel.form_due
+        if not channel.candles or too_soon:
             return []
-        channel.form_due = now + FORMING - IDLE  # flushes are early or late by that much
+        channel.form_due = now + FORMING
         after, channel.formed_at = channel.formed_at, self._head.sequence
         return self._forming.since(channel, after)
 
