@@ -283,7 +283,7 @@ static void prepare(void) {
     counts.spacings = calloc(MOST_US, sizeof *counts.spacings);
     epoll = epoll_create1(0);
     make_readers();
-    open_publisher(opt.readers);
+    make_publisher();
 }
 
 static void say_ready(void) {

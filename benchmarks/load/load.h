@@ -62,7 +62,7 @@ const char *newest_id(void); /* that reader 0 has got */
 void hang_up(Reader *r);
 
 /* publisher.c */
-void open_publisher(uint64_t tag);
+void make_publisher(void);
 void read_answer(void);
 int publish(int count, int in_turn);
 

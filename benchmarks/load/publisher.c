@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum { PIPELINE = 64 };
 
@@ -16,9 +17,23 @@ static struct {
     int fd, under_way, size;
     char answer[65536];
 } publisher;
+static int price_of[MOST_BATCH]; /* in cents */
 
-void open_publisher(uint64_t tag) {
-    watch_fd(publisher.fd = dial(opt.pub_port, 0), tag);
+static void open_publisher(void) {
+    publisher.size = 0;
+    watch_fd(publisher.fd = dial(opt.pub_port, 0), opt.readers);
+}
+
+void make_publisher(void) {
+    for (int s = 0; s < MOST_BATCH; s++) price_of[s] = 18724;
+    open_publisher();
+}
+
+/* A server may close a connection that was idle for long; the next request opens another. */
+static void lose(const char *why) {
+    if (publisher.under_way) die("publishing", why);
+    close(publisher.fd);
+    publisher.fd = -1;
 }
 
 /* The size of the first complete answer; 0 while there is none. */
@@ -40,7 +55,10 @@ void read_answer(void) {
     char *text = publisher.answer;
     long n = recv(publisher.fd, text + publisher.size, sizeof publisher.answer - 1 - publisher.size, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (n <= 0) die("publishing", n ? strerror(errno) : "closed by the server");
+    if (n <= 0) {
+        lose(n ? strerror(errno) : "closed by the server");
+        return;
+    }
     publisher.size += n;
     text[publisher.size] = 0;
     while ((n = answer_size(text, text + publisher.size))) {
@@ -51,18 +69,20 @@ void read_answer(void) {
     }
 }
 
+/* Prices and sizes differ from quote to quote as they do in a market: what repeats would be compressed away. */
 static int quote(char *to, int symbol, long number, int64_t ts) {
+    int r = rand(), bid = price_of[symbol] += r % 7 - 3, spread = 1 + r / 7 % 4, lot = 100 * (1 + r / 28 % 40);
+    int n = sprintf(to, "{\"symbol\":\"S%d\",\"last\":%ld,\"bid\":%d.%02d,\"ask\":%d.%02d,\"bid_size\":%d,\"ask_size\":%d,",
+                    symbol, number, bid / 100, bid % 100, (bid + spread) / 100, (bid + spread) % 100, lot,
+                    100 * (1 + r / 1120 % 40));
     if (opt.full)
-        return sprintf(to,
-                       "{\"symbol\":\"S%d\",\"last\":%ld,\"bid\":187.24,\"ask\":187.26,\"bid_size\":300,\"ask_size\":200,"
-                       "\"volume\":1200345,\"turnover\":225000000.25,\"open\":186.1,\"high\":188.02,\"low\":185.9,"
-                       "\"prev_close\":186.05,\"change\":1.2,\"change_rate\":0.645,\"vwap\":187.02,\"pe\":28.4,"
-                       "\"market_cap\":2890000000000,\"ts\":%lld}",
-                       symbol, number, (long long)ts);
-    return sprintf(to,
-                   "{\"symbol\":\"S%d\",\"last\":%ld,\"bid\":187.24,\"ask\":187.26,\"bid_size\":300,\"ask_size\":200,"
-                   "\"size\":100,\"ts\":%lld}",
-                   symbol, number, (long long)ts);
+        return n + sprintf(to + n,
+                           "\"volume\":%ld,\"turnover\":%ld.%02d,\"open\":186.1,\"high\":198.02,\"low\":175.9,"
+                           "\"prev_close\":186.05,\"change\":%d.%02d,\"change_rate\":%d.%03d,\"vwap\":187.%02d,"
+                           "\"pe\":28.%d,\"market_cap\":28%d,\"ts\":%lld}",
+                           1200345 + number * 7 + lot, 225000000 + number * 131 + r % 1000, r % 100, r / 3 % 9, r % 100,
+                           r / 5 % 5, r % 1000, r / 11 % 100, r / 13 % 10, 500000000 + r % 499999999, (long long)ts);
+    return n + sprintf(to + n, "\"size\":%d,\"ts\":%lld}", 100 * (1 + r / 44800 % 20), (long long)ts);
 }
 
 static int next_quote(char *to, int in_turn, int64_t now) {
@@ -87,6 +107,7 @@ static void post(const char *payload, int size) {
     char head[4096];
     int n = sprintf(head, "POST %s HTTP/1.1\r\nHost: %s:%d\r\n%s%sContent-Length: %d\r\n\r\n", opt.post, opt.host,
                     opt.pub_port, opt.headers, *opt.headers ? "\r\n" : "", size);
+    if (publisher.fd < 0) open_publisher();
     struct iovec parts[2] = {{head, n}, {(void *)payload, size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     if (sendmsg(publisher.fd, &message, 0) != n + size) die("publishing", "the socket took only a part");

@@ -33,7 +33,9 @@ _once = click.option("--rounds", "repeats", type=click.IntRange(1, 50), default=
 """Where a round takes minutes; `all` leaves these two as they are."""
 
 _symbols = click.option("--symbols", type=click.IntRange(1, 4_000), default=500, show_default=True)
-_watch = click.option("--watch", type=click.IntRange(1, 500), default=20, show_default=True, help="symbols of each reader")
+_watch = click.option(
+    "--watch", type=click.IntRange(1, 500), default=20, show_default=True, help="symbols of each reader"
+)
 _ticks = click.option("--ticks", type=click.IntRange(50, 200_000), default=20_000, show_default=True, help="a second")
 
 
@@ -45,11 +47,6 @@ def _beside_peers(command: Callable[..., Any]) -> Callable[..., Any]:
 def _in_a_market(command: Callable[..., Any]) -> Callable[..., Any]:
     """The flags of a busy market, beside the peers."""
     return _beside_peers(_symbols(_watch(_ticks(command))))
-
-
-def _with_many(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The flags of what many readers do, once."""
-    return _many(_seconds(_once(_only(_json(command)))))
 
 
 @click.group()
@@ -111,29 +108,38 @@ def paced(only: str, file: Path | None, **given: Any) -> list[Row]:
 @_only
 @_json
 @click.option("--silent", type=click.IntRange(1, 1_000), default=50, show_default=True, help="of the readers")
-def stalled(readers: int, seconds: float, repeats: int, only: str, file: Path | None, silent: int) -> list[Row]:
+def stalled(only: str, file: Path | None, **given: Any) -> list[Row]:
     """Readers that never read, beside good ones, against the good ones alone."""
-    if silent >= readers:
-        raise InputError(f"{silent} silent of {readers} readers leaves nobody to measure", field="silent")
-    rows = silence.stalled(chosen(only), readers, seconds, repeats, silent=silent)
-    return _finish(f"stalled: {silent} of {readers:,} readers never read", rows, silence.COLUMNS, file)
+    if given["silent"] >= given["readers"]:
+        raise InputError(
+            "{silent} silent of {readers} readers leaves nobody to measure".format(**given), field="silent"
+        )
+    rows = silence.stalled(chosen(only), **given)
+    return _finish("stalled: {silent} of {readers:,} readers never read".format(**given), rows, silence.COLUMNS, file)
 
 
 @bench.command()
-@_with_many
-def crowd(many: int, seconds: float, repeats: int, only: str, file: Path | None) -> list[Row]:
+@_many
+@_seconds
+@_once
+@_only
+@_json
+def crowd(only: str, file: Path | None, **given: Any) -> list[Row]:
     """Many readers: how fast they come in, what they weigh, and events to all of them."""
-    rows = crowds.crowd(chosen(only), many, seconds, repeats)
-    return _finish(f"crowd: {many:,} readers", rows, crowds.COLUMNS, file)
+    rows = crowds.crowd(chosen(only), **given)
+    return _finish("crowd: {many:,} readers".format(**given), rows, crowds.COLUMNS, file)
 
 
 @bench.command()
-@_with_many
+@_many
+@_once
+@_only
+@_json
 @click.option("--behind", type=click.IntRange(1, 5_000), default=1_000, show_default=True, help="events missed")
-def reconnect(many: int, seconds: float, repeats: int, only: str, file: Path | None, behind: int) -> list[Row]:
+def reconnect(only: str, file: Path | None, **given: Any) -> list[Row]:
     """Everybody comes back at once, with the id of an event that is long past."""
-    rows = storms.reconnect(chosen(only), many, seconds, repeats, behind=behind)
-    return _finish(f"reconnect: {many:,} readers, {behind:,} events behind", rows, storms.COLUMNS, file)
+    rows = storms.reconnect(chosen(only), **given)
+    return _finish("reconnect: {many:,} readers, {behind:,} events behind".format(**given), rows, storms.COLUMNS, file)
 
 
 @bench.command()

@@ -24,7 +24,7 @@ COLUMNS = {
 }
 _FLUSHES = 10.0  # batches a second
 _CASES = {
-    "one channel": ("/v1/stream?symbols=*", {"symbols": 50, "batch": 20, "rate": _FLUSHES}),
+    "channel": ("/v1/stream?symbols=*", {"symbols": 50, "batch": 20, "rate": _FLUSHES}),
     "watchlists": ("/v1/stream?symbols=", {"symbols": 500, "watch": 20, "batch": 500, "rate": _FLUSHES}),
 }
 _CANNOT = {
@@ -47,8 +47,8 @@ def compress(peers: Sequence[Peer], readers: int, seconds: float, rounds: int) -
 def _works() -> Iterator[tuple[Peer, str, dict[str, object]]]:
     for case, (get, work) in _CASES.items():
         for encoding in ("identity", "gzip", "zstd"):
-            yield tickwire("--journal", "memory", name=f"{case}: tickwire, {encoding}", get=get), encoding, {**work}
-        plain = tickwire("--journal", "memory", name=f"{case}: tickwire behind nginx, gzip", get=get)
+            yield tickwire("--journal", "memory", name=f"{case}: tickwire {encoding}", get=get), encoding, {**work}
+        plain = tickwire("--journal", "memory", name=f"{case}: tickwire, nginx gzip", get=get)
         yield behind_nginx(plain), "gzip", {**work}
         yield replace(GZIP_ASGI, name=f"{case}: {GZIP_ASGI.name}", get=get), "gzip", {**work}
 

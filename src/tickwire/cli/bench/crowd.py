@@ -13,8 +13,8 @@ from tickwire.cli.bench.rounds import Task, in_turn
 
 COLUMNS = {
     "connects_per_s": "connects/s",
-    "opened_s": "all in, s",
-    "first_s": "all have one, s",
+    "opened_s": "in s",
+    "first_s": "first s",
     "kb_per_reader": "KB/reader",
     "deliveries_per_s": "deliveries/s",
     "p99_ms": "p99 ms",
@@ -24,10 +24,10 @@ COLUMNS = {
 _WITH_SNAPSHOT = "/v1/stream?symbols=S0&delivery=all"
 
 
-def crowd(peers: Sequence[Peer], readers: int, seconds: float, rounds: int) -> list[Row]:
+def crowd(peers: Sequence[Peer], many: int, seconds: float, repeats: int) -> list[Row]:
     """Readers connect as fast as they can, 512 at once; then events go to all, two under way."""
-    tasks = [Task(peer.name, partial(_crowd, peer, readers, seconds)) for peer in peers]
-    return in_turn(tasks, rounds)
+    tasks = [Task(peer.name, partial(_crowd, peer, many, seconds)) for peer in peers]
+    return in_turn(tasks, repeats)
 
 
 def _crowd(peer: Peer, readers: int, seconds: float) -> Row:

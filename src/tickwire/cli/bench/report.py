@@ -20,7 +20,7 @@ NO_FIGURES = ("missing", "failed", "cannot")
 def show(title: str, rows: Sequence[Row], columns: Mapping[str, str]) -> None:
     """Print the rows; `columns` are the figures to show and their headings. Who has none is named below."""
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for heading in columns.values():
         table.add_column(heading, justify="right")
     for row in rows:
