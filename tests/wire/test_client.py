@@ -25,7 +25,7 @@ def quick(stream: Stream) -> Stream:
 
 def cut_all(server: RunningServer) -> None:
     """Reset every stream's connection, as a failing network would."""
-    for reader in server.runtime.hub.readers:
+    for reader in server.runtime.hub.roster.channels:
         reader.sink._transport.abort()
 
 

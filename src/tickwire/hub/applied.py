@@ -8,6 +8,7 @@ from tickwire.core.event import Kind, Record, read_named
 from tickwire.core.quote import Fields
 from tickwire.core.tick import unpack
 from tickwire.hub.channel import Channel
+from tickwire.hub.reader import Who
 from tickwire.market.board import Board
 from tickwire.market.columns import QuoteColumns
 from tickwire.sse.frame import frame, numbered_frames, quote_frames
@@ -67,18 +68,18 @@ class AppliedQuotes:
 class AppliedNamed:
     """One event with a name of its own. `kind` is what a subscription lists to get it, `target` whom it is for."""
 
-    __slots__ = ("first", "frame", "kind", "last", "target")
+    __slots__ = ("first", "frame", "kind", "last", "named", "target")
 
     def __init__(self, prefix: bytes, record: Record) -> None:
-        named = read_named(record)
+        named = self.named = read_named(record)
         self.first = self.last = record.first
         self.kind = named.kind or named.name
         self.target = named.target
         self.frame = frame(bytes(named.data), event=named.name, id=prefix + b"%d" % record.first)
 
-    def is_for(self, channel: Channel, client_id: str) -> bool:
-        """Whether this client of the channel gets it."""
-        return self.kind in channel.subscription.events and self.target in (None, client_id)
+    def is_for(self, channel: Channel, who: Who) -> bool:
+        """Whether this reader of the channel gets it."""
+        return self.kind in channel.subscription.events and (self.target is None or self.target in who.names)
 
 
 Applied = AppliedQuotes | AppliedNamed

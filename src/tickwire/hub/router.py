@@ -8,6 +8,7 @@ from tickwire.core.quote import Fields
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
 from tickwire.hub.subscription import Subscription
+from tickwire.hub.tally import Tally
 
 
 class Plan:
@@ -30,8 +31,9 @@ class Router:
     waits under its name.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, tally: Tally) -> None:
         self._head = head
+        self._tally = tally
         self.channels: dict[Subscription, Channel] = {}
         self.plans: dict[Fields, Plan] = {}
         self.paced: dict[Channel, None] = {}
@@ -43,7 +45,7 @@ class Router:
         """The channel of this subscription, made now if nobody had it."""
         channel = self.channels.get(subscription)
         if channel is None:
-            channel = self.channels[subscription] = Channel(subscription, self._head)
+            channel = self.channels[subscription] = Channel(subscription, self._head, self._tally)
             if channel.paced:
                 self.paced[channel] = None
             if "quote" in subscription.events:
