@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     )
     keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
     heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
+    peer_timeout: float = Field(
+        30.0, ge=1, le=86_400, description="seconds until a connection is given up whose other side takes no bytes"
+    )
     stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
     max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
     max_per_address: int = Field(

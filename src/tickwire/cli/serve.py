@@ -20,6 +20,7 @@ from tickwire.cli.options import settings_options
 from tickwire.errors import SettingsError
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
+from tickwire.server.sink import tune_listener
 from tickwire.settings import Settings, load_settings
 
 _BACKLOG = 2048
@@ -41,6 +42,7 @@ def serve(config: Path | None, **given: Any) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     with _listen(settings.host, settings.port) as listener:
+        tune_listener(listener, settings.peer_timeout)
         uvloop.run(_serve(settings, listener))
 
 

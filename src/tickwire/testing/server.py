@@ -19,6 +19,7 @@ from tickwire.app import App
 from tickwire.clock import Clock
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
+from tickwire.server.sink import tune_listener
 from tickwire.settings import Settings
 
 _PATIENCE = 15.0  # seconds for a process to say that it listens; a loaded machine may need some
@@ -41,6 +42,7 @@ async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: 
     settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **given})
     app = App(settings, clock)
     listener = socket.create_server(("127.0.0.1", 0))
+    tune_listener(listener, settings.peer_timeout)
     config = uvicorn.Config(
         app, http=StreamProtocol if fast else HttpToolsProtocol, ws="none", lifespan="off", log_config=None
     )
