@@ -35,13 +35,13 @@ class RunningServer(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: Any) -> AsyncIterator[RunningServer]:
-    """Serve on a free loopback port until left. Without `fast`, streams go through plain ASGI.
+    """Serve on a free port of `host` (loopback) until left. Without `fast`, streams go through plain ASGI.
 
     `given` are settings; unless told otherwise, prices come over HTTP and the journal is in memory.
     """
     settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **given})
     app = App(settings, clock)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server((settings.host, 0))
     tune_listener(listener, settings.peer_timeout)
     config = uvicorn.Config(
         app, http=StreamProtocol if fast else HttpToolsProtocol, ws="none", lifespan="off", log_config=None
@@ -52,7 +52,7 @@ async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: 
         try:
             while not server.started:
                 await asyncio.sleep(0)
-            yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", app, runtime)
+            yield RunningServer(f"http://{settings.host}:{listener.getsockname()[1]}", app, runtime)
         finally:
             server.should_exit = True
             await task
@@ -94,6 +94,12 @@ class ServerProcess:
                 self.url = line.split(" · page ")[1].split("/ ·")[0]
             if "curl" in line:
                 return
+
+    @property
+    def pid(self) -> int:
+        """Its number, for a look into /proc."""
+        assert self._process is not None  # set by `start`
+        return self._process.pid
 
     async def kill(self) -> None:
         """End it as `kill -9` does: at once, without a chance to tidy up."""
