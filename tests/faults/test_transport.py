@@ -23,7 +23,7 @@ import pytest
 from tickwire.core.event import ticks_entry
 from tickwire.core.tick import Tick, pack
 from tickwire.hub.reader import Reader
-from tickwire.server import protocol
+from tickwire.server import protocol, stream
 from tickwire.testing.crowd import Crowd
 from tickwire.testing.proxy import HostileProxy
 from tickwire.testing.server import RunningServer, ServerProcess, run_server
@@ -100,13 +100,13 @@ def held(reader: Reader) -> int:
     return sink._transport.get_write_buffer_size() if sink.framed else sink._size
 
 
-async def lasts(stream: WireStream, count: int) -> list[tuple[str, float]]:
+async def lasts(source: WireStream, count: int) -> list[tuple[str, float]]:
     """The next quotes as pairs of symbol and price."""
-    return [(event.data["symbol"], event.data["last"]) for event in await stream.events(count)]
+    return [(event.data["symbol"], event.data["last"]) for event in await source.events(count)]
 
 
-async def begin(stream: WireStream) -> None:
-    assert (await stream.event()).name == "welcome"
+async def begin(source: WireStream) -> None:
+    assert (await source.event()).name == "welcome"
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ async def test_a_reader_that_stops_reading(market: Market, coding: str) -> None:
         open_stream(proxy.url, {**ALL, "client_id": "all"}, headers=accept) as everything,
         open_stream(proxy.url, {"client_id": "latest"}, headers=accept) as latest,
     ):
-        for stream in (good, everything, latest):
-            await begin(stream)
+        for each in (good, everything, latest):
+            await begin(each)
         reader = {name: named(market, name) for name in ("all", "latest")}
         proxy.stall()
         await market.trade_until(lambda: all(each.sink.full for each in reader.values()))
@@ -147,6 +147,26 @@ async def test_a_reader_that_stops_reading(market: Market, coding: str) -> None:
         assert (reader["all"].conflated, reader["all"].gaps) == (0, 0)
 
 
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_the_last_words_for_a_reader_that_halts(
+    market: Market, reads_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent away while its socket is full, it still gets its `bye` if it reads on soon; if not, nobody waits for it."""
+    monkeypatch.setattr(stream, "LAST_SECONDS", PATIENCE if reads_on else 0.1)
+    async with HostileProxy(market.server.url) as proxy, open_stream(proxy.url, {"client_id": "halts"}) as halting:
+        await begin(halting)
+        reader = named(market, "halts")
+        proxy.stall()
+        await market.trade_until(lambda: reader.sink.full)
+        market.server.app.drain()
+        await until(lambda: not market.hub.roster.channels)
+        if reads_on:
+            proxy.go_on()
+            (bye,) = await halting.events(1, name="bye")
+            assert bye.data["reason"] == "drain"
+            assert await halting.event() is None
+
+
 async def test_a_reader_of_a_byte_at_a_time(market: Market) -> None:
     """It gets whole events in order, only later; others do not wait."""
     async with (
@@ -155,8 +175,8 @@ async def test_a_reader_of_a_byte_at_a_time(market: Market) -> None:
         open_stream(proxy.url, ALL) as slow,
     ):
         proxy.piece = 1
-        for stream in (good, slow):
-            await begin(stream)
+        for each in (good, slow):
+            await begin(each)
         await market.trade(*SYMBOLS[:20])
         assert await lasts(good, 20) == market.sent
         assert proxy.links[0].passed < 5_000
@@ -183,15 +203,15 @@ async def test_a_reader_that_goes(market: Market, way: str) -> None:
     """However it ends in the middle of its stream, it is forgotten, and goes on elsewhere from its last id."""
     async with HostileProxy(market.server.url) as proxy, open_stream(market.server.url, ALL) as good:
         await begin(good)
-        async with open_stream(proxy.url, {**ALL, "client_id": "goes"}) as stream:
-            await begin(stream)
+        async with open_stream(proxy.url, {**ALL, "client_id": "goes"}) as goes:
+            await begin(goes)
             await market.trade("A")
-            (first,) = await stream.events(1)
+            (first,) = await goes.events(1)
             seen, last = [("A", first.data["last"])], first.id
             if way == "cut":
                 proxy.cut_after = proxy.links[0].passed + 2_500  # in the middle of a chunk, and of an event
             await market.trade(*SYMBOLS[:30])
-            for event in await read_while_it_lasts(stream, 5):
+            for event in await read_while_it_lasts(goes, 5):
                 seen.append((event.data["symbol"], event.data["last"]))
                 last = event.id
             if way == "reset":
@@ -206,12 +226,12 @@ async def test_a_reader_that_goes(market: Market, way: str) -> None:
         assert await lasts(good, len(market.sent)) == market.sent
 
 
-async def read_while_it_lasts(stream: WireStream, count: int) -> list:
+async def read_while_it_lasts(source: WireStream, count: int) -> list:
     """Up to `count` quotes, fewer if the connection breaks."""
     found = []
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
         for _ in range(count):
-            found += await stream.events(1)
+            found += await source.events(1)
     return found
 
 
