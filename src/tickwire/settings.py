@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         "", description="the exchange whose trading days are the sessions, such as XNYS; if empty, they are UTC days"
     )
     heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
+    peer_timeout: float = Field(
+        30.0, ge=1, le=86_400, description="seconds until a connection is given up whose other side takes no bytes"
+    )
     stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
     max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
     max_per_address: int = Field(
