@@ -86,7 +86,7 @@ async def market(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixtur
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 def named(market: Market, client_id: str) -> Reader:
@@ -345,7 +345,7 @@ def run(*command: str) -> None:
 
 
 @pytest.fixture
-def far(request: pytest.FixtureRequest) -> Iterator[Far]:
+def far() -> Iterator[Far]:
     """A network namespace behind a pair of devices; skips where that cannot be made."""
     name = f"tw{os.getpid()}"
     if os.geteuid() or shutil.which("ip") is None:
@@ -354,7 +354,6 @@ def far(request: pytest.FixtureRequest) -> Iterator[Far]:
         run("ip", "netns", "add", name)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no network namespaces here: {error.stderr.decode().strip()}")
-    request.addfinalizer(lambda: run("ip", "netns", "del", name))
     near, there = f"{name}a", f"{name}b"
     run("ip", "link", "add", near, "type", "veth", "peer", "name", there, "netns", name)
     run("ip", "addr", "add", f"{NEAR}/30", "dev", near)
@@ -362,6 +361,7 @@ def far(request: pytest.FixtureRequest) -> Iterator[Far]:
     run("ip", "-n", name, "addr", "add", "198.18.7.2/30", "dev", there)
     run("ip", "-n", name, "link", "set", there, "up")
     yield Far(name, there)
+    run("ip", "netns", "del", name)
 
 
 NEAR = "198.18.7.1"  # of the block for tests between networks, RFC 2544
@@ -379,7 +379,7 @@ class Far(NamedTuple):
             return pool.submit(self._made_there).result()
 
     def _made_there(self) -> socket.socket:
-        with open(f"/run/netns/{self.namespace}") as namespace:
+        with Path(f"/run/netns/{self.namespace}").open() as namespace:
             ctypes.CDLL(None).setns(namespace.fileno(), CLONE_NEWNET)
         return socket.socket()
 
@@ -446,7 +446,7 @@ async def publish(url: str, crowd: Crowd, batches: int) -> list[int]:
 
 def resident(pid: int) -> int:
     """KB of a process in memory."""
-    with open(f"/proc/{pid}/status") as status:
+    with Path(f"/proc/{pid}/status").open() as status:
         return int(next(line.split()[1] for line in status if line.startswith("VmRSS")))
 
 
@@ -458,7 +458,9 @@ async def test_fifty_stalled_beside_many_good_ones(tmp_path: Path) -> None:
             crowd, idle = await crowd_of(server.url, 950, stalled)
             before = resident(server.pid)
             numbers = await publish(server.url, crowd, 30)
-            await until(lambda: all(len(reader.ids) >= len(numbers) for reader in crowd.readers))
+            await until(
+                lambda readers=crowd.readers, count=len(numbers): all(len(each.ids) >= count for each in readers)
+            )
             grown = resident(server.pid) - before
             p50, p99 = crowd.late(0.5) * 1e3, crowd.late(0.99) * 1e3
             print(f"{stalled} stalled beside 950: p50 {p50:.1f} ms, p99 {p99:.1f} ms, server grew by {grown} KB")

@@ -91,7 +91,7 @@ class Crowd:
     async def _connect(self, last_id: str) -> CrowdReader:
         resume = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         request = f"GET {self._path} HTTP/1.1\r\nHost: {self._host.netloc}\r\n{resume}\r\n".encode()
-        loop, host, port = asyncio.get_running_loop(), self._host.hostname, self._host.port
+        loop, host, port = asyncio.get_running_loop(), self._host.hostname or "", self._host.port or 80
         _, reader = await loop.create_connection(lambda: CrowdReader(request), host, port)
         await reader.welcomed
         return reader
