@@ -99,6 +99,7 @@ def _service(runtime: Runtime) -> Service:
         publish=runtime.publish,
         find=runtime.journal.find,
         health=runtime.health,
+        desk=runtime.desk,
         clock=runtime.clock,
         mode=runtime.status.mode,
         heartbeat=settings.heartbeat,

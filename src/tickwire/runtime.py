@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
-from tickwire.errors import JournalError, TickwireError
+from tickwire.errors import InputError, JournalError, TickwireError
 from tickwire.feeds.base import Feed
-from tickwire.feeds.open import FeedOptions, instruments_of, open_feed
+from tickwire.feeds.desk import Desk
+from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, open_feed
+from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
 from tickwire.hub.hub import Hub
 from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
+from tickwire.market.model import Model, read_model
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -46,6 +50,8 @@ class Runtime:
         )
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
+        self.desk = Desk(None, self.status, clock, self._tell_status)
+        self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
         self._saved = start_at
         self._moved = asyncio.Event()
         self._failed: str | None = None
@@ -53,7 +59,8 @@ class Runtime:
     @classmethod
     async def make(cls, settings: Settings, clock: Clock, journal: Journal) -> Runtime:
         """A runtime whose board has taken all that the journal holds."""
-        board = Board(instruments_of(settings.feed))
+        source, model = await _load_model(settings)
+        board = Board(instruments_of(settings.feed, model))
         state = await journal.load_state()
         if state is None:
             # There is a state from the start on, because history goes only where a state covers it.
@@ -62,7 +69,8 @@ class Runtime:
             board.restore(state.data)
         runtime = cls(settings, clock, journal, board, 0 if state is None else state.sequence)
         await runtime._recover()
-        runtime._open_feed()
+        runtime._open_feed(model)
+        runtime._model = source
         return runtime
 
     @contextlib.asynccontextmanager
@@ -72,6 +80,8 @@ class Runtime:
             running = [tasks.create_task(work()) for work in (self._follow, self._watch, self._pace)]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
+            if self._model is not None:
+                running.append(tasks.create_task(self.desk.watch(*self._model, self.settings.model_poll)))
             if self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
@@ -106,7 +116,7 @@ class Runtime:
         age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
         return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
 
-    def _open_feed(self) -> None:
+    def _open_feed(self, model: Model | None) -> None:
         settings = self.settings
         options = FeedOptions(
             speed=settings.speed,
@@ -115,11 +125,13 @@ class Runtime:
             symbol=settings.symbol,
             seed=settings.seed or None,
             rate=settings.rate,
+            model=model,
+            scenario=Path(settings.scenario) if settings.scenario else None,
         )
-        feed = open_feed(settings.feed, options, self.clock, self.board.prices())
+        feed = open_feed(settings.feed, options, self.clock, self.board.prices(), self.board.newest)
         if feed is not None:
-            speed = settings.speed if feed.mode == "replay" else 1.0
-            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after, speed=speed)
+            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after)
+            self.desk = Desk(feed, self.status, self.clock, self._tell_status)
 
     async def _recover(self) -> None:
         """Apply what the journal holds beyond the saved state."""
@@ -141,7 +153,10 @@ class Runtime:
         after = await self.journal.last_key(feed.name)
         try:
             async for batch in feed.batches(after):
-                await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                if len(batch.ticks):
+                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                if batch.trading:
+                    await self._tell_trading(batch.trading)
             changed = self.status.halt()
         except JournalError as error:
             changed = self.status.halt(str(error))
@@ -171,6 +186,14 @@ class Runtime:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
             await self._append(named_entry("status", self.status.describe()))
 
+    async def _tell_trading(self, trading: Mapping[str, bool]) -> None:
+        """A status for each symbol that stopped or resumed, then the feed's own: late comers get the newest only."""
+        halted = self.status.halted
+        for symbol, trades in trading.items():
+            halted.discard(symbol) if trades else halted.add(symbol)
+            await self._append(named_entry("status", self.status.describe(symbol)))
+        await self._tell_status()
+
     async def _append(self, entry: Entry) -> Span:
         try:
             span = await self.journal.append(entry)
@@ -194,6 +217,19 @@ class Runtime:
             self._saved = sequence
             with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
                 await self.journal.save_state(State(sequence, self.board.save()))
+
+
+async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:
+    """The model that the settings name, and where to look whether it has changed."""
+    if not settings.model or check_spec(settings.feed)[0] != "simulator":
+        return None, None
+    source = open_source(settings.model)
+    found = await source.fetch()
+    if found is None:
+        raise InputError(f"there is nothing at {settings.model}", field="model")
+    model = read_model(found.data)
+    log.info("the model is %s, from %s", model.version, settings.model)
+    return (source, found.mark), model
 
 
 def _retry_ms() -> int:

@@ -30,7 +30,7 @@ class Player:
         self.task = asyncio.create_task(self._take(feed, after))
 
     async def _take(self, feed: Replay, after: str | None) -> None:
-        async for ticks, key in feed.batches(after):
+        async for ticks, key, _ in feed.batches(after):
             self.rows += [(round(self.clock.monotonic(), 6), price) for price in ticks["last"].tolist()]
             self.ts += ticks["ts"].tolist()
             self.keys.append(key)

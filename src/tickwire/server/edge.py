@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from tickwire.errors import InputError, JournalError
-from tickwire.server import clients, health, instruments, messages, quotes
+from tickwire.server import clients, health, instruments, messages, quotes, simulator
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.openapi import document_stream
 from tickwire.server.problem import input_problem, problem
@@ -47,8 +47,8 @@ def _path(scope: Scope) -> str:
 def _rest(service: Service) -> FastAPI:
     app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
     app.state.service = service
-    for routes in (quotes.routes, instruments.routes, messages.routes, clients.routes, health.routes):
-        app.include_router(routes)
+    for module in (quotes, instruments, messages, clients, simulator, health):
+        app.include_router(module.routes)
     for path, name in (("/", "page.html"), ("/docs", "docs.html")):
         app.add_api_route(path, _page(name), include_in_schema=False)
     app.add_exception_handler(InputError, _on_input_error)

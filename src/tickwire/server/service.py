@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Span
+from tickwire.feeds.desk import Desk
 from tickwire.hub.hub import Hub
 
 
@@ -41,6 +42,7 @@ class Service:
     publish: Callable[[Entry], Awaitable[Span]]
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     health: Callable[[], Health]
+    desk: Desk
     clock: Clock
     mode: str
     heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
