@@ -19,7 +19,7 @@ class Stretch(NamedTuple):
     """Some steps: their times, and the variance in years that passes before each.
 
     `opens` and `closes` say whether the market does, at the first and at the last step. `volume` and `volatility` are
-    those of the moment over those of the session's mean.
+    those of the moment over those of the session's mean; `seconds` is how long it all takes.
     """
 
     times: NDArray[np.int64]
@@ -28,11 +28,7 @@ class Stretch(NamedTuple):
     closes: bool
     volume: float
     volatility: float
-
-    @property
-    def seconds(self) -> float:
-        """How long it takes."""
-        return float(self.times[-1] - self.times[0] + 1) / 1e9
+    seconds: float
 
 
 class Timeline:
@@ -66,7 +62,7 @@ class Timeline:
         self.now = end
         opens = hours.closes and start == session.open
         volume = self._volume[int(place * len(self._volume))]
-        return Stretch(times, variance, opens, closes, float(volume), float(volatility))
+        return Stretch(times, variance, opens, closes, float(volume), float(volatility), (end - start) / 1e9)
 
 
 def _relative(weights: tuple[float, ...], power: int) -> Floats:
