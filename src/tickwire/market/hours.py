@@ -19,10 +19,6 @@ class Span(NamedTuple):
     open: int
     close: int
 
-    def place(self, ts: int) -> float:
-        """How far through the session `ts` is, from 0 to 1."""
-        return (ts - self.open) / (self.close - self.open)
-
 
 class Hours:
     """The sessions of a market; without a `session` each UTC day is one, and no night lies between them."""

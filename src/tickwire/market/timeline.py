@@ -16,10 +16,10 @@ STEPS = 10  # in a block
 
 
 class Stretch(NamedTuple):
-    """Some steps: their times, and the variance in years that passes before each.
+    """Some steps: their times, the variance in years that passes before each, and volatility over the session's mean.
 
-    `opens` and `closes` say whether the market does, at the first and at the last step. `volume` and `volatility` are
-    those of the moment over those of the session's mean; `seconds` is how long it all takes.
+    `opens` and `closes` say whether the market does, at the first and at the last step. `volume` is over the session's
+    mean too; `seconds` is how long it all takes.
     """
 
     times: NDArray[np.int64]
@@ -27,7 +27,7 @@ class Stretch(NamedTuple):
     opens: bool
     closes: bool
     volume: float
-    volatility: float
+    volatility: Floats
     seconds: float
 
 
@@ -50,19 +50,24 @@ class Timeline:
             self._session = session = hours.coming(self.now)
             self.now, night = max(self.now, session.open), hours.overnight / hours.days
         start, end = self.now, min(self.now + self.steps * self.step, session.close)
-        place = session.place(start)
-        volatility = self._volatility[int(place * len(self._volatility))]
         times = np.arange(start, end, self.step)
+        places = (times - session.open) / (session.close - session.open)
+        volatility = _at(self._volatility, places)
         lengths = np.diff(times, append=end) / (session.close - session.open)
         variance = lengths * (1 - hours.overnight) / hours.days * volatility**2
         variance[0] += night
         closes = hours.closes and end == session.close
         if closes:
             times, variance = np.append(times, end), np.append(variance, 0.0)
+            volatility = np.append(volatility, volatility[-1])
         self.now = end
         opens = hours.closes and start == session.open
-        volume = self._volume[int(place * len(self._volume))]
-        return Stretch(times, variance, opens, closes, float(volume), float(volatility), (end - start) / 1e9)
+        volume = float(_at(self._volume, places).mean())
+        return Stretch(times, variance, opens, closes, volume, volatility, (end - start) / 1e9)
+
+
+def _at(weights: Floats, places: Floats) -> Floats:
+    return weights[(places * len(weights)).astype(np.intp)]
 
 
 def _relative(weights: tuple[float, ...], power: int) -> Floats:

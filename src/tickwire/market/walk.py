@@ -227,7 +227,7 @@ class Walk:
         """The block's ticks in the order of time."""
         order = np.argsort(steps.astype(np.uint16), kind="stable")
         rows, steps = rows[order], steps[order]
-        widths = stretch.volatility + self._unrest[rows]
+        widths = stretch.volatility[steps] + self._unrest[rows]
         ticks = ticks_around(self._columns, self._rng, rows, np.exp(logs[order]), widths)
         ticks["ts"] = stretch.times[steps]
         if stretch.opens:

@@ -1,0 +1,107 @@
+"""From price bars to a model: drift, volatility, correlation, jumps, the shape of the day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from tickwire.core.instrument import Instrument
+from tickwire.market.bars import Days, Intraday
+from tickwire.market.model import FORMAT, Jumps, Model, Profile, Session, SymbolModel
+from tickwire.market.runs import Floats
+from tickwire.market.statistics import correlation, loadings, robust_deviation, volatility
+
+_JUMP_DEVIATIONS = 5.0  # of the bulk of the returns: what is beyond is no noise
+# Of the variance may come from jumps. Real markets have more, but then no simulated year would be like another: one
+# jump more or less would change a year's volatility by more than the 5 % within which the model keeps to the data.
+_MOST_JUMP_SHARE = 0.05
+_DIGITS = 6
+
+
+def calibrate(
+    days: Days, session: Session, shape: Intraday | None, known: Mapping[str, Instrument], *, version: str, about: str
+) -> Model:
+    """The model whose days are like `days`, with the intraday `shape` if there is one.
+
+    `known` has reference data of symbols; those of one sector there get a sector's factor.
+    """
+    returns, every = days.returns, days.symbols
+    sigma = volatility(returns, session.days)
+    jumps = [_jumps(returns[:, row], sigma[row], session.days) for row in range(len(every))]
+    diffusion = np.sqrt(sigma**2 - np.array([each.variance if each else 0.0 for each in jumps]))
+    scale = sigma / diffusion
+    market, sector = _factors(correlation(returns) * np.outer(scale, scale), [_sector(known, each) for each in every])
+    drift = returns.mean(axis=0) * session.days
+    symbols = tuple(
+        msgspec.structs.replace(
+            _described(symbol, known.get(symbol), float(days.closes[-1, row])),
+            drift=_short(drift[row]),
+            volatility=_short(sigma[row]),
+            market=_short(market[row]),
+            sector_loading=_short(sector[row]),
+            jumps=jumps[row],
+        )
+        for row, symbol in enumerate(every)
+    )
+    hours = msgspec.structs.replace(session, overnight=_short(days.overnight))
+    return Model(
+        format=FORMAT, version=version, about=about, symbols=symbols, session=hours, profile=_profile(shape)
+    )
+
+
+def _jumps(returns: Floats, sigma: float, days: int) -> Jumps | None:
+    """Returns beyond what the bulk of them makes likely, as often, and as large as their share of the variance allows."""
+    sizes = np.abs(returns - np.median(returns))
+    found = sizes[sizes > _JUMP_DEVIATIONS * robust_deviation(returns)]
+    if not len(found):
+        return None
+    rate = len(found) * days / len(returns)
+    deviation = min(float(np.sqrt(np.mean(found**2))), sigma * float(np.sqrt(_MOST_JUMP_SHARE / rate)))
+    return Jumps(per_year=_short(rate), deviation=_short(deviation))
+
+
+def _factors(matrix: Floats, sectors: list[str | None]) -> tuple[Floats, Floats]:
+    """Each symbol's loading on the market, and on its sector for what the market leaves."""
+    matrix = np.clip(matrix, -1.0, 1.0)
+    market = loadings(matrix)
+    rest = matrix - np.outer(market, market)
+    sector = np.zeros(len(market))
+    for name in {each for each in sectors if each is not None}:
+        rows = np.array([row for row, each in enumerate(sectors) if each == name])
+        found = loadings(rest[np.ix_(rows, rows)])
+        room = np.sqrt(np.maximum(0.99 - market[rows] ** 2, 0.0))
+        sector[rows] = np.clip(found, -room, room)
+    return market, sector
+
+
+def _sector(known: Mapping[str, Instrument], symbol: str) -> str | None:
+    return known[symbol].sector if symbol in known else None
+
+
+def _described(symbol: str, known: Instrument | None, price: float) -> SymbolModel:
+    if known is None:
+        return SymbolModel(symbol=symbol, price=price)
+    return SymbolModel(
+        symbol=symbol,
+        price=price,
+        name=known.name,
+        exchange=known.exchange,
+        sector=known.sector,
+        currency=known.currency,
+        tick_size=known.tick_size or 0.01,
+        eps=known.eps,
+        shares=known.shares,
+    )
+
+
+def _profile(shape: Intraday | None) -> Profile:
+    if shape is None:
+        return Profile()
+    volume, sigma = (tuple(_short(max(each, 1e-3)) for each in column) for column in shape)
+    return Profile(volume=volume, volatility=sigma)
+
+
+def _short(value: float) -> float:
+    return round(float(value), _DIGITS)
