@@ -66,8 +66,8 @@ class _Reader:
 
     def take(self, chunk: Chunk) -> None:
         """Read some rows."""
-        for field, values in self._read.items():
-            values += self._column(chunk, field)
+        for field, known in self._read.items():
+            known.extend(self._column(chunk, field))
         if chunk.error is not None:
             raise chunk.error
 

@@ -121,7 +121,7 @@ def shape_of_day(every: Sequence[Bars], session: Session, parts: int) -> Intrada
 
 
 def large_moves(days: Days, factor: float) -> list[str]:
-    """Days on which a price changed by more than `factor`: splits that were not adjusted look so, as some true days do."""
+    """Days on which a price changed by more than `factor`, as it does at a split that was not adjusted."""
     returns = days.returns
     found = np.argwhere(np.abs(returns) > np.log(factor))
     return [

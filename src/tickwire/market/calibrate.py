@@ -36,7 +36,7 @@ def calibrate(
     drift = returns.mean(axis=0) * session.days
     symbols = tuple(
         msgspec.structs.replace(
-            _described(symbol, known.get(symbol), float(days.closes[-1, row])),
+            _described(symbol, known.get(symbol), round(float(days.closes[-1, row]), 4)),
             drift=_short(drift[row]),
             volatility=_short(sigma[row]),
             market=_short(market[row]),
@@ -46,13 +46,11 @@ def calibrate(
         for row, symbol in enumerate(every)
     )
     hours = msgspec.structs.replace(session, overnight=_short(days.overnight))
-    return Model(
-        format=FORMAT, version=version, about=about, symbols=symbols, session=hours, profile=_profile(shape)
-    )
+    return Model(format=FORMAT, version=version, about=about, symbols=symbols, session=hours, profile=_profile(shape))
 
 
 def _jumps(returns: Floats, sigma: float, days: int) -> Jumps | None:
-    """Returns beyond what the bulk of them makes likely, as often, and as large as their share of the variance allows."""
+    """Moves that the bulk of the returns does not explain: as often, and as large as they may be."""
     sizes = np.abs(returns - np.median(returns))
     found = sizes[sizes > _JUMP_DEVIATIONS * robust_deviation(returns)]
     if not len(found):

@@ -50,7 +50,9 @@ def compare(model: Model, days: Days, seed: int) -> Comparison:
     count = len(days.dates)
     year = model.session.days if model.session else Hours(None).days
     simulated = simulate_days(model, count, np.random.default_rng(seed))
-    return Comparison(days.symbols, figures(days.returns, year), figures(np.diff(np.log(simulated), axis=0), year), model)
+    return Comparison(
+        days.symbols, figures(days.returns, year), figures(np.diff(np.log(simulated), axis=0), year), model
+    )
 
 
 def figures(returns: Floats, year: int) -> Figures:

@@ -160,7 +160,7 @@ def check_model(model: Model) -> Model:
     if model.format != FORMAT:
         raise wrong("model", "format", model.format, f"this version of Tickwire reads format {FORMAT}")
     if model.session is not None:
-        _check_session(model.session)
+        check_session(model.session)
     seen: set[str] = set()
     for place, each in enumerate(model.symbols):
         at = f"symbols[{place}]"
@@ -171,13 +171,15 @@ def check_model(model: Model) -> Model:
     return model
 
 
-def _check_session(session: Session) -> None:
+def check_session(session: Session) -> Session:
+    """`session` itself if it can be, else InputError."""
     if session.close <= session.open:
         raise wrong("model", "session.close", session.close, f"must be later in the day than open, {session.open}")
     try:
         ZoneInfo(session.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise wrong("model", "session.timezone", session.timezone, "is no time zone this machine knows") from None
+    return session
 
 
 def _check_symbol(each: SymbolModel, at: str) -> None:

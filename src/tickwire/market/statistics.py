@@ -14,14 +14,15 @@ _MOST_SHARED = 0.98  # of a symbol's variance: something is always its own
 def volatility(returns: Floats, days: int) -> Floats:
     """Standard deviation of a year's log return, for daily ones of shape (days, symbols)."""
     deviation: Floats = returns.std(axis=0, ddof=1)
-    return deviation * np.sqrt(days)
+    return np.asarray(deviation * np.sqrt(days))
 
 
 def excess_kurtosis(returns: Floats) -> Floats:
     """How much fatter than a normal variable's the tails are: 0 for a normal one."""
     centred = returns - returns.mean(axis=0)
+    second: Floats = np.mean(centred**2, axis=0)
     fourth: Floats = np.mean(centred**4, axis=0)
-    return fourth / np.mean(centred**2, axis=0) ** 2 - 3.0
+    return np.asarray(fourth / second**2 - 3.0)
 
 
 def robust_deviation(returns: Floats) -> Floats:
@@ -64,14 +65,11 @@ def loadings(matrix: Floats, *, rounds: int = 200) -> Floats:
     diagonal: NDArray[np.intp] = np.arange(count)
     reduced[diagonal, diagonal] = 0.0
     shared = np.abs(reduced).max(axis=0)
-    found = np.zeros(count)
+    found: Floats = np.zeros(count)
     for _ in range(rounds):
         reduced[diagonal, diagonal] = shared
         values, vectors = np.linalg.eigh(reduced)
-        found = vectors[:, -1] * np.sqrt(max(values[-1], 0.0))
+        found = np.multiply(vectors[:, -1], np.sqrt(max(float(values[-1]), 0.0)))
         shared = np.minimum(found**2, _MOST_SHARED)
     found = np.clip(found, -np.sqrt(_MOST_SHARED), np.sqrt(_MOST_SHARED))
     return -found if found.sum() < 0 else found
-
-
-
