@@ -14,9 +14,9 @@ from tickwire.market.runs import Floats
 from tickwire.market.statistics import correlation, loadings, robust_deviation, volatility
 
 _JUMP_DEVIATIONS = 5.0  # of the bulk of the returns: what is beyond is no noise
-# Of the variance may come from jumps. Real markets have more, but then no simulated year would be like another: one
-# jump more or less would change a year's volatility by more than the 5 % within which the model keeps to the data.
-_MOST_JUMP_SHARE = 0.05
+# By how much jumps may make one year's volatility differ from another's (one standard deviation). Real markets allow
+# more, but then a simulated year would hardly ever have the volatility of its data.
+_JUMP_NOISE = 0.025
 _DIGITS = 6
 
 
@@ -56,7 +56,10 @@ def _jumps(returns: Floats, sigma: float, days: int) -> Jumps | None:
     if not len(found):
         return None
     rate = len(found) * days / len(returns)
-    deviation = min(float(np.sqrt(np.mean(found**2))), sigma * float(np.sqrt(_MOST_JUMP_SHARE / rate)))
+    # A year's sum of squares of Poisson many normal jumps has a relative deviation of sqrt(3 / rate), half that in its
+    # root, and only their share of the variance counts.
+    share = 2 * _JUMP_NOISE * np.sqrt(rate / 3)
+    deviation = min(float(np.sqrt(np.mean(found**2))), sigma * float(np.sqrt(share / rate)))
     return Jumps(per_year=_short(rate), deviation=_short(deviation))
 
 

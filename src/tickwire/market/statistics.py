@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,8 +51,7 @@ def correlation(returns: Floats) -> Floats:
     """The correlation of every symbol with every other, shape (symbols, symbols)."""
     if returns.shape[1] == 1:
         return np.ones((1, 1))
-    found: Floats = np.corrcoef(returns, rowvar=False)
-    return found
+    return np.asarray(np.corrcoef(returns, rowvar=False))
 
 
 def loadings(matrix: Floats, *, rounds: int = 200) -> Floats:
@@ -65,11 +66,12 @@ def loadings(matrix: Floats, *, rounds: int = 200) -> Floats:
     diagonal: NDArray[np.intp] = np.arange(count)
     reduced[diagonal, diagonal] = 0.0
     shared = np.abs(reduced).max(axis=0)
-    found: Floats = np.zeros(count)
+    found: Any = np.zeros(count)
     for _ in range(rounds):
         reduced[diagonal, diagonal] = shared
         values, vectors = np.linalg.eigh(reduced)
-        found = np.multiply(vectors[:, -1], np.sqrt(max(float(values[-1]), 0.0)))
+        found = vectors[:, -1] * np.sqrt(max(values[-1], 0.0))
         shared = np.minimum(found**2, _MOST_SHARED)
-    found = np.clip(found, -np.sqrt(_MOST_SHARED), np.sqrt(_MOST_SHARED))
-    return -found if found.sum() < 0 else found
+    most = np.sqrt(_MOST_SHARED)
+    found = np.clip(found if found.sum() >= 0 else -found, -most, most)
+    return np.asarray(found)
