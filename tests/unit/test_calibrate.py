@@ -179,8 +179,8 @@ def test_a_model_is_found_again() -> None:
         assert each.volatility == pytest.approx(0.3, rel=0.12)  # sixteen years have fifty jumps
         assert each.jumps is not None
         assert each.jumps.per_year == pytest.approx(1.3, abs=0.6)  # the smaller ones pass for noise
-        correlation = each.market**2 * (1 - each.jumps.variance / each.volatility**2)
-        assert correlation == pytest.approx(0.49 * (1 - 0.03 / 0.09), abs=0.06)
+    shared = [each.market**2 * (1 - each.jumps.variance / each.volatility**2) for each in found.symbols if each.jumps]
+    assert np.mean(shared) == pytest.approx(0.49 * (1 - 0.03 / 0.09), abs=0.05)
 
 
 def test_loadings_reproduce_a_factor() -> None:
