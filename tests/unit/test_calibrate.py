@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,9 +16,10 @@ from tickwire.market.bars import Bars, Days, align, by_day, large_moves, shape_o
 from tickwire.market.calibrate import calibrate
 from tickwire.market.chart import around, marks
 from tickwire.market.comparison import compare, figures, simulate_days
-from tickwire.market.model import Jumps, Model, Profile, Session, SymbolModel, read_model
+from tickwire.market.model import Clusters, Jumps, Model, Profile, Session, SymbolModel, read_model
 from tickwire.market.plot import plot
 from tickwire.market.statistics import excess_kurtosis, loadings, pairs
+from tickwire.market.swing import fit
 from tickwire.market.universe import universe
 from tickwire.market.walk import Walk
 
@@ -182,6 +184,37 @@ def test_a_model_is_found_again() -> None:
     own = np.array([each.variance for each in jumps]) / volatility**2
     shared = np.array([each.market**2 for each in found.symbols]) * (1 - own)
     assert shared.mean() == pytest.approx(0.49 * (1 - 0.03 / 0.09), abs=0.05)
+
+
+def test_calm_and_busy_times_are_found_again() -> None:
+    """Simulated for forty years: normal volatility on average, clusters as the rule says, and tails that follow."""
+    rule = Clusters(deviation=0.4, half_life=30.0)
+    symbols = tuple(SymbolModel(symbol=name, price=1000.0, volatility=0.3, drift=0.0) for name in "ABCDE")
+    model = Model(format=1, version="x", symbols=symbols, session=YORK, clusters=rule)
+    returns = np.diff(np.log(simulate_days(model, 10_000, np.random.default_rng(3))), axis=0)
+    found = figures(returns, 252)
+    assert found.volatility == pytest.approx(0.3, rel=0.1)
+    assert found.kurtosis.mean() == pytest.approx(3 * np.expm1(4 * 0.4**2), rel=0.5)
+    again = fit(found.autocorrelation)
+    assert again is not None
+    assert again.deviation == pytest.approx(0.4, abs=0.1)
+    assert again.half_life == pytest.approx(30, rel=0.5)
+    plain = msgspec.structs.replace(model, clusters=None)
+    calm = np.diff(np.log(simulate_days(plain, 3_000, np.random.default_rng(3))), axis=0)
+    assert np.abs(figures(calm, 252).autocorrelation).max() < 0.03
+    assert fit(-np.abs(found.autocorrelation)) is None
+
+
+@realdata
+@needs_data
+def test_with_clusters_the_model_has_those_of_the_data() -> None:
+    """Autocorrelation of absolute returns over a month, and tails several times as fat as without."""
+    days = wiki_days()
+    model = calibrate(days, YORK, None, KNOWN, version="test", about="", clusters=True)
+    compared = compare(model, days, seed=1)
+    assert compared.model.autocorrelation.mean() == pytest.approx(compared.data.autocorrelation.mean(), abs=0.08)
+    assert np.median(compared.model.kurtosis) > 1.5
+    assert compared.model.mean_correlation == pytest.approx(compared.data.mean_correlation, abs=0.05)
 
 
 def test_loadings_reproduce_a_factor() -> None:

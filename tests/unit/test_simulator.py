@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -288,6 +289,15 @@ def test_the_universe_is_plausible() -> None:
         assert 0 < each.tick_size < each.prev_close
         assert 0.05 < each.volatility < 1.5
     assert read_model(encode(built_in())) == built_in()
+
+
+def test_the_shipped_model_is_one() -> None:
+    """And uses what a model can say."""
+    shipped = read_model((Path(__file__).parents[2] / "examples" / "models" / "us-session.json").read_bytes())
+    assert shipped.session
+    assert shipped.halts
+    assert len(shipped.profile.volume) == 13
+    assert len(ticks_of(walk(shipped), 20))
 
 
 A = {"symbol": "A", "price": 1}

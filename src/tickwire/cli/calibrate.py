@@ -13,10 +13,10 @@ from rich.table import Table
 from tickwire.core.codec import encode
 from tickwire.errors import InputError
 from tickwire.feeds.bars import read_bars
-from tickwire.market.bars import Bars, Days, Intraday, align, by_day, large_moves, shape_of_day
+from tickwire.market.bars import Bars, Days, align, by_day, large_moves, shape_of_day
 from tickwire.market.calibrate import calibrate as make_model
 from tickwire.market.comparison import Comparison, compare
-from tickwire.market.model import Model, Session, check_session
+from tickwire.market.model import Session, check_session
 from tickwire.market.plot import plot
 from tickwire.market.universe import universe
 
@@ -39,6 +39,7 @@ _MOST_WARNINGS = 5
 @click.option("--days", type=click.IntRange(1, 366), default=252, show_default=True, help="sessions a year")
 @click.option("--zone", default="", help="time zone of times that name none  [default: UTC]")
 @click.option("--parts", type=click.IntRange(1, 1440), default=13, show_default=True, help="parts of the day's profile")
+@click.option("--clusters", is_flag=True, help="calm and busy times as in the data: years then differ in volatility")
 @click.option("--version", default="", help="the model's version  [default: calibrated, and the last day]")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="of the simulation to compare with")
 def calibrate(
@@ -51,6 +52,7 @@ def calibrate(
     days: int,
     zone: str,
     parts: int,
+    clusters: bool,
     version: str,
     seed: int,
 ) -> None:
@@ -64,7 +66,16 @@ def calibrate(
     daily, shorter = [bars for bars in every if bars.daily], [bars for bars in every if not bars.daily]
     both = align(_one_each(daily or [by_day(bars, hours) for bars in shorter]))
     shape = shape_of_day(shorter, hours, parts) if shorter else None
-    model = _model(both, hours, shape, version, files)
+    last = np.datetime64(int(both.dates[-1]), "D")
+    model = make_model(
+        both,
+        hours,
+        shape,
+        {each.symbol: each for each in universe()},
+        version=version or f"calibrated {last}",
+        about=f"Made of {', '.join(file.name for file in files)}: {len(both.dates)} days to {last}.",
+        clusters=clusters,
+    )
     output.write_bytes(msgspec.json.format(encode(model), indent=1) + b"\n")
     compared = compare(model, both, seed)
     if report is not None:
@@ -72,13 +83,6 @@ def calibrate(
     _show(compared, both)
     print(f"\n{output}: model {model.version}{f'; {report}: the picture' if report else ''}")
     print(f"  tickwire serve --model {output}")
-
-
-def _model(both: Days, hours: Session, shape: Intraday | None, version: str, files: tuple[Path, ...]) -> Model:
-    last = np.datetime64(int(both.dates[-1]), "D")
-    about = f"Made of {', '.join(file.name for file in files)}: {len(both.dates)} days to {last}."
-    known = {each.symbol: each for each in universe()}
-    return make_model(both, hours, shape, known, version=version or f"calibrated {last}", about=about)
 
 
 def _session(text: str, days: int) -> Session:

@@ -11,7 +11,8 @@ from tickwire.core.instrument import Instrument
 from tickwire.market.bars import Days, Intraday
 from tickwire.market.model import FORMAT, Jumps, Model, Profile, Session, SymbolModel
 from tickwire.market.runs import Floats
-from tickwire.market.statistics import correlation, loadings, robust_deviation, volatility
+from tickwire.market.statistics import LAGS, autocorrelation, correlation, loadings, robust_deviation, volatility
+from tickwire.market.swing import fit
 
 _JUMP_DEVIATIONS = 5.0  # of the bulk of the returns: what is beyond is no noise
 # By how much jumps may make one year's volatility differ from another's (one standard deviation). Real markets allow
@@ -21,11 +22,19 @@ _DIGITS = 6
 
 
 def calibrate(
-    days: Days, session: Session, shape: Intraday | None, known: Mapping[str, Instrument], *, version: str, about: str
+    days: Days,
+    session: Session,
+    shape: Intraday | None,
+    known: Mapping[str, Instrument],
+    *,
+    version: str,
+    about: str,
+    clusters: bool = False,
 ) -> Model:
     """The model whose days are like `days`, with the intraday `shape` if there is one.
 
-    `known` has reference data of symbols; those of one sector there get a sector's factor.
+    `known` has reference data of symbols; those of one sector there get a sector's factor. With `clusters` its days are
+    calm and busy in turn, as those of the data.
     """
     returns, every = days.returns, days.symbols
     sigma = volatility(returns, session.days)
@@ -46,7 +55,15 @@ def calibrate(
         for row, symbol in enumerate(every)
     )
     hours = msgspec.structs.replace(session, overnight=_short(days.overnight))
-    return Model(format=FORMAT, version=version, about=about, symbols=symbols, session=hours, profile=_profile(shape))
+    return Model(
+        format=FORMAT,
+        version=version,
+        about=about,
+        symbols=symbols,
+        session=hours,
+        profile=_profile(shape),
+        clusters=fit(autocorrelation(returns, min(LAGS, len(returns) - 1))) if clusters else None,
+    )
 
 
 def _jumps(returns: Floats, sigma: float, days: int) -> Jumps | None:

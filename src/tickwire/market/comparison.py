@@ -11,10 +11,9 @@ from tickwire.market.bars import Days
 from tickwire.market.hours import Hours
 from tickwire.market.model import Model
 from tickwire.market.runs import Floats
-from tickwire.market.statistics import autocorrelation, correlation, excess_kurtosis, pairs, volatility
+from tickwire.market.statistics import LAGS, autocorrelation, correlation, excess_kurtosis, pairs, volatility
 from tickwire.market.walk import Walk
 
-LAGS = 20
 _STEPS = 13  # a simulated session has so many: half-hours, for one of six and a half
 _START = 1_767_366_000 * 10**9  # any time: the first session after it is the first that is simulated
 _RARELY = 1e-9  # trades a second: only those at the open and the close count here

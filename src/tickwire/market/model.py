@@ -76,6 +76,13 @@ class Halts(_Part, frozen=True):
     seconds: Positive = 300.0
 
 
+class Clusters(_Part, frozen=True):
+    """Calm and busy times: the log of all volatility swings by `deviation`, half forgotten in `half_life` sessions."""
+
+    deviation: Annotated[float, Meta(gt=0, le=1.5)]
+    half_life: Annotated[float, Meta(gt=0, le=10_000)]
+
+
 class SymbolModel(_Part, frozen=True):
     """One symbol: its reference data and how it moves. All but `symbol` and `price` have defaults.
 
@@ -138,6 +145,7 @@ class Model(_Part, frozen=True):
     profile: Profile = Profile()
     auction: Annotated[float, Meta(ge=1, le=100_000)] = 20.0
     halts: Halts | None = None
+    clusters: Clusters | None = None
 
     def instruments(self) -> tuple[Instrument, ...]:
         """The reference data of all symbols."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tickwire.market.runs import Floats
 
+LAGS = 20  # days over which clusters of volatility are looked at: a month
 _NORMAL_MAD = 0.6745  # the median absolute deviation of a standard normal variable
 _MOST_SHARED = 0.98  # of a symbol's variance: something is always its own
 

@@ -38,6 +38,7 @@ class Timeline:
         self.step = step
         self.steps = steps
         self._hours = Hours(model.session)
+        self.sessions = self._hours.days
         self._session = self._hours.coming(start)
         self._volume = _relative(model.profile.volume, 1)
         self._volatility = _relative(model.profile.volatility, 2)

@@ -27,6 +27,7 @@ from tickwire.market.halts import NEVER, Mask, Trading
 from tickwire.market.model import Model
 from tickwire.market.parameters import parameters
 from tickwire.market.runs import Floats
+from tickwire.market.swing import Swing
 from tickwire.market.timeline import STEP_NS, STEPS, Stretch, Timeline
 
 _UNREST_SECONDS = 60.0  # after a jump, spreads come back to normal in about this time
@@ -73,6 +74,7 @@ class Walk:
         self._seen = np.zeros(len(self))  # the variance that had passed at each symbol's newest tick
         self._variance = 0.0
         self._market, self._sectors = 0.0, np.zeros(self._columns.sector_count)
+        self._swing = Swing(model.clusters, rng) if model.clusters else None
         self._trading = Trading(model.halts, self._own)
         self._bustle = np.ones(len(self))  # times as many trades as the model says
         self._unrest = np.zeros(len(self))  # normal spreads on top
@@ -93,7 +95,7 @@ class Walk:
 
     def block(self) -> Block:
         """Let the next steps pass."""
-        stretch = self._timeline.stretch()
+        stretch = self._swung(self._timeline.stretch())
         self._jump(float(stretch.variance.sum()))
         if stretch.opens:
             self._trading.begin(self._logs())
@@ -118,6 +120,8 @@ class Walk:
         walk._trading.take(theirs, self._trading, mine)
         walk._bustle[theirs], walk._unrest[theirs] = self._bustle[mine], self._unrest[mine]
         walk._shown = self._shown
+        if self._swing is not None and model.clusters is not None:
+            walk._swing = Swing(model.clusters, self._rng, self._swing.level)
         return walk
 
     def anew(self, rng: np.random.Generator) -> Walk:
@@ -159,6 +163,13 @@ class Walk:
             + columns.market * self._market
             + columns.sector * self._sectors[columns.sectors]
         )
+
+    def _swung(self, stretch: Stretch) -> Stretch:
+        """The stretch as calm or as busy as the times are."""
+        if self._swing is None:
+            return stretch
+        factor = self._swing.advance(float(stretch.variance.sum()) * self._timeline.sessions)
+        return stretch._replace(variance=stretch.variance * factor, volatility=stretch.volatility * np.sqrt(factor))
 
     def _jump(self, variance: float) -> None:
         columns, rng = self._columns, self._rng
