@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from tickwire.clock import Clock
-from tickwire.core.tick import empty
+from tickwire.core.tick import Ticks, empty
 from tickwire.feeds.base import Batch
 from tickwire.feeds.pace import Pace
 from tickwire.market.hours import Hours
 from tickwire.market.model import Model
 from tickwire.market.scenario import Scenario, Script
-from tickwire.market.walk import Block, Walk
+from tickwire.market.walk import Walk
+
+# Blocks made at once for each unit of speed, so that a batch is not of less than a twentieth of a second, and at most:
+# what is made already is played under the model of before, also after the market was slowed down.
+_AT_ONCE = 0.25
+_MOST_BLOCKS = 25
+
+
+class _Scene(NamedTuple):
+    """Ticks until `end`, and the symbols that trade (True) or do not (False) from before them or from after them on."""
+
+    ticks: Ticks
+    end: int
+    before: Mapping[str, bool]
+    after: Mapping[str, bool]
 
 
 class Simulator:
@@ -53,39 +68,57 @@ class Simulator:
             self.pace.begin()
             self._script = self._scripted()
             while not self.pace.over:
-                async for batch in self._play(*self._next()):
-                    yield batch
+                for scene in self._ahead():
+                    async for batch in self._play(scene):
+                        yield batch
             self._walk = self._walk.anew(np.random.default_rng(self._seed))
 
     def swap(self, model: Model) -> None:
         """Use another model from the next block on; prices go on from where they are."""
         self.model = model
 
-    def _next(self) -> tuple[Block, list[str]]:
-        """The next block, and the symbols that stop trading before it."""
+    def _ahead(self) -> list[_Scene]:
+        """What is to be played next: a block, or at high speeds so many that batches do not become tiny."""
+        pace = self.pace
+        wanted = pace.speed * _AT_ONCE if pace.speed else _MOST_BLOCKS
+        groups = [[self._next()]]
+        for _ in range(1, min(int(wanted), _MOST_BLOCKS)):
+            scene = self._next()
+            if scene.before or groups[-1][-1].after:
+                groups.append([])
+            groups[-1].append(scene)
+        return [_joined(group) for group in groups]
+
+    def _next(self) -> _Scene:
+        """The next block, as it will be seen."""
         if self._walk.model is not self.model:
             self._walk = self._walk.adopt(self.model)
-        if self._script is None:
-            return self._walk.block(), []
-        stopped = self._script.drive(self._walk, self._walk.ahead)
+        stopped = self._script.drive(self._walk, self._walk.ahead) if self._script else []
         block = self._walk.block()
-        return block._replace(ticks=self._script.alter(block.ticks)), stopped
-
-    async def _play(self, block: Block, stopped: list[str]) -> AsyncIterator[Batch]:
+        ticks = self._script.alter(block.ticks) if self._script else block.ticks
         before = dict.fromkeys(block.resumed, True) | dict.fromkeys(stopped, False)
-        if before:
-            yield Batch(empty(0), trading=before)
-        async for part in self.pace.parts(block.ticks):
+        return _Scene(ticks, block.end, before, dict.fromkeys(block.halted, False))
+
+    async def _play(self, scene: _Scene) -> AsyncIterator[Batch]:
+        if scene.before:
+            yield Batch(empty(0), trading=scene.before)
+        async for part in self.pace.parts(scene.ticks):
             yield Batch(part)
-        await self.pace.idle(block.end)
-        if block.halted:
-            yield Batch(empty(0), trading=dict.fromkeys(block.halted, False))
+        await self.pace.idle(scene.end)
+        if scene.after:
+            yield Batch(empty(0), trading=scene.after)
 
     def _scripted(self) -> Script | None:
         if self._scenario is None:
             return None
         chance = np.random.default_rng(None if self._seed is None else [self._seed, 1])
         return Script(self._scenario, self._walk.now, chance)
+
+
+def _joined(scenes: list[_Scene]) -> _Scene:
+    """One scene of several, with nothing but ticks between them."""
+    ticks = np.concatenate([scene.ticks for scene in scenes]) if len(scenes) > 1 else scenes[0].ticks
+    return _Scene(ticks, scenes[-1].end, scenes[0].before, scenes[-1].after)
 
 
 def _starting(model: Model, now: int) -> int:

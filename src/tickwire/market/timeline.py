@@ -12,7 +12,7 @@ from tickwire.market.model import Model
 from tickwire.market.runs import Floats
 
 STEP_NS = 20_000_000  # of market time: ticks of one step share their time. Short enough to look continuous
-STEPS = 10  # in a block
+STEPS = 10  # in a block: a fifth of a second
 
 
 class Stretch(NamedTuple):

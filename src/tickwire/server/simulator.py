@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -21,6 +23,12 @@ _SCHEMA = {
     "properties": {"command": {"type": "string", "description": COMMANDS, "example": "SPEED=5"}},
 }
 _COMMAND = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
+_WRONG: dict[int | str, dict[str, Any]] = {
+    400: {"description": "what is wrong, and what would do", "content": {"application/problem+json": {}}}
+}
+_NONE: dict[int | str, dict[str, Any]] = {
+    404: {"description": "nothing is simulated here", "content": {"application/problem+json": {}}}
+}
 _MODEL = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
 
 
@@ -37,7 +45,7 @@ async def read_simulator(request: Request) -> Response:
     return _state(service)
 
 
-@routes.post("/v1/simulator", response_class=Response, openapi_extra=_COMMAND)
+@routes.post("/v1/simulator", response_class=Response, openapi_extra=_COMMAND, responses=_WRONG)
 async def control_simulator(request: Request) -> Response:
     """Control the feed, simulated or replayed; every reader of `status` is told. Answers the state after it."""
     service: Service = request.app.state.service
@@ -51,7 +59,7 @@ async def control_simulator(request: Request) -> Response:
     return _state(service)
 
 
-@routes.get("/v1/simulator/model", response_class=Response)
+@routes.get("/v1/simulator/model", response_class=Response, responses=_NONE)
 async def read_simulator_model(request: Request) -> Response:
     """The model in use."""
     service: Service = request.app.state.service
@@ -61,7 +69,7 @@ async def read_simulator_model(request: Request) -> Response:
     return Response(model, media_type="application/json")
 
 
-@routes.put("/v1/simulator/model", response_class=Response, openapi_extra=_MODEL)
+@routes.put("/v1/simulator/model", response_class=Response, openapi_extra=_MODEL, responses=_WRONG)
 async def put_simulator_model(request: Request) -> Response:
     """Use another model from the next step on; prices go on from where they are. A bad one changes nothing."""
     service: Service = request.app.state.service
