@@ -11,13 +11,13 @@ import pytest
 
 from tickwire.core.codec import encode
 from tickwire.errors import InputError, RowError
-from tickwire.feeds.bars import read_bars
-from tickwire.market.bars import Bars, Days, align, by_day, large_moves, shape_of_day
+from tickwire.feeds.price_bars import read_bars
 from tickwire.market.calibrate import calibrate
 from tickwire.market.chart import around, marks
 from tickwire.market.comparison import compare, figures, simulate_days
 from tickwire.market.model import Clusters, Jumps, Model, Profile, Session, SymbolModel, read_model
 from tickwire.market.plot import plot
+from tickwire.market.price_bars import Bars, Days, align, by_day, large_moves, shape_of_day
 from tickwire.market.statistics import excess_kurtosis, loadings, pairs
 from tickwire.market.swing import fit
 from tickwire.market.universe import universe

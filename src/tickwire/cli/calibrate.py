@@ -12,12 +12,12 @@ from rich.table import Table
 
 from tickwire.core.codec import encode
 from tickwire.errors import InputError
-from tickwire.feeds.bars import read_bars
-from tickwire.market.bars import Bars, Days, align, by_day, large_moves, shape_of_day
+from tickwire.feeds.price_bars import read_bars
 from tickwire.market.calibrate import calibrate as make_model
 from tickwire.market.comparison import Comparison, compare
 from tickwire.market.model import Session, check_session
 from tickwire.market.plot import plot
+from tickwire.market.price_bars import Bars, Days, align, by_day, large_moves, shape_of_day
 from tickwire.market.universe import universe
 
 _SPLIT_LIKE = 1.8  # a price that changes by more in a day is worth a look

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from tickwire.core.instrument import Instrument
-from tickwire.market.bars import Days, Intraday
 from tickwire.market.model import FORMAT, Jumps, Model, Profile, Session, SymbolModel
+from tickwire.market.price_bars import Days, Intraday
 from tickwire.market.runs import Floats
 from tickwire.market.statistics import LAGS, autocorrelation, correlation, loadings, robust_deviation, volatility
 from tickwire.market.swing import fit

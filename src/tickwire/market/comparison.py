@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from tickwire.market.bars import Days
 from tickwire.market.hours import Hours
 from tickwire.market.model import Model
+from tickwire.market.price_bars import Days
 from tickwire.market.runs import Floats
 from tickwire.market.statistics import LAGS, autocorrelation, correlation, excess_kurtosis, pairs, volatility
 from tickwire.market.walk import Walk

@@ -14,7 +14,7 @@ from tickwire.feeds.cells import converter
 from tickwire.feeds.layout import Column
 from tickwire.feeds.recording import symbol_of
 from tickwire.feeds.table import Chunk, Table, open_table
-from tickwire.market.bars import Bars
+from tickwire.market.price_bars import Bars
 from tickwire.market.runs import Floats
 
 _TIMES = ("ts", "timestamp", "time", "datetime", "date", "epoch")
