@@ -18,6 +18,7 @@ from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, open_fe
 from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
 from tickwire.hub.hub import Hub
+from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
 from tickwire.market.model import Model, read_model
@@ -27,32 +28,24 @@ from tickwire.settings import Settings
 log = logging.getLogger(__name__)
 
 STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
-_DRAIN_SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
+_SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
+_COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
 
 
 class Runtime:
     """A feed, a journal, a board and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, board: Board, start_at: int) -> None:
+    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
-        self.board = board
-        instruments = tuple(board.instruments.values())
-        self.hub = Hub(
-            board,
-            journal.epoch,
-            journal,
-            make_board=lambda: Board(instruments),
-            start_at=start_at,
-            lifetime=settings.max_lifetime,
-        )
+        self.hub = hub
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
         self.desk = Desk(None, self.status, clock, self._tell_status)
         self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
-        self._saved = start_at
+        self._saved = hub.head.sequence
         self._moved = asyncio.Event()
         self._failed: str | None = None
 
@@ -60,14 +53,25 @@ class Runtime:
     async def make(cls, settings: Settings, clock: Clock, journal: Journal) -> Runtime:
         """A runtime whose board has taken all that the journal holds."""
         source, model = await _load_model(settings)
-        board = Board(instruments_of(settings.feed, model))
+        instruments = instruments_of(settings.feed, model)
         state = await journal.load_state()
         if state is None:
             # There is a state from the start on, because history goes only where a state covers it.
-            await journal.save_state(State(0, board.save()))
-        else:
-            board.restore(state.data)
-        runtime = cls(settings, clock, journal, board, 0 if state is None else state.sequence)
+            state = State(0, pack_saved(Saved(Board(instruments).save())))
+            await journal.save_state(state)
+        saved = read_saved(state.data)
+        board = Board(instruments)
+        board.restore(saved.board)
+        hub = Hub(
+            board,
+            journal.epoch,
+            journal,
+            make_board=lambda: Board(instruments),
+            start_at=state.sequence,
+            saved=saved,
+            lifetime=settings.max_lifetime,
+        )
+        runtime = cls(settings, clock, journal, hub)
         await runtime._recover()
         runtime._open_feed(model)
         runtime._model = source
@@ -101,7 +105,8 @@ class Runtime:
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""
-        self.hub.end_all("drain", _retry_ms)
+        spread = max(_SPREAD_MS, 1000 * len(self.hub.roster) // _COME_BACK_RATE)
+        self.hub.control.end_all("drain", lambda: _retry_ms(spread))
 
     def health(self) -> Health:
         """What stands in the way of serving."""
@@ -128,7 +133,8 @@ class Runtime:
             model=model,
             scenario=Path(settings.scenario) if settings.scenario else None,
         )
-        feed = open_feed(settings.feed, options, self.clock, self.board.prices(), self.board.newest)
+        board = self.hub.board
+        feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
         if feed is not None:
             self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after)
             self.desk = Desk(feed, self.status, self.clock, self._tell_status)
@@ -172,7 +178,8 @@ class Runtime:
             await self.clock.sleep(_WATCH_SECONDS)
             now = self.clock.now()
             self.hub.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
-            self.hub.retire(self.clock.monotonic(), _retry_ms)
+            self.hub.control.retire(self.clock.monotonic(), _retry_ms)
+            self.hub.control.forget(self.clock.monotonic(), self.journal.first)
             if self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
@@ -216,7 +223,7 @@ class Runtime:
         if sequence > self._saved:
             self._saved = sequence
             with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
-                await self.journal.save_state(State(sequence, self.board.save()))
+                await self.journal.save_state(State(sequence, self.hub.save()))
 
 
 async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:
@@ -232,6 +239,6 @@ async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Mo
     return (source, found.mark), model
 
 
-def _retry_ms() -> int:
+def _retry_ms(spread: int = _SPREAD_MS) -> int:
     """When a reader that is sent away should come back: each at another time."""
-    return 500 + secrets.randbelow(_DRAIN_SPREAD_MS)
+    return 500 + secrets.randbelow(spread)

@@ -59,12 +59,20 @@ class Settings(BaseSettings):
     max_per_address: int = Field(
         0, ge=0, description="readers from one address; 0 does not count them (behind a proxy)"
     )
+    max_per_user: int = Field(0, ge=0, description="readers of one user (see --user-header); 0 does not count them")
+    user_header: str = Field(
+        "", description="the request header in which an authenticating proxy in front names the user; empty: none"
+    )
     max_lifetime: float = Field(
         0.0, ge=0, description="seconds until a stream is ended with a bye, give or take a tenth; 0 is never"
     )
     max_symbols: int = Field(1_000, ge=1, description="symbols and patterns in one subscription")
     max_board: int = Field(100_000, ge=1, description="symbols on the board; publishing one more is refused")
     max_body: int = Field(8 * 1024 * 1024, ge=1024, description="bytes in one publish request")
+    compress: Literal["auto", "off"] = Field(
+        "auto",
+        description="streams in zstd or gzip for readers that accept it, packed once for all readers of a channel",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from tickwire.errors import InputError
 
 prices = st.floats(-LARGEST_PRICE, LARGEST_PRICE, allow_nan=False)
 sizes = st.floats(0, 1e15)
+SYMBOL_CHARACTERS = string.ascii_letters + string.digits + "._:/^=+#&@$!~-"
 
 
 @st.composite
@@ -34,7 +36,7 @@ def ticks(draw: st.DrawFn) -> Tick:
         for value in [draw(st.just("unsaid") | values)]
         if value != "unsaid"
     }  # fmt: skip
-    symbol = draw(st.from_regex(r"[A-Za-z0-9._:/^=+#&@$!~-]{1,16}", fullmatch=True))
+    symbol = draw(st.text(SYMBOL_CHARACTERS, min_size=1, max_size=16))
     return Tick(symbol=symbol, ts=draw(st.integers(0, LATEST_TS)), **said)
 
 

@@ -89,7 +89,7 @@ async def test_a_recording_that_breaks_halts_the_feed_and_says_where(tmp_path: P
         async with open_stream(server.url, {"events": "status"}) as stream:
             while (await stream.events(1, name="status"))[0].data["state"] != "halted":
                 pass
-        assert server.runtime.board.prices() == {"A": 11_999.0}
+        assert server.runtime.hub.board.prices() == {"A": 11_999.0}
         async with open_stream(server.url, path="/readyz") as answer:
             assert answer.status == 503
             detail = (await answer.body())["detail"]

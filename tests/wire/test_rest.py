@@ -10,6 +10,8 @@ import httpx2
 import pytest
 
 from tickwire.errors import JournalError
+from tickwire.hub.control import Evict, control_entry
+from tickwire.server.request import PARAMETERS
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
@@ -175,7 +177,10 @@ async def test_the_openapi_document_is_true(client) -> None:
         for operation in operations.values():
             assert "422" not in operation["responses"]
     parameters = {each["name"] for each in document["paths"]["/v1/stream"]["get"]["parameters"]}
-    assert {"symbols", "delivery", "since", "Last-Event-ID"} <= parameters
+    assert parameters == {*PARAMETERS, "Last-Event-ID"}
+    check = document["paths"]["/v1/screens/check"]["post"]
+    assert set(check["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {"filter", "symbol"}
+    assert set(check["responses"]) == {"200", "400"}
 
 
 async def test_a_limit_holds_for_those_who_come_together() -> None:
@@ -184,7 +189,7 @@ async def test_a_limit_holds_for_those_who_come_together() -> None:
         batches = [[{"symbol": f"S{batch}-{number}"} for number in range(40)] for batch in range(10)]
         answers = await asyncio.gather(*(client.post("/v1/quotes", json=batch) for batch in batches))
         assert sorted(answer.status_code for answer in answers) == [201, 201] + [400] * 8
-        assert len(server.runtime.board) == 80
+        assert len(server.runtime.hub.board) == 80
 
 
 async def test_a_burst_beyond_what_is_kept_costs_nobody_the_server() -> None:
@@ -237,6 +242,6 @@ async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
     writer.write(b"GET /v1/stream?client_id=ann HTTP/1.1\r\nHost: x\r\n\r\n")
     writer.write(b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     await reader.readuntil(b"welcome")
-    server.runtime.hub.evict("ann", 1)
+    await server.runtime.publish(control_entry(Evict("ann", 1)))
     await reader.readuntil(b"HTTP/1.1 201")
     writer.close()

@@ -174,7 +174,7 @@ async def test_a_replay_is_paused_stepped_and_sought(tmp_path: Path) -> None:
 
         async def price(wanted: float) -> bool:
             await clock.advance(0.05)  # a sleeping pace heeds its hands so often
-            return server.runtime.board.prices().get("A") == wanted
+            return server.runtime.hub.board.prices().get("A") == wanted
 
         await soon(lambda: price(0))
         await command(client, "PAUSE")

@@ -20,6 +20,7 @@ _COMMANDS = {
     "publish": "send the ticks of a file to a server",
     "simulator": "pause, speed up or seek a running server's market, or change its model",
     "calibrate": "make a model of price bars",
+    "check-filter": "say whether a filter is one, and what it means",
     "bench": "measure this machine, Tickwire and its peers",
 }
 _EXIT_INPUT, _EXIT_OTHER = 2, 1
@@ -36,7 +37,8 @@ class Root(click.Group):
         """The command from its module."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"tickwire.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"tickwire.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

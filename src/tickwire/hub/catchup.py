@@ -3,15 +3,19 @@
 A new reader has seen nothing, a returning one has its last id, and a slow one stands where its socket filled up; all
 three come through here and there is no other way to become live. Newest-only readers get the newest quote of each
 symbol that changed since k, in the order of ids; readers of everything get every event since k.
+
+A reader whose subscription was changed comes through here too. First it is given the quotes that the change owes it, as
+far as they are no newer than k, and without ids, because ids do not go back; the newer ones come as changed since k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tickwire.core.codec import encode
 from tickwire.errors import JournalError
 from tickwire.hub.applied import MESSAGE, Applied, AppliedNamed
 from tickwire.hub.channel import Channel, Numbered
@@ -19,86 +23,176 @@ from tickwire.hub.head import Head
 from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
+from tickwire.hub.router import Router
+from tickwire.hub.screening import entered_frames, left_frame, matches_frame
 from tickwire.hub.start import Gap
 from tickwire.hub.state import StateFrames
+from tickwire.sse.frame import frame, unnumbered
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
 
 
 class CatchUp:
-    """Brings readers that are behind to the head and into their channel."""
+    """Brings readers that are behind to the head and into their channel; `channels` tells each reader's."""
 
-    def __init__(self, head: Head, state: StateFrames, recent: Recent, past: Past) -> None:
+    def __init__(
+        self,
+        head: Head,
+        state: StateFrames,
+        recent: Recent,
+        past: Past,
+        *,
+        router: Router,
+        channels: Mapping[Reader, Channel],
+    ) -> None:
         self._head = head
         self._state = state
         self._recent = recent
         self._past = past
+        self._router = router
+        self._channels = channels
 
-    async def bring(self, reader: Reader, channel: Channel) -> Gap | None:
+    async def bring(self, reader: Reader) -> Gap | None:
         """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer."""
-        if channel.subscription.delivery == "latest":
-            await self._bring_latest(reader, channel)
+        if self._channels[reader].subscription.delivery == "latest":
+            await self._bring_latest(reader)
             return None
         if reader.snapshot:
-            await self._send_snapshot(reader, channel)
+            await self._send_snapshot(reader)
         try:
-            await self._bring_all(reader, channel)
+            await self._bring_all(reader)
         except JournalError:
             return self._gap(reader)
         return None
 
-    def changes(self, channel: Channel, after: int, named: Sequence[Numbered]) -> list[bytes]:
-        """The newest quotes of the channel that came after `after`, and the named events given, in the order of ids."""
-        return self._merged(channel, self._changed(channel, after), named)
+    def changes(self, channel: Channel, after: int, named: Sequence[Numbered]) -> tuple[list[bytes], int]:
+        """The newest quotes of the channel that came after `after`, and the named events given, in the order of ids.
+
+        Also how many of those are quotes.
+        """
+        rows = self._changed(channel, after)
+        return self._merged(channel, rows, named), len(rows)
+
+    def flushed(self, channel: Channel) -> tuple[list[bytes], int]:
+        """What a paced channel has to send since its last flush, and how many of that are quotes."""
+        if not channel.tells:
+            return self.changes(channel, channel.position, channel.named)
+        before, now = channel.members, self.note(channel)
+        quotes = self._changed(channel, channel.position).tolist()
+        rows = [*{*quotes, *(now ^ before)}]
+        frames = dict(zip(rows, self._state.frames(rows, channel.subscription.fields), strict=True))
+        pieces = [(int(self._state.board.sequences[row]), _crossed(channel, row, frames[row], before)) for row in rows]
+        pieces += [(item.first, item.frame) for item in channel.named]
+        return [piece for _, piece in sorted(pieces)], len(quotes)
+
+    def note(self, channel: Channel) -> frozenset[int]:
+        """Note the rows in a paced channel's screen, and answer them."""
+        channel.members = frozenset(self._router.rows(channel).tolist())
+        return channel.members
+
+    def matches(self, channel: Channel) -> bytes:
+        """The `matches` event of the channel's screen now; nothing where it wants none."""
+        if not channel.tells:
+            return b""
+        symbols = self._state.board.symbols
+        return matches_frame(channel, [symbols[row] for row in self._router.rows(channel).tolist()])
 
     def named_at_hand(self, reader: Reader, channel: Channel) -> list[AppliedNamed] | None:
         """The named events that the reader has not seen; None where that takes a look into the journal."""
         return self._near(reader, channel, reader.position)
 
-    async def _bring_latest(self, reader: Reader, channel: Channel) -> None:
+    async def _bring_latest(self, reader: Reader) -> None:
+        told = None
         while await reader.ready():
-            named = await self._named(reader, channel)
+            if self._pay(reader):
+                continue
+            if told is None:
+                told = self._tell_matches(reader)
+                continue
+            named = await self._named(reader)
+            if reader.owed is not None:  # changed while the journal was read
+                continue
+            channel = self._channels[reader]
             rows = self._changed(channel, reader.position)
             piece, upto = self._piece(rows)
             frames = self._merged(channel, piece, [item for item in named if reader.position < item.first <= upto])
             reader.position = upto
             reader.snapshot = False
+            reader.sent += len(piece)
             if frames:
                 reader.write(b"".join(frames))
             elif upto == self._head.sequence:
-                channel.join(reader)
-                return
+                if self.matches(channel) == told:
+                    channel.join(reader)
+                    return
+                told = None
 
-    async def _bring_all(self, reader: Reader, channel: Channel) -> None:
+    async def _bring_all(self, reader: Reader) -> None:
+        told = None
         while await reader.ready():
+            if self._pay(reader):
+                continue
+            if told is None:
+                told = self._tell_matches(reader)
+                continue
             items = self._recent.after(reader.position, _MOST_ITEMS)
             if items is None:
                 items = await self._past.after(reader.position, self._head.sequence)
             elif not items:
-                channel.join(reader)
-                return
-            frames: list[bytes] = []
+                if self.matches(self._channels[reader]) == told:
+                    self._channels[reader].join(reader)
+                    return
+                told = None
+            channel, frames = self._channels[reader], list[bytes]()
             for item in items:
                 if len(frames) < _PIECE:
                     frames += self._next(item, reader, channel, _PIECE - len(frames))
             if frames and await reader.ready():
                 reader.write(b"".join(frames))
 
+    def _tell_matches(self, reader: Reader) -> bytes:
+        """Write the reader the whole set of its screen, if it has one; answers what it knows now."""
+        matches = self.matches(self._channels[reader])
+        if matches:
+            reader.write(matches)
+        return matches
+
+    def _pay(self, reader: Reader) -> bool:
+        """Write some of the quotes that a change of its subscription owes the reader; whether there was a change.
+
+        After the last one it is told that the change is in force.
+        """
+        if reader.owed is None:
+            return False
+        channel, sequences = self._channels[reader], self._state.board.sequences
+        rows = self._router.rows(channel)
+        owed = rows[np.isin(rows, np.fromiter(reader.owed, np.intp, len(reader.owed)))]
+        rows = owed[sequences[owed] <= reader.position][:_PIECE]
+        if len(rows):
+            reader.owed.difference_update(rows.tolist())
+            frames = self._state.frames(rows.tolist(), channel.subscription.fields)
+            reader.write(b"".join(map(unnumbered, frames)))
+        else:
+            reader.owed = None
+            reader.write(frame(encode(channel.subscription.describe()), event="subscription"))
+        return True
+
     def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
         """At most `most` of the item's frames that the reader is still to get; it then stands after them."""
         if isinstance(item, AppliedNamed):
-            new = item.first > reader.position and item.is_for(channel, reader.client_id)
+            new = item.first > reader.position and item.is_for(channel, reader.who)
             reader.position = item.last
             return [item.frame] if new else []
         frames, reader.position = item.wanted(channel, reader.position, most)
         return frames
 
-    async def _send_snapshot(self, reader: Reader, channel: Channel) -> None:
-        named = await self._named(reader, channel)
+    async def _send_snapshot(self, reader: Reader) -> None:
+        named = await self._named(reader)
         # After a gap within a stream the reader knows the state as of its position: ids do not go back.
         head, position = self._head.sequence, reader.position
-        frames = self.changes(channel, position, [item for item in named if item.first > position])
+        new = [item for item in named if item.first > position]
+        frames, _ = self.changes(self._channels[reader], position, new)
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return
@@ -117,12 +211,8 @@ class CatchUp:
         """The board rows of the channel whose newest quote came after `after`, oldest change first."""
         if "quote" not in channel.subscription.events:
             return np.empty(0, np.intp)
-        sequences = self._state.board.sequences
-        if channel.everything:
-            rows = np.flatnonzero(sequences > after)
-        else:
-            rows = np.fromiter(channel.rows, np.intp, len(channel.rows))
-            rows = rows[sequences[rows] > after]
+        rows, sequences = self._router.rows(channel), self._state.board.sequences
+        rows = rows[sequences[rows] > after]
         return rows[np.argsort(sequences[rows])]
 
     def _piece(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
@@ -140,12 +230,12 @@ class CatchUp:
         both = [*zip(numbers, frames, strict=True), *((item.first, item.frame) for item in named)]
         return [found for _, found in sorted(both)]
 
-    async def _named(self, reader: Reader, channel: Channel) -> list[AppliedNamed]:
+    async def _named(self, reader: Reader) -> list[AppliedNamed]:
         """The named events that the reader is to get, up to the head: those it has not seen.
 
         For a new reader those are the current ones of each kind, and the messages since it came.
         """
-        found: list[AppliedNamed] = []
+        channel, found = self._channels[reader], list[AppliedNamed]()  # kinds of events stay as they were asked for
         covered = reader.opened_at if reader.snapshot else reader.position
         while (near := self._near(reader, channel, covered)) is None:
             head = self._head.sequence
@@ -158,11 +248,18 @@ class CatchUp:
 
     def _near(self, reader: Reader, channel: Channel, after: int) -> list[AppliedNamed] | None:
         """The reader's named events after `after`; None where the recent window begins later."""
-        if channel.subscription.events == ("quote",):
+        if not channel.subscription.named:
             return []
         items = self._recent.after(after, self._head.sequence)
         return None if items is None else _taken(items, reader, channel)
 
 
 def _taken(items: Sequence[Applied], reader: Reader, channel: Channel) -> list[AppliedNamed]:
-    return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.client_id)]
+    return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.who)]
+
+
+def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:
+    """What a paced channel gets for a row that changed, which may have entered or left its screen."""
+    if row not in channel.members:
+        return left_frame(channel, quote)
+    return quote if row in before else b"".join(entered_frames(channel, quote))

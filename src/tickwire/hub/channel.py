@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
+from tickwire.core.codec import encode
 from tickwire.hub.head import Head
+from tickwire.hub.outlet import Outlet
 from tickwire.hub.reader import Reader
 from tickwire.hub.subscription import Subscription
-from tickwire.sse.frame import chunk
+from tickwire.hub.tally import Tally
 
 log = logging.getLogger(__name__)
+
+Write: TypeAlias = Callable[[bytes], None]
 
 
 class Numbered(Protocol):
@@ -35,10 +39,16 @@ class Channel:
     stand at the hub's head and are written to; the others are catching up.
     """
 
-    def __init__(self, subscription: Subscription, head: Head) -> None:
+    def __init__(self, subscription: Subscription, head: Head, tally: Tally) -> None:
         self.subscription = subscription
         self._head = head
+        self._tally = tally
         self.everything = subscription.everything
+        self.screen = subscription.screen
+        self.filter_json = encode(str(self.screen))
+        self.tells = self.screen is not None and "screen" in subscription.events  # of symbols that enter and leave
+        self.members: frozenset[int] = frozenset()  # the rows in a paced channel's screen when it was flushed last
+        self.routed = 0  # events that its filter took, where it has one
         self.rows: set[int] = set()
         self.pending: list[bytes] = []
         self.written_at: float | None = None  # monotonic seconds; None until it is first looked at
@@ -47,10 +57,21 @@ class Channel:
         self.paced = subscription.interval > 0
         self.due = 0.0  # monotonic seconds: when a paced channel is flushed next
         self.position = head.sequence  # up to where a paced channel was flushed
+        self.counted = 0  # what its symbols' events had come to then
+        self.skipped = 0  # quotes that pace left out, for each of its readers
         self.named: list[Numbered] = []  # what a paced channel has yet to send beside quotes
         self.arriving: dict[Reader, None] = {}  # readers of a paced channel that become live with its next flush
-        self._framed: list[Callable[[bytes], None]] | None = None  # write calls of live readers; None: make anew
-        self._plain: list[Callable[[bytes], None]] = []
+        self._writers: dict[Outlet, list[Write]] | None = None  # write calls of live readers; None: make anew
+
+    def has(self, row: int) -> bool:
+        """Whether the symbol of this board row is one of its."""
+        return self.everything or row in self.rows
+
+    def count(self) -> int:
+        """How many events there were so far that it would send if nothing were left out."""
+        if self.screen is not None:
+            return self.routed
+        return self._tally.of(None if self.everything else self.rows)
 
     def join(self, reader: Reader) -> None:
         """The reader has everything up to the head: from now on it is written to."""
@@ -67,43 +88,49 @@ class Channel:
             return
         if self.live.pop(reader, reader) is None:
             reader.position = self.position if self.paced else self._head.sequence
-            self._framed = None
+            reader.counted = self.counted if self.paced else self.count()
+            reader.conflated += self.skipped - reader.skipped
+            self._writers = None
 
     def admit(self, reader: Reader) -> None:
         """The reader stands where the channel does."""
+        self.settle(reader)
+        reader.skipped = self.skipped
         self.live[reader] = None
-        self._framed = None
+        self._writers = None
 
-    def flush(self, now: float) -> int:
-        """Write what is pending to every live reader; answers how many events that were in all."""
+    def settle(self, reader: Reader) -> None:
+        """Note how many quotes a reader was not sent that has been catching up until now."""
+        if reader.counted is not None and self.subscription.delivery == "latest":
+            reader.conflated += max(0, self.count() - reader.counted - reader.sent)
+        reader.counted, reader.sent = None, 0
+
+    def flush(self, now: float) -> None:
+        """Write what is pending to every live reader."""
         pending = self.pending
-        if not pending:
-            return 0
-        events = len(pending) * len(self.live)
-        body = pending[0] if len(pending) == 1 else b"".join(pending)
+        if pending and self.live:
+            self._tally.delivered += len(pending) * len(self.live)
+            self.write(pending[0] if len(pending) == 1 else b"".join(pending), now)
         pending.clear()
-        if events:
-            self.write(body, now)
-        return events
 
     def write(self, body: bytes, now: float) -> None:
         """Write the same frames to every live reader."""
         self.written_at = now
-        if self._framed is None:
-            self._sort_writers()
-        if self._framed:
-            _write_all(self._framed, chunk(body))
-        if self._plain:
-            _write_all(self._plain, body)
+        if self._writers is None:
+            self._writers = self._sorted_writers()
+        for outlet, writers in self._writers.items():
+            _write_all(writers, outlet.put(body, len(writers)))
 
-    def _sort_writers(self) -> None:
-        self._framed = [reader.sink.write for reader in self.live if reader.sink.framed]
-        self._plain = [reader.sink.write for reader in self.live if not reader.sink.framed]
+    def _sorted_writers(self) -> dict[Outlet, list[Write]]:
+        found: dict[Outlet, list[Write]] = {}
+        for reader in self.live:
+            found.setdefault(reader.outlet, []).append(reader.sink.write)
+        return found
 
 
-def _write_all(writers: list[Callable[[bytes], None]], body: bytes) -> None:
+def _write_all(writers: list[Write], body: bytes) -> None:
     """Call every writer; one that fails costs its own reader, not those after it."""
-    rest: Iterator[Callable[[bytes], None]] = iter(writers)
+    rest: Iterator[Write] = iter(writers)
     while True:
         try:
             for write in rest:

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from random import uniform
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from tickwire.core.codec import encode
 from tickwire.core.event import Record
-from tickwire.core.ids import EventId
 from tickwire.core.quote import Fields
 from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
+from tickwire.hub.control import CONTROL
+from tickwire.hub.controller import Controller
 from tickwire.hub.head import Head
+from tickwire.hub.outlet import Outlets
 from tickwire.hub.pacer import Pacer
 from tickwire.hub.past import Past, Source
-from tickwire.hub.reader import Reader
+from tickwire.hub.reader import Reader, Who
 from tickwire.hub.recent import Recent
+from tickwire.hub.roster import Roster
 from tickwire.hub.router import Plan, Router
+from tickwire.hub.saved import Saved, pack_saved
 from tickwire.hub.sink import Sink
 from tickwire.hub.start import Gap, History, Start
 from tickwire.hub.state import StateFrames
 from tickwire.hub.subscription import Subscription
+from tickwire.hub.tally import Tally
 from tickwire.market.board import Board
+from tickwire.sse.coding import IDENTITY, Coding
 from tickwire.sse.frame import comment, frame
 
 RECENT_EVENTS = 50_000  # some 20 MB with every frame made; a second of a busy market, minutes of a usual one
 
 
 class HubStats(NamedTuple):
-    """What the hub counted since it was made. `deliveries` are events handed to sinks of live readers."""
+    """What the hub counted since it was made. `deliveries` are events handed to sinks of live readers.
+
+    `conflated` are quotes that readers were not sent because a newer one was there first: slow readers, and paced ones.
+    """
 
     readers: int
     live: int
@@ -40,26 +46,20 @@ class HubStats(NamedTuple):
     events: int
     deliveries: int
     stalls: int
+    conflated: int
     gaps: int
     opened: int
     closed: dict[str, int]  # by reason
-
-
-class Client(msgspec.Struct, frozen=True):
-    """One connected reader. `position` is the id up to which it has everything that it asked for."""
-
-    id: str
-    subscription: dict[str, Any]
-    position: str
-    live: bool
-    stalls: int
+    changed: int  # subscriptions that are not what their readers came with
+    kept: int  # subscriptions put down for streams to name
+    spared: int  # bytes that readers were not sent, because of compression
 
 
 class Hub:
     """Takes the journal's records in order, and keeps every reader supplied.
 
     Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
-    everything up to `head`. `start_at` is the sequence number that `board` already stands at;
+    everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of;
     `lifetime` how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
     come back at once.
     """
@@ -72,27 +72,31 @@ class Hub:
         *,
         make_board: Callable[[], Board] = Board,
         start_at: int = 0,
+        saved: Saved | None = None,
         recent_events: int = RECENT_EVENTS,
         lifetime: float = 0.0,
     ) -> None:
         self.board = board
         self.head = Head(epoch, start_at)
+        self.roster = Roster(self.head)
         self._prefix = self.head.prefix
-        self._router = Router(self.head)
+        self._tally = Tally()
+        self._router = Router(board, self.head, self._tally)
         self._router.extend(board.symbols)
         self._state = StateFrames(board, self._prefix)
         self._recent = Recent(recent_events, start_at)
         self._past = Past(source, self._prefix, make_board)
-        self._catch_up = CatchUp(self.head, self._state, self._recent, self._past)
-        self._pacer = Pacer(self.head, self._catch_up)
-        self.readers: dict[Reader, Channel] = {}
-        self._clients: dict[str, tuple[Reader, ...]] = {}  # by client id: usually one
+        self._catch_up = CatchUp(
+            self.head, self._state, self._recent, self._past, router=self._router, channels=self.roster.channels
+        )
+        self._pacer = Pacer(self.head, self._catch_up, self._tally)
+        self._outlets = Outlets()
+        self.control = Controller(self.head, self.roster, self._router, lifetime)
+        if saved is not None:
+            self.control.restore(saved)
         self._now = 0.0
-        self._lifetime = lifetime
-        self.ending = False  # whether everybody was sent away
         self._dirty: set[Channel] = set()
-        self._events = self._deliveries = self._stalls = self._gaps = self._opened = 0
-        self._closed: dict[str, int] = {}
+        self._events = 0
 
     def apply(self, records: Iterable[Record], now: float) -> None:
         """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
@@ -104,36 +108,57 @@ class Hub:
             self.head.sequence = record.last
             self._route(item)
         for channel in self._dirty:
-            self._deliveries += channel.flush(now)
+            channel.flush(now)
         self._dirty.clear()
 
     def history(self) -> History:
         """What a reader that comes now can start from."""
         return History(self.head.epoch, min(self._past.first, self.head.sequence + 1), self.head.sequence)
 
-    def open(self, subscription: Subscription, start: Start, client_id: str, sink: Sink) -> Reader:
-        """A new reader. It gets nothing until `run`; `close` must follow in any case."""
+    def save(self) -> bytes:
+        """All that was learned from the events up to `head`."""
+        return pack_saved(self.control.save(self.board.save()))
+
+    def admits(self, subscription: Subscription) -> bool:
+        """Whether there is room for what this subscription's filter costs."""
+        return subscription.screen is None or self._router.screening.admits(subscription.screen)
+
+    def open(
+        self, subscription: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY
+    ) -> Reader:
+        """A new reader. It gets nothing until `run`; `close` must follow in any case. ScreensFull: see `admits`."""
+        asked = subscription
+        owes = False
+        if start.resume is not None:
+            subscription, owes = self.control.changes.resumed(who.client_id, asked, start.position)
         channel = self._router.channel(subscription)
-        channel.readers += 1
-        reader = Reader(channel, client_id, sink, position=start.position, snapshot=start.snapshot)
+        reader = Reader(
+            channel,
+            who,
+            sink,
+            asked=channel.subscription if asked == subscription else asked,
+            outlet=self._outlets.of(coding, framed=sink.framed),
+            position=start.position,
+            snapshot=start.snapshot,
+        )
         reader.opened_at = self.head.sequence
-        self.readers[reader] = channel
-        self._clients[client_id] = (*self._clients.get(client_id, ()), reader)
-        self._opened += 1
+        if owes:
+            reader.owed = set(self._router.rows(channel).tolist())
+        self.roster.add(reader, channel)
         return reader
 
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
         """Keep the reader supplied until its stream is to end; answers why. `gap` is told to it first."""
-        channel = self.readers[reader]
         arrived = False
         while await reader.ready():
             if gap is not None:
-                self._gaps += 1
+                reader.gaps += 1
                 reader.write(frame(encode(gap), event="gap"))
+            channel = self.roster.channels[reader]
             if arrived and self._pacer.at_hand(reader, channel):
                 channel.join(reader)
             else:
-                gap = await self._catch_up.bring(reader, channel)
+                gap = await self._catch_up.bring(reader)
             arrived = True
             if gap is None:
                 await reader.interrupted()
@@ -142,47 +167,12 @@ class Hub:
     def close(self, reader: Reader) -> None:
         """The reader is gone; its channel goes with the last one."""
         reader.end("lost")
-        channel = self.readers.pop(reader)
-        others = tuple(other for other in self._clients.pop(reader.client_id) if other is not reader)
-        if others:
-            self._clients[reader.client_id] = others
-        channel.readers -= 1
-        if not channel.readers:
-            self._router.drop(channel)
-        self._stalls += reader.stalls
-        reason = reader.closing or ""
-        self._closed[reason] = self._closed.get(reason, 0) + 1
-
-    def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
-        """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
-        self.ending = True
-        for reader in list(self.readers):
-            self._dismiss(reader, reason, retry_of())
-
-    def evict(self, client_id: str, retry_ms: int) -> int:
-        """Say `bye` to the readers with this client id and let their streams end; answers how many those were."""
-        readers = self._clients.get(client_id, ())
-        for reader in readers:
-            self._dismiss(reader, "evicted", retry_ms)
-        return len(readers)
-
-    def retire(self, now: float, retry_of: Callable[[], int]) -> None:
-        """Say `bye` to the readers whose time is up. `now` is monotonic, in seconds."""
-        if not self._lifetime:
-            return
-        for reader in self.readers:
-            if not reader.expires:
-                reader.expires = now + self._lifetime * uniform(0.9, 1.1)  # noqa: S311  # spreads load
-            elif reader.expires <= now:
-                self._dismiss(reader, "lifetime", retry_of())
+        self.roster.channels[reader].settle(reader)
+        self.control.tidy(self.roster.remove(reader))
 
     def audience(self, kind: str, target: str | None) -> int:
         """How many readers that are here now take an event of this kind that is for `target` (None: for all)."""
-        return sum(kind in self.readers[reader].subscription.events for reader in self._known_as(target))
-
-    def clients(self, client_id: str | None = None) -> list[Client]:
-        """Who is connected: all, or those with one client id."""
-        return [self._describe(reader) for reader in self._known_as(client_id)]
+        return sum(kind in self.roster.channels[reader].subscription.events for reader in self.roster.named(target))
 
     def beat(self, now: float, ts: int, silence: float) -> None:
         """Write a heartbeat to the live readers of each channel that was silent for `silence` seconds.
@@ -200,59 +190,40 @@ class Hub:
 
     def pace(self, now: float) -> float:
         """Flush the paced channels that are due; the seconds until this should be called again. `now` is monotonic."""
-        events, wait = self._pacer.run(self._router.paced, now)
-        self._deliveries += events
-        return wait
+        return self._pacer.run(self._router.paced, now)
 
     def stats(self) -> HubStats:
         """The counts so far."""
+        counts = self.roster.counts()
         return HubStats(
-            readers=len(self.readers),
+            readers=len(self.roster),
             live=sum(len(channel.live) for channel in self._router.channels.values()),
             channels=len(self._router.channels),
             events=self._events,
-            deliveries=self._deliveries,
-            stalls=self._stalls + sum(reader.stalls for reader in self.readers),
-            gaps=self._gaps,
-            opened=self._opened,
-            closed=dict(self._closed),
-        )
-
-    def _known_as(self, client_id: str | None) -> Iterable[Reader]:
-        return self.readers if client_id is None else self._clients.get(client_id, ())
-
-    def _dismiss(self, reader: Reader, reason: str, retry_ms: int) -> None:
-        if reader.closing is None:
-            data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
-            reader.write(frame(encode(data), event="bye", retry=retry_ms))
-        reader.end(reason)
-
-    def _describe(self, reader: Reader) -> Client:
-        channel = self.readers[reader]
-        position = reader.position
-        if reader in channel.live:
-            position = channel.position if channel.paced else self.head.sequence
-        return Client(
-            id=reader.client_id,
-            subscription=channel.subscription.describe(),
-            position=str(EventId(self.head.epoch, position)),
-            live=reader.live,
-            stalls=reader.stalls,
+            deliveries=self._tally.delivered,
+            stalls=counts["stalls"],
+            conflated=counts["conflated"],
+            gaps=counts["gaps"],
+            opened=self.roster.opened,
+            closed=dict(self.roster.closed),
+            changed=len(self.control.changes),
+            kept=len(self.control.kept),
+            spared=self._outlets.saved,
         )
 
     def _tell(self, reader: Reader, item: AppliedNamed) -> None:
         """An event for one reader of a channel, between what the channel writes to all."""
-        channel = self.readers[reader]
+        channel = self.roster.channels[reader]
         if not reader.live or item.kind not in channel.subscription.events:
             return  # catch-up will find it, or it is not wanted
         if channel.paced:
             channel.leave(reader)
             channel.join(reader)  # its next flush is one of its own
             return
-        self._deliveries += channel.flush(self._now)
+        channel.flush(self._now)
         if reader in channel.live:
             reader.write(item.frame)
-            self._deliveries += 1
+            self._tally.delivered += 1
         else:
             reader.position = item.first - 1  # the flush has filled it: it has all before this event
 
@@ -264,8 +235,10 @@ class Hub:
 
     def _route_quotes(self, item: AppliedQuotes) -> None:
         self._router.extend(self.board.symbols)
+        self._tally.add(item.quotes.rows, len(self.board))
         for fields, plan in self._router.plans.items():
             self._route_planned(item, fields, plan)
+        self._dirty.update(self._router.screening.route(item))
 
     def _route_planned(self, item: AppliedQuotes, fields: Fields, plan: Plan) -> None:
         dirty, routes = self._dirty, plan.routes
@@ -282,9 +255,12 @@ class Hub:
             dirty.update(channels)
 
     def _route_named(self, item: AppliedNamed) -> None:
+        if item.kind == CONTROL:
+            self.control.obey(item, self._now)
+            return
         self._state.keep(item)
         if item.target is not None:
-            for reader in self._clients.get(item.target, ()):
+            for reader in self.roster.named(item.target):
                 self._tell(reader, item)
             return
         for channel in self._router.channels.values():

@@ -13,6 +13,7 @@ from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
+from tickwire.hub.tally import Tally
 
 IDLE = 0.05  # seconds between looks when nothing is due: a new channel waits no longer
 
@@ -20,43 +21,54 @@ IDLE = 0.05  # seconds between looks when nothing is due: a new channel waits no
 class Pacer:
     """Flushes paced channels when they are due."""
 
-    def __init__(self, head: Head, catch_up: CatchUp) -> None:
+    def __init__(self, head: Head, catch_up: CatchUp, tally: Tally) -> None:
         self._head = head
+        self._tally = tally
         self._catch_up = catch_up
 
-    def run(self, channels: Iterable[Channel], now: float) -> tuple[int, float]:
-        """Flush those that are due; how many events that were, and the seconds until it should be called again."""
-        events, wait = 0, IDLE
+    def run(self, channels: Iterable[Channel], now: float) -> float:
+        """Flush those that are due; the seconds until it should be called again."""
+        wait = IDLE
         for channel in channels:
             if channel.due <= now:
-                events += self._flush(channel, now)
+                self._flush(channel, now)
             wait = min(wait, channel.due - now)
-        return events, max(wait, 0.001)
+        return max(wait, 0.001)
 
     def at_hand(self, reader: Reader, channel: Channel) -> bool:
         """Whether the next flush can bring the reader up by itself."""
-        return channel.paced and self._catch_up.named_at_hand(reader, channel) is not None
+        unchanged = reader.owed is None
+        return channel.paced and unchanged and self._catch_up.named_at_hand(reader, channel) is not None
 
-    def _flush(self, channel: Channel, now: float) -> int:
+    def _flush(self, channel: Channel, now: float) -> None:
         channel.due = max(channel.due, now - IDLE) + channel.subscription.interval / 1000
-        frames = self._catch_up.changes(channel, channel.position, channel.named) if channel.live else []
+        counted, channel.counted = channel.counted, channel.count()
+        frames: list[bytes] = []
+        if channel.live:
+            frames, quotes = self._catch_up.flushed(channel)
+            channel.skipped += channel.counted - counted - quotes
+        elif channel.tells:
+            self._catch_up.note(channel)
         channel.named = []
         channel.position = self._head.sequence
-        events = len(frames) * len(channel.live)
+        self._tally.delivered += len(frames) * len(channel.live)
         if frames:
             channel.write(b"".join(frames), now)
         arrivals, channel.arriving = channel.arriving, {}
-        return events + sum(self._arrive(reader, channel) for reader in arrivals)
+        for reader in arrivals:
+            self._arrive(reader, channel)
 
-    def _arrive(self, reader: Reader, channel: Channel) -> int:
+    def _arrive(self, reader: Reader, channel: Channel) -> None:
         named = self._catch_up.named_at_hand(reader, channel)
         if named is None:  # it was away for long: catch-up first
             reader.live = False
             reader.drained()
-            return 0
-        frames = self._catch_up.changes(channel, reader.position, named)
+            return
+        frames, quotes = self._catch_up.changes(channel, reader.position, named)
+        matches = self._catch_up.matches(channel)
         reader.position = channel.position
+        reader.sent += quotes
         channel.admit(reader)
-        if frames:
-            reader.write(b"".join(frames))
-        return len(frames)
+        if frames or matches:
+            reader.write(matches + b"".join(frames))
+            self._tally.delivered += len(frames)

@@ -16,6 +16,7 @@ from typing import Protocol
 from tickwire.core.event import Kind, Record
 from tickwire.errors import JournalError
 from tickwire.hub.applied import Applied, apply
+from tickwire.hub.saved import read_saved
 from tickwire.market.board import Board
 
 STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
@@ -125,7 +126,7 @@ class Past:
             raise JournalError(f"no state is kept from which the events before {at} could be made again")
         board = self._make_board()
         if state is not None:
-            board.restore(state[1])
+            board.restore(read_saved(state[1]).board)
         walker = _Walker(board, 0 if state is None else state[0])
         self._walkers = [*self._walkers[-(_MOST_WALKERS - 1) :], walker]
         return walker

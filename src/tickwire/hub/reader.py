@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from tickwire.hub.outlet import Outlet
 from tickwire.hub.sink import Sink
-from tickwire.sse.frame import chunk
+from tickwire.hub.subscription import Subscription
+
+USER = "user:"
+"""What stands before a user's name where a client id could stand too; no client id begins with it."""
 
 
 class Group(Protocol):
@@ -17,45 +21,95 @@ class Group(Protocol):
         ...
 
 
+class Who(NamedTuple):
+    """Whom a stream belongs to. `own` says that the client chose its id, and so will come back with it."""
+
+    client_id: str
+    own: bool = False
+    user: str | None = None  # with USER before it
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a message can be addressed to."""
+        return (self.client_id,) if self.user is None else (self.client_id, self.user)
+
+
 class Reader:
     """One connected client: how far it has come, and where its bytes go.
 
     `position` is the sequence number up to which the reader has been given everything it asked for; it is its own
     while the reader is behind, and the channel's while it is `live`. `snapshot` says that the reader has yet to get the
     current state before anything else; `opened_at` is where the hub stood when it came, so that it misses no message.
+    `asked` is the subscription it came with; where that was changed since, `owed` are the board rows whose quotes it
+    has yet to be given because of the change (None: there was none, or the reader has it all).
     `closing` is the reason why the stream ends, once it does.
     """
 
     __slots__ = (
         "_group",
         "_waiting",
-        "client_id",
+        "asked",
         "closing",
+        "conflated",
+        "counted",
         "expires",
+        "gaps",
         "live",
         "opened_at",
+        "outlet",
+        "owed",
         "position",
+        "sent",
         "sink",
+        "skipped",
         "snapshot",
         "stalls",
+        "who",
     )
 
-    def __init__(self, group: Group, client_id: str, sink: Sink, *, position: int, snapshot: bool) -> None:
-        self.client_id = client_id
+    def __init__(
+        self,
+        group: Group,
+        who: Who,
+        sink: Sink,
+        *,
+        asked: Subscription,
+        outlet: Outlet,
+        position: int,
+        snapshot: bool,
+    ) -> None:
+        self.who = who
         self.sink = sink
+        self.asked = asked
+        self.outlet = outlet
         self.position = position
         self.snapshot = snapshot
         self.opened_at = position
+        self.owed: set[int] | None = None
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
         self.live = False
         self.stalls = 0
+        self.gaps = 0
+        self.conflated = 0  # quotes that a newer one replaced before this reader could be sent them
+        self.counted: int | None = None  # what its symbols' events had come to when it left the live flow
+        self.sent = 0  # quotes it was sent since then
+        self.skipped = 0  # what its paced channel had skipped when it came in
         self.closing: str | None = None
         self._group = group
         self._waiting: asyncio.Future[None] | None = None
 
+    def begin(self, body: bytes) -> None:
+        """Give the reader its first frames."""
+        self.sink.write(self.outlet.begin(body))
+
     def write(self, body: bytes) -> None:
         """Give the reader whole frames of its own (nobody else's bytes)."""
-        self.sink.write(chunk(body) if self.sink.framed else body)
+        self.sink.write(self.outlet.put(body))
+
+    def move(self, group: Group) -> None:
+        """Belong to another group, where it has to catch up first."""
+        self._group = group
+        self._wake()
 
     def filled(self) -> None:
         """The sink is full: leave the live flow; catch-up goes on from here once it has drained."""

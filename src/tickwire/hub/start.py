@@ -10,7 +10,7 @@ import msgspec
 from tickwire.core.ids import EventId, parse_id
 from tickwire.core.moment import nanoseconds
 from tickwire.errors import InputError
-from tickwire.hub.subscription import Delivery
+from tickwire.hub.subscription import Subscription
 
 _MOST_DIGITS = 17  # microseconds until the year 5138: one digit more would be nanoseconds
 
@@ -58,33 +58,37 @@ def fresh(history: History, *, snapshot: bool) -> Start:
     return Start(position=0 if snapshot else history.head, snapshot=snapshot)
 
 
-def earliest(history: History, delivery: Delivery) -> Start:
+def earliest(history: History, subscription: Subscription) -> Start:
     """A reader of the whole kept past. For newest-only delivery that is the current state."""
-    if delivery == "latest":
+    if subscription.delivery == "latest":
         return Start(position=0, snapshot=True)
     return Start(position=history.first - 1, snapshot=False)
 
 
-def after(history: History, asked: EventId, delivery: Delivery) -> Start:
+def after(history: History, asked: EventId, subscription: Subscription) -> Start:
     """A reader that has seen everything up to the id `asked`.
 
     An id of another epoch, or one this history has not reached, says nothing about it: the reader gets a gap and the
-    whole state. So does a reader of all events when the journal no longer reaches back to its id.
+    whole state. So does a reader of events that are no state, when the journal no longer reaches back to its id; for
+    newest-only quotes the state is all there is to miss.
     """
     if asked.epoch != history.epoch or asked.sequence > history.head:
         return _lost(history, asked, "epoch")
-    if delivery == "all" and asked.sequence < history.first - 1:
-        return _lost(history, asked, "expired")
+    if asked.sequence < history.first - 1:
+        if subscription.delivery == "all" or subscription.named:
+            return _lost(history, asked, "expired")
+        resume = Resume(str(asked), str(asked), complete=True, reason=None)
+        return Start(position=0, snapshot=False, resume=resume)
     resume = Resume(str(asked), str(asked), complete=True, reason=None)
     return Start(position=asked.sequence, snapshot=False, resume=resume)
 
 
-def since(history: History, text: str, delivery: Delivery) -> Start:
+def since(history: History, text: str, subscription: Subscription) -> Start:
     """A reader that asks for the past with `since`: `earliest` or an id."""
     if text == "earliest":
-        return earliest(history, delivery)
+        return earliest(history, subscription)
     try:
-        return after(history, parse_id(text, field="since"), delivery)
+        return after(history, parse_id(text, field="since"), subscription)
     except InputError as error:
         raise InputError(
             f"since={text[:40]!r} is neither 'earliest' nor an event id nor a time",

@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeAlias
 from tickwire.core.instrument import check_symbol
 from tickwire.core.quote import QUOTE_FIELDS, Fields
 from tickwire.errors import InputError
+from tickwire.screens.screen import screen
 
 Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
-EVENTS = ("quote", "status", "message")
+EVENTS = ("quote", "screen", "status", "message")
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle
@@ -33,6 +34,7 @@ class Subscription:
         delivery: Delivery = "latest",
         fields: Iterable[str] | None = None,
         interval: int = 0,
+        filter: str | None = None,  # noqa: A002  # the parameter's name
     ) -> None:
         names = sorted(set(symbols))
         self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
@@ -41,13 +43,24 @@ class Subscription:
         self.delivery = delivery
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds
-        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval)
+        self.screen = None if filter is None else screen(filter)
+        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval, self.screen)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subscription) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+    @property
+    def quotes(self) -> bool:
+        """Whether anything about quotes is wanted."""
+        return "quote" in self.events or "screen" in self.events
+
+    @property
+    def named(self) -> bool:
+        """Whether events are wanted that are in the journal under a name of their own."""
+        return "status" in self.events or "message" in self.events
 
     @property
     def everything(self) -> bool:
@@ -58,13 +71,31 @@ class Subscription:
         """Whether one of the globs takes this symbol."""
         return self._pattern is not None and self._pattern.match(symbol) is not None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its symbols and patterns."""
+        return (*self.globs, *self.symbols)
+
+    def changed(
+        self,
+        *,
+        symbols: Iterable[str] | None = None,
+        add: Iterable[str] = (),
+        remove: Iterable[str] = (),
+        **other: Any,
+    ) -> Subscription:
+        """The same with some symbols more, some less, or others; `other` are new values of what `describe` shows."""
+        names = (set(self.names if symbols is None else symbols) - set(remove)) | set(add)
+        return Subscription(**{**self.describe(), **other, "symbols": names})
+
     def describe(self) -> dict[str, Any]:
-        """The values in force, as the welcome event shows them."""
+        """The values in force, as the welcome event shows them; a Subscription can be made from them."""
         return {
-            "symbols": [*self.globs, *self.symbols],
+            "symbols": list(self.names),
             "events": list(self.events),
             "delivery": self.delivery,
             "interval": self.interval,
+            "filter": None if self.screen is None else str(self.screen),
             "fields": list(QUOTE_FIELDS if self.fields is None else self.fields),
         }
 
@@ -82,14 +113,14 @@ def _is_glob(name: str) -> bool:
     return "*" in name or "?" in name
 
 
-def parse_symbols(text: str, *, most: int) -> list[str]:
-    """The symbols and globs in a comma list; InputError for one that cannot be, or for more than `most`."""
-    names = [name.strip() for name in text.split(",")]
+def parse_symbols(given: str | Iterable[str], *, most: int, field: str = "symbols") -> list[str]:
+    """The symbols and globs in a list or comma list; InputError for one that cannot be, or for more than `most`."""
+    names = [name.strip() for name in _listed(given)]
     if len(names) > most:
-        raise InputError(f"{len(names)} symbols: a reader may have {most}", field="symbols")
+        raise InputError(f"{len(names)} symbols: a reader may have {most}", field=field)
     if sum(map(_is_glob, names)) > _MOST_GLOBS:
-        raise InputError(f"more than {_MOST_GLOBS} patterns: list symbols instead", field="symbols")
-    return [_check_glob(name) if _is_glob(name) else check_symbol(name) for name in names]
+        raise InputError(f"more than {_MOST_GLOBS} patterns: list symbols instead", field=field)
+    return [_check_glob(name, field) if _is_glob(name) else check_symbol(name, field=field) for name in names]
 
 
 def parse_events(text: str) -> list[str]:
@@ -114,9 +145,9 @@ def parse_interval(text: str) -> int:
     return milliseconds
 
 
-def parse_fields(text: str) -> list[str]:
-    """The quote fields in a comma list; InputError for an unknown one."""
-    names = [name.strip() for name in text.split(",")]
+def parse_fields(given: str | Iterable[str]) -> list[str]:
+    """The quote fields in a list or comma list; InputError for an unknown one."""
+    names = [name.strip() for name in _listed(given)]
     for name in names:
         if name not in QUOTE_FIELDS:
             near = get_close_matches(name, QUOTE_FIELDS, 1)
@@ -125,7 +156,11 @@ def parse_fields(text: str) -> list[str]:
     return names
 
 
-def _check_glob(text: str) -> str:
+def _check_glob(text: str, field: str) -> str:
     if _GLOB.fullmatch(text) is None:
-        raise InputError(f"{text[:40]!r} cannot be a pattern of symbols", field="symbols", hint="example: BTC-*")
+        raise InputError(f"{text[:40]!r} cannot be a pattern of symbols", field=field, hint="example: BTC-*")
     return text
+
+
+def _listed(given: str | Iterable[str]) -> Iterable[str]:
+    return given.split(",") if isinstance(given, str) else given

@@ -93,14 +93,14 @@ class Walk:
         """The time up to which the next block goes at most."""
         return self._timeline.now + self._timeline.steps * self._timeline.step
 
-    def block(self) -> Block:
-        """Let the next steps pass."""
+    def block(self, *, everybody: bool = False) -> Block:
+        """Let the next steps pass; with `everybody`, all symbols trade in the last of them."""
         stretch = self._swung(self._timeline.stretch())
         self._jump(float(stretch.variance.sum()))
         if stretch.opens:
             self._trading.begin(self._logs())
         resumed = self._trading.reopened(int(stretch.times[0]), self._logs())
-        rows, steps = self._arrivals(stretch, resumed)
+        rows, steps = self._arrivals(stretch, resumed, last=everybody or stretch.closes)
         logs = self._walked(rows, steps, stretch.variance)
         ticks = self._ticks(stretch, rows, steps, logs)
         halted = self._trading.check(stretch.times[-1], stretch.seconds, self._logs())
@@ -185,18 +185,18 @@ class Walk:
         deviations = np.abs(by) / (self._columns.diffusion[rows] / np.sqrt(_DAYS))
         self._unrest[rows] = np.minimum(self._unrest[rows] + deviations, _MOST_UNREST)
 
-    def _arrivals(self, stretch: Stretch, resumed: Mask) -> tuple[_Rows, _Rows]:
-        """Who trades, and in which step; sorted by symbol and then by step."""
+    def _arrivals(self, stretch: Stretch, resumed: Mask, *, last: bool) -> tuple[_Rows, _Rows]:
+        """Who trades, and in which step (everybody in the `last`); sorted by symbol and then by step."""
         rng, count = self._rng, len(stretch.times)
         often = self._rate * stretch.volume * stretch.seconds * self._columns.activity * self._bustle
         rows = np.repeat(np.arange(len(self)), rng.poisson(often))
         keys = rows * count + rng.integers(0, count, len(rows))
         everybody = np.arange(len(self)) * count
-        if stretch.opens or not self._shown:
+        if stretch.opens or not (self._shown or last):
             keys = np.append(keys, everybody)
         elif resumed.any():
             keys = np.append(keys, everybody[resumed])
-        if stretch.closes:
+        if last:
             keys = np.append(keys, everybody + count - 1)
         self._shown = True
         keys.sort()

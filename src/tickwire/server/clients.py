@@ -1,40 +1,158 @@
-"""Who is connected, over HTTP."""
+"""Who is connected, over HTTP: see them, change what they have subscribed to, send them away."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import encode
+from tickwire.core.codec import decode, encode
+from tickwire.errors import InputError
+from tickwire.hub.changes import MOST_CHANGES
+from tickwire.hub.control import Change, Evict, control_entry
+from tickwire.hub.reader import USER, Reader
+from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
+from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["clients"])
 _COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
+_BODY_BYTES = 256 * 1024  # some thousand symbols
+_UNKNOWN = re.compile(r"unknown field `(\w+)`")
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change. `symbols` replaces the list; then `remove` is taken from it and `add` put to it.
+
+    `interval` is `0`, `250ms`, `1s`; `fields` a list, or null for all; `filter` a filter, or null for none.
+    """
+
+    symbols: list[str] | None = None
+    add: list[str] = []
+    remove: list[str] = []
+    interval: str | None = None
+    fields: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    filter: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+_NAMES = {"type": "array", "items": {"type": "string"}}
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "symbols": {**_NAMES, "description": "the whole new list"},
+        "add": _NAMES,
+        "remove": {**_NAMES, "description": "symbols and patterns as they stand in the list"},
+        "interval": {"type": "string", "example": "250ms"},
+        "fields": {"type": ["array", "null"], "items": {"type": "string"}, "description": "null is all"},
+        "filter": {"type": ["string", "null"], "description": "null is none"},
+    },
+}
+_OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 
 
 @routes.get("/v1/clients", response_class=Response)
 async def read_clients(request: Request) -> Response:
     """Every connected reader."""
     service: Service = request.app.state.service
-    return Response(encode(service.hub.clients()), media_type="application/json")
+    return Response(encode(service.hub.roster.clients()), media_type="application/json")
 
 
 @routes.get("/v1/clients/{client_id}", response_class=Response)
 async def read_client(request: Request, client_id: str) -> Response:
-    """The connected readers with one client id."""
+    """The connected readers with one client id, or those of one user (`user:NAME`)."""
     service: Service = request.app.state.service
-    found = service.hub.clients(client_id)
-    if not found:
-        return problem(404, f"no reader is connected as {client_id}")
-    return Response(encode(found), media_type="application/json")
+    found = service.hub.roster.clients(client_id)
+    return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
+
+
+@routes.patch("/v1/clients/{client_id}", response_class=Response, openapi_extra=_OPENAPI)
+async def change_client(request: Request, client_id: str) -> Response:
+    """Change the subscription of connected readers, without a reconnect. Added symbols get their quotes at once."""
+    service: Service = request.app.state.service
+    wish = _decode(await read_body(request, _BODY_BYTES))
+    readers = [*service.hub.roster.named(client_id)]
+    if not readers or client_id.startswith(USER):
+        return _nobody(client_id)
+    if not readers[0].who.own:
+        hint = "open the stream with client_id= and a name of your own"
+        detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
+        return problem(409, detail, hint=hint)
+    if len(service.hub.control.changes) >= MOST_CHANGES:
+        return problem(503, f"{MOST_CHANGES} readers have changed subscriptions already", headers={"retry-after": "60"})
+    for change in _changes(service, client_id, readers, wish):
+        await service.publish(control_entry(change))
+    return Response(encode(service.hub.roster.clients(client_id)), media_type="application/json")
 
 
 @routes.delete("/v1/clients/{client_id}", response_class=Response)
 async def evict_client(request: Request, client_id: str) -> Response:
-    """End the streams of one client id, with a `bye`."""
+    """End the streams of one client id, or of one user (`user:NAME`), with a `bye`."""
     service: Service = request.app.state.service
-    count = service.hub.evict(client_id, _COME_BACK_MS)
+    count = len([*service.hub.roster.named(client_id)])
     if not count:
-        return problem(404, f"no reader is connected as {client_id}")
+        return _nobody(client_id)
+    await service.publish(control_entry(Evict(client_id, _COME_BACK_MS)))
     return Response(encode({"evicted": count}), media_type="application/json")
+
+
+def _nobody(client_id: str) -> Response:
+    return problem(404, f"no reader is connected as {client_id}")
+
+
+def _changes(service: Service, client_id: str, readers: Iterable[Reader], wish: Wish) -> list[Change]:
+    """A change for each request that these readers came with; InputError before any of them is made."""
+    asked = {reader.asked: service.hub.roster.channels[reader].subscription for reader in readers}
+    changed = {each: _changed(now, wish, service.limits.symbols) for each, now in asked.items()}
+    found = [Change(client_id, each.describe(), new.describe()) for each, new in changed.items() if new != asked[each]]
+    for change in found:  # who obeys it reads both again: a filter's normal form may be longer than a filter may be
+        Subscription(**change.asked), Subscription(**change.now)
+    return found
+
+
+def _changed(now: Subscription, wish: Wish, most: int) -> Subscription:
+    for field in ("symbols", "add", "remove"):
+        names = getattr(wish, field)
+        if names:
+            parse_symbols(names, most=most, field=field)
+    listed = now.names if wish.symbols is None else wish.symbols
+    missing = next((name for name in wish.remove if name not in listed), None)
+    if missing is not None:
+        raise InputError(f"{missing} is not in the list of this reader's symbols and patterns", field="remove")
+    other: dict[str, Any] = {}
+    if wish.interval is not None:
+        other["interval"] = parse_interval(wish.interval)
+    if wish.fields is not msgspec.UNSET:
+        other["fields"] = None if wish.fields is None else parse_fields(wish.fields)
+    if wish.filter is not msgspec.UNSET:
+        other |= {"filter": wish.filter, "events": _events(now, wish.filter)}
+    new = now.changed(symbols=wish.symbols, add=wish.add, remove=wish.remove, **other)
+    if len(new.names) > most:
+        raise InputError(f"{len(new.names)} symbols: a reader may have {most}", field="add")
+    parse_symbols(new.names or ["*"], most=most, field="add")
+    if new.interval and new.delivery == "all":
+        raise InputError("an interval leaves quotes out, and this reader gets all of them", field="interval")
+    return new
+
+
+def _events(now: Subscription, wanted: str | None) -> list[str]:
+    """With a first filter come the events of its screen, and they go with it; else events stay as they were."""
+    others = [name for name in now.events if name != "screen"]
+    if wanted is None:
+        return others
+    return [*now.events] if now.screen is not None else [*others, "screen"]
+
+
+def _decode(body: bytes) -> Wish:
+    try:
+        return decode(body, Wish)
+    except msgspec.ValidationError as error:
+        unknown = _UNKNOWN.search(str(error))
+        hint = "change symbols, add, remove, filter, interval or fields; for others, open a new stream"
+        raise InputError(str(error), field=unknown[1] if unknown else None, hint=hint if unknown else None) from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"the body is no JSON: {error}") from None

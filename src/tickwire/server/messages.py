@@ -24,6 +24,8 @@ _RESERVED = {
     "quote",
     "message",
     "welcome",
+    "subscription",
+    "control",
     "candle",
     "matches",
     "enter",
@@ -37,11 +39,14 @@ _RESERVED = {
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to send. `target` is a client id; null is everyone who takes messages. `event` is the name on the wire."""
+    """What to send. `target` is a client id, or `user:NAME`; null is everyone who takes messages.
+
+    `event` is the name on the wire.
+    """
 
     event: str
     data: msgspec.Raw
-    target: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=160)] | None = None
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -57,7 +62,7 @@ _SCHEMA = {
     "properties": {
         "event": {"type": "string", "pattern": _NAME.pattern},
         "data": {"description": "any JSON"},
-        "target": {"type": ["string", "null"], "description": "a client id; null is everyone"},
+        "target": {"type": ["string", "null"], "description": "a client id, or user:NAME; null is everyone"},
     },
 }
 _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
@@ -65,7 +70,7 @@ _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"
 
 @routes.post("/v1/messages", response_class=Response, openapi_extra=_OPENAPI)
 async def send_message(request: Request) -> Response:
-    """Send an event of your own to one reader or to all that list `message` among their events."""
+    """Send an event of your own to one reader, one user or all: to those that list `message` among their events."""
     service: Service = request.app.state.service
     message = _decode(await read_body(request, _BODY_BYTES))
     entry = named_entry(message.event, message.data, kind=MESSAGE, target=message.target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from tickwire.clock import Clock
 from tickwire.core.event import Entry, Span
 from tickwire.feeds.desk import Desk
 from tickwire.hub.hub import Hub
+from tickwire.journal.base import JournalStats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +19,7 @@ class Limits:
 
     readers: int = 50_000
     readers_per_address: int = 0  # 0 is no limit: behind a proxy all have its address
+    readers_per_user: int = 0  # 0 is no limit
     symbols: int = 1_000  # in one subscription
     board_symbols: int = 100_000  # in all; each costs about 1 KB for as long as the journal lives
     body_bytes: int = 8 * 1024 * 1024
@@ -43,9 +46,12 @@ class Service:
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     health: Callable[[], Health]
     desk: Desk
+    journal: Callable[[], JournalStats]
     clock: Clock
     mode: str
     heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
-    retry_ms: int = 1_500
+    compress: bool = True
+    user_header: str = ""  # the request header that names the user, where a proxy in front sets it
     limits: Limits = field(default_factory=Limits)
+    refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
     arriving: set[str] = field(default_factory=set)  # new symbols that are being published

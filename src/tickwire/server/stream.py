@@ -6,75 +6,44 @@ A raw ASGI callable, dispatched before the framework: a framework's response cos
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import Counter
-from collections.abc import Mapping
-from difflib import get_close_matches
-from urllib.parse import parse_qsl
+from random import randrange
 
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
-from tickwire.core.ids import parse_id
-from tickwire.errors import InputError, JournalError
-from tickwire.hub.reader import Reader
-from tickwire.hub.start import Start, after, fresh, parse_time, since, since_time
-from tickwire.hub.subscription import (
-    DELIVERIES,
-    Subscription,
-    parse_events,
-    parse_fields,
-    parse_interval,
-    parse_symbols,
-)
+from tickwire.errors import InputError, JournalError, ScreensFull
+from tickwire.hub.control import Change, control_entry
+from tickwire.hub.reader import Reader, Who
+from tickwire.hub.start import since_time
+from tickwire.server.admission import Admission, user_of
 from tickwire.server.asgi import Receive, Scope, Send
-from tickwire.server.problem import input_problem, problem
+from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
+from tickwire.server.request import SUBSCRIPTION_PARAMETERS, StreamRequest, parse_query
 from tickwire.server.service import Service
 from tickwire.server.sink import FastSink, PlainSink
+from tickwire.sse.coding import IDENTITY, Coding, chosen
 from tickwire.sse.frame import frame
 
-PARAMETERS = ("symbols", "events", "fields", "interval", "delivery", "snapshot", "since", "client_id", "last_event_id")
-_CLIENT_ID_LENGTH = 64
-_QUERY_BYTES = 32 * 1024  # a thousand symbols fit; uvicorn's own limit on a request head is 64 KB
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx and others: pass events on as they come
+    (b"vary", b"accept-encoding"),
 ]
+_RETRY_MS = (1_000, 2_000)  # a client's wait after a lost connection: each has another, so a crash brings no stampede
 
 
-class Request:
-    """What a stream request asks, checked: subscription, start, client id. InputError names the parameter."""
+class _Asked:
+    """A request on its way to a reader: kept small, because it lives as long as the stream."""
 
-    __slots__ = ("client_id", "moment", "start", "subscription")
+    __slots__ = ("coding", "kept", "request", "who")
 
-    def __init__(self, service: Service, query: str, headers: Mapping[bytes, bytes]) -> None:
-        given = _parameters(query)
-        symbols = parse_symbols(given.get("symbols", "*"), most=service.limits.symbols)
-        events = parse_events(given.get("events", "quote"))
-        delivery = given.get("delivery", "latest")
-        if delivery not in DELIVERIES:
-            raise InputError(f"delivery={delivery[:40]!r}: choose latest or all", field="delivery")
-        fields = parse_fields(given["fields"]) if "fields" in given else None
-        interval = parse_interval(given.get("interval", "0"))
-        if interval and delivery == "all":
-            raise InputError("an interval leaves quotes out, and delivery=all leaves none out", field="interval")
-        self.subscription = Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval)
-        self.moment: str | None = None  # a time to start from, still to be found in the journal
-        self.start = self._start(service, given, headers.get(b"last-event-id"))
-        self.client_id = _client_id(given.get("client_id"))
-
-    def _start(self, service: Service, given: Mapping[str, str], header: bytes | None) -> Start:
-        history, delivery = service.hub.history(), self.subscription.delivery
-        asked = header.decode("latin-1") if header else given.get("last_event_id")
-        if asked:
-            return after(history, parse_id(asked), delivery)
-        if parse_time(given.get("since", "")) is not None:
-            self.moment = given["since"]
-        elif "since" in given:
-            return since(history, given["since"], delivery)
-        return fresh(history, snapshot=_flag(given, "snapshot", default=True))
+    def __init__(self, request: StreamRequest, who: Who, coding: Coding, kept: str | None) -> None:
+        self.request = request
+        self.who = who
+        self.coding = coding
+        self.kept = kept  # the id of a subscription that was put down before
 
 
 class StreamEndpoint:
@@ -82,154 +51,164 @@ class StreamEndpoint:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._addresses: Counter[str] = Counter()  # kept only where they are limited
+        self._admission = Admission(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one stream request."""
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await refusal(scope, receive, send)
+        asked = await self._asked(scope)
+        if isinstance(asked, Response):
+            await asked(scope, receive, send)
             return
+        self._admission.enter(scope)
         try:
-            request = Request(self._service, scope["query_string"].decode("latin-1"), dict(scope["headers"]))
-            if request.moment is not None:
-                sequence = await self._service.find(parse_time(request.moment) or 0)
-                request.start = since_time(self._service.hub.history(), request.moment, sequence)
-        except InputError as error:
-            await input_problem(error)(scope, receive, send)
-            return
-        except JournalError as error:
-            await problem(503, str(error), headers={"retry-after": "2"})(scope, receive, send)
-            return
-        address = self._count(scope)
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": _headers(asked.coding)})
             if scope["method"] != "HEAD":
                 connection = _connection(scope)
                 if connection is not None:
-                    await self._serve_fast(request, connection, scope)
+                    await self._serve_fast(asked, connection, scope)
                 else:
-                    await self._serve_plain(request, receive, send)
+                    await self._serve_plain(asked, receive, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._discount(address)
+            self._admission.leave(scope)
 
-    def _count(self, scope: Scope) -> str | None:
-        """Note the address that has one more reader, where that is limited."""
-        if not self._service.limits.readers_per_address:
-            return None
-        address = _address(scope)
-        self._addresses[address] += 1
-        return address
+    async def _asked(self, scope: Scope) -> _Asked | Response:
+        """The request, checked; or what to answer instead of a stream."""
+        headers = dict(scope["headers"])
+        try:
+            user = user_of(headers, self._service.user_header)
+            refusal = self._admission.refusal(scope, user)
+            if refusal is not None:
+                return refusal
+            return await self._checked(scope["query_string"].decode("latin-1"), headers, user)
+        except InputError as error:
+            self._service.refused["input"] += 1
+            return input_problem(error)
+        except JournalError as error:
+            self._service.refused["journal"] += 1
+            return journal_problem(error)
 
-    def _discount(self, address: str | None) -> None:
-        if address is not None:
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
+    async def _checked(self, query: str, headers: dict[bytes, bytes], user: str | None) -> _Asked:
+        service, given = self._service, parse_query(query)
+        kept = given.pop("subscription", None)
+        if kept is not None:
+            given = self._with_kept(kept, given)
+        asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
+        history = service.hub.history()
+        request = StreamRequest(given, asked_id, history, service.limits.symbols)
+        if not service.hub.admits(request.subscription):
+            raise _Full(
+                "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
+            )
+        if request.moment is not None:
+            await self._find(request, given["since"])
+        who = Who(request.client_id, request.own_id, user)
+        if request.start.resume is None:
+            await self._start_over(who, request)
+        accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
+        return _Asked(request, who, chosen(accepted) if service.compress else IDENTITY, kept)
 
-    def _refusal(self, scope: Scope) -> Response | None:
-        if scope["method"] not in ("GET", "HEAD"):
-            return problem(405, "a stream is read with GET", headers={"allow": "GET, HEAD"})
-        if len(scope["query_string"]) > _QUERY_BYTES:
-            return problem(414, f"the query is longer than {_QUERY_BYTES} bytes")
-        if self._service.hub.ending:
-            return problem(503, "the server is stopping", headers={"retry-after": "2"})
-        if len(self._service.hub.readers) >= self._service.limits.readers:
-            return problem(503, "the server has all the readers it takes", headers={"retry-after": "5"})
-        most = self._service.limits.readers_per_address
-        if most and self._addresses[_address(scope)] >= most:
-            return problem(429, f"an address may have {most} readers", headers={"retry-after": "5"})
-        return None
+    def _with_kept(self, id: str, given: dict[str, str]) -> dict[str, str]:  # noqa: A002  # the word for it
+        """The request's parameters and those that were put down under `id`."""
+        kept = self._service.hub.control.kept.parameters(id)
+        if kept is None:
+            raise _Unknown(
+                f"no subscription {id[:40]!r} is kept here",
+                field="subscription",
+                hint="it was not used for a minute: POST /v1/subscriptions anew",
+            )
+        for name in given:
+            if name in SUBSCRIPTION_PARAMETERS:
+                raise InputError(f"{name} is a part of the subscription that is named", field=name)
+        return {**kept, **given}
 
-    async def _serve_fast(self, request: Request, connection: StreamProtocol, scope: Scope) -> None:
+    async def _find(self, request: StreamRequest, text: str) -> None:
+        assert request.moment is not None  # noqa: S101  # checked by the only caller
+        sequence = await self._service.find(request.moment)
+        request.start = since_time(self._service.hub.history(), text, sequence)
+
+    async def _start_over(self, who: Who, request: StreamRequest) -> None:
+        """A reader that starts anew has what it asks for: what was changed under its id before is over."""
+        asked = request.subscription
+        now, _ = self._service.hub.control.changes.resumed(who.client_id, asked, request.start.position)
+        if now != asked:
+            change = Change(who.client_id, asked.describe(), asked.describe())
+            await self._service.publish(control_entry(change))
+
+    async def _serve_fast(self, asked: _Asked, connection: StreamProtocol, scope: Scope) -> None:
         sink = connection.take_over(scope)
-        await self._serve(request, sink)
+        await self._serve(asked, sink)
         if sink.full:  # it does not read: nobody should wait until it does
             connection.transport.abort()
 
-    async def _serve_plain(self, request: Request, receive: Receive, send: Send) -> None:
+    async def _serve_plain(self, asked: _Asked, receive: Receive, send: Send) -> None:
         sink = PlainSink(send)
         async with asyncio.TaskGroup() as tasks:
             pump = tasks.create_task(sink.pump())
             watch = tasks.create_task(_until_disconnect(receive, sink))
             try:
-                reason = await self._serve(request, sink)
+                reason = await self._serve(asked, sink)
             finally:
                 watch.cancel()
             if reason == "lost" or sink.full:
                 pump.cancel()
             sink.finish()
 
-    async def _serve(self, request: Request, sink: FastSink | PlainSink) -> str:
-        hub = self._service.hub
-        reader = hub.open(request.subscription, request.start, request.client_id, sink)
-        sink.listener = reader
-        request.subscription = hub.readers[reader].subscription  # an equal one: a copy for each reader would be 0.5 KB
+    async def _serve(self, asked: _Asked, sink: FastSink | PlainSink) -> str:
+        hub, request = self._service.hub, asked.request
+        if asked.kept is not None:
+            hub.control.kept.use(asked.kept)
         try:
-            reader.write(self._welcome(request, reader))
+            reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
+        except ScreensFull:  # others came first; the client finds out when it comes back
+            return "limit"
+        sink.listener = reader
+        request.subscription = reader.asked  # an equal one: a copy for each reader would be 0.5 KB
+        try:
+            reader.begin(self._welcome(request, reader))
             return await hub.run(reader, request.start.gap)
         finally:
             hub.close(reader)
             sink.listener = None
+            if asked.kept is not None:
+                hub.control.kept.release(asked.kept)
 
-    def _welcome(self, request: Request, reader: Reader) -> bytes:
+    def _welcome(self, request: StreamRequest, reader: Reader) -> bytes:
         service = self._service
         data = {
-            "client_id": reader.client_id,
+            "client_id": reader.who.client_id,
             "head": str(service.hub.head),
             "mode": service.mode,
             "heartbeat": service.heartbeat,
-            "subscription": {**request.subscription.describe(), "snapshot": reader.snapshot},
+            "subscription": {
+                **service.hub.roster.channels[reader].subscription.describe(),
+                "snapshot": reader.snapshot,
+            },
             "resume": request.start.resume,
         }
-        return frame(encode(data), event="welcome", retry=service.retry_ms)
+        return frame(encode(data), event="welcome", retry=randrange(*_RETRY_MS))  # noqa: S311  # spreads load
 
 
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return client[0] if client else ""
+class _Unknown(InputError):
+    """Something named in the request is not here (any more)."""
+
+    status = 404
+
+
+class _Full(InputError):
+    """There is no room for what is asked."""
+
+    status = 503
+
+
+def _headers(coding: Coding) -> list[tuple[bytes, bytes]]:
+    return HEADERS if coding is IDENTITY else [*HEADERS, (b"content-encoding", coding.name.encode())]
 
 
 def _connection(scope: Scope) -> StreamProtocol | None:
     """The connection to write to directly, if there is one that speaks chunks."""
     connection = scope.get("extensions", {}).get(EXTENSION)
     return connection if isinstance(connection, StreamProtocol) and scope["http_version"] == "1.1" else None
-
-
-def _parameters(query: str) -> dict[str, str]:
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)
-    except ValueError as error:
-        raise InputError(f"the query string cannot be read: {error}") from error
-    given: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in PARAMETERS:
-            near = get_close_matches(name, PARAMETERS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(PARAMETERS)}"
-            raise InputError(f"unknown parameter {name[:40]!r}", field=name[:40], hint=hint)
-        if name in given:
-            raise InputError(f"{name} is given twice", field=name)
-        given[name] = value
-    return given
-
-
-def _flag(given: Mapping[str, str], name: str, *, default: bool) -> bool:
-    values = {"true": True, "1": True, "false": False, "0": False}
-    text = given.get(name)
-    if text is None:
-        return default
-    if text not in values:
-        raise InputError(f"{name}={text[:40]!r}: choose true or false", field=name)
-    return values[text]
-
-
-def _client_id(text: str | None) -> str:
-    if text is None:
-        return f"c_{secrets.token_hex(6)}"
-    if not (0 < len(text) <= _CLIENT_ID_LENGTH and text.isascii() and text.isprintable()):
-        raise InputError(f"client_id: 1 to {_CLIENT_ID_LENGTH} printable ASCII characters", field="client_id")
-    return text
 
 
 async def _until_disconnect(receive: Receive, sink: PlainSink) -> None:

@@ -43,6 +43,21 @@ def numbered_frames(prefix: bytes, numbers: Iterable[int], jsons: Iterable[bytes
     return [form % pair for pair in zip(numbers, jsons, strict=True)]
 
 
+def unnumbered(frame: bytes) -> bytes:
+    """An event that begins with its id, without that: who gets it keeps the last id that it had."""
+    return frame[frame.index(b"\n") + 1 :]
+
+
+def data_of(frame: bytes) -> bytes:
+    """The data of an event that begins with its id and has one line of data."""
+    return frame[frame.index(b"data: ") + 6 : -2]
+
+
+def id_of(frame: bytes) -> bytes:
+    """The id of an event that begins with it."""
+    return frame[4 : frame.index(b"\n")]
+
+
 def _one_line(value: bytes) -> bytes:
     if b"\n" in value or b"\r" in value:
         raise ValueError(f"{value!r} would end its line")

@@ -67,7 +67,7 @@ async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Ro
 
 def codecs(seconds: float) -> list[Row]:
     """From packed ticks to quotes and to JSON frames, all fields."""
-    board, ticks = Board(_model(_CODEC_TICKS).instruments()), _ticks(_CODEC_TICKS)
+    board, ticks = Board(bench_model(_CODEC_TICKS).instruments()), _ticks(_CODEC_TICKS)
     sequence = 1
 
     def applied() -> AppliedQuotes:
@@ -98,7 +98,7 @@ def simulator(seconds: float) -> list[Row]:
 
 
 def _generated(symbols: int, seconds: float) -> Row:
-    walk = Walk(_model(symbols), np.random.default_rng(1), time.time_ns())
+    walk = Walk(bench_model(symbols), np.random.default_rng(1), time.time_ns())
     made, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         made += len(walk.block().ticks)
@@ -106,7 +106,7 @@ def _generated(symbols: int, seconds: float) -> Row:
     return {"name": f"{symbols} symbols", "ticks_per_s": round(made / spent)}
 
 
-def _model(count: int) -> Model:
+def bench_model(count: int) -> Model:
     """Symbols of eleven sectors, with all that a model can have."""
     jumps = Jumps(per_year=4, deviation=0.05)
     symbols = [
@@ -124,4 +124,4 @@ def _model(count: int) -> Model:
 
 def _ticks(count: int) -> Ticks:
     """One tick of each of `count` symbols."""
-    return Walk(_model(count), np.random.default_rng(1), time.time_ns(), rate=1e-9).block().ticks[:count]
+    return Walk(bench_model(count), np.random.default_rng(1), time.time_ns(), rate=1e-9).block().ticks[:count]

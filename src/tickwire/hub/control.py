@@ -1,0 +1,51 @@
+"""What concerns readers and goes through the journal: so it reaches them wherever they are, and outlives a restart.
+
+A control is a named event of a kind that no subscription lists. Whoever applies the journal's records takes note.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from tickwire.core.codec import decode
+from tickwire.core.event import Entry, Named, named_entry
+
+CONTROL = "control"
+"""The name and kind of such an event."""
+
+
+class Change(msgspec.Struct, frozen=True, tag_field="do", tag="change"):
+    """Readers of one client id that came with the subscription `asked` have the subscription `now`; both described."""
+
+    client_id: str
+    asked: dict[str, Any]
+    now: dict[str, Any]
+
+
+class Keep(msgspec.Struct, frozen=True, tag_field="do", tag="keep"):
+    """A subscription that readers may name: the parameters of a stream request, under an id."""
+
+    id: str
+    parameters: dict[str, str]
+
+
+class Evict(msgspec.Struct, frozen=True, tag_field="do", tag="evict"):
+    """The streams of one client id, or of one user, end; they are told to wait for `retry_ms`."""
+
+    name: str
+    retry_ms: int
+
+
+Control: TypeAlias = Change | Keep | Evict
+
+
+def control_entry(control: Control) -> Entry:
+    """The control as an entry for the journal."""
+    return named_entry(CONTROL, control, kind=CONTROL)
+
+
+def read_control(named: Named) -> Control:
+    """The control in a named event of kind CONTROL."""
+    return decode(bytes(named.data), Control)  # type: ignore[arg-type]  # a union is a type to msgspec

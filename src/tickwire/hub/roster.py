@@ -1,0 +1,108 @@
+"""Who is connected, and what became of those who were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from tickwire.core.ids import EventId
+from tickwire.hub.channel import Channel
+from tickwire.hub.head import Head
+from tickwire.hub.reader import USER, Reader
+
+
+class Client(msgspec.Struct, frozen=True):
+    """One connected reader. `position` is the id up to which it has everything that it asked for."""
+
+    id: str
+    user: str | None
+    subscription: dict[str, Any]
+    position: str
+    live: bool
+    stalls: int
+    conflated: int
+    gaps: int
+    compression: str
+
+
+class Roster:
+    """The connected readers with their channels, by client id and by user too.
+
+    `channels` is read by others; only `add`, `move` and `remove` change it.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self.channels: dict[Reader, Channel] = {}
+        self.opened = 0
+        self.closed = Counter[str]()  # by reason
+        self._head = head
+        self._named: dict[str, tuple[Reader, ...]] = {}  # usually one
+        self._gone = Counter[str]()  # what those counted who are gone
+
+    def __len__(self) -> int:
+        return len(self.channels)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._named
+
+    def add(self, reader: Reader, channel: Channel) -> None:
+        """A reader has come."""
+        self.move(reader, channel)
+        for name in reader.who.names:
+            self._named[name] = (*self._named.get(name, ()), reader)
+        self.opened += 1
+
+    def move(self, reader: Reader, channel: Channel) -> None:
+        """It belongs to this channel now."""
+        channel.readers += 1
+        self.channels[reader] = channel
+
+    def remove(self, reader: Reader) -> Channel:
+        """It is gone; answers its channel, which has a reader less."""
+        for name in reader.who.names:
+            others = tuple(other for other in self._named.pop(name) if other is not reader)
+            if others:
+                self._named[name] = others
+        channel = self.channels.pop(reader)
+        channel.readers -= 1
+        self._gone.update(_counts(reader, channel))
+        self.closed[reader.closing or ""] += 1
+        return channel
+
+    def named(self, name: str | None) -> Iterable[Reader]:
+        """Those with this client id or user; all, for None."""
+        return self.channels if name is None else self._named.get(name, ())
+
+    def clients(self, name: str | None = None) -> list[Client]:
+        """The same, described."""
+        return [self._describe(reader) for reader in self.named(name)]
+
+    def counts(self) -> Counter[str]:
+        """Stalls, conflated quotes and gaps of all readers so far."""
+        total = Counter(self._gone)
+        for reader, channel in self.channels.items():
+            total.update(_counts(reader, channel))
+        return total
+
+    def _describe(self, reader: Reader) -> Client:
+        channel = self.channels[reader]
+        position = reader.position
+        if reader in channel.live:
+            position = channel.position if channel.paced else self._head.sequence
+        return Client(
+            id=reader.who.client_id,
+            user=None if reader.who.user is None else reader.who.user.removeprefix(USER),
+            subscription=channel.subscription.describe(),
+            position=str(EventId(self._head.epoch, position)),
+            live=reader.live,
+            compression=reader.outlet.coding.name,
+            **_counts(reader, channel),
+        )
+
+
+def _counts(reader: Reader, channel: Channel) -> dict[str, int]:
+    paced_out = channel.skipped - reader.skipped if reader in channel.live else 0
+    return {"stalls": reader.stalls, "conflated": reader.conflated + paced_out, "gaps": reader.gaps}

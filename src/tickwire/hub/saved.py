@@ -1,0 +1,25 @@
+"""What the hub has learned from all events up to some number, as the journal keeps it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tickwire.hub.control import Change
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """The board, the changed subscriptions and the kept ones, each as its owner saves it."""
+
+    board: bytes
+    changes: list[tuple[int, Change]] = msgspec.field(default_factory=list)
+    kept: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+
+
+def pack_saved(saved: Saved) -> bytes:
+    """The bytes for the journal."""
+    return msgspec.msgpack.encode(saved)
+
+
+def read_saved(data: bytes) -> Saved:
+    """The inverse of `pack_saved`."""
+    return msgspec.msgpack.decode(data, type=Saved)

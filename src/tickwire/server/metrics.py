@@ -1,0 +1,74 @@
+"""What was counted, in Prometheus' text format: numbers that the hub and the journal keep anyway.
+
+The format is "text-based exposition format" 0.0.4: for each family its help, its type, and its samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tickwire.hub.hub import HubStats
+from tickwire.journal.base import JournalStats
+from tickwire.server.service import Service
+
+routes = APIRouter(tags=["health"])
+_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@routes.get("/metrics", response_class=Response)
+async def read_metrics(request: Request) -> Response:
+    """Counters and gauges for Prometheus."""
+    service: Service = request.app.state.service
+    families = [
+        *_hub(service.hub.stats()),
+        *_journal(service.journal()),
+        _family("refused_total", "stream requests that got no stream", service.refused, label="reason"),
+        _family("tick_age_seconds", "time since the newest tick", _age(service)),
+    ]
+    return Response("".join(families), media_type=_MEDIA_TYPE)
+
+
+def _hub(stats: HubStats) -> list[str]:
+    return [
+        _family("readers", "connected readers", stats.readers),
+        _family("readers_live", "readers that have everything up to the head", stats.live),
+        _family("channels", "different subscriptions", stats.channels),
+        _family("changed_subscriptions", "subscriptions that were changed while connected", stats.changed),
+        _family("kept_subscriptions", "subscriptions put down for streams to name", stats.kept),
+        _family("events_total", "events applied", stats.events),
+        _family("deliveries_total", "events written to live readers", stats.deliveries),
+        _family("stalls_total", "times that a reader's socket was full", stats.stalls),
+        _family("conflated_total", "quotes that a newer one replaced before they were sent", stats.conflated),
+        _family("gaps_total", "gaps that readers were told of", stats.gaps),
+        _family("streams_opened_total", "streams begun", stats.opened),
+        _family("streams_closed_total", "streams ended", stats.closed, label="reason"),
+        _family("spared_bytes_total", "bytes that compression spared readers", stats.spared),
+    ]
+
+
+def _journal(stats: JournalStats) -> list[str]:
+    return [
+        _family("journal_head", "number of the newest durable event", stats.head),
+        _family("journal_first", "number of the oldest event that can be read", stats.first),
+        _family("journal_appended_total", "events appended", stats.appended),
+        _family("journal_batches_total", "commits", stats.batches),
+        _family("journal_expired_total", "events dropped by retention", stats.expired),
+        _family("journal_bytes", "size of the journal", stats.bytes),
+    ]
+
+
+def _family(name: str, text: str, value: float | Mapping[str, int] | None, *, label: str = "") -> str:
+    """One family; a mapping has a sample for each value of `label`, None has no sample."""
+    full = f"tickwire_{name}"
+    kind = "counter" if name.endswith("_total") else "gauge"
+    head = f"# HELP {full} {text}\n# TYPE {full} {kind}\n"
+    if isinstance(value, Mapping):
+        return head + "".join(f'{full}{{{label}="{key}"}} {count}\n' for key, count in sorted(value.items()))
+    return head if value is None else f"{head}{full} {value}\n"
+
+
+def _age(service: Service) -> float | None:
+    return service.health().last_tick_age

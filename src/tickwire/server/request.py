@@ -1,0 +1,108 @@
+"""What a stream request asks, checked."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from difflib import get_close_matches
+from urllib.parse import parse_qsl
+
+from tickwire.core.ids import parse_id
+from tickwire.errors import InputError
+from tickwire.hub.reader import USER
+from tickwire.hub.start import History, Start, after, fresh, parse_time, since
+from tickwire.hub.subscription import (
+    DELIVERIES,
+    Subscription,
+    parse_events,
+    parse_fields,
+    parse_interval,
+    parse_symbols,
+)
+
+SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "fields", "interval", "delivery")
+START_PARAMETERS = ("snapshot", "since", "client_id", "last_event_id")
+PARAMETERS = (*SUBSCRIPTION_PARAMETERS, *START_PARAMETERS, "subscription")
+_CLIENT_ID_LENGTH = 64
+
+
+class StreamRequest:
+    """Subscription, start and client id, from the parameters of a stream request. InputError names the wrong one."""
+
+    __slots__ = ("client_id", "moment", "own_id", "start", "subscription")
+
+    def __init__(
+        self, given: Mapping[str, str], last_event_id: str | None, history: History, most_symbols: int
+    ) -> None:
+        self.subscription = parse_subscription(given, most_symbols)
+        self.moment: int | None = None  # a time to start from, still to be found in the journal
+        self.start = self._start(history, given, last_event_id)
+        self.own_id = "client_id" in given
+        self.client_id = _client_id(given["client_id"]) if self.own_id else f"c_{secrets.token_hex(6)}"
+
+    def _start(self, history: History, given: Mapping[str, str], last_event_id: str | None) -> Start:
+        asked = last_event_id or given.get("last_event_id")
+        if asked:
+            return after(history, parse_id(asked), self.subscription)
+        self.moment = parse_time(given.get("since", ""))
+        if "since" in given and self.moment is None:
+            return since(history, given["since"], self.subscription)
+        return fresh(history, snapshot=_flag(given, "snapshot", default=True))
+
+
+def parse_subscription(given: Mapping[str, str], most_symbols: int) -> Subscription:
+    """The subscription that the parameters spell; what is not given has its default."""
+    symbols = parse_symbols(given.get("symbols", "*"), most=most_symbols)
+    wanted = given.get("filter")
+    events = parse_events(given.get("events", "quote" if wanted is None else "quote,screen"))
+    if "screen" in events and wanted is None:
+        raise InputError("screen events are about a filter, and there is none", field="events")
+    delivery = given.get("delivery", "latest")
+    if delivery not in DELIVERIES:
+        raise InputError(f"delivery={delivery[:40]!r}: choose latest or all", field="delivery")
+    fields = parse_fields(given["fields"]) if "fields" in given else None
+    interval = parse_interval(given.get("interval", "0"))
+    if interval and delivery == "all":
+        raise InputError("an interval leaves quotes out, and delivery=all leaves none out", field="interval")
+    return Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval, filter=wanted)
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The parameters of a query string, each known and given once."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)
+    except ValueError as error:
+        raise InputError(f"the query string cannot be read: {error}") from error
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        check_name(name, PARAMETERS)
+        if name in given:
+            raise InputError(f"{name} is given twice", field=name)
+        given[name] = value
+    return given
+
+
+def check_name(name: str, known: tuple[str, ...]) -> None:
+    """InputError for a name that is not among the known ones, with the nearest of them."""
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise InputError(f"unknown parameter {name[:40]!r}", field=name[:40], hint=hint)
+
+
+def _flag(given: Mapping[str, str], name: str, *, default: bool) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    text = given.get(name)
+    if text is None:
+        return default
+    if text not in values:
+        raise InputError(f"{name}={text[:40]!r}: choose true or false", field=name)
+    return values[text]
+
+
+def _client_id(text: str) -> str:
+    if not (0 < len(text) <= _CLIENT_ID_LENGTH and text.isascii() and text.isprintable()):
+        raise InputError(f"client_id: 1 to {_CLIENT_ID_LENGTH} printable ASCII characters", field="client_id")
+    if text.startswith(USER):
+        raise InputError(f"client_id: {USER!r} at its beginning is for users", field="client_id")
+    return text

@@ -1,0 +1,77 @@
+"""Subscriptions put down for a stream to name: for watchlists longer than a URL should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tickwire.core.codec import decode, encode
+from tickwire.errors import InputError
+from tickwire.hub.control import Keep, control_entry
+from tickwire.hub.kept import UNUSED_SECONDS, identify
+from tickwire.server.body import read_body
+from tickwire.server.problem import problem
+from tickwire.server.request import SUBSCRIPTION_PARAMETERS, check_name, parse_subscription
+from tickwire.server.service import Service
+
+routes = APIRouter(tags=["subscriptions"])
+_BODY_BYTES = 256 * 1024
+
+_LIST = {"description": "a list, or a comma list", "type": ["array", "string"], "items": {"type": "string"}}
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "symbols": _LIST,
+        "filter": {"type": "string", "example": "volume > 1M and change_rate > 5%"},
+        "events": _LIST,
+        "fields": _LIST,
+        "interval": {"type": "string", "example": "250ms"},
+        "delivery": {"type": "string", "enum": ["latest", "all"]},
+    },
+}
+_OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
+
+
+class Put(msgspec.Struct, frozen=True):
+    """What a client goes on with. `expires_in` is in seconds, and counts while no stream uses it."""
+
+    id: str
+    url: str
+    expires_in: float
+    subscription: dict[str, Any]
+
+
+@routes.post("/v1/subscriptions", response_class=Response, openapi_extra=_OPENAPI)
+async def put_subscription(request: Request) -> Response:
+    """Put down what a stream should be of; the answer has the URL of such a stream."""
+    service: Service = request.app.state.service
+    parameters = _parameters(await read_body(request, _BODY_BYTES))
+    subscription = parse_subscription(parameters, service.limits.symbols)
+    kept, name = service.hub.control.kept, identify(parameters)
+    if not kept.has_room(parameters):
+        return problem(
+            503, "as many subscriptions are kept as may be", headers={"retry-after": f"{UNUSED_SECONDS:.0f}"}
+        )
+    await service.publish(control_entry(Keep(name, parameters)))
+    answer = Put(name, f"/v1/stream?subscription={name}", UNUSED_SECONDS, subscription.describe())
+    return Response(encode(answer), 201, media_type="application/json")
+
+
+def _parameters(body: bytes) -> dict[str, str]:
+    """The body's keys as parameters of a stream request."""
+    try:
+        given = decode(body, dict[str, list[str] | str | int | None])
+    except msgspec.ValidationError as error:
+        raise InputError(f"the subscription: {str(error)[0].lower()}{str(error)[1:]}") from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"the body is no JSON: {error}") from None
+    for name in given:
+        check_name(name, SUBSCRIPTION_PARAMETERS)
+    return {name: _text(value) for name, value in given.items() if value is not None}
+
+
+def _text(value: list[str] | str | int) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)

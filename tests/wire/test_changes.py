@@ -1,0 +1,280 @@
+"""Subscriptions that are changed live, and those put down for a stream to name; through restarts and time."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+
+from tickwire.hub import changes, kept
+from tickwire.server import clients
+from tickwire.testing.clock import ManualClock
+from tickwire.testing.server import run_server
+from tickwire.testing.wire import open_stream
+
+MINE = {"symbols": "A,B", "client_id": "ann"}
+
+
+@pytest.fixture(params=[True, False], ids=["fast sink", "plain sink"])
+async def server(request):
+    async with run_server(fast=request.param, max_symbols=4) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server):
+    async with httpx2.AsyncClient(base_url=server.url) as opened:
+        yield opened
+
+
+async def publish(client, **prices: float) -> None:
+    """One tick for each symbol."""
+    answer = await client.post("/v1/quotes", json=[{"symbol": name, "last": last} for name, last in prices.items()])
+    assert answer.status_code == 201
+
+
+async def prices(stream, count: int) -> list[tuple[str, float]]:
+    """The next quotes."""
+    return [(event.data["symbol"], event.data["last"]) for event in await stream.events(count)]
+
+
+@pytest.mark.parametrize("pace", [{}, {"interval": "20ms"}])
+async def test_an_added_symbol_comes_with_its_quote_and_a_removed_one_stops(server, client, pace) -> None:
+    """The added one's quote is older than what the reader has, so it has no id; then it is told, and then all flows."""
+    await publish(client, C=1, A=1, B=1)
+    async with open_stream(server.url, {**MINE, **pace}) as stream:
+        assert await prices(stream, 2) == [("A", 1.0), ("B", 1.0)]
+        answer = await client.patch("/v1/clients/ann", json={"add": ["C", "D"], "remove": ["B"]})
+        assert answer.json()[0]["subscription"]["symbols"] == ["A", "C", "D"]
+        added, told = await stream.event(), await stream.event()
+        assert (added.id, added.data["symbol"], added.data["last"]) == (None, "C", 1.0)
+        assert (told.id, told.name, told.data["symbols"]) == (None, "subscription", ["A", "C", "D"])
+        await publish(client, B=2)
+        await publish(client, D=2, A=2)
+        assert await prices(stream, 2) == [("D", 2.0), ("A", 2.0)]
+
+
+async def test_pace_and_fields_can_be_changed_too(server, client) -> None:
+    """Other fields come with the whole state in the new form."""
+    await publish(client, A=1, B=1)
+    async with open_stream(server.url, MINE) as stream:
+        await stream.events(2)
+        await client.patch("/v1/clients/ann", json={"interval": "10ms", "fields": ["last"], "symbols": ["A"]})
+        again = await stream.event()
+        assert (again.id, again.data) == (None, {"symbol": "A", "last": 1.0})
+        told = await stream.event()
+        assert (told.data["interval"], told.data["fields"]) == (10, ["symbol", "last"])
+        await publish(client, A=2)
+        assert (await stream.event()).data == {"symbol": "A", "last": 2.0}
+        await client.patch("/v1/clients/ann", json={"interval": "0", "fields": None, "symbols": []})
+        told = await stream.event()
+        assert (told.data["interval"], told.data["symbols"]) == (0, [])
+
+
+async def test_a_filter_can_be_changed_live(server, client) -> None:
+    """The reader is told the new set at once; without a filter it has all of its symbols again."""
+    await publish(client, A=5, B=50)
+    async with open_stream(server.url, {**MINE, "filter": "last > 10"}) as stream:
+        assert [(await stream.event()).name for _ in range(3)] == ["welcome", "matches", "quote"]
+        await client.patch("/v1/clients/ann", json={"filter": "last < 10"})
+        again, told, matches = [await stream.event() for _ in range(3)]
+        assert (again.id, again.data["symbol"]) == (None, "A")
+        assert (told.data["filter"], told.data["events"]) == ("last < 10", ["quote", "screen"])
+        assert matches.data == {"filter": "last < 10", "symbols": ["A"]}
+        await publish(client, A=11)
+        assert (await stream.event()).name == "leave"
+        await client.patch("/v1/clients/ann", json={"filter": None})
+        assert {(await stream.event()).data["symbol"] for _ in range(2)} == {"A", "B"}
+        assert (await stream.event()).data["events"] == ["quote"]
+        wrong = await client.patch("/v1/clients/ann", json={"filter": "lsat > 1"})
+        assert (wrong.status_code, wrong.json()["position"]) == (400, 0)
+
+
+WRONG = [
+    ({"remove": ["Z"]}, "remove", "Z is not in the list"),
+    ({"add": ["C", "D", "E"]}, "add", "5 symbols: a reader may have 4"),
+    ({"symbols": ["a b"]}, "symbols", "cannot be a symbol"),
+    ({"add": ["[*"]}, "add", "cannot be a pattern"),
+    ({"interval": "1h"}, "interval", "from 10ms to 60s"),
+    ({"fields": ["lsat"]}, "fields", "no field of a quote"),
+    ({"delivery": "all"}, "delivery", "unknown field"),
+    ([], None, "Expected `object`"),
+]
+
+
+@pytest.mark.parametrize(("wish", "field", "detail"), WRONG)
+async def test_a_wrong_change_changes_nothing(server, client, wish, field, detail) -> None:
+    """It is answered 400, names the key, and the reader keeps what it has."""
+    async with open_stream(server.url, MINE) as stream:
+        await stream.event()
+        answer = await client.patch("/v1/clients/ann", json=wish)
+        assert (answer.status_code, answer.json().get("field")) == (400, field)
+        assert detail in answer.json()["detail"]
+        assert (await client.get("/v1/clients/ann")).json()[0]["subscription"]["symbols"] == ["A", "B"]
+
+
+async def test_a_reader_of_all_events_cannot_be_paced(server, client) -> None:
+    """An interval would leave out what it was promised."""
+    async with open_stream(server.url, {**MINE, "delivery": "all"}) as stream:
+        await stream.event()
+        assert (await client.patch("/v1/clients/ann", json={"interval": "1s"})).json()["field"] == "interval"
+
+
+async def test_only_a_reader_with_a_name_of_its_own_can_be_changed(server, client) -> None:
+    """A made-up id would be another one after a reconnect, and the change lost; the answer says what to do."""
+    async with open_stream(server.url, {"symbols": "A"}) as stream:
+        made_up = (await stream.event()).data["client_id"]
+        answer = await client.patch(f"/v1/clients/{made_up}", json={"add": ["B"]})
+        assert (answer.status_code, "client_id=" in answer.json()["hint"]) == (409, True)
+    assert (await client.patch("/v1/clients/nobody", json={"add": ["B"]})).status_code == 404
+
+
+async def test_more_changes_than_are_kept_are_refused(server, client, monkeypatch) -> None:
+    """Over the bound: 503 and a time to come back."""
+    monkeypatch.setattr(clients, "MOST_CHANGES", 0)
+    async with open_stream(server.url, MINE) as stream:
+        await stream.event()
+        answer = await client.patch("/v1/clients/ann", json={"add": ["C"]})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert changes.MOST_CHANGES > 0
+
+
+async def test_a_change_outlives_a_reconnect_and_a_restart(tmp_path) -> None:
+    """Who comes back with its id and its request has what it was changed to; who starts anew has what it asks for."""
+    options = {"journal": f"sqlite:{tmp_path / 'j'}"}
+    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        await publish(client, A=1, B=1, C=1)
+        async with open_stream(server.url, MINE) as stream:
+            last = (await stream.events(2))[-1].id
+            await client.patch("/v1/clients/ann", json={"add": ["C"], "remove": ["A"]})
+            await stream.events(1, name="subscription")
+            stream.cut()  # before an event with a newer id: the quote of C may not have arrived
+        await publish(client, A=2, B=2)
+    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        async with open_stream(server.url, MINE, headers={"Last-Event-ID": last}) as stream:
+            assert (await stream.event()).data["subscription"]["symbols"] == ["B", "C"]
+            assert await prices(stream, 2) == [("C", 1.0), ("B", 2.0)]
+            newest = (await client.get("/v1/clients/ann")).json()[0]["position"]
+        async with open_stream(server.url, MINE, headers={"Last-Event-ID": newest}) as stream:
+            assert (await stream.event()).data["subscription"]["symbols"] == ["B", "C"]
+            await publish(client, A=3, B=3)
+            assert await prices(stream, 1) == [("B", 3.0)]
+            async with open_stream(server.url, MINE) as anew:
+                assert (await anew.event()).data["subscription"]["symbols"] == ["A", "B"]
+                assert await prices(anew, 2) == [("A", 3.0), ("B", 3.0)]
+            told = (await stream.events(1, name="subscription"))[0]
+            assert told.data["symbols"] == ["A", "B"]  # one client id and request: one subscription
+
+
+async def test_a_change_is_forgotten_once_nobody_can_come_back_to_it() -> None:
+    """It is kept while its reader is connected, and until the journal begins after where the reader left."""
+    clock = ManualClock()
+    async with run_server(clock=clock, keep_events=1_000, keep_seconds=10.0) as server:
+        hub = server.runtime.hub
+        async with httpx2.AsyncClient(base_url=server.url) as client, open_stream(server.url, MINE) as stream:
+            await stream.event()
+            await client.patch("/v1/clients/ann", json={"add": ["C"]})
+            await clock.advance(100)
+            assert hub.stats().changed == 1
+        while len(hub.roster):
+            await clock.advance(0)
+        hub.control.forget(clock.monotonic(), 1)
+        hub.control.forget(clock.monotonic(), hub.head.sequence)
+        assert hub.stats().changed == 1
+        hub.control.forget(clock.monotonic(), hub.head.sequence + 1)
+        assert hub.stats().changed == 0
+
+
+async def test_a_long_watchlist_is_put_down_and_named(server, client) -> None:
+    """The answer's URL is a stream of it; equal lists have one id; other parameters may stand beside it."""
+    await publish(client, A=1, B=1, C=1)
+    put = await client.post("/v1/subscriptions", json={"symbols": ["A", "C"], "fields": "last", "delivery": "all"})
+    assert put.status_code == 201
+    assert put.json()["subscription"]["fields"] == ["symbol", "last"]
+    same = await client.post("/v1/subscriptions", json={"delivery": "all", "symbols": "A,C", "fields": ["last"]})
+    assert same.json() == put.json()
+    path, _, query = put.json()["url"].partition("?")
+    parameters = dict([query.split("=")])
+    async with open_stream(server.url, {**parameters, "client_id": "bob"}, path=path) as stream:
+        data = (await stream.event()).data
+        assert (data["client_id"], data["subscription"]["symbols"]) == ("bob", ["A", "C"])
+        assert await prices(stream, 2) == [("A", 1.0), ("C", 1.0)]
+    async with open_stream(server.url, {**parameters, "symbols": "B"}) as stream:
+        assert (stream.status, (await stream.body())["field"]) == (400, "symbols")
+    async with open_stream(server.url, {"subscription": "nope"}) as stream:
+        assert (stream.status, (await stream.body())["field"]) == (404, "subscription")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"symbols": ["A"] * 5}, "symbols"), ({"client_id": "x"}, "client_id"), ({"symbols": {}}, None), ("x", None)],
+)
+async def test_a_wrong_subscription_is_not_put_down(server, client, body, field) -> None:
+    """It is checked as a stream's request would be."""
+    answer = await client.post("/v1/subscriptions", json=body)
+    assert (answer.status_code, answer.json().get("field")) == (400, field)
+    assert server.runtime.hub.stats().kept == 0
+
+
+async def test_what_nobody_uses_for_a_minute_is_let_go(tmp_path) -> None:
+    """The minute begins anew when its last reader leaves, and after a restart."""
+    clock = ManualClock()
+    options = {"journal": f"sqlite:{tmp_path / 'j'}", "clock": clock, "stale_after": 1e6}
+    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        hub = server.runtime.hub
+        parameters = {"subscription": (await client.post("/v1/subscriptions", json={"symbols": ["A"]})).json()["id"]}
+        await clock.advance(1)
+        await clock.advance(50)
+        async with open_stream(server.url, parameters) as stream:
+            await stream.event()
+            await clock.advance(100)
+        while len(hub.roster):
+            await clock.advance(0)
+        await clock.advance(1)
+        await clock.advance(50)
+        assert hub.stats().kept == 1
+    async with run_server(**options) as server, open_stream(server.url, parameters) as stream:
+        assert stream.status == 200
+    async with run_server(**options) as server:
+        await clock.advance(1)
+        await clock.advance(kept.UNUSED_SECONDS)
+        async with open_stream(server.url, parameters) as stream:
+            assert stream.status == 404
+
+
+async def test_as_many_subscriptions_are_kept_as_there_is_room_for(server, client, monkeypatch) -> None:
+    """Over the bound: 503 and a time to come back; one that is kept already may be put down again."""
+    assert (await client.post("/v1/subscriptions", json={"symbols": ["A"]})).status_code == 201
+    monkeypatch.setattr(kept, "MOST_BYTES", 10)
+    assert (await client.post("/v1/subscriptions", json={"symbols": ["A"]})).status_code == 201
+    answer = await client.post("/v1/subscriptions", json={"symbols": ["B"]})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+
+async def test_a_user_is_named_by_the_proxy_in_front() -> None:
+    """Messages reach all streams of a user, and no client id can pass for one; a user may have so many readers."""
+    async with (
+        run_server(user_header="X-User", max_per_user=2) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, {"events": "message"}, headers={"X-User": "ann"}) as first,
+        open_stream(server.url, {"events": "message"}, headers={"X-User": "ann"}) as second,
+        open_stream(server.url, {"events": "message", "client_id": "ann"}, headers={"X-User": "eve"}) as eve,
+    ):
+        for stream in (first, second, eve):
+            await stream.events(1, name="welcome")
+        sent = await client.post("/v1/messages", json={"event": "note", "data": 1, "target": "user:ann"})
+        assert sent.json()["readers"] == 2
+        assert [(await stream.event()).name for stream in (first, second)] == ["note", "note"]
+        async with open_stream(server.url, headers={"X-User": "ann"}) as third:
+            assert (third.status, third.headers["retry-after"]) == (429, "5")
+        async with open_stream(server.url, {"client_id": "user:ann"}, headers={"X-User": "eve"}) as liar:
+            assert (liar.status, (await liar.body())["field"]) == (400, "client_id")
+        users = {each["user"] for each in (await client.get("/v1/clients")).json()}
+        assert users == {"ann", "eve"}
+        assert (await client.delete("/v1/clients/user:ann")).json() == {"evicted": 2}
+        assert (await first.event()).name == (await second.event()).name == "bye"
+        await client.post("/v1/messages", json={"event": "note", "data": 2})
+        assert (await eve.event()).data == 2
+        metrics = (await client.get("/metrics")).text
+        for sample in ('refused_total{reason="user"} 1', 'refused_total{reason="input"} 1', "readers 1\n"):
+            assert f"tickwire_{sample}" in metrics
+        assert 'streams_closed_total{reason="evicted"} 2' in metrics
