@@ -253,6 +253,12 @@ async def test_a_bad_model_leaves_the_old_one_says_why_and_is_counted() -> None:
         state = (await client.get("/v1/simulator")).json()
         assert (state["model"]["version"], state["model"]["rejected"]) == ("built-in", 1)
         assert says in state["notice"]
+        model = another('a "second"\none')
+        assert (await client.put("/v1/simulator/model", content=encode(model))).status_code == 200
+        lines = (await client.get("/metrics")).text.splitlines()
+        assert r'tickwire_model{version="a \"second\"\none"} 1' in lines
+        assert 'tickwire_models_total{outcome="rejected"} 1' in lines
+        assert 'tickwire_models_total{outcome="swaps"} 1' in lines
 
 
 async def _version(client: httpx2.AsyncClient, version: str) -> bool:

@@ -52,11 +52,15 @@ class Desk:
         status = self._status
         plain = {"feed": status.feed, "mode": status.mode, "state": status.state}
         known = plain if self._control is None else self._control.describe()
-        counts = {"swaps": self.swaps, "rejected": self.rejected, "unreachable": self.unreachable}
+        counts = self.counts()
         return known | {
             "model": None if status.model is None else {"version": status.model, **counts},
             "notice": status.notice,
         }
+
+    def counts(self) -> dict[str, int]:
+        """What became of the models that were offered, and how many looks found none."""
+        return {"swaps": self.swaps, "rejected": self.rejected, "unreachable": self.unreachable}
 
     def model(self) -> bytes | None:
         """The model in use as JSON; None where nothing is simulated."""
