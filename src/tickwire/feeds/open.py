@@ -10,6 +10,7 @@ from tickwire.clock import Clock
 from tickwire.core.instrument import Instrument
 from tickwire.errors import InputError
 from tickwire.feeds.base import Feed
+from tickwire.feeds.playlist import Reading, find_files
 from tickwire.feeds.simulator import Simulator
 from tickwire.market.model import Model
 from tickwire.market.scenario import Scenario, read_scenario
@@ -23,8 +24,7 @@ class FeedOptions(NamedTuple):
 
     speed: float = 1.0
     loop: bool = False
-    mapping: str = ""
-    symbol: str = ""
+    reading: Reading = Reading()
     seed: int | None = None
     rate: float = 3.0
     model: Model | None = None
@@ -57,9 +57,7 @@ def open_feed(
     if kind == "replay":
         from tickwire.feeds.replay import Replay
 
-        return Replay(
-            Path(rest), clock, speed=options.speed, loop=options.loop, mapping=options.mapping, symbol=options.symbol
-        )
+        return Replay(find_files(rest), clock, speed=options.speed, loop=options.loop, reading=options.reading)
     if kind == "simulator":
         return Simulator(
             options.model or built_in(),

@@ -40,7 +40,7 @@ async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: 
     """
     settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **given})
     app = App(settings, clock)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = _listen()
     config = uvicorn.Config(
         app, http=StreamProtocol if fast else HttpToolsProtocol, ws="none", lifespan="off", log_config=None
     )
@@ -55,6 +55,15 @@ async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: 
             server.should_exit = True
             await task
             listener.close()
+
+
+def _listen() -> socket.socket:
+    # Without the protocol's number asyncio does not know that it is TCP and leaves Nagle's algorithm on: each answer on
+    # a connection that is kept would wait 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
 
 
 class ServerProcess:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ import numpy as np
 from tickwire.cli.bench.report import Row
 from tickwire.clock import SystemClock
 from tickwire.core.event import ticks_entry
-from tickwire.core.tick import Ticks
+from tickwire.core.tick import LATEST_TS, Ticks
 from tickwire.hub.applied import AppliedQuotes
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.memory import MemoryJournal
 from tickwire.journal.sqlite import SQLiteJournal, Synchronous
 from tickwire.market.board import Board
+from tickwire.market.candles import Candles
 from tickwire.market.model import Halts, Jumps, Model, Profile, Session, SymbolModel
 from tickwire.market.walk import Walk
 
@@ -66,7 +68,7 @@ async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Ro
 
 
 def codecs(seconds: float) -> list[Row]:
-    """From packed ticks to quotes and to JSON frames, all fields."""
+    """From packed ticks to quotes, to JSON frames with all fields, and to candles of all intervals."""
     board, ticks = Board(bench_model(_CODEC_TICKS).instruments()), _ticks(_CODEC_TICKS)
     sequence = 1
 
@@ -79,7 +81,20 @@ def codecs(seconds: float) -> list[Row]:
     return [
         _timed("board: ticks to quotes", applied, seconds),
         _timed("packed tick to JSON frame", lambda: applied().all_frames(), seconds),
+        _timed("candles of 8 intervals, 20,000 ticks/s", _candles(ticks, 20_000), seconds),
+        _timed("candles of 8 intervals, 500 ticks/s", _candles(ticks, 500), seconds),
     ]
+
+
+def _candles(ticks: Ticks, rate: int) -> Callable[[], object]:
+    """What makes candles of a batch that comes as often as a market of that many ticks a second has one."""
+    candles, ticks = Candles(), ticks.copy()
+
+    def apply() -> None:
+        candles.apply(ticks, 1, LATEST_TS * 1000)
+        ticks["ts"] += len(ticks) * 10**9 // rate
+
+    return apply
 
 
 def _timed(name: str, work: object, seconds: float) -> Row:
