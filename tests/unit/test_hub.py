@@ -136,7 +136,7 @@ class Market:
         await self.journal.save_state(State(self.hub.head.sequence, self.hub.save()))
 
     def read(self, subscription: Subscription, start, sink: HandSink, client_id="test", user=None, coding=IDENTITY):
-        who = Who(client_id, own=True, user=user and f"user:{user}")
+        who = Who(client_id, own=True, rights=Rights(user=user))
         reader = self.hub.open(subscription, start, who, sink, coding=coding)
         sink.listener = reader
         self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
@@ -393,7 +393,7 @@ class Client:
         if self.last is None and self.subscription != self.asked:  # and it has what it asks for, as the edge sees to
             self.subscription = self.asked
             self.since = dict.fromkeys(SYMBOLS, 0)
-            self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe())
+            self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe(), self.user)
         self.above = self.in_force = limit_of(self.subscription)
         self.sink = HandSink()
         self.reader = self.market.read(self.asked, start, self.sink, self.own_id, self.name, self.coding)
@@ -452,7 +452,7 @@ class Client:
             text = text and f"last > {rng.randint(0, 40)}"
         now = self.subscription.changed(symbols=symbols, interval=interval, filter=text)
         self.above = limit_of(now)
-        self.pending_change = Change(self.own_id, self.asked.describe(), now.describe())
+        self.pending_change = Change(self.own_id, self.asked.describe(), now.describe(), self.user)
         for symbol in SYMBOLS:
             if not wanted(self.subscription, symbol):
                 self.since[symbol] = self.market.hub.head.sequence

@@ -52,6 +52,7 @@ class HubStats(NamedTuple):
     closed: dict[str, int]  # by reason
     changed: int  # subscriptions that are not what their readers came with
     kept: int  # subscriptions put down for streams to name
+    revoked: int  # users and tokens
     spared: int  # bytes that readers were not sent, because of compression
 
 
@@ -61,7 +62,8 @@ class Hub:
     Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
     everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of;
     `lifetime` how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
-    come back at once.
+    come back at once. A hub that is behind the market on purpose has the one at its head as `leader`: what is done to
+    readers from outside does not wait.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Hub:
         saved: Saved | None = None,
         recent_events: int = RECENT_EVENTS,
         lifetime: float = 0.0,
+        leader: Hub | None = None,
     ) -> None:
         self.board = board
         self.head = Head(epoch, start_at)
@@ -91,9 +94,9 @@ class Hub:
         )
         self._pacer = Pacer(self.head, self._catch_up, self._tally)
         self._outlets = Outlets()
-        self.control = Controller(self.head, self.roster, self._router, lifetime)
+        self.control = Controller(self.head, self.roster, self._router, lifetime, leader and leader.control)
         if saved is not None:
-            self.control.restore(saved)
+            self.control.ledger.restore(saved)
         self._now = 0.0
         self._dirty: set[Channel] = set()
         self._events = 0
@@ -117,7 +120,7 @@ class Hub:
 
     def save(self) -> bytes:
         """All that was learned from the events up to `head`."""
-        return pack_saved(self.control.save(self.board.save()))
+        return pack_saved(self.control.ledger.save(self.board.save()))
 
     def admits(self, subscription: Subscription) -> bool:
         """Whether there is room for what this subscription's filter costs."""
@@ -130,13 +133,13 @@ class Hub:
         asked = subscription
         owes = False
         if start.resume is not None:
-            subscription, owes = self.control.changes.resumed(who.client_id, asked, start.position)
-        channel = self._router.channel(subscription)
+            subscription, owes = self.control.ledger.changes.resumed(who, asked, start.position)
+        channel = self._router.channel(who.rights.narrowed(subscription))
         reader = Reader(
             channel,
             who,
             sink,
-            asked=channel.subscription if asked == subscription else asked,
+            asked=channel.subscription if asked == channel.subscription else asked,
             outlet=self._outlets.of(coding, framed=sink.framed),
             position=start.position,
             snapshot=start.snapshot,
@@ -145,6 +148,7 @@ class Hub:
         if owes:
             reader.owed = set(self._router.rows(channel).tolist())
         self.roster.add(reader, channel)
+        self.control.admit(reader)
         return reader
 
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
@@ -206,8 +210,9 @@ class Hub:
             gaps=counts["gaps"],
             opened=self.roster.opened,
             closed=dict(self.roster.closed),
-            changed=len(self.control.changes),
-            kept=len(self.control.kept),
+            changed=len(self.control.ledger.changes),
+            kept=len(self.control.ledger.kept),
+            revoked=len(self.control.ledger.revoked),
             spared=self._outlets.saved,
         )
 

@@ -6,12 +6,9 @@ import asyncio
 from typing import NamedTuple, Protocol
 
 from tickwire.hub.outlet import Outlet
+from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.sink import Sink
 from tickwire.hub.subscription import Subscription
-
-USER = "user:"
-"""What stands before a user's name where a client id could stand too; no client id begins with it."""
-
 
 class Group(Protocol):
     """Those who are written to together."""
@@ -26,12 +23,18 @@ class Who(NamedTuple):
 
     client_id: str
     own: bool = False
-    user: str | None = None  # with USER before it
+    rights: Rights = OPEN
+
+    @property
+    def user(self) -> str | None:
+        """The user, with USER before the name."""
+        return self.rights.address
 
     @property
     def names(self) -> tuple[str, ...]:
         """All that a message can be addressed to."""
-        return (self.client_id,) if self.user is None else (self.client_id, self.user)
+        user = self.user
+        return (self.client_id,) if user is None else (self.client_id, user)
 
 
 class Reader:
@@ -64,6 +67,7 @@ class Reader:
         "skipped",
         "snapshot",
         "stalls",
+        "warned",
         "who",
     )
 
@@ -87,6 +91,7 @@ class Reader:
         self.opened_at = position
         self.owed: set[int] | None = None
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
+        self.warned = False  # that its token expires soon
         self.live = False
         self.stalls = 0
         self.gaps = 0

@@ -11,7 +11,7 @@ import msgspec
 from tickwire.core.ids import EventId
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
-from tickwire.hub.reader import USER, Reader
+from tickwire.hub.reader import Reader
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ class Roster:
             position = channel.position if channel.paced else self._head.sequence
         return Client(
             id=reader.who.client_id,
-            user=None if reader.who.user is None else reader.who.user.removeprefix(USER),
+            user=reader.who.rights.user,
             subscription=channel.subscription.describe(),
             position=str(EventId(self._head.epoch, position)),
             live=reader.live,

@@ -7,7 +7,7 @@ from collections import Counter
 from starlette.responses import Response
 
 from tickwire.errors import InputError
-from tickwire.hub.reader import USER
+from tickwire.hub.rights import USER
 from tickwire.server.asgi import Scope
 from tickwire.server.problem import problem
 from tickwire.server.service import Service

@@ -14,7 +14,8 @@ from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
 from tickwire.hub.changes import MOST_CHANGES
 from tickwire.hub.control import Change, Evict, control_entry
-from tickwire.hub.reader import USER, Reader
+from tickwire.hub.reader import Reader
+from tickwire.hub.rights import USER
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem

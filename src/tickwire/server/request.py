@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from tickwire.core.ids import parse_id
 from tickwire.errors import InputError
-from tickwire.hub.reader import USER
+from tickwire.hub.rights import USER
 from tickwire.hub.start import History, Start, after, fresh, parse_time, since
 from tickwire.hub.subscription import (
     DELIVERIES,
