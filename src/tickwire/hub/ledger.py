@@ -28,9 +28,9 @@ class Ledger:
         elif isinstance(control, Revoke):
             self.revoked.take(control)
 
-    def save(self, board: bytes) -> Saved:
-        """All of it, beside the saved board."""
-        return Saved(board, self.changes.save(), self.kept.save(), self.revoked.save())
+    def save(self, board: bytes, candles: bytes) -> Saved:
+        """All of it, beside the saved board and candles."""
+        return Saved(board, self.changes.save(), self.kept.save(), self.revoked.save(), candles)
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""
