@@ -22,6 +22,7 @@ from tickwire.hub import past
 from tickwire.hub.control import Change, Control, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.reader import Who
+from tickwire.hub.rights import Rights
 from tickwire.hub.start import after, earliest, fresh
 from tickwire.hub.subscription import Subscription
 from tickwire.journal.base import Retention, State
@@ -393,7 +394,7 @@ class Client:
         if self.last is None and self.subscription != self.asked:  # and it has what it asks for, as the edge sees to
             self.subscription = self.asked
             self.since = dict.fromkeys(SYMBOLS, 0)
-            self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe(), self.user)
+            self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe(), f"user:{self.name}")
         self.above = self.in_force = limit_of(self.subscription)
         self.sink = HandSink()
         self.reader = self.market.read(self.asked, start, self.sink, self.own_id, self.name, self.coding)
@@ -452,7 +453,7 @@ class Client:
             text = text and f"last > {rng.randint(0, 40)}"
         now = self.subscription.changed(symbols=symbols, interval=interval, filter=text)
         self.above = limit_of(now)
-        self.pending_change = Change(self.own_id, self.asked.describe(), now.describe(), self.user)
+        self.pending_change = Change(self.own_id, self.asked.describe(), now.describe(), f"user:{self.name}")
         for symbol in SYMBOLS:
             if not wanted(self.subscription, symbol):
                 self.since[symbol] = self.market.hub.head.sequence

@@ -177,7 +177,7 @@ async def test_a_change_is_forgotten_once_nobody_can_come_back_to_it() -> None:
             assert hub.stats().changed == 1
         while len(hub.roster):
             await clock.advance(0)
-        hub.control.forget(clock.monotonic(), 1)
+        hub.control.forget(clock.monotonic(), 0.0, 1)
         hub.control.forget(clock.monotonic(), hub.head.sequence)
         assert hub.stats().changed == 1
         hub.control.forget(clock.monotonic(), hub.head.sequence + 1)
@@ -253,7 +253,7 @@ async def test_as_many_subscriptions_are_kept_as_there_is_room_for(server, clien
 async def test_a_user_is_named_by_the_proxy_in_front() -> None:
     """Messages reach all streams of a user, and no client id can pass for one; a user may have so many readers."""
     async with (
-        run_server(user_header="X-User", max_per_user=2) as server,
+        run_server(user_header="X-User", trusted_proxies="127.0.0.1", max_per_user=2) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
         open_stream(server.url, {"events": "message"}, headers={"X-User": "ann"}) as first,
         open_stream(server.url, {"events": "message"}, headers={"X-User": "ann"}) as second,

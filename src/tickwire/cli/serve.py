@@ -20,6 +20,7 @@ import uvloop
 from tickwire.app import App
 from tickwire.cli.options import settings_options
 from tickwire.errors import SettingsError
+from tickwire.guarding import check_exposure
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
 from tickwire.server.sink import tune_listener
@@ -44,6 +45,7 @@ def serve(config: Path | None, **given: Any) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     _allow_many_files()
+    check_exposure(settings)
     with _listen(settings.host, settings.port) as listener:
         tune_listener(listener, settings.peer_timeout)
         uvloop.run(_serve(settings, listener))

@@ -27,14 +27,14 @@ class Controller:
     """Obeys the controls that come through the journal, and sends readers away.
 
     Controls are for everybody at once: a controller with a `leader` leaves the journal to that one, whose hub is at the
-    head, and is told by it. `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less, so
-    that they do not all come back at once.
+    head, and is told by it. `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less,
+    so that they do not all come back at once.
     """
 
     def __init__(
         self, head: Head, roster: Roster, router: Router, lifetime: float, leader: Controller | None = None
     ) -> None:
-        self.ledger = Ledger() if leader is None else leader.ledger
+        self.ledger: Ledger = Ledger() if leader is None else leader.ledger
         self._head = head
         self._roster = roster
         self._router = router
@@ -43,7 +43,7 @@ class Controller:
         self._ending = False
         self._crowds = [self]  # all that obey together
         if leader is not None:
-            leader._crowds.append(self)  # noqa: SLF001  # one of its own kind
+            leader._crowds.append(self)  # one of its own kind
 
     @property
     def ending(self) -> bool:
@@ -56,7 +56,7 @@ class Controller:
             control = read_control(item.named)
             self.ledger.take(control, item.last)
             for crowd in self._crowds:
-                crowd._act(control, now)  # noqa: SLF001
+                crowd._act(control, now)
 
     def forget(self, now: float, wall: float, first: int) -> None:
         """Let go of what nobody came back for. `now` is monotonic and `wall` the time of day, in seconds.
@@ -69,8 +69,13 @@ class Controller:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
         self._ending = True
         for crowd in self._crowds:
-            for reader in list(crowd._roster.channels):  # noqa: SLF001
+            for reader in list(crowd._roster.channels):
                 dismiss(reader, reason, retry_of())
+
+    def end_here(self, reason: str) -> None:
+        """Say `bye` to this hub's readers only."""
+        for reader in list(self._roster.channels):
+            dismiss(reader, reason, _LATER_MS)
 
     def retire(self, now: float, wall: float, retry_of: Callable[[], int]) -> None:
         """Say `bye` to the readers whose time, or whose token's, is up, and warn those whose token's soon will be.
@@ -78,7 +83,7 @@ class Controller:
         `now` is monotonic, `wall` the time of day, both in seconds.
         """
         for crowd in self._crowds:
-            for reader in crowd._roster.channels:  # noqa: SLF001
+            for reader in crowd._roster.channels:
                 if reader.who.rights.expires is not None:
                     _expire(reader, reader.who.rights.expires - wall, retry_of)
                 if self._lifetime:
@@ -111,7 +116,7 @@ class Controller:
                     self._change(reader, reader.who.rights.narrowed(wanted), now)
 
     def _connected(self, name: str) -> bool:
-        return any(name in crowd._roster for crowd in self._crowds)  # noqa: SLF001
+        return any(name in crowd._roster for crowd in self._crowds)
 
     def _wear_out(self, reader: Reader, now: float, retry_of: Callable[[], int]) -> None:
         if not reader.expires:

@@ -94,7 +94,8 @@ class Hub:
         )
         self._pacer = Pacer(self.head, self._catch_up, self._tally)
         self._outlets = Outlets()
-        self.control = Controller(self.head, self.roster, self._router, lifetime, leader and leader.control)
+        above = None if leader is None else leader.control
+        self.control: Controller = Controller(self.head, self.roster, self._router, lifetime, above)
         if saved is not None:
             self.control.ledger.restore(saved)
         self._now = 0.0

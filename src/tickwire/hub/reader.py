@@ -10,6 +10,7 @@ from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.sink import Sink
 from tickwire.hub.subscription import Subscription
 
+
 class Group(Protocol):
     """Those who are written to together."""
 

@@ -18,8 +18,9 @@ class _Entry(NamedTuple):
 class Revoked:
     """Users and token ids that were revoked. Times are seconds since the Unix epoch.
 
-    Of a user, tokens issued up to the moment are refused (those that do not say when, too), so that the user can be let in
-    again with a new one; of a token id, all that carry it. An entry is kept until no such token can be good any more.
+    Of a user, tokens issued up to the moment are refused (those that do not say when, too), so that the user can be let
+    in again with a new one; of a token id, all that carry it. An entry is kept until no such token can be good any
+    more.
     """
 
     def __init__(self) -> None:

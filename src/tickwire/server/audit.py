@@ -61,7 +61,9 @@ class Audit:
             finally:
                 os.close(file)
         except OSError as error:
-            raise SettingsError(f"the audit log {self.path} cannot be written: {error.strerror}", field="audit") from None
+            raise SettingsError(
+                f"the audit log {self.path} cannot be written: {error.strerror}", field="audit"
+            ) from None
 
 
 def note(scope: Scope, **details: Any) -> None:

@@ -10,7 +10,7 @@ from tickwire.errors import InputError
 from tickwire.server.asgi import Scope
 from tickwire.server.refusal import Unauthorized
 
-TICKET, ACCESS_TOKEN = "ticket", "access_token"  # noqa: S105  # names of parameters
+TICKET, ACCESS_TOKEN = "ticket", "access_token"  # names of parameters
 IN_QUERY = (TICKET, ACCESS_TOKEN)
 
 

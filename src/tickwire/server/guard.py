@@ -38,6 +38,11 @@ class Guard:
     connects: Rates = field(default_factory=lambda: Rates(0, "streams"))
     audit: Audit | None = None
 
+    def close(self) -> None:
+        """Write what is left of the audit log."""
+        if self.audit is not None:
+            self.audit.close()
+
     def count(self, name: str | None, path: str) -> None:
         """Count a request of an address or a user; TooOften where that is too many."""
         now = self.clock.monotonic()

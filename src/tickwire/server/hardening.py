@@ -16,8 +16,10 @@ _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 
 
 def page_policy(html: str) -> str:
-    """The Content-Security-Policy (level 3) of a page: its own inline script and style by their hashes, its own origin's
-    files and answers, and nothing else.
+    """The Content-Security-Policy (level 3) of a page.
+
+    It may use the script and style that are written in it (by their hashes), files and answers of its own origin, and
+    nothing else.
     """
     hashes: dict[str, list[str]] = {"script": [], "style": []}
     for kind, text in _INLINE.findall(html):

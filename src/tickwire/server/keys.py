@@ -40,7 +40,7 @@ class OneKey:
     def __init__(self, key: Key) -> None:
         self._key = key
 
-    async def find(self, key_id: str | None) -> Key:  # noqa: ARG002  # there is only one
+    async def find(self, key_id: str | None) -> Key:  # there is only one
         """The key."""
         return self._key
 

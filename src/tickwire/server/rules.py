@@ -1,6 +1,6 @@
-"""What each call needs: the one table of who may do what. A call that it does not name is refused where tokens are asked for.
+"""What each call needs: the one table of who may do what.
 
-Paths that end in a slash stand for everything below them.
+A call that it does not name is refused where tokens are asked for. Paths that end in a slash stand for everything below them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,15 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/v1/quotes/"): Rule("token", event="quote"),
     ("POST", "/v1/quotes"): Rule("publish", audit="publish"),
     ("GET", "/v1/instruments"): _TOKEN,
+    ("GET", "/v1/candles/"): Rule("token", event="candle"),
     ("POST", "/v1/screens/check"): Rule("token", event="quote"),
     ("POST", "/v1/subscriptions"): _TOKEN,
     ("POST", "/v1/tickets"): _TOKEN,
     ("POST", "/v1/messages"): Rule("messages", audit="message"),
+    ("GET", "/v1/simulator"): _TOKEN,
+    ("POST", "/v1/simulator"): Rule("admin", audit="simulator"),
+    ("GET", "/v1/simulator/model"): Rule("admin"),
+    ("PUT", "/v1/simulator/model"): Rule("admin", audit="model"),
     ("GET", "/v1/clients"): Rule("admin"),
     ("DELETE", "/v1/clients"): Rule("admin", audit="revoke"),
     ("GET", "/v1/clients/"): _TOKEN,  # one's own; an admin's are everybody's

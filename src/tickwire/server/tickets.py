@@ -86,5 +86,5 @@ async def issue_ticket(request: Request) -> Response:
 
 
 def _derived(secret: str) -> bytes:
-    """A key of its own, so that no ticket can pass for a token that was signed with the same secret, nor the reverse."""
+    """A key of its own: no ticket can pass for a token that was signed with the same secret, nor the reverse."""
     return hmac.digest(secret.encode(), b"tickwire ticket", hashlib.sha256)
