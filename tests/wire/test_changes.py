@@ -178,9 +178,9 @@ async def test_a_change_is_forgotten_once_nobody_can_come_back_to_it() -> None:
         while len(hub.roster):
             await clock.advance(0)
         hub.control.forget(clock.monotonic(), 0.0, 1)
-        hub.control.forget(clock.monotonic(), hub.head.sequence)
+        hub.control.forget(clock.monotonic(), 0.0, hub.head.sequence)
         assert hub.stats().changed == 1
-        hub.control.forget(clock.monotonic(), hub.head.sequence + 1)
+        hub.control.forget(clock.monotonic(), 0.0, hub.head.sequence + 1)
         assert hub.stats().changed == 0
 
 

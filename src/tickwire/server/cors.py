@@ -1,4 +1,4 @@
-"""Pages of other origins: which may read answers, and none may do anything in a visitor's name (Fetch standard, CORS)."""
+"""Pages of other origins: which may read answers; none may act in a visitor's name (Fetch standard, CORS)."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ class Credential(NamedTuple):
 def credential(scope: Scope, *, cookie: str, query: bool) -> Credential | None:
     """The token of a request; None where there is none. A token in the query is looked for only if `query`.
 
-    A header counts before a cookie, which browsers send by themselves. Two tokens that somebody put there on purpose are
-    refused: one proxy might look at the first, and another at the second.
+    A header counts before a cookie, which browsers send by themselves. Two tokens that somebody put there on purpose
+    are refused: one proxy might look at the first, and another at the second.
     """
     given = [Credential("header", _bearer(value)) for value in _headers(scope, b"authorization")]
     if query:

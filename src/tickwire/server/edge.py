@@ -44,8 +44,8 @@ PUBLISH_PATH = "/v1/quotes"
 class Edge:
     """The ASGI callable in front of one running server.
 
-    What stands before the endpoints is a row of calls, not of wrappers: each wrapper would keep a frame alive for as long
-    as a stream, some 0.5 KB for each reader.
+    What stands before the endpoints is a row of calls, not of wrappers: each wrapper would keep a frame alive for as
+    long as a stream, some 0.5 KB for each reader.
     """
 
     def __init__(self, service: Service, guard: Guard) -> None:

@@ -52,7 +52,7 @@ class Guard:
 
 
 class Answer:
-    """A `send` that adds the headers of every answer, and sees to its lines in the logs. It lives as long as a stream."""
+    """A `send` that adds the headers of every answer, and sees to its lines in the logs. Kept as long as a stream."""
 
     __slots__ = ("_begun", "_guard", "_scope", "_send", "path", "rule")
     _start, _numbers = secrets.token_hex(4), count(1)

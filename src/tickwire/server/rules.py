@@ -1,6 +1,7 @@
 """What each call needs: the one table of who may do what.
 
-A call that it does not name is refused where tokens are asked for. Paths that end in a slash stand for everything below them.
+A call that it does not name is refused where tokens are asked for. Paths that end in a slash stand for everything
+below them.
 """
 
 from __future__ import annotations
