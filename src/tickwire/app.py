@@ -59,9 +59,9 @@ class App:
             opened.push_async_callback(archive.close)
             runtime = await Runtime.make(self.settings, self._clock, journal, archive, sessions)
             try:
+                guard = make_guard(self.settings, runtime)
+                opened.callback(guard.close)
                 async with runtime.running():
-                    guard = make_guard(self.settings, runtime)
-                    opened.callback(guard.close)
                     self._edge = Edge(_service(runtime), guard)
                     self.runtime = runtime
                     yield runtime

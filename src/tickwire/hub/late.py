@@ -52,9 +52,9 @@ class Late:
         cls, delay: int, leader: Hub, source: LateSource, make_board: Callable[[], Board], clock: Clock
     ) -> Late:
         """A hub that has taken all that is old enough; JournalError where the journal does not reach back so far."""
-        upto = await source.find(clock.now() - delay * 10**9)
+        upto = await source.find(clock.now() - delay * 10**9 + 1)
         state = await source.load_state(upto)
-        if state is None:
+        if state is None or 0 < upto < source.first:  # the oldest that is kept may be newer than what is asked
             raise JournalError(f"the journal does not reach {delay} s back: what is kept has to be more than the delay")
         board = make_board()
         board.restore(read_saved(state[1]).board)

@@ -86,7 +86,7 @@ class TokenAccess:
         found = credential(scope, cookie=self._cookie, query=path == STREAM_PATH)
         if found is None:
             raise Unauthorized("this needs a token: send it as 'Authorization: Bearer <token>'")
-        rights = await self._rights_of(found)
+        rights = scope["state"]["rights"] = await self._rights_of(found)  # before it is refused: logs tell who it was
         if self._refused(rights):
             raise Unauthorized("the token was revoked")
         if rule is not None:

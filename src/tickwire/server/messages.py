@@ -34,6 +34,7 @@ _RESERVED = {
     "status",
     "gap",
     "bye",
+    "expiring",
     "error",
     "open",
 }
