@@ -110,10 +110,17 @@ def _stop_on_signals(server: StreamServer) -> None:
         loop.add_signal_handler(each, stop)
 
 
+def _who_gets_in(settings: Settings) -> str:
+    if settings.auth != "none":
+        return f"tokens are asked for (--auth {settings.auth})"
+    return "open: everybody who reaches this port may read, publish and control; see --auth"
+
+
 def _greet(runtime: Runtime, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104  # compared, not bound
     journal = runtime.journal.stats()
     print(f"Tickwire: {runtime.status.mode} market from {runtime.settings.feed} · page {url}/ · API {url}/docs")
     print(f"  journal {journal.kind}, events {journal.first} to {journal.head} of {journal.epoch}")
+    print(f"  {_who_gets_in(runtime.settings)}")
     print(f"  curl -N '{url}/v1/stream?symbols=AAPL,MSFT'    (Ctrl-C ends)", flush=True)

@@ -48,7 +48,7 @@ class OneKey:
 def secret_key(secret: str) -> Key:
     """A shared secret; SettingsError where it is too short to be one."""
     if len(secret.encode()) < SECRET_BYTES:
-        said = f"the secret for tokens has to have {SECRET_BYTES} bytes at least: tickwire token --new-secret makes one"
+        said = f"the secret for tokens has to have {SECRET_BYTES} bytes at least: tickwire token new-secret makes one"
         raise SettingsError(said, field="auth_secret")
     return Key(secret.encode(), "HS256")
 
