@@ -59,7 +59,7 @@ class Edge:
         if scope["type"] != "http":
             await self.rest(scope, receive, send)
             return
-        scope.setdefault("state", {})
+        scope["state"] = {**scope.get("state", {})}  # ours: whoever we are mounted in may share its own
         answer = Answer(self._guard, scope, send, _path(scope))
         endpoint = await self._admitted(scope, answer) or self._endpoint(scope, answer.path)
         await endpoint(scope, receive, answer)
