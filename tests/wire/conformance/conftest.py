@@ -1,14 +1,13 @@
 """docs/protocol.md, sentence by sentence, against any server: nothing here knows how one is made.
 
-By itself the suite starts servers, one for each way out to a reader. `pytest tests/wire/conformance --base-url URL` asks
-a running one instead, which must take prices over HTTP (`--feed http`). It may be in use: symbols and names here carry
+By itself the suite starts servers, one for each way out to a reader. `pytest tests/wire/conformance --base-url URL`
+asks a running one instead, which must take prices over HTTP (`--feed http`). It may be in use: symbols and names here carry
 a random prefix. What it leaves there are a few symbols on the board, and each reader of messages sees one named
 `conformance`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -16,6 +15,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import WireEvent, WireStream, open_stream
@@ -24,9 +24,11 @@ USER_HEADER = "X-Conformance-User"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "wire" in metafunc.fixturenames:
+    if "server" in metafunc.fixturenames:
         given = metafunc.config.getoption("--base-url")
-        metafunc.parametrize("wire", ["given"] if given else ["fast sink", "plain sink"], indirect=True)
+        metafunc.parametrize(
+            "server", ["given"] if given else ["fast sink", "plain sink"], indirect=True, scope="module"
+        )
 
 
 class Wire:
@@ -73,17 +75,23 @@ class Wire:
         return event.data
 
 
-@contextlib.asynccontextmanager
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, str]]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, str]]:
+    """The URL and the user header of a server; one of our own for each module and sink, or the one given."""
     given = request.config.getoption("--base-url")
     if given:
         yield given.rstrip("/"), request.config.getoption("--user-header")
         return
-    async with run_server(fast=request.param == "fast sink", heartbeat=0.5, user_header=USER_HEADER) as server:
-        yield server.url, USER_HEADER
+    async with run_server(fast=request.param == "fast sink", heartbeat=0.5, user_header=USER_HEADER) as running:
+        yield running.url, USER_HEADER
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(server: tuple[str, str]) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=server[0]) as opened:
+        yield opened
 
 
 @pytest.fixture
-async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
-    async with served(request) as (url, user_header), httpx2.AsyncClient(base_url=url) as client:
-        yield Wire(url, client, user_header)
+def wire(server: tuple[str, str], client: httpx2.AsyncClient) -> Wire:
+    return Wire(server[0], client, server[1])

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # a server for all of them
+
 
 @pytest.mark.parametrize(
     ("accepted", "coding"),

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # a server for all of them
+
 
 @pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
 @pytest.mark.parametrize("way", ["header", "parameter"])
@@ -55,11 +57,11 @@ async def test_the_header_wins_over_the_parameter_and_both_over_since(wire) -> N
         assert [event.id for event in await stream.events(3)] == ids[1:]
 
 
-@pytest.mark.parametrize("id", ["zzzzzz-7", "later"])
-async def test_an_id_of_another_history_gets_a_gap_and_the_state(wire, id: str) -> None:
+@pytest.mark.parametrize("given", ["zzzzzz-7", "later"])
+async def test_an_id_of_another_history_gets_a_gap_and_the_state(wire, given: str) -> None:
     """Another epoch, or an id not yet given: the reader is told that its history is gone, and starts anew."""
     head = (await wire.publish(A=1))["last_id"]
-    asked = f"{head.partition('-')[0]}-99999999999" if id == "later" else id
+    asked = f"{head.partition('-')[0]}-99999999999" if given == "later" else given
     async with wire.stream("A", headers={"Last-Event-ID": asked}) as stream:
         data = await wire.welcome(stream)
         resume = data["resume"]
@@ -91,8 +93,8 @@ async def test_since_an_id_is_what_came_after_it(wire) -> None:
 async def test_since_a_time_is_what_the_server_took_from_then_on(wire, form: str) -> None:
     """ISO 8601 or microseconds since 1970; a time to come is the present."""
     await wire.publish(A=1)
-    (quote,) = (await wire.client.get("/v1/quotes", params={"symbols": wire.named("A")})).json()
-    moment = quote["ts"] + 1  # the time of arrival, because the tick had none
+    await wire.publish(B=0)
+    moment = (await wire.client.get(f"/v1/quotes/{wire.named('B')}")).json()["ts"]  # of arrival: the tick had none
     text = str(moment) if form == "microseconds" else datetime.fromtimestamp(moment / 1e6, UTC).isoformat()
     await wire.publish(A=2)
     for since, expected in ((text, 2.0), ("2037-01-01T00:00:00Z", 3.0)):

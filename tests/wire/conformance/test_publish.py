@@ -7,11 +7,15 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # a server for all of them
+
 
 async def test_a_batch_is_answered_with_its_ids_and_is_on_the_board(wire) -> None:
     """201 with the first and the last id; array or lines; what is left out keeps its value."""
     a, b, c = wire.named("A,B,C").split(",")
-    answer = await wire.client.post("/v1/quotes", json=[{"symbol": a, "last": 10.5, "size": 2}, {"symbol": b, "bid": 1}])
+    answer = await wire.client.post(
+        "/v1/quotes", json=[{"symbol": a, "last": 10.5, "size": 2}, {"symbol": b, "bid": 1}]
+    )
     assert answer.status_code == 201
     data = answer.json()
     first, last = (int(data[key].rpartition("-")[2]) for key in ("first_id", "last_id"))

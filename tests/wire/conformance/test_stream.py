@@ -10,6 +10,8 @@ import pytest
 from tickwire.core.quote import QUOTE_FIELDS
 from tickwire.testing.wire import open_stream
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # a server for all of them
+
 
 async def test_a_reader_is_welcomed_gets_the_state_and_then_what_happens(wire) -> None:
     """Welcome, snapshot, live, in that order; quotes have no name, ids only grow and are of one epoch."""
@@ -126,7 +128,7 @@ async def test_a_paced_reader_gets_the_newest_at_most_once_an_interval(wire) -> 
 
 
 async def test_a_filter_takes_and_tells(wire) -> None:
-    """`matches` first, then only the quotes it takes; who enters is told before its quote, who leaves after its last."""
+    """`matches` first, then only the quotes it takes; an `enter` before its quote, a `leave` in place of one."""
     await wire.publish(A=11, B=5)
     async with wire.stream("A,B", filter="last > 10") as stream:
         assert (await wire.welcome(stream))["subscription"]["events"] == ["quote", "screen"]
