@@ -11,6 +11,7 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ from tickwire.sse.frame import frame, unnumbered
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
+
+Rows: TypeAlias = NDArray[np.intp]
 
 
 class CatchUp:
@@ -55,12 +58,12 @@ class CatchUp:
 
     async def bring(self, reader: Reader) -> Gap | None:
         """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer."""
-        if self._channels[reader].subscription.delivery == "latest":
-            await self._bring_latest(reader)
-            return None
-        if reader.snapshot:
-            await self._send_snapshot(reader)
         try:
+            if self._channels[reader].subscription.delivery == "latest":
+                await self._bring_latest(reader)
+                return None
+            if reader.snapshot:
+                await self._send_snapshot(reader)
             await self._bring_all(reader)
         except JournalError:
             return self._gap(reader)
@@ -165,18 +168,27 @@ class CatchUp:
         """
         if reader.owed is None:
             return False
-        channel, sequences = self._channels[reader], self._state.board.sequences
-        rows = self._router.rows(channel)
-        owed = rows[np.isin(rows, np.fromiter(reader.owed, np.intp, len(reader.owed)))]
-        rows = owed[sequences[owed] <= reader.position][:_PIECE]
+        channel = self._channels[reader]
+        rows, reader.owed = self._due(channel, reader.owed, reader.position)
         if len(rows):
-            reader.owed.difference_update(rows.tolist())
             frames = self._state.frames(rows.tolist(), channel.subscription.fields)
             reader.write(b"".join(map(unnumbered, frames)))
         else:
             reader.owed = None
             reader.write(frame(encode(channel.subscription.describe()), event="subscription"))
         return True
+
+    def _due(
+        self, channel: Channel, owed: NDArray[np.intp], position: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The next rows whose quotes the channel takes and that are no newer than `position`, and those after them."""
+        sequences, rows = self._state.board.sequences, owed[:0]
+        while not len(rows) and len(owed):
+            rows, owed = owed[:_PIECE], owed[_PIECE:]
+            rows = rows[sequences[rows] <= position]
+            if channel.screen is not None:
+                rows = rows[np.isin(rows, self._router.rows(channel))]
+        return rows, owed
 
     def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
         """At most `most` of the item's frames that the reader is still to get; it then stands after them."""
@@ -204,7 +216,7 @@ class CatchUp:
         """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
         head = self._head
         gap = Gap(f"{head.epoch}-{reader.position}", str(head), "expired")
-        reader.snapshot = True
+        reader.snapshot, reader.opened_at = True, head.sequence
         return gap
 
     def _changed(self, channel: Channel, after: int) -> NDArray[np.intp]:

@@ -78,7 +78,9 @@ class Past:
             return [await self._applied(record) for record in records if record.last <= head]
 
     async def named(self, after: int, to: int) -> list[Applied]:
-        """The events with names of their own after `after` up to `to`."""
+        """The events with names of their own after `after` up to `to`; JournalError where some may have expired."""
+        if self._source.first > after + 1:
+            raise JournalError(f"the events after {after} have expired")
         found: list[Applied] = []
         while after < to:
             records = await self._source.read(after, limit=STEP_EVENTS, kind=Kind.NAMED)

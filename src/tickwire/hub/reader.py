@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickwire.hub.outlet import Outlet
 from tickwire.hub.sink import Sink
 from tickwire.hub.subscription import Subscription
@@ -85,7 +88,7 @@ class Reader:
         self.position = position
         self.snapshot = snapshot
         self.opened_at = position
-        self.owed: set[int] | None = None
+        self.owed: NDArray[np.intp] | None = None  # not written to: readers that changed together share it
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
         self.live = False
         self.stalls = 0
