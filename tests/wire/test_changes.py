@@ -171,6 +171,23 @@ async def test_what_nobody_uses_for_a_minute_is_let_go(tmp_path) -> None:
             assert stream.status == 404
 
 
+def test_what_a_stream_has_found_is_kept_for_it() -> None:
+    """Also if its minute is over just while the stream begins."""
+    known = kept.Kept()
+    known.put("id", {"symbols": "A"})
+    found = known.parameters("id")
+    for now in (0.0, kept.UNUSED_SECONDS):
+        known.forget(now)
+    assert len(known) == 0
+    known.use("id", found)
+    known.forget(1e6)
+    assert known.parameters("id") == found
+    known.release("id")
+    for now in (1e6, 1e6 + kept.UNUSED_SECONDS):
+        known.forget(now)
+    assert len(known) == 0
+
+
 async def test_as_many_subscriptions_are_kept_as_there_is_room_for(server, client, monkeypatch) -> None:
     """Over the bound: 503 and a time to come back; one that is kept already may be put down again."""
     assert (await client.post("/v1/subscriptions", json={"symbols": ["A"]})).status_code == 201

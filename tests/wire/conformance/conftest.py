@@ -1,8 +1,8 @@
 """docs/protocol.md, sentence by sentence, against any server: nothing here knows how one is made.
 
 By itself the suite starts servers, one for each way out to a reader. `pytest tests/wire/conformance --base-url URL`
-asks a running one instead, which must take prices over HTTP (`--feed http`). It may be in use: symbols and names here carry
-a random prefix. What it leaves there are a few symbols on the board, and each reader of messages sees one named
+asks a running one instead, which must take prices over HTTP (`--feed http`). It may be in use: symbols and names here
+carry a random prefix. What it leaves there are a few symbols on the board, and each reader of messages sees one named
 `conformance`.
 """
 
