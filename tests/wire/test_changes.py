@@ -6,7 +6,6 @@ import httpx2
 import pytest
 
 from tickwire.hub import changes, kept
-from tickwire.server import clients
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
@@ -89,14 +88,15 @@ async def test_a_reader_of_all_events_cannot_be_paced(server, client) -> None:
         assert (await client.patch("/v1/clients/ann", json={"interval": "1s"})).json()["field"] == "interval"
 
 
-async def test_more_changes_than_are_kept_are_refused(server, client, monkeypatch) -> None:
-    """Over the bound: 503 and a time to come back."""
-    monkeypatch.setattr(clients, "MOST_CHANGES", 0)
+@pytest.mark.parametrize(("bound", "least"), [("MOST_CHANGES", 1), ("MOST_NAMES", 5)])
+async def test_more_changes_than_are_kept_are_refused(server, client, monkeypatch, bound: str, least: int) -> None:
+    """Over the bound, in changes or in symbols of all of them: 503 and a time to come back."""
+    monkeypatch.setattr(changes, bound, least)
     async with open_stream(server.url, MINE) as stream:
         await stream.event()
-        answer = await client.patch("/v1/clients/ann", json={"add": ["C"]})
+        assert (await client.patch("/v1/clients/ann", json={"add": ["C"]})).status_code == 200
+        answer = await client.patch("/v1/clients/ann", json={"remove": ["C"]})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
-    assert changes.MOST_CHANGES > 0
 
 
 async def test_a_change_outlives_a_reconnect_and_a_restart(tmp_path) -> None:

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
-from tickwire.hub.changes import MOST_CHANGES
 from tickwire.hub.control import Change, Evict, control_entry
 from tickwire.hub.reader import USER, Reader
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
@@ -82,8 +81,8 @@ async def change_client(request: Request, client_id: str) -> Response:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
-    if len(service.hub.control.changes) >= MOST_CHANGES:
-        return problem(503, f"{MOST_CHANGES} readers have changed subscriptions already", headers={"retry-after": "60"})
+    if service.hub.control.changes.full:
+        return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
     for change in _changes(service, client_id, readers, wish):
         await service.publish(control_entry(change))
     return Response(encode(service.hub.roster.clients(client_id)), media_type="application/json")
