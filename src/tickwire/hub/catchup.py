@@ -147,12 +147,19 @@ class CatchUp:
                     self._channels[reader].join(reader)
                     return
                 told = None
-            channel, frames = self._channels[reader], list[bytes]()
-            for item in items:
-                if len(frames) < _PIECE:
-                    frames += self._next(item, reader, channel, _PIECE - len(frames))
+            frames = self._next_frames(items, reader)
+            del items  # who halts here would keep them in memory
             if frames and await reader.ready():
                 reader.write(b"".join(frames))
+
+    def _next_frames(self, items: Sequence[Applied], reader: Reader) -> list[bytes]:
+        """Some frames of the items that the reader is still to get; it then stands after them."""
+        channel, frames = self._channels[reader], list[bytes]()
+        for item in items:
+            if len(frames) >= _PIECE:
+                break
+            frames += self._next(item, reader, channel, _PIECE - len(frames))
+        return frames
 
     def _tell_matches(self, reader: Reader) -> bytes:
         """Write the reader the whole set of its screen, if it has one; answers what it knows now."""

@@ -138,7 +138,11 @@ class Reader:
         self._wake()
 
     async def ready(self) -> bool:
-        """Wait until the sink has room; False once the stream is to end."""
+        """Let others have a turn, and wait until the sink has room; False once the stream is to end.
+
+        Without that turn a reader that takes all it is given would keep everybody waiting until it has caught up.
+        """
+        await asyncio.sleep(0)
         while self.closing is None and self.sink.full:
             await self._change()
         return self.closing is None
