@@ -702,3 +702,46 @@ async def test_big_messages_make_the_recent_window_shorter(monkeypatch: pytest.M
     await market.settle()
     assert [number for number, _, _ in sink.events()] == list(range(2, 102))
     await market.close()
+
+
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_a_new_reader_gets_no_old_message_however_long_its_snapshot(delivery) -> None:
+    """The state comes in pieces; what was said before the reader came is no part of it, the newest status is."""
+    market = Market()
+    for number in range(50):
+        await market.trade((f"S{number}", 1.0))
+        if number in (25, 40):
+            await market.tell("note", {"n": number}, kind="message")
+            await market.tell("status", {"n": number})
+    sink = HandSink()
+    subscription = Subscription(events=("quote", "status", "message"), delivery=delivery)
+    market.read(subscription, fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    await market.tell("note", {"n": 50}, kind="message")
+    named = [(name, data["n"]) for _, name, data in sink.events() if name != "quote"]
+    assert named == [("status", 40), ("note", 50)]
+    await market.close()
+
+
+@pytest.mark.parametrize("recent", [10, 1_000])
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_many_big_messages_come_in_pieces(delivery, recent: int) -> None:
+    """Whoever was away for long is not given all of them at once, from memory or from the journal: each in its turn."""
+    market = Market(recent=recent)
+    await market.trade(("A", 1.0))
+    subscription = Subscription(events=("quote", "message"), delivery=delivery)
+    start = after(market.hub.history(), EventId(market.journal.epoch, 1), subscription)
+    for _ in range(150):
+        await market.tell("note", {"text": "x" * 5_000}, kind="message")
+    sink = HandSink()
+    sink.room = 1
+    reader = market.read(subscription, start, sink)
+    numbers = []
+    while not reader.live:
+        await market.settle()
+        assert len(sink.bytes) <= 100_000
+        numbers += [number for number, _, _ in sink.events()]
+        sink.forget()
+        sink.drain(1)
+    assert numbers == list(range(2, 152))
+    await market.close()
