@@ -123,6 +123,7 @@ class CatchUp:
             rows = self._changed(channel, reader.position)
             named = [item for item in named if item.first > reader.position]
             upto = min(upto, self._end_of_rows(rows), _end_of_named(named))
+            rows = rows[:_PIECE]
             rows = rows[self._state.board.sequences[rows] <= upto]
             frames = self._merged(channel, rows, [item for item in named if item.first <= upto])
             del named  # who halts here would keep them in memory

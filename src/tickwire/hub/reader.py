@@ -15,6 +15,8 @@ from tickwire.hub.subscription import Subscription
 USER = "user:"
 """What stands before a user's name where a client id could stand too; no client id begins with it."""
 
+_STEPS = 16  # of a reader before others have a turn: some milliseconds
+
 
 class Group(Protocol):
     """Those who are written to together."""
@@ -50,6 +52,7 @@ class Reader:
 
     __slots__ = (
         "_group",
+        "_steps",
         "_waiting",
         "asked",
         "closing",
@@ -99,6 +102,7 @@ class Reader:
         self.skipped = 0  # what its paced channel had skipped when it came in
         self.closing: str | None = None
         self._group = group
+        self._steps = 0  # on its way to the head
         self._waiting: asyncio.Future[None] | None = None
 
     def begin(self, body: bytes) -> None:
@@ -138,11 +142,14 @@ class Reader:
         self._wake()
 
     async def ready(self) -> bool:
-        """Let others have a turn, and wait until the sink has room; False once the stream is to end.
+        """Wait until the sink has room; False once the stream is to end.
 
-        Without that turn a reader that takes all it is given would keep everybody waiting until it has caught up.
+        Others have a turn now and then: a reader that takes all it is given would else keep everybody waiting until it
+        has caught up.
         """
-        await asyncio.sleep(0)
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            await asyncio.sleep(0)
         while self.closing is None and self.sink.full:
             await self._change()
         return self.closing is None
