@@ -17,7 +17,8 @@ from tickwire.hub.control import Change
 from tickwire.hub.reader import Who
 from tickwire.hub.subscription import Subscription
 
-MOST_CHANGES = 10_000  # some 10 KB each at the most; one more is refused
+MOST_CHANGES = 10_000  # one more is refused
+MOST_NAMES = 500_000  # symbols and patterns in all of them: some 35 MB, and 70 ms whenever the state is saved
 
 _Key: TypeAlias = tuple[str, str | None, Subscription]  # client id, user, and what was asked for
 
@@ -35,14 +36,23 @@ class Changes:
 
     def __init__(self) -> None:
         self._known: dict[_Key, _Changed] = {}
+        self._names = 0
 
     def __len__(self) -> int:
         return len(self._known)
 
+    @property
+    def full(self) -> bool:
+        """Whether no more should be made."""
+        return len(self._known) >= MOST_CHANGES or self._names >= MOST_NAMES
+
     def take(self, change: Change, at: int) -> tuple[Subscription, Subscription]:
         """Note a change that is event `at`; the subscription it is for, and the new one."""
         asked, now = Subscription(**change.asked), Subscription(**change.now)
-        self._known[(change.client_id, change.user, asked)] = _Changed(at, now)
+        key = (change.client_id, change.user, asked)
+        self._drop(key)
+        self._known[key] = _Changed(at, now)
+        self._names += len(asked.names) + len(now.names)
         return asked, now
 
     def resumed(self, who: Who, asked: Subscription, position: int) -> tuple[Subscription, bool]:
@@ -58,7 +68,12 @@ class Changes:
             elif known.left is None:
                 known.left = head
             elif known.left < first:
-                del self._known[key]
+                self._drop(key)
+
+    def _drop(self, key: _Key) -> None:
+        known = self._known.pop(key, None)
+        if known is not None:
+            self._names -= len(key[2].names) + len(known.now.names)
 
     def save(self) -> list[tuple[int, Change]]:
         """All of them, with their numbers."""

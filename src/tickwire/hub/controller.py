@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import uniform
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
 from tickwire.errors import ScreensFull
@@ -21,6 +24,8 @@ from tickwire.sse.frame import frame
 
 WARNING_SECONDS = 30.0  # before a token expires: time to fetch another, and to try twice
 _LATER_MS = 5_000  # what a reader is told to wait for whose new subscription there was no room
+
+_Dues: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
 
 
 class Controller:
@@ -111,9 +116,10 @@ class Controller:
                     dismiss(reader, "evicted", control.retry_ms)
         elif isinstance(control, Change):
             asked, wanted = Subscription(**control.asked), Subscription(**control.now)
+            dues: _Dues = {}
             for reader in self._roster.named(control.client_id):
                 if (reader.who.user, reader.asked) == (control.user, asked):
-                    self._change(reader, reader.who.rights.narrowed(wanted), now)
+                    self._change(reader, reader.who.rights.narrowed(wanted), now, dues)
 
     def _connected(self, name: str) -> bool:
         return any(name in crowd._roster for crowd in self._crowds)
@@ -124,10 +130,11 @@ class Controller:
         elif reader.expires <= now:
             dismiss(reader, "lifetime", retry_of())
 
-    def _change(self, reader: Reader, subscription: Subscription, now: float) -> None:
+    def _change(self, reader: Reader, subscription: Subscription, now: float, dues: _Dues) -> None:
         """Another subscription for a reader, wherever it stands: it goes on from there, in another channel.
 
-        Of symbols that are new to it the newest quotes are due, as far as they are from before where it stands.
+        Of symbols that are new to it the newest quotes are due, as far as they are from before where it stands; `dues`
+        remembers which those are.
         """
         old = self._roster.channels[reader]
         if reader.live:
@@ -141,20 +148,26 @@ class Controller:
         except ScreensFull:  # others came first, between the answer to who wanted it and now
             dismiss(reader, "limit", _LATER_MS)
             return
-        wanted = self._rows(new)
-        reader.owed = (reader.owed or set()) & wanted | wanted - self._seen(old, new)
+        if (old, new) not in dues:  # new ones may differ, as rights do
+            dues[old, new] = self._due(old, new)
+        due = dues[old, new]
+        reader.owed = due if reader.owed is None else self._still_due(reader.owed, due, new)
         reader.counted = new.count() if was_counted else None
         self._roster.move(reader, new)
         old.readers -= 1
         self.tidy(old)
         reader.move(new)
 
-    def _rows(self, channel: Channel) -> set[int]:
-        return set(self._router.rows(channel).tolist())
+    def _due(self, old: Channel, new: Channel) -> NDArray[np.intp]:
+        """The rows of the new channel whose quotes readers of the old one do not have in the form they get now."""
+        rows = self._router.rows(new)
+        if old.subscription.fields != new.subscription.fields:
+            return rows
+        return np.setdiff1d(rows, self._router.rows(old))
 
-    def _seen(self, old: Channel, new: Channel) -> set[int]:
-        """The rows whose quotes the old channel's readers have as the new one's get them."""
-        return self._rows(old) if old.subscription.fields == new.subscription.fields else set()
+    def _still_due(self, before: NDArray[np.intp], due: NDArray[np.intp], new: Channel) -> NDArray[np.intp]:
+        """What was due before, as far as the new channel has it, and what is due now."""
+        return np.union1d(np.intersect1d(before, self._router.rows(new)), due)
 
 
 def dismiss(reader: Reader, reason: str, retry_ms: int) -> None:

@@ -147,7 +147,7 @@ class Hub:
         )
         reader.opened_at = self.head.sequence
         if owes:
-            reader.owed = set(self._router.rows(channel).tolist())
+            reader.owed = self._router.rows(channel)
         self.roster.add(reader, channel)
         self.control.admit(reader)
         return reader

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickwire.hub.outlet import Outlet
 from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.sink import Sink
 from tickwire.hub.subscription import Subscription
+
+_STEPS = 16  # of a reader before others have a turn: some milliseconds
 
 
 class Group(Protocol):
@@ -51,6 +56,7 @@ class Reader:
 
     __slots__ = (
         "_group",
+        "_steps",
         "_waiting",
         "asked",
         "closing",
@@ -90,7 +96,7 @@ class Reader:
         self.position = position
         self.snapshot = snapshot
         self.opened_at = position
-        self.owed: set[int] | None = None
+        self.owed: NDArray[np.intp] | None = None  # not written to: readers that changed together share it
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
         self.warned = False  # that its token expires soon
         self.live = False
@@ -102,6 +108,7 @@ class Reader:
         self.skipped = 0  # what its paced channel had skipped when it came in
         self.closing: str | None = None
         self._group = group
+        self._steps = 0  # on its way to the head
         self._waiting: asyncio.Future[None] | None = None
 
     def begin(self, body: bytes) -> None:
@@ -141,7 +148,14 @@ class Reader:
         self._wake()
 
     async def ready(self) -> bool:
-        """Wait until the sink has room; False once the stream is to end."""
+        """Wait until the sink has room; False once the stream is to end.
+
+        Others have a turn now and then: a reader that takes all it is given would else keep everybody waiting until it
+        has caught up.
+        """
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            await asyncio.sleep(0)
         while self.closing is None and self.sink.full:
             await self._change()
         return self.closing is None

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
-from tickwire.hub.changes import MOST_CHANGES
 from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.reader import Reader
 from tickwire.hub.revoked import MOST_REVOKED
@@ -114,8 +113,8 @@ async def change_client(request: Request, client_id: str) -> Response:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
-    if len(service.hub.control.ledger.changes) >= MOST_CHANGES:
-        return problem(503, f"{MOST_CHANGES} readers have changed subscriptions already", headers={"retry-after": "60"})
+    if service.hub.control.ledger.changes.full:
+        return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
     for change in _changes(service, readers, wish):
         await service.publish(control_entry(change))
     return await read_client(request, client_id)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from random import randrange
+from typing import NamedTuple
 
 from starlette.responses import Response
 
@@ -41,17 +43,24 @@ own time to stop."""
 _RETRY_MS = (1_000, 2_000)  # a client's wait after a lost connection: each has another, so a crash brings no stampede
 
 
+class _Kept(NamedTuple):
+    """A subscription that was put down before, and is named by the request."""
+
+    id: str
+    parameters: Mapping[str, str]
+
+
 class _Asked:
     """A request on its way to a reader: kept small, because it lives as long as the stream."""
 
     __slots__ = ("coding", "hub", "kept", "request", "who")
 
-    def __init__(self, hub: Hub, request: StreamRequest, who: Who, coding: Coding, kept: str | None) -> None:
+    def __init__(self, hub: Hub, request: StreamRequest, who: Who, coding: Coding, kept: _Kept | None) -> None:
         self.hub = hub
         self.request = request
         self.who = who
         self.coding = coding
-        self.kept = kept  # the id of a subscription that was put down before
+        self.kept = kept  # a subscription that was put down before
 
 
 class StreamEndpoint:
@@ -98,9 +107,9 @@ class StreamEndpoint:
 
     async def _checked(self, query: str, headers: dict[bytes, bytes], rights: Rights) -> _Asked:
         service, given, hub = self._service, parse_query(query), await self._service.hubs.of(rights)
-        kept = given.pop("subscription", None)
+        kept = self._kept(given.pop("subscription", None), given)
         if kept is not None:
-            given = self._with_kept(kept, given)
+            given = {**kept.parameters, **given}
         asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
         history = hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
@@ -117,10 +126,12 @@ class StreamEndpoint:
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return _Asked(hub, request, who, chosen(accepted) if service.compress else IDENTITY, kept)
 
-    def _with_kept(self, id: str, given: dict[str, str]) -> dict[str, str]:  # noqa: A002  # the word for it
-        """The request's parameters and those that were put down under `id`."""
-        kept = self._service.hub.control.ledger.kept.parameters(id)
-        if kept is None:
+    def _kept(self, id: str | None, given: dict[str, str]) -> _Kept | None:  # noqa: A002  # the word for it
+        """What was put down under `id`, of which the request itself says nothing."""
+        if id is None:
+            return None
+        parameters = self._service.hub.control.ledger.kept.parameters(id)
+        if parameters is None:
             raise _Unknown(
                 f"no subscription {id[:40]!r} is kept here",
                 field="subscription",
@@ -129,7 +140,7 @@ class StreamEndpoint:
         for name in given:
             if name in SUBSCRIPTION_PARAMETERS:
                 raise InputError(f"{name} is a part of the subscription that is named", field=name)
-        return {**kept, **given}
+        return _Kept(id, parameters)
 
     async def _find(self, hub: Hub, request: StreamRequest, text: str) -> None:
         assert request.moment is not None  # noqa: S101  # checked by the only caller
@@ -169,12 +180,12 @@ class StreamEndpoint:
 
     async def _serve(self, asked: _Asked, sink: FastSink | PlainSink) -> str:
         hub, request = asked.hub, asked.request
-        if asked.kept is not None:
-            hub.control.ledger.kept.use(asked.kept)
         try:
             reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
         except ScreensFull:  # others came first; the client finds out when it comes back
             return "limit"
+        if asked.kept is not None:
+            hub.control.ledger.kept.use(*asked.kept)
         sink.listener = reader
         request.subscription = reader.asked  # an equal one: a copy for each reader would be 0.5 KB
         try:
@@ -184,7 +195,7 @@ class StreamEndpoint:
             hub.close(reader)
             sink.listener = None
             if asked.kept is not None:
-                hub.control.ledger.kept.release(asked.kept)
+                hub.control.ledger.kept.release(asked.kept.id)
 
     def _welcome(self, asked: _Asked, reader: Reader) -> bytes:
         service, hub = self._service, asked.hub
@@ -213,6 +224,7 @@ class _Full(InputError):
     """There is no room for what is asked."""
 
     status = 503
+    headers = {"retry-after": "60"}  # noqa: RUF012  # read only
 
 
 def _headers(coding: Coding) -> list[tuple[bytes, bytes]]:
