@@ -82,7 +82,9 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, str
     if given:
         yield given.rstrip("/"), request.config.getoption("--user-header")
         return
-    async with run_server(fast=request.param == "fast sink", heartbeat=0.5, user_header=USER_HEADER) as running:
+    async with run_server(
+        fast=request.param == "fast sink", heartbeat=0.5, user_header=USER_HEADER, trusted_proxies="127.0.0.1"
+    ) as running:
         yield running.url, USER_HEADER
 
 

@@ -40,8 +40,8 @@ async def test_the_welcome_tells_what_is_in_force(wire) -> None:
         event = await stream.event()
         assert 1000 <= event.retry < 2000
         data = event.data
-        assert set(data) == {"client_id", "head", "mode", "heartbeat", "subscription", "resume"}
-        assert (data["mode"], data["resume"]) == ("live", None)
+        assert set(data) == {"client_id", "head", "mode", "heartbeat", "delay", "subscription", "resume"}
+        assert (data["mode"], data["delay"], data["resume"]) == ("live", 0, None)
         assert data["subscription"] == {
             "symbols": wire.named("A,B").split(","), "filter": None, "events": ["quote"], "fields": list(QUOTE_FIELDS),
             "interval": 0, "delivery": "latest", "snapshot": True,
