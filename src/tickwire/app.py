@@ -20,6 +20,7 @@ from tickwire.errors import TickwireError
 from tickwire.feeds.base import END
 from tickwire.feeds.open import check_spec
 from tickwire.feeds.playlist import find_files
+from tickwire.guarding import make_guard
 from tickwire.history.archive import Archive
 from tickwire.history.calendar import load_sessions
 from tickwire.journal.base import Journal, Retention
@@ -58,8 +59,10 @@ class App:
             opened.push_async_callback(archive.close)
             runtime = await Runtime.make(self.settings, self._clock, journal, archive, sessions)
             try:
+                guard = make_guard(self.settings, runtime)
+                opened.callback(guard.close)
                 async with runtime.running():
-                    self._edge = Edge(_service(runtime))
+                    self._edge = Edge(_service(runtime), guard)
                     self.runtime = runtime
                     yield runtime
             finally:
@@ -102,7 +105,7 @@ def create_app(settings: Settings | None = None, **given: Any) -> App:
 def _service(runtime: Runtime) -> Service:
     settings = runtime.settings
     return Service(
-        hub=runtime.hub,
+        hubs=runtime.hubs,
         publish=runtime.publish,
         find=runtime.journal.find,
         candles=runtime.chronicle.read,
@@ -113,7 +116,7 @@ def _service(runtime: Runtime) -> Service:
         journal=runtime.journal.stats,
         heartbeat=settings.heartbeat,
         compress=settings.compress == "auto",
-        user_header=settings.user_header,
+        token_seconds=settings.auth_max_age if settings.auth != "none" else 0.0,
         limits=Limits(
             readers=settings.max_readers,
             readers_per_address=settings.max_per_address,

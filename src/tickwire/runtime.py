@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from tickwire.clock import Clock
@@ -19,8 +20,9 @@ from tickwire.feeds.playlist import Reading
 from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.archive import Archive
-from tickwire.history.chronicle import Chronicle
+from tickwire.history.chronicle import Chronicle, saved_maker
 from tickwire.hub.hub import Hub
+from tickwire.hub.hubs import Hubs
 from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
@@ -41,17 +43,18 @@ _MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyo
 class Runtime:
     """A feed, a journal, a board, candles and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub, chronicle: Chronicle) -> None:
+    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hubs: Hubs, chronicle: Chronicle) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
-        self.hub = hub
+        self.hubs = hubs
+        self.hub = hubs.live
         self.chronicle = chronicle
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
         self.desk = Desk(None, self.status, clock, self._tell_status)
         self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
-        self._saved = hub.head.sequence
+        self._saved = self.hub.head.sequence
         self._moved = asyncio.Event()
         self._failed: str | None = None
 
@@ -84,7 +87,9 @@ class Runtime:
             lifetime=settings.max_lifetime,
             candles=chronicle.candles,
         )
-        runtime = cls(settings, clock, journal, hub, chronicle)
+        make_candles = partial(saved_maker, sessions=sessions)
+        hubs = Hubs(hub, journal, clock, make_board=make_board, make_candles=make_candles)
+        runtime = cls(settings, clock, journal, hubs, chronicle)
         await runtime._recover()
         await runtime._recover_candles(state)
         runtime._open_feed(model)
@@ -110,6 +115,7 @@ class Runtime:
             finally:
                 for task in running:
                     task.cancel()
+                await self.hubs.close()
         await self._save_state()
 
     async def publish(self, entry: Entry) -> Span:
@@ -124,7 +130,7 @@ class Runtime:
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""
-        spread = max(_SPREAD_MS, 1000 * len(self.hub.roster) // _COME_BACK_RATE)
+        spread = max(_SPREAD_MS, 1000 * len(self.hubs) // _COME_BACK_RATE)
         self.hub.control.end_all("drain", lambda: _retry_ms(spread))
 
     def health(self) -> Health:
@@ -208,9 +214,9 @@ class Runtime:
         while True:
             await self.clock.sleep(_WATCH_SECONDS)
             now = self.clock.now()
-            self.hub.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
-            self.hub.control.retire(self.clock.monotonic(), _retry_ms)
-            self.hub.control.forget(self.clock.monotonic(), self.journal.first)
+            self.hubs.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
+            self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
+            self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
             if self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
@@ -242,7 +248,7 @@ class Runtime:
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
-            await self.clock.sleep(self.hub.pace(self.clock.monotonic()))
+            await self.clock.sleep(self.hubs.pace(self.clock.monotonic()))
 
     async def _tell_status(self) -> None:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it

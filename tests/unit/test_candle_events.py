@@ -12,6 +12,11 @@ from tickwire.core.ids import EventId
 from tickwire.history.archive import Archive
 from tickwire.history.chronicle import Chronicle
 from tickwire.history.owed import MOST_IN_ENTRY, SOURCE, Owed
+from tickwire.hub.changes import Changes
+from tickwire.hub.control import Change
+from tickwire.hub.names import Names
+from tickwire.hub.reader import Who
+from tickwire.hub.rights import Rights
 from tickwire.hub.start import after, fresh
 from tickwire.hub.subscription import Subscription
 from tickwire.testing.market import Market
@@ -189,6 +194,101 @@ async def test_candles_alone_skip_no_quotes() -> None:
     assert shown(sink) == [("A", 0, 9.0, False)]
     assert market.hub.stats().conflated == 0
     await market.close()
+
+
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_a_reader_is_told_of_closed_candles_that_expired(delivery) -> None:
+    """What closed while it halted is gone from the journal: a gap, then the state, and ids that do not go back."""
+    market = Market(recent=10, keep=1_000)
+    await market.trade(("A", 1.0))
+    sink = await read(market, Subscription(["A"], events=["quote", "candle"], candles="1s", delivery=delivery))
+    sink.fill()
+    market.second = 70
+    await market.trade(("A", 2.0))
+    await market.tell_closed()
+    for number in range(40):
+        await market.trade(*[("B", float(number))] * 100)
+        await market.save()
+    assert market.journal.first > market.closed[0][0]
+    sink.forget()
+    sink.drain()
+    await market.settle()
+    assert [(name, data.get("closed")) for _, name, data in sink.events()][:2] == [("gap", None), ("quote", None)]
+    assert shown(sink) == [("A", 70, 2.0, False)]
+    market.second = 80
+    await market.trade(("A", 3.0))
+    await market.tell_closed()
+    assert shown(sink) == [("A", 70, 2.0, True)]
+    await market.close()
+
+
+@pytest.mark.parametrize("recent", [10, 10_000])
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_what_closed_meanwhile_comes_in_pieces(delivery, recent: int) -> None:
+    """Whoever was away is not given all of it at once, from memory or from the journal; nothing twice, nothing left."""
+    market = Market(recent=recent)
+    await market.trade(*[(f"S{number}", 1.0) for number in range(300)])
+    subscription = Subscription(["S*"], events=["quote", "candle"], candles="1s", delivery=delivery)
+    start = after(market.hub.history(), EventId(market.journal.epoch, 300), subscription)
+    market.second = 70
+    await market.trade(("X", 1.0))
+    await market.tell_closed()
+    sink = HandSink()
+    sink.room = 1
+    reader = market.read(subscription, start, sink)
+    numbers: list[int | None] = []
+    while not reader.live:
+        await market.settle()
+        assert len(sink.bytes) <= 20_000
+        numbers += [number for number, _, data in sink.events() if data["closed"]]
+        sink.forget()
+        sink.drain(1)
+    assert numbers == [number for number, candle in market.closed if candle["interval"] == "1s"]
+    assert len(numbers) == 300
+    await market.close()
+
+
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_rights_bound_candles(delivery) -> None:
+    """Live, resumed, and after a change nobody is told of a symbol outside its rights; nor of candles without them."""
+    market = Market()
+    wanted = Subscription(events=["quote", "candle"], candles="1s", delivery=delivery)
+    bounded, without = Rights(symbols=Names(["A*", "C"])), Rights(events=("quote",))
+    sinks, start = [HandSink() for _ in range(3)], EventId(market.journal.epoch, 1)
+    await market.trade(("AB", 1.0), ("B", 1.0), ("C", 1.0))
+    market.read(wanted, fresh(market.hub.history(), snapshot=True), sinks[0], rights=bounded)
+    market.read(wanted, fresh(market.hub.history(), snapshot=True), sinks[1], rights=without)
+    await market.settle()
+    for second in (70, 80):
+        market.second = second
+        await market.trade(("AB", 2.0), ("B", 2.0), ("C", 2.0))
+        await market.tell_closed()
+        market.pace()
+    market.read(wanted, after(market.hub.history(), start, wanted), sinks[2], rights=bounded)
+    await market.settle()
+    for sink in (sinks[0], sinks[2]):
+        seen = shown(sink)
+        assert {symbol for symbol, *_ in seen} == {"AB", "C"}
+        assert sum(closed for *_, closed in seen) == 4
+    assert {name for _, name, _ in sinks[1].events()} == {"quote"}
+    await market.order(Change("test", wanted.describe(), wanted.changed(symbols=["B", "C"]).describe()))
+    market.second = 90
+    await market.trade(("AB", 3.0), ("B", 3.0), ("C", 3.0))
+    await market.tell_closed()
+    await market.settle()
+    assert {symbol for symbol, *_ in shown(sinks[0])} == {"C"}
+    assert shown(sinks[1]) == []
+    await market.close()
+
+
+def test_a_change_keeps_the_interval() -> None:
+    """What is remembered of a change, and saved with the state, has the candles that were asked for."""
+    asked = Subscription(["A"], events=CANDLES, candles="5m")
+    changes, other = Changes(), Changes()
+    changes.take(Change("ann", asked.describe(), asked.changed(add=["B"]).describe()), 7)
+    other.restore(changes.save())
+    now, owes = other.resumed(Who("ann"), asked, 6)
+    assert (now, owes) == (Subscription(["A", "B"], events=CANDLES, candles="5m"), True)
 
 
 @given(st.lists(st.one_of(st.integers(1, 900), st.tuples(st.integers(1, 900), st.booleans())), max_size=30))

@@ -20,6 +20,7 @@ import uvloop
 from tickwire.app import App
 from tickwire.cli.options import settings_options
 from tickwire.errors import SettingsError
+from tickwire.guarding import check_exposure
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
 from tickwire.server.sink import tune_listener
@@ -44,6 +45,7 @@ def serve(config: Path | None, **given: Any) -> None:
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     _allow_many_files()
+    check_exposure(settings)
     with _listen(settings.host, settings.port) as listener:
         tune_listener(listener, settings.peer_timeout)
         uvloop.run(_serve(settings, listener))
@@ -108,10 +110,17 @@ def _stop_on_signals(server: StreamServer) -> None:
         loop.add_signal_handler(each, stop)
 
 
+def _who_gets_in(settings: Settings) -> str:
+    if settings.auth != "none":
+        return f"tokens are asked for (--auth {settings.auth})"
+    return "open: everybody who reaches this port may read, publish and control; see --auth"
+
+
 def _greet(runtime: Runtime, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104  # compared, not bound
     journal = runtime.journal.stats()
     print(f"Tickwire: {runtime.status.mode} market from {runtime.settings.feed} · page {url}/ · API {url}/docs")
     print(f"  journal {journal.kind}, events {journal.first} to {journal.head} of {journal.epoch}")
+    print(f"  {_who_gets_in(runtime.settings)}")
     print(f"  curl -N '{url}/v1/stream?symbols=AAPL,MSFT'    (Ctrl-C ends)", flush=True)

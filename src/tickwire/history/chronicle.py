@@ -1,9 +1,4 @@
-"""What makes candles of the journal's records, hands the closed ones to the archive, and has them become events.
-
-Candles are a function of the journal alone. Ticks let time pass; where none come, an event of the kind CLOCK does,
-appended by whoever runs the feed (`due` says when), so that every process and every restart closes the same candles at
-the same event.
-"""
+"""What has candles made of the journal's records, hands the closed ones to the archive, and has them become events."""
 
 from __future__ import annotations
 
@@ -11,19 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 
-from tickwire.core.candle import CANDLE, INTERVALS, Candle, PackedCandles, read_candles
-from tickwire.core.codec import decode
-from tickwire.core.event import Entry, Kind, Record, named_entry, read_named
-from tickwire.core.tick import unpack
+from tickwire.core.candle import INTERVALS, Candle, read_candles
+from tickwire.core.event import Entry, Kind, Record, named_entry
 from tickwire.history.archive import Archive
+from tickwire.history.maker import CLOCK, Maker
 from tickwire.history.owed import Owed, Saved
-from tickwire.market.candles import PATIENCE, Candles
+from tickwire.market.candles import PATIENCE
 from tickwire.market.session import Sessions
 
-CLOCK = "clock"
-"""The kind of an event that says that time has passed; readers are not sent it."""
 # A market whose ticks are further behind the clock is not live: a recording, or history that somebody publishes.
 _LIVE_NS = 60 * 10**9
 
@@ -87,17 +78,22 @@ class Chronicle:
     def __init__(self, archive: Archive, sessions: Sessions | None = None) -> None:
         self.archive = archive
         self.sequence = 0
-        self.candles = Candles(sessions)
+        self._maker = Maker(sessions)
+        self.candles = self._maker.candles
         self.owed = Owed()
         self._behind = _LIVE_NS  # how far the newest tick's time was behind the clock when it came, in nanoseconds
 
     def apply(self, records: Iterable[Record], epoch: str) -> None:
         """Take the next records of the journal's `epoch`."""
         for record in records:
-            closed = self._closed_by(record)
+            closed = self._maker.take(record)
             self.owed.add(closed, record.first)
             self.archive.add(closed, epoch, record.last)
             self.sequence = record.last
+            if record.kind is Kind.TICKS:
+                self._behind = record.ts - self.candles.newest
+            elif record.kind is Kind.CANDLES:
+                self.owed.settle(record.count)
 
     def due(self, now: int) -> Entry | None:
         """The event to append where time has to pass without ticks; None where nothing waits for it.
@@ -145,15 +141,10 @@ class Chronicle:
             if self.archive.full:
                 await self.archive.flush()
 
-    def _closed_by(self, record: Record) -> PackedCandles:
-        if record.kind is Kind.TICKS:
-            closed = self.candles.apply(unpack(record.data), record.first, record.ts)
-            self._behind = record.ts - self.candles.newest
-            return closed
-        if record.kind is Kind.CANDLES:
-            self.owed.settle(record.count)
-            return np.empty(0, CANDLE)
-        named = read_named(record)
-        if named.kind is None and named.name == CLOCK:
-            return self.candles.pass_time(decode(bytes(named.data), dict[str, int])["ts"] * 1000)
-        return np.empty(0, CANDLE)
+
+def saved_maker(saved: bytes, sessions: Sessions | None = None) -> Maker:
+    """What makes the candles, as it was when a chronicle was `saved`; at its beginning, where nothing was."""
+    maker = Maker(sessions)
+    if saved:
+        maker.candles.restore(msgspec.msgpack.decode(saved, type=_Saved).candles)
+    return maker

@@ -12,6 +12,7 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ from tickwire.sse.frame import frame, unnumbered
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
 
+Rows: TypeAlias = NDArray[np.intp]
+
 
 class CatchUp:
     """Brings readers that are behind to the head and into their channel; `channels` tells each reader's."""
@@ -55,18 +58,18 @@ class CatchUp:
         self._recent = recent
         self._past = past
         self._forming = forming
-        self._backlog = Backlog(head, state, recent, past)
+        self._backlog = Backlog(head, state, recent, past, channels)
         self._router = router
         self._channels = channels
 
     async def bring(self, reader: Reader) -> Gap | None:
         """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer."""
-        if self._channels[reader].subscription.delivery == "latest":
-            await self._bring_latest(reader)
-            return None
-        if reader.snapshot:
-            await self._send_snapshot(reader)
         try:
+            if self._channels[reader].subscription.delivery == "latest":
+                await self._bring_latest(reader)
+                return None
+            if reader.snapshot:
+                await self._send_snapshot(reader)
             await self._bring_all(reader)
         except JournalError:
             return self._gap(reader)
@@ -104,9 +107,9 @@ class CatchUp:
         symbols = self._state.board.symbols
         return matches_frame(channel, [symbols[row] for row in self._router.rows(channel).tolist()])
 
-    def at_hand(self, reader: Reader, channel: Channel) -> list[Numbered] | None:
+    def at_hand(self, reader: Reader) -> list[Numbered] | None:
         """The events beside quotes that the reader has not seen; None where that takes a look into the journal."""
-        return self._backlog.at_hand(reader, channel)
+        return self._backlog.at_hand(reader)
 
     async def _bring_latest(self, reader: Reader) -> None:
         told = None
@@ -116,14 +119,15 @@ class CatchUp:
             if told is None:
                 told = self._tell_matches(reader)
                 continue
-            due = await self._backlog.next(reader, self._channels[reader], _PIECE)
+            due = await self._backlog.next(reader, _PIECE)
             if reader.owed is not None:  # changed while the journal was read
                 continue
             channel = self._channels[reader]
             rows, upto = self._piece(self._changed(channel, reader.position), due.upto)
             frames = self._merged(channel, rows, [event for event in due.events if event.first <= upto])
+            del due  # who halts here would keep its events in memory
             reader.position = upto
-            reader.snapshot = False
+            reader.snapshot = reader.snapshot and upto < reader.opened_at
             reader.sent += len(rows)
             if frames:
                 reader.write(b"".join(frames))
@@ -151,9 +155,19 @@ class CatchUp:
                     self._channels[reader].join(reader)
                     return
                 told = None
-            frames = self._first(items, reader, self._channels[reader])
+            frames = self._next_frames(items, reader)
+            del items  # who halts here would keep them in memory
             if frames and await reader.ready():
-                reader.write(frames)
+                reader.write(b"".join(frames))
+
+    def _next_frames(self, items: Sequence[Applied], reader: Reader) -> list[bytes]:
+        """Some frames of the items that the reader is still to get; it then stands after them."""
+        channel, frames = self._channels[reader], list[bytes]()
+        for item in items:
+            if len(frames) >= _PIECE:
+                break
+            frames += self._next(item, reader, channel, _PIECE - len(frames))
+        return frames
 
     def _tell_matches(self, reader: Reader) -> bytes:
         """Write the reader the whole set of its screen, if it has one; answers what it knows now."""
@@ -181,12 +195,9 @@ class CatchUp:
         """
         if reader.owed is None:
             return False
-        channel, sequences = self._channels[reader], self._state.board.sequences
-        rows = self._router.rows(channel)
-        owed = rows[np.isin(rows, np.fromiter(reader.owed, np.intp, len(reader.owed)))]
-        rows = owed[sequences[owed] <= reader.position][:_PIECE]
+        channel = self._channels[reader]
+        rows, reader.owed = self._due(channel, reader.owed, reader.position)
         if len(rows):
-            reader.owed.difference_update(rows.tolist())
             frames = self._state.frames(rows.tolist(), channel.subscription.fields)
             reader.write(b"".join(map(unnumbered, frames)))
         else:
@@ -194,13 +205,15 @@ class CatchUp:
             reader.write(frame(encode(channel.subscription.describe()), event="subscription"))
         return True
 
-    def _first(self, items: Sequence[Applied], reader: Reader, channel: Channel) -> bytes:
-        """The first of the items' frames that the reader is still to get; it then stands after them."""
-        frames: list[bytes] = []
-        for item in items:
-            if len(frames) < _PIECE:
-                frames += self._next(item, reader, channel, _PIECE - len(frames))
-        return b"".join(frames)
+    def _due(self, channel: Channel, owed: Rows, position: int) -> tuple[Rows, Rows]:
+        """The next rows whose quotes the channel takes and that are no newer than `position`, and those after them."""
+        sequences, rows = self._state.board.sequences, owed[:0]
+        while not len(rows) and len(owed):
+            rows, owed = owed[:_PIECE], owed[_PIECE:]
+            rows = rows[sequences[rows] <= position]
+            if channel.screen is not None:
+                rows = rows[np.isin(rows, self._router.rows(channel))]
+        return rows, owed
 
     def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
         """At most `most` of the item's frames that the reader is still to get; it then stands after them."""
@@ -212,7 +225,7 @@ class CatchUp:
         return frames
 
     async def _send_snapshot(self, reader: Reader) -> None:
-        events = await self._backlog.all(reader, self._channels[reader])
+        events = await self._backlog.all(reader)
         # After a gap within a stream the reader knows the state as of its position: ids do not go back.
         head = self._head.sequence
         frames, _ = self.changes(self._channels[reader], reader.position, events)
@@ -227,11 +240,10 @@ class CatchUp:
         """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
         head = self._head
         gap = Gap(f"{head.epoch}-{reader.position}", str(head), "expired")
-        reader.snapshot = True
-        reader.opened_at = head.sequence
+        reader.snapshot, reader.opened_at = True, head.sequence
         return gap
 
-    def _changed(self, channel: Channel, after: int) -> NDArray[np.intp]:
+    def _changed(self, channel: Channel, after: int) -> Rows:
         """The board rows of the channel whose newest quote came after `after`, oldest change first."""
         if "quote" not in channel.subscription.events:
             return np.empty(0, np.intp)
@@ -239,13 +251,13 @@ class CatchUp:
         rows = rows[sequences[rows] > after]
         return rows[np.argsort(sequences[rows])]
 
-    def _piece(self, rows: NDArray[np.intp], upto: int) -> tuple[NDArray[np.intp], int]:
+    def _piece(self, rows: Rows, upto: int) -> tuple[Rows, int]:
         """The first rows to write of those that changed up to `upto`, and the number up to which that is everything."""
         sequences = self._state.board.sequences
         rows = rows[sequences[rows] <= upto]
         return (rows, upto) if len(rows) <= _PIECE else (rows[:_PIECE], int(sequences[rows[_PIECE - 1]]))
 
-    def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[Numbered]) -> list[bytes]:
+    def _merged(self, channel: Channel, rows: Rows, named: Sequence[Numbered]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
         frames = self._state.frames(rows.tolist(), channel.subscription.fields)
         if not named:

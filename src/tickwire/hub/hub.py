@@ -56,6 +56,7 @@ class HubStats(NamedTuple):
     closed: dict[str, int]  # by reason
     changed: int  # subscriptions that are not what their readers came with
     kept: int  # subscriptions put down for streams to name
+    revoked: int  # users and tokens
     spared: int  # bytes that readers were not sent, because of compression
 
 
@@ -65,8 +66,9 @@ class Hub:
     Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
     everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of.
     `candles` are those of the same events: whoever calls `apply` lets them take each record first.
-    `lifetime` how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
-    come back at once.
+    `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
+    come back at once. A hub that is behind the market on purpose has the one at its head as `leader`: what is done to
+    readers from outside does not wait.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Hub:
         candles: Candles | None = None,
         recent_events: int = RECENT_EVENTS,
         lifetime: float = 0.0,
+        leader: Hub | None = None,
     ) -> None:
         self.board = board
         self.head = Head(epoch, start_at)
@@ -100,9 +103,10 @@ class Hub:
         self._candling = Candling(self.head, forming, self._router.candles)
         self._pacer = Pacer(self.head, self._catch_up, forming, self._tally)
         self._outlets = Outlets()
-        self.control = Controller(self.head, self.roster, self._router, lifetime)
+        above = None if leader is None else leader.control
+        self.control: Controller = Controller(self.head, self.roster, self._router, lifetime, above)
         if saved is not None:
-            self.control.restore(saved)
+            self.control.ledger.restore(saved)
         self._now = 0.0
         self._dirty: set[Channel] = set()
         self._events = 0
@@ -126,7 +130,7 @@ class Hub:
 
     def save(self, candles: bytes = b"") -> bytes:
         """All that was learned from the events up to `head`; `candles` go with it."""
-        return pack_saved(self.control.save(self.board.save(), candles))
+        return pack_saved(self.control.ledger.save(self.board.save(), candles))
 
     def admits(self, subscription: Subscription) -> bool:
         """Whether there is room for what this subscription's filter costs."""
@@ -139,13 +143,13 @@ class Hub:
         asked = subscription
         owes = False
         if start.resume is not None:
-            subscription, owes = self.control.changes.resumed(who.client_id, asked, start.position)
-        channel = self._router.channel(subscription)
+            subscription, owes = self.control.ledger.changes.resumed(who, asked, start.position)
+        channel = self._router.channel(who.rights.narrowed(subscription))
         reader = Reader(
             channel,
             who,
             sink,
-            asked=channel.subscription if asked == subscription else asked,
+            asked=channel.subscription if asked == channel.subscription else asked,
             outlet=self._outlets.of(coding, framed=sink.framed),
             position=start.position,
             snapshot=start.snapshot,
@@ -154,8 +158,9 @@ class Hub:
         if start.resume is None and start.position == self.head.sequence:
             reader.formed = self.head.sequence  # it wants nothing but what comes
         if owes:
-            reader.owed = set(self._router.rows(channel).tolist())
+            reader.owed = self._router.rows(channel)
         self.roster.add(reader, channel)
+        self.control.admit(reader)
         return reader
 
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
@@ -221,8 +226,9 @@ class Hub:
             gaps=counts["gaps"],
             opened=self.roster.opened,
             closed=dict(self.roster.closed),
-            changed=len(self.control.changes),
-            kept=len(self.control.kept),
+            changed=len(self.control.ledger.changes),
+            kept=len(self.control.ledger.kept),
+            revoked=len(self.control.ledger.revoked),
             spared=self._outlets.saved,
         )
 

@@ -40,7 +40,7 @@ class Pacer:
     def at_hand(self, reader: Reader, channel: Channel) -> bool:
         """Whether the next flush can bring the reader up by itself."""
         unchanged = reader.owed is None
-        return channel.paced and unchanged and self._catch_up.at_hand(reader, channel) is not None
+        return channel.paced and unchanged and self._catch_up.at_hand(reader) is not None
 
     def _flush(self, channel: Channel, now: float) -> None:
         channel.due = max(channel.due, now - IDLE) + channel.subscription.interval / 1000
@@ -71,7 +71,7 @@ class Pacer:
         return self._forming.since(channel, after)
 
     def _arrive(self, reader: Reader, channel: Channel) -> None:
-        named = self._catch_up.at_hand(reader, channel)
+        named = self._catch_up.at_hand(reader)
         if named is None:  # it was away for long: catch-up first
             reader.live = False
             reader.drained()

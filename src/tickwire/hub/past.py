@@ -20,6 +20,7 @@ from tickwire.hub.saved import read_saved
 from tickwire.market.board import Board
 
 STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
+_AT_ONCE = {Kind.NAMED: 64, Kind.CANDLES: STEP_EVENTS}  # events read in one go: a named one may be 64 KB
 _MOST_WALKERS = 4  # boards kept: more would only help if readers resumed from very many different times at once
 _MOST_EVENTS = 20_000  # applied and kept, some 8 MB with their frames
 
@@ -79,22 +80,29 @@ class Past:
             return [await self._applied(record) for record in records if record.last <= head]
 
     async def of(self, kinds: Sequence[Kind], after: int, to: int) -> tuple[list[Applied], int]:
-        """The events of these kinds (not ticks) after `after`, some STEP_EVENTS of each, and up to where those are all.
+        """Events of these kinds after `after`, the first of each, and the number up to which those are all.
 
-        That is `to`, or less where there are more.
+        That is `to`, or less where there are more. JournalError where some may have expired.
         """
         found: list[Record] = []
         for kind in kinds:
-            records = await self._source.read(after, limit=STEP_EVENTS, kind=kind)
+            limit = _AT_ONCE[kind]
+            records = await self._source.read(after, limit=limit, kind=kind)
             found += records
-            if sum(record.count for record in records) >= STEP_EVENTS:
+            if sum(record.count for record in records) >= limit:
                 to = min(to, records[-1].last)
+        if self._source.first > after + 1:  # looked at last: what expires while it is read would not be missed
+            raise JournalError(f"the events after {after} have expired")
         return [self._stateless(record) for record in sorted(found) if record.last <= to], to
 
     def _stateless(self, record: Record) -> Applied:
-        """The events of a record that changes no board."""
+        """The events of a record that changes no board. Those of any size are not kept."""
         item = self._items.get(record.first)
-        return self._keep(record, apply(self._board, self._prefix, record)) if item is None else item
+        if item is None:
+            item = apply(self._board, self._prefix, record)
+            if record.kind is not Kind.NAMED:
+                self._keep(record, item)
+        return item
 
     async def _applied(self, record: Record) -> Applied:
         item = self._items.get(record.first)
@@ -105,8 +113,9 @@ class Past:
         return item
 
     def _keep(self, record: Record, item: Applied) -> Applied:
+        if record.first not in self._items:  # somebody else may have had it made meanwhile
+            self._held += record.count
         self._items[record.first] = item
-        self._held += record.count
         while self._held > _MOST_EVENTS and len(self._items) > 1:
             _, gone = self._items.popitem(last=False)
             self._held -= gone.last - gone.first + 1

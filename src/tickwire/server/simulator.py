@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
 from tickwire.feeds.control import COMMANDS
+from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
@@ -55,6 +56,7 @@ async def control_simulator(request: Request) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError):
         detail = f'expected {{"command": "..."}} with one of {COMMANDS}'
         raise InputError(detail, field="command") from None
+    note(request.scope, command=order.command[:200])
     await service.desk.obey(order.command)
     return _state(service)
 
@@ -74,6 +76,7 @@ async def put_simulator_model(request: Request) -> Response:
     """Use another model from the next step on; prices go on from where they are. A bad one changes nothing."""
     service: Service = request.app.state.service
     await service.desk.put(await read_body(request, service.limits.body_bytes))
+    note(request.scope, model=service.desk.describe()["model"])
     return _state(service)
 
 

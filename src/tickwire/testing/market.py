@@ -12,10 +12,12 @@ from tickwire.core.codec import decode, encode
 from tickwire.core.event import Kind, named_entry, ticks_entry
 from tickwire.core.tick import Tick, pack
 from tickwire.history.archive import Archive
-from tickwire.history.chronicle import CLOCK, Chronicle
+from tickwire.history.chronicle import Chronicle
+from tickwire.history.maker import CLOCK
 from tickwire.hub.control import Control, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.reader import Reader, Who
+from tickwire.hub.rights import Rights
 from tickwire.hub.start import Gap, Start
 from tickwire.hub.subscription import Subscription
 from tickwire.journal.base import Retention, State
@@ -110,9 +112,11 @@ class Market:
         client_id: str = "test",
         user: str | None = None,
         coding: Coding = IDENTITY,
+        *,
+        rights: Rights | None = None,
     ) -> Reader:
         """A reader that writes to the sink."""
-        who = Who(client_id, own=True, user=user and f"user:{user}")
+        who = Who(client_id, own=True, rights=rights or Rights(user=user))
         reader = self.hub.open(subscription, start, who, sink, coding=coding)
         sink.listener = reader
         self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
