@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from tickwire.client.stream import Event, Stream, connect
     from tickwire.core.quote import Quote
     from tickwire.core.tick import Tick
-    from tickwire.errors import ClientError, InputError, RowError, TickwireError
+    from tickwire.errors import ClientError, FilterError, InputError, RowError, TickwireError
     from tickwire.settings import Settings
 
 __all__ = [
     "App",
     "ClientError",
     "Event",
+    "FilterError",
     "InputError",
     "Publisher",
     "Quote",
@@ -39,7 +40,7 @@ _HOMES = {
     "tickwire.client.stream": ("Event", "Stream", "connect"),
     "tickwire.core.quote": ("Quote",),
     "tickwire.core.tick": ("Tick",),
-    "tickwire.errors": ("ClientError", "InputError", "RowError", "TickwireError"),
+    "tickwire.errors": ("ClientError", "FilterError", "InputError", "RowError", "TickwireError"),
     "tickwire.settings": ("Settings",),
 }
 

@@ -2,8 +2,10 @@
 
 TickwireError
 ├── InputError            somebody outside sent something wrong; nothing was changed by it
+│   ├── FilterError       a filter that is none, with the place where it stops being one
 │   ├── RowError          one row of a file or of a published batch, named by its place
 │   └── SettingsError     a flag, variable or configuration key
+├── ScreensFull           no more screens of this kind are taken now
 ├── JournalError          the journal cannot do what was asked
 │   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
 │   └── JournalBusy       another process has it open
@@ -11,6 +13,10 @@ TickwireError
 """
 
 from __future__ import annotations
+
+from unicodedata import combining, east_asian_width
+
+_CARET_REACH = 60  # characters shown on either side of the place
 
 
 class TickwireError(Exception):
@@ -24,6 +30,23 @@ class InputError(TickwireError):
         super().__init__(message)
         self.field = field
         self.hint = hint
+
+
+class FilterError(InputError):
+    """A filter is wrong. `position` counts its characters from 0; `text` is the whole filter, where it is known."""
+
+    def __init__(self, message: str, *, position: int, hint: str | None = None) -> None:
+        super().__init__(message, field="filter", hint=hint)
+        self.position = position
+        self.text: str | None = None
+
+    @property
+    def caret(self) -> str:
+        """Two lines: the filter around the place, and a caret below it."""
+        text, begin = self.text or "", max(0, self.position - _CARET_REACH)
+        before = "".join(_visible(character) for character in text[begin : self.position])
+        after = "".join(_visible(character) for character in text[self.position : self.position + _CARET_REACH])
+        return f"{before}{after}\n{' ' * sum(map(_width, before))}^"
 
 
 class RowError(InputError):
@@ -48,6 +71,10 @@ class SettingsError(InputError):
     """A setting cannot be used: what it is, what was given, what is expected."""
 
 
+class ScreensFull(TickwireError):
+    """The index of screens takes no more of a kind that costs work with every tick; simpler filters still go."""
+
+
 class JournalError(TickwireError):
     """The journal cannot do what was asked."""
 
@@ -66,3 +93,12 @@ class ClientError(TickwireError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else " "
+
+
+def _width(character: str) -> int:
+    """How many columns of a terminal a character takes."""
+    return 0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1

@@ -13,11 +13,15 @@ from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
 from tickwire.errors import JournalError, TickwireError
 from tickwire.feeds.base import Feed
 from tickwire.feeds.open import FeedOptions, instruments_of, open_feed
+from tickwire.feeds.playlist import Reading
 from tickwire.feeds.status import FeedStatus
+from tickwire.history.archive import Archive
+from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
 from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
+from tickwire.market.session import Sessions
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -30,13 +34,14 @@ _WATCH_SECONDS = 1.0
 
 
 class Runtime:
-    """A feed, a journal, a board and a hub at work."""
+    """A feed, a journal, a board, candles and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub) -> None:
+    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub, chronicle: Chronicle) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
         self.hub = hub
+        self.chronicle = chronicle
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
         self._saved = hub.head.sequence
@@ -44,28 +49,34 @@ class Runtime:
         self._failed: str | None = None
 
     @classmethod
-    async def make(cls, settings: Settings, clock: Clock, journal: Journal) -> Runtime:
-        """A runtime whose board has taken all that the journal holds."""
+    async def make(
+        cls, settings: Settings, clock: Clock, journal: Journal, archive: Archive, sessions: Sessions
+    ) -> Runtime:
+        """A runtime whose board and candles have taken all that the journal holds."""
         instruments = instruments_of(settings.feed)
+
+        def make_board() -> Board:
+            return Board(instruments, sessions)
+
         state = await journal.load_state()
         if state is None:
             # There is a state from the start on, because history goes only where a state covers it.
-            state = State(0, pack_saved(Saved(Board(instruments).save())))
+            state = State(0, pack_saved(Saved(make_board().save())))
             await journal.save_state(state)
-        saved = read_saved(state.data)
-        board = Board(instruments)
+        saved, board = read_saved(state.data), make_board()
         board.restore(saved.board)
         hub = Hub(
             board,
             journal.epoch,
             journal,
-            make_board=lambda: Board(instruments),
+            make_board=make_board,
             start_at=state.sequence,
             saved=saved,
             lifetime=settings.max_lifetime,
         )
-        runtime = cls(settings, clock, journal, hub)
+        runtime = cls(settings, clock, journal, hub, Chronicle(archive, sessions))
         await runtime._recover()
+        await runtime._recover_candles(state)
         runtime._open_feed()
         return runtime
 
@@ -73,7 +84,9 @@ class Runtime:
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work()) for work in (self._follow, self._watch, self._pace)]
+            running = [
+                tasks.create_task(work()) for work in (self._follow, self._watch, self._pace, self._keep_candles)
+            ]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
             if self.journal.head:  # who comes now should know how the feed is, not how it was
@@ -116,8 +129,7 @@ class Runtime:
         options = FeedOptions(
             speed=settings.speed,
             loop=settings.loop,
-            mapping=settings.map,
-            symbol=settings.symbol,
+            reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
         )
@@ -132,11 +144,24 @@ class Runtime:
             records = await self.journal.read(self.hub.head.sequence)
             self.hub.apply(records, self.clock.monotonic())
 
+    async def _recover_candles(self, newest: State) -> None:
+        """Make the candles anew from a saved state: the newest, or where the archive lags behind that, an older one."""
+        journal, archive = self.journal, self.chronicle.archive
+        if not journal.head and archive.sequence:
+            await archive.clear()
+        state = newest
+        if archive.sequence < newest.sequence:
+            state = await journal.load_state(max(archive.sequence, journal.first)) or newest
+        await self.chronicle.recover(journal, state.sequence, read_saved(state.data).candles)
+
     async def _follow(self) -> None:
         """Everything durable goes to the hub, in order."""
         async for records in self.journal.follow(self.hub.head.sequence):
             self.hub.apply(records, self.clock.monotonic())
+            self.chronicle.apply(records, self.journal.epoch)
             self._moved.set()
+            if self.chronicle.archive.full:
+                await self.chronicle.archive.flush()
             if self.hub.head.sequence - self._saved >= STATE_EVERY:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
@@ -168,6 +193,16 @@ class Runtime:
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
 
+    async def _keep_candles(self) -> None:
+        """Once a second: closed candles are written, and where no ticks come, time passes for the forming ones."""
+        while True:
+            await self.clock.sleep(_WATCH_SECONDS)
+            await self.chronicle.archive.flush()
+            entry = self.chronicle.due(self.clock.now())
+            if entry is not None:
+                with contextlib.suppress(JournalError):  # as in `_tell_status`
+                    await self._append(entry)
+
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
@@ -198,8 +233,11 @@ class Runtime:
         sequence = self.hub.head.sequence
         if sequence > self._saved:
             self._saved = sequence
-            with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
-                await self.journal.save_state(State(sequence, self.hub.save()))
+            state = State(sequence, self.hub.save(self.chronicle.save()))
+            # Candles that closed before a state are not made again from it, so they must be kept before it is.
+            if await self.chronicle.archive.flush():
+                with contextlib.suppress(JournalError):  # the next may fare better; until then more history is kept
+                    await self.journal.save_state(state)
 
 
 def _retry_ms(spread: int = _SPREAD_MS) -> int:

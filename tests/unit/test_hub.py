@@ -352,6 +352,11 @@ async def test_one_failing_write_costs_nobody_else() -> None:
     await market.close()
 
 
+def limit_of(subscription: Subscription) -> float | None:
+    """What `last` has to be above for the subscription's filter."""
+    return None if subscription.screen is None else float(str(subscription.screen).rpartition(" ")[2])
+
+
 class Client:
     """A program that keeps what it was sent, across connections, as an EventSource does."""
 
@@ -367,6 +372,8 @@ class Client:
         self.state: dict[str, float] = {}
         self.since = dict.fromkeys(SYMBOLS, 0)  # by symbol: after which event it is to have each of its events
         self.pending_change: Change | None = None
+        self.members: set[str] = set()  # who matches its filter, by `matches`, `enter` and `leave` alone
+        self.above = limit_of(subscription)
         self.statuses: list[int] = []
         self.last: EventId | None = None
         self.connect()
@@ -387,6 +394,7 @@ class Client:
             self.subscription = self.asked
             self.since = dict.fromkeys(SYMBOLS, 0)
             self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe())
+        self.above = self.in_force = limit_of(self.subscription)
         self.sink = HandSink()
         self.reader = self.market.read(self.asked, start, self.sink, self.own_id, self.name, self.coding)
 
@@ -394,8 +402,7 @@ class Client:
         """Receive a share of the bytes on the way; what is cut inside an event is lost with the connection."""
         events = self.sink.events(self.coding)
         for number, name, data in events[: round(len(events) * share)]:
-            if name == "quote":
-                self.state[data["symbol"]] = data["last"]
+            self._learn(number, name, data)
             if number is None:  # told of a change, or given a quote because of one
                 continue
             assert self.last is None or number > self.last.sequence, "ids never go back"
@@ -403,10 +410,25 @@ class Client:
                 self.seen.append((number, data["symbol"], data["last"]))
             elif name == "status":
                 self.statuses.append(number)
-            else:
+            elif name == "note":
                 self.messages.append(number)
             self.last = EventId(self.market.journal.epoch, number)
         self.sink.forget()
+
+    def _learn(self, number: int | None, name: str, data: dict) -> None:
+        if name == "quote":
+            self.state[data["symbol"]] = data["last"]
+            assert number is None or self.in_force is None or data["last"] > self.in_force
+        elif name == "matches":
+            self.members = set(data["symbols"])
+        elif name == "subscription":
+            self.in_force = data["filter"] and limit_of(Subscription(filter=data["filter"]))
+        elif name == "enter":
+            assert data["symbol"] not in self.members
+            assert data["quote"]["last"] > self.in_force
+            self.members.add(data["symbol"])
+        elif name == "leave":
+            self.members.remove(data["symbol"])
 
     def stall(self, _: float) -> None:
         self.sink.room = 1
@@ -425,7 +447,11 @@ class Client:
         rng = random.Random(share)
         interval = self.subscription.interval and rng.choice([1_000, 3_000])
         symbols = rng.sample(SYMBOLS, rng.randint(0, 4))
-        now = self.subscription.changed(symbols=symbols, interval=interval)
+        text = self.subscription.describe()["filter"]
+        if self.asked.delivery == "latest":
+            text = text and f"last > {rng.randint(0, 40)}"
+        now = self.subscription.changed(symbols=symbols, interval=interval, filter=text)
+        self.above = limit_of(now)
         self.pending_change = Change(self.own_id, self.asked.describe(), now.describe())
         for symbol in SYMBOLS:
             if not wanted(self.subscription, symbol):
@@ -449,15 +475,20 @@ def check(client: Client, market: Market) -> None:
         for number, target in sent
         if number > client.came and target in (None, client.own_id, f"user:{client.name}")
     ]
-    expected = [event for event in market.log if wanted(client.subscription, event[1])]
-    newest = {symbol: last for _, symbol, last in expected}
+    log = [event for event in market.log if wanted(client.subscription, event[1])]
+    newest = {symbol: last for _, symbol, last in log if client.above is None or last > client.above}
+    expected = [event for event in log if client.above is None or event[2] > client.above]
+    last = {symbol: last for _, symbol, last in log}
+    newest = {symbol: price for symbol, price in newest.items() if last[symbol] == price}
+    if client.above is not None:
+        assert client.members == {symbol for symbol, price in last.items() if price > client.above}
     assert {symbol: client.state.get(symbol) for symbol in newest} == newest
     if client.asked.delivery == "all":
         due = [event for event in expected if event[0] > client.since[event[1]]]
         assert [event for event in client.seen if event in set(due)] == due
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> None:
     """Random trades, stalls, cuts and returns: everything exactly once for `all`, the exact state for `latest`."""
@@ -466,7 +497,7 @@ def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> Non
 
 async def _step(market: Market, rng: random.Random, step: int) -> None:
     for _ in range(rng.randint(0, 3)):
-        await market.trade(*[(rng.choice(SYMBOLS), float(step)) for _ in range(rng.randint(1, 6))])
+        await market.trade(*[(rng.choice(SYMBOLS), float(rng.randint(0, 40))) for _ in range(rng.randint(1, 6))])
     if rng.random() < 0.1:
         await market.save()
     if rng.random() < 0.2:
@@ -484,14 +515,17 @@ async def _random_history(rng: random.Random) -> None:
     clients = [
         Client(
             market,
-            Subscription(names, delivery=delivery, fields=fields, events=events, interval=interval),
+            Subscription(names, delivery=delivery, fields=fields, events=events, interval=interval, filter=text),
             rng.choice("xyz"),
             rng.choice([IDENTITY, *CODINGS]),
         )
         for names in (["*"], ["A", "C"], ["E"], ["[", "B*"][1:], ["A", "B", "Q"])
         for delivery, interval in (("latest", 0), ("all", 0), ("latest", 1_000), ("latest", 3_000))
         for fields in [rng.choice([None, ("last",), ("last", "ts", "volume")])]
-        for events in [rng.choice([("quote",), ("quote", "status"), ("quote", "status", "message")])]
+        for text in [rng.choice([None, "last > 20", "last > 5"])]
+        for events in [
+            rng.choice([(), ("status",), ("status", "message")]) + (("quote", "screen") if text else ("quote",))
+        ]
     ]
     for step in range(rng.randint(5, 40)):
         await _step(market, rng, step)

@@ -70,6 +70,25 @@ async def test_pace_and_fields_can_be_changed_too(server, client) -> None:
         assert (told.data["interval"], told.data["symbols"]) == (0, [])
 
 
+async def test_a_filter_can_be_changed_live(server, client) -> None:
+    """The reader is told the new set at once; without a filter it has all of its symbols again."""
+    await publish(client, A=5, B=50)
+    async with open_stream(server.url, {**MINE, "filter": "last > 10"}) as stream:
+        assert [(await stream.event()).name for _ in range(3)] == ["welcome", "matches", "quote"]
+        await client.patch("/v1/clients/ann", json={"filter": "last < 10"})
+        again, told, matches = [await stream.event() for _ in range(3)]
+        assert (again.id, again.data["symbol"]) == (None, "A")
+        assert (told.data["filter"], told.data["events"]) == ("last < 10", ["quote", "screen"])
+        assert matches.data == {"filter": "last < 10", "symbols": ["A"]}
+        await publish(client, A=11)
+        assert (await stream.event()).name == "leave"
+        await client.patch("/v1/clients/ann", json={"filter": None})
+        assert {(await stream.event()).data["symbol"] for _ in range(2)} == {"A", "B"}
+        assert (await stream.event()).data["events"] == ["quote"]
+        wrong = await client.patch("/v1/clients/ann", json={"filter": "lsat > 1"})
+        assert (wrong.status_code, wrong.json()["position"]) == (400, 0)
+
+
 WRONG = [
     ({"remove": ["Z"]}, "remove", "Z is not in the list"),
     ({"add": ["C", "D", "E"]}, "add", "5 symbols: a reader may have 4"),

@@ -154,3 +154,18 @@ def test_backoff_is_bounded_and_jittered() -> None:
     waits = [Backoff(8.0).next() for _ in range(200)]
     assert min(waits) < 1.0
     assert max(waits) > 7.0
+
+
+async def test_a_watchlist_too_long_for_a_url_is_put_down_first() -> None:
+    """With a thousand symbols it works all the same, through reconnects too; a refusal is the caller's error."""
+    names = [f"LONG.NAME{number}" for number in range(1_000)]
+    async with run_server() as server, quick(connect(server.url, names, client_id="ann")) as stream:
+        async with Publisher(server.url) as publisher:
+            for price in (1.0, 2.0):
+                await publisher.publish([{"symbol": names[-1], "last": price}])
+                assert (await anext(stream)).last == price
+                cut_all(server)
+        assert len(stream.welcome["subscription"]["symbols"]) == 1_000
+    async with run_server(max_symbols=10) as server, connect(server.url, names) as stream:
+        with pytest.raises(InputError, match="a reader may have 10"):
+            await anext(stream)

@@ -11,6 +11,7 @@ import pytest
 
 from tickwire.errors import JournalError
 from tickwire.hub.control import Evict, control_entry
+from tickwire.server.request import PARAMETERS
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
@@ -176,7 +177,10 @@ async def test_the_openapi_document_is_true(client) -> None:
         for operation in operations.values():
             assert "422" not in operation["responses"]
     parameters = {each["name"] for each in document["paths"]["/v1/stream"]["get"]["parameters"]}
-    assert {"symbols", "delivery", "since", "Last-Event-ID"} <= parameters
+    assert parameters == {*PARAMETERS, "Last-Event-ID"}
+    check = document["paths"]["/v1/screens/check"]["post"]
+    assert set(check["requestBody"]["content"]["application/json"]["schema"]["properties"]) == {"filter", "symbol"}
+    assert set(check["responses"]) == {"200", "400"}
 
 
 async def test_a_limit_holds_for_those_who_come_together() -> None:

@@ -48,7 +48,7 @@ async def test_a_reader_is_welcomed_gets_the_state_and_then_what_happens(server:
         data = await welcome(stream)
         assert data["subscription"] == {
             "symbols": ["AAPL", "MSFT", "NEW"], "events": ["quote"], "delivery": "latest", "snapshot": True,
-            "interval": 0,
+            "interval": 0, "filter": None,
             "fields": list(QUOTE_FIELDS),
         }  # fmt: skip
         assert (data["mode"], data["heartbeat"], data["resume"]) == ("live", 0.5, None)

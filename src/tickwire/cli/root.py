@@ -18,6 +18,8 @@ _COMMANDS = {
     "serve": "run the server",
     "watch": "a live table of quotes in the terminal",
     "publish": "send the ticks of a file to a server",
+    "check-filter": "say whether a filter is one, and what it means",
+    "record": "write a server's quotes to a file that replay reads",
     "bench": "measure this machine, Tickwire and its peers",
 }
 _EXIT_INPUT, _EXIT_OTHER = 2, 1
@@ -34,7 +36,8 @@ class Root(click.Group):
         """The command from its module."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"tickwire.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"tickwire.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

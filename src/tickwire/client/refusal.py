@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from tickwire.errors import ClientError, InputError, RowError, TickwireError
+from tickwire.errors import ClientError, FilterError, InputError, RowError, TickwireError
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
@@ -44,6 +44,8 @@ class Refusal:
             return ClientError(detail, status=self._status)
         if "index" in problem:
             return RowError(detail, index=problem["index"], field=problem.get("field"))
+        if "position" in problem:
+            return FilterError(detail, position=problem["position"], hint=problem.get("hint"))
         return InputError(detail, field=problem.get("field"), hint=problem.get("hint"))
 
     def __str__(self) -> str:

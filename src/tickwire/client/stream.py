@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import httpx2
 
@@ -18,6 +18,8 @@ from tickwire.errors import ClientError
 CONNECT_SECONDS = 10.0
 FIRST_SILENCE = 60.0  # seconds without a byte before a connection counts as dead, until the server says its heartbeat
 SILENCE_HEARTBEATS = 2.5  # heartbeats that may stay away after that
+_LONGEST_QUERY = 4_000  # bytes: what every proxy lets through
+_SUBSCRIPTION = ("symbols", "filter", "events", "fields", "interval", "delivery")
 
 State = Literal["connecting", "live", "closed"]
 
@@ -150,19 +152,37 @@ class Stream:
     async def _request(self) -> AsyncIterator[httpx2.ServerSentEvent]:
         headers = {**self._headers, **({"last-event-id": self.last_event_id} if self.last_event_id else {})}
         timeout = httpx2.Timeout(CONNECT_SECONDS, read=self._silence)
-        request = self._client.build_request(
-            "GET", self._url, params=self._parameters, headers=headers, timeout=timeout
-        )
+        parameters = await self._short_parameters()
+        request = self._client.build_request("GET", self._url, params=parameters, headers=headers, timeout=timeout)
         self._response = await self._client.send(request, stream=True)
         if self._response.status_code != httpx2.codes.OK:
             await self._response.aread()
-            refusal = Refusal(self._response)
-            if not refusal.passing:
-                await self._drop()
-                raise refusal.error()
-            raise _Passing(str(refusal), refusal.retry_after)
+            await self._refused(self._response)
         self._source = aiter(httpx2.EventSource(self._response))
         return self._source
+
+    async def _short_parameters(self) -> Mapping[str, str]:
+        """The parameters; with a watchlist too long for a URL, it is put down at the server and named instead."""
+        if sum(map(len, self._parameters.values())) <= _LONGEST_QUERY:
+            return self._parameters
+        subscription = {name: value for name, value in self._parameters.items() if name in _SUBSCRIPTION}
+        answer = await self._client.post(
+            self._url.removesuffix("/stream") + "/subscriptions",
+            json=subscription,
+            headers=self._headers,
+            timeout=CONNECT_SECONDS,
+        )
+        if answer.status_code != httpx2.codes.CREATED:
+            await self._refused(answer)
+        rest = {name: value for name, value in self._parameters.items() if name not in _SUBSCRIPTION}
+        return {**rest, "subscription": decode(answer.content, dict[str, Any])["id"]}
+
+    async def _refused(self, response: httpx2.Response) -> NoReturn:
+        refusal = Refusal(response)
+        if not refusal.passing:
+            await self._drop()
+            raise refusal.error()
+        raise _Passing(str(refusal), refusal.retry_after)
 
     async def _lost(self, why: str) -> None:
         await self._drop()
@@ -197,7 +217,8 @@ def connect(
     url: str,
     symbols: Iterable[str] | str = ("*",),
     *,
-    events: Iterable[str] | str = ("quote",),
+    events: Iterable[str] | str | None = None,
+    filter: str | None = None,  # noqa: A002  # the parameter's name
     fields: Iterable[str] | str | None = None,
     interval: str | None = None,
     delivery: Literal["latest", "all"] = "latest",
@@ -214,11 +235,12 @@ def connect(
     Lists may also be comma lists in one text. `attempts` bounds failures in a row (None: none); `on_state` hears
     `connecting` (and why), `live` and `closed`.
     """
-    parameters = {"symbols": _comma(symbols), "events": _comma(events), "delivery": delivery}
+    parameters = {"symbols": _comma(symbols), "delivery": delivery}
     if not snapshot:
         parameters["snapshot"] = "false"
-    wanted = None if fields is None else _comma(fields)
-    named = {"fields": wanted, "interval": interval, "since": since, "client_id": client_id}
+    lists = {"events": events, "fields": fields}
+    parameters |= {name: _comma(words) for name, words in lists.items() if words is not None}
+    named = {"filter": filter, "interval": interval, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in named.items() if value is not None}
     return Stream(url, parameters, last_event_id=last_event_id, headers=headers, attempts=attempts, on_state=on_state)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from tickwire.clock import Clock
 from tickwire.core.instrument import Instrument
 from tickwire.errors import InputError
 from tickwire.feeds.base import Feed
+from tickwire.feeds.playlist import Reading, find_files
 from tickwire.feeds.simulator import Simulator
 from tickwire.market.universe import universe
 
@@ -21,8 +21,7 @@ class FeedOptions(NamedTuple):
 
     speed: float = 1.0
     loop: bool = False
-    mapping: str = ""
-    symbol: str = ""
+    reading: Reading = Reading()
     seed: int | None = None
     rate: float = 3.0
 
@@ -48,9 +47,7 @@ def open_feed(spec: str, options: FeedOptions, clock: Clock, prices: Mapping[str
     if kind == "replay":
         from tickwire.feeds.replay import Replay
 
-        return Replay(
-            Path(rest), clock, speed=options.speed, loop=options.loop, mapping=options.mapping, symbol=options.symbol
-        )
+        return Replay(find_files(rest), clock, speed=options.speed, loop=options.loop, reading=options.reading)
     if kind == "simulator":
         return Simulator(universe(), clock, seed=options.seed, rate=options.rate, start_prices=prices)
     return None

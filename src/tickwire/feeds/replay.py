@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from tickwire.clock import Clock
 from tickwire.core.tick import Ticks
 from tickwire.errors import InputError
 from tickwire.feeds.base import END, Batch
-from tickwire.feeds.recording import Recording
+from tickwire.feeds.playlist import Playlist, Reading
 
 BATCH_ROWS = 500
 # A pause of more than an hour in the recording (a night, a weekend, a wrong date) is played as one second.
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class _Pass:
-    """One way through the file, its times moved by `days`: `rows` are played, `seen` are read."""
+    """One way through the files, their times moved by `days`: `rows` are played, `seen` are read."""
 
     def __init__(self, days: int, rows: int) -> None:
         self.days = days
@@ -88,39 +88,44 @@ class Pace:
 
 
 class Replay:
-    """The ticks of the file at `path` in its order, `speed` times as fast as they were recorded; 0 is without waiting.
+    """The ticks of the files at `paths`, `speed` times as fast as they were recorded; 0 is without waiting.
 
-    With `loop` it starts again at the end, its times moved on by whole days so that they do not go back. The key of the
-    last batch of all ends with END.
+    One file plays in its own order, several are merged in time order. With `loop` they start again at the end, their
+    times moved on by whole days so that they do not go back. The key of the last batch of all ends with END.
     """
 
     name = "replay"
     mode = "replay"
 
     def __init__(
-        self, path: Path, clock: Clock, *, speed: float = 1.0, loop: bool = False, mapping: str = "", symbol: str = ""
+        self,
+        paths: Sequence[Path],
+        clock: Clock,
+        *,
+        speed: float = 1.0,
+        loop: bool = False,
+        reading: Reading | None = None,
     ) -> None:
-        self._path = path
+        self._paths = paths
         self._clock = clock
         self._speed = speed
         self._loop = loop
-        self._mapping = mapping
-        self._symbol = symbol
+        self._reading = reading or Reading()
         with self._open() as first:  # what is wrong with it should be known before anything runs
-            timed, found = first.timed, first.symbol
+            timed, found = first.timed, first.symbols
         if not timed and speed:
             raise InputError(
-                f"{path} has no times to be paced by",
+                f"{paths[0]} has no times to be paced by",
                 field="map",
                 hint="name their column with --map ts=..., or play it with --speed 0",
             )
-        if found and not symbol:
-            log.info("%s names no symbol; taken from its name: %s", path, found)
+        for path, symbol in found.items():
+            log.info("%s names no symbol; taken from its name: %s", path, symbol)
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
         """The recording's ticks, from its start or from where the batch with the key `after` left off."""
         if after is not None and after.endswith(END):
-            log.info("%s has been played to its end; --loop plays it again", self._path)
+            log.info("%s has been played to its end; --loop plays it again", ", ".join(map(str, self._paths)))
             return
         days, rows = map(int, after.split(":")) if after else (0, 0)
         while True:
@@ -142,8 +147,8 @@ class Replay:
                     last = final and played.rows == played.seen and not self._loop
                     yield Batch(part, f"{played.days}:{played.rows}{END if last else ''}")
 
-    def _open(self) -> Recording:
-        return Recording(self._path, mapping=self._mapping, symbol=self._symbol)
+    def _open(self) -> Playlist:
+        return Playlist(self._paths, self._reading)
 
 
 async def _foreseen(chunks: Iterator[Ticks]) -> AsyncIterator[tuple[Ticks, bool]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tickwire.core.event import Kind, Record, read_named
+from tickwire.core.instrument import Instrument
 from tickwire.core.quote import Fields
 from tickwire.core.tick import unpack
 from tickwire.hub.channel import Channel
 from tickwire.hub.reader import Who
 from tickwire.market.board import Board
 from tickwire.market.columns import QuoteColumns
+from tickwire.screens.screen import Screen
+from tickwire.screens.sheet import Sheet
 from tickwire.sse.frame import frame, numbered_frames, quote_frames
 
 MESSAGE = "message"
@@ -20,14 +23,18 @@ MESSAGE = "message"
 class AppliedQuotes:
     """The quotes of one record of ticks. Frames are made when somebody first wants them, and then kept."""
 
-    __slots__ = ("_frames", "_prefix", "first", "last", "quotes", "rows")
+    __slots__ = ("_frames", "_instruments", "_prefix", "_taken", "first", "last", "quotes", "rows")
 
-    def __init__(self, prefix: bytes, first: int, quotes: QuoteColumns) -> None:
+    def __init__(
+        self, prefix: bytes, first: int, quotes: QuoteColumns, instruments: Mapping[str, Instrument] | None = None
+    ) -> None:
         self.first = first
         self.last = first + len(quotes) - 1
         self.quotes = quotes
         self.rows: list[int] = quotes.rows.tolist()
         self._prefix = prefix
+        self._instruments = instruments or {}
+        self._taken: tuple[Screen, list[bool]] | None = None  # by the screen that was asked for last
         self._frames: list[bytes | None] = [None] * len(quotes)
 
     def all_frames(self, fields: Fields = None) -> Sequence[bytes]:
@@ -57,12 +64,22 @@ class AppliedQuotes:
         """At most `most` frames for the channel of events after `after`, and the number up to which that is all."""
         if "quote" not in channel.subscription.events:
             return [], self.last
-        begin = max(0, after + 1 - self.first)
-        rows, everything, fields = channel.rows, channel.everything, channel.subscription.fields
-        places = [place for place in range(begin, len(self.rows)) if everything or self.rows[place] in rows]
+        begin, fields = max(0, after + 1 - self.first), channel.subscription.fields
+        places = [place for place in range(begin, len(self.rows)) if channel.has(self.rows[place])]
+        if channel.screen is not None:
+            taken = self._taken_by(channel.screen)
+            places = [place for place in places if taken[place]]
         if len(places) <= most:
             return self.frames(places, fields), self.last
         return self.frames(places[:most], fields), self.first + places[most - 1]
+
+    def _taken_by(self, screen: Screen) -> list[bool]:
+        """For each event whether the screen takes its quote; kept, because a crowd may want it again."""
+        if self._taken is None or self._taken[0] != screen:
+            symbols = [self.quotes.symbols[row] for row in self.rows]
+            sheet = Sheet(symbols, self._instruments, self.quotes.numbers())
+            self._taken = (screen, sheet.matching(screen.form).tolist())
+        return self._taken[1]
 
 
 class AppliedNamed:
@@ -88,5 +105,6 @@ Applied = AppliedQuotes | AppliedNamed
 def apply(board: Board, prefix: bytes, record: Record) -> Applied:
     """Let the board take the record's ticks; what came of it. `prefix` stands before the sequence number in an id."""
     if record.kind is Kind.TICKS:
-        return AppliedQuotes(prefix, record.first, board.apply(unpack(record.data), record.first))
+        quotes = board.apply(unpack(record.data), record.first)
+        return AppliedQuotes(prefix, record.first, quotes, board.instruments)
     return AppliedNamed(prefix, record)

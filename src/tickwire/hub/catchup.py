@@ -23,6 +23,8 @@ from tickwire.hub.head import Head
 from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
+from tickwire.hub.router import Router
+from tickwire.hub.screening import entered_frames, left_frame, matches_frame
 from tickwire.hub.start import Gap
 from tickwire.hub.state import StateFrames
 from tickwire.sse.frame import frame, unnumbered
@@ -35,12 +37,20 @@ class CatchUp:
     """Brings readers that are behind to the head and into their channel; `channels` tells each reader's."""
 
     def __init__(
-        self, head: Head, state: StateFrames, recent: Recent, past: Past, channels: Mapping[Reader, Channel]
+        self,
+        head: Head,
+        state: StateFrames,
+        recent: Recent,
+        past: Past,
+        *,
+        router: Router,
+        channels: Mapping[Reader, Channel],
     ) -> None:
         self._head = head
         self._state = state
         self._recent = recent
         self._past = past
+        self._router = router
         self._channels = channels
 
     async def bring(self, reader: Reader) -> Gap | None:
@@ -64,13 +74,41 @@ class CatchUp:
         rows = self._changed(channel, after)
         return self._merged(channel, rows, named), len(rows)
 
+    def flushed(self, channel: Channel) -> tuple[list[bytes], int]:
+        """What a paced channel has to send since its last flush, and how many of that are quotes."""
+        if not channel.tells:
+            return self.changes(channel, channel.position, channel.named)
+        before, now = channel.members, self.note(channel)
+        quotes = self._changed(channel, channel.position).tolist()
+        rows = [*{*quotes, *(now ^ before)}]
+        frames = dict(zip(rows, self._state.frames(rows, channel.subscription.fields), strict=True))
+        pieces = [(int(self._state.board.sequences[row]), _crossed(channel, row, frames[row], before)) for row in rows]
+        pieces += [(item.first, item.frame) for item in channel.named]
+        return [piece for _, piece in sorted(pieces)], len(quotes)
+
+    def note(self, channel: Channel) -> frozenset[int]:
+        """Note the rows in a paced channel's screen, and answer them."""
+        channel.members = frozenset(self._router.rows(channel).tolist())
+        return channel.members
+
+    def matches(self, channel: Channel) -> bytes:
+        """The `matches` event of the channel's screen now; nothing where it wants none."""
+        if not channel.tells:
+            return b""
+        symbols = self._state.board.symbols
+        return matches_frame(channel, [symbols[row] for row in self._router.rows(channel).tolist()])
+
     def named_at_hand(self, reader: Reader, channel: Channel) -> list[AppliedNamed] | None:
         """The named events that the reader has not seen; None where that takes a look into the journal."""
         return self._near(reader, channel, reader.position)
 
     async def _bring_latest(self, reader: Reader) -> None:
+        told = None
         while await reader.ready():
             if self._pay(reader):
+                continue
+            if told is None:
+                told = self._tell_matches(reader)
                 continue
             named = await self._named(reader)
             if reader.owed is not None:  # changed while the journal was read
@@ -85,25 +123,40 @@ class CatchUp:
             if frames:
                 reader.write(b"".join(frames))
             elif upto == self._head.sequence:
-                channel.join(reader)
-                return
+                if self.matches(channel) == told:
+                    channel.join(reader)
+                    return
+                told = None
 
     async def _bring_all(self, reader: Reader) -> None:
+        told = None
         while await reader.ready():
             if self._pay(reader):
+                continue
+            if told is None:
+                told = self._tell_matches(reader)
                 continue
             items = self._recent.after(reader.position, _MOST_ITEMS)
             if items is None:
                 items = await self._past.after(reader.position, self._head.sequence)
             elif not items:
-                self._channels[reader].join(reader)
-                return
+                if self.matches(self._channels[reader]) == told:
+                    self._channels[reader].join(reader)
+                    return
+                told = None
             channel, frames = self._channels[reader], list[bytes]()
             for item in items:
                 if len(frames) < _PIECE:
                     frames += self._next(item, reader, channel, _PIECE - len(frames))
             if frames and await reader.ready():
                 reader.write(b"".join(frames))
+
+    def _tell_matches(self, reader: Reader) -> bytes:
+        """Write the reader the whole set of its screen, if it has one; answers what it knows now."""
+        matches = self.matches(self._channels[reader])
+        if matches:
+            reader.write(matches)
+        return matches
 
     def _pay(self, reader: Reader) -> bool:
         """Write some of the quotes that a change of its subscription owes the reader; whether there was a change.
@@ -113,7 +166,8 @@ class CatchUp:
         if reader.owed is None:
             return False
         channel, sequences = self._channels[reader], self._state.board.sequences
-        owed = np.fromiter(reader.owed, np.intp, len(reader.owed))
+        rows = self._router.rows(channel)
+        owed = rows[np.isin(rows, np.fromiter(reader.owed, np.intp, len(reader.owed)))]
         rows = owed[sequences[owed] <= reader.position][:_PIECE]
         if len(rows):
             reader.owed.difference_update(rows.tolist())
@@ -157,12 +211,8 @@ class CatchUp:
         """The board rows of the channel whose newest quote came after `after`, oldest change first."""
         if "quote" not in channel.subscription.events:
             return np.empty(0, np.intp)
-        sequences = self._state.board.sequences
-        if channel.everything:
-            rows = np.flatnonzero(sequences > after)
-        else:
-            rows = np.fromiter(channel.rows, np.intp, len(channel.rows))
-            rows = rows[sequences[rows] > after]
+        rows, sequences = self._router.rows(channel), self._state.board.sequences
+        rows = rows[sequences[rows] > after]
         return rows[np.argsort(sequences[rows])]
 
     def _piece(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
@@ -198,7 +248,7 @@ class CatchUp:
 
     def _near(self, reader: Reader, channel: Channel, after: int) -> list[AppliedNamed] | None:
         """The reader's named events after `after`; None where the recent window begins later."""
-        if channel.subscription.events == ("quote",):
+        if not channel.subscription.named:
             return []
         items = self._recent.after(after, self._head.sequence)
         return None if items is None else _taken(items, reader, channel)
@@ -206,3 +256,10 @@ class CatchUp:
 
 def _taken(items: Sequence[Applied], reader: Reader, channel: Channel) -> list[AppliedNamed]:
     return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.who)]
+
+
+def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:
+    """What a paced channel gets for a row that changed, which may have entered or left its screen."""
+    if row not in channel.members:
+        return left_frame(channel, quote)
+    return quote if row in before else b"".join(entered_frames(channel, quote))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeAlias
 
+from tickwire.core.codec import encode
 from tickwire.hub.head import Head
 from tickwire.hub.outlet import Outlet
 from tickwire.hub.reader import Reader
@@ -43,6 +44,11 @@ class Channel:
         self._head = head
         self._tally = tally
         self.everything = subscription.everything
+        self.screen = subscription.screen
+        self.filter_json = encode(str(self.screen))
+        self.tells = self.screen is not None and "screen" in subscription.events  # of symbols that enter and leave
+        self.members: frozenset[int] = frozenset()  # the rows in a paced channel's screen when it was flushed last
+        self.routed = 0  # events that its filter took, where it has one
         self.rows: set[int] = set()
         self.pending: list[bytes] = []
         self.written_at: float | None = None  # monotonic seconds; None until it is first looked at
@@ -57,14 +63,14 @@ class Channel:
         self.arriving: dict[Reader, None] = {}  # readers of a paced channel that become live with its next flush
         self._writers: dict[Outlet, list[Write]] | None = None  # write calls of live readers; None: make anew
 
-    def rows_within(self, known: int) -> Collection[int]:
-        """The rows of its symbols on a board of `known` rows; the router lists none for everything."""
-        if "quote" not in self.subscription.events:
-            return ()
-        return range(known) if self.everything else self.rows
+    def has(self, row: int) -> bool:
+        """Whether the symbol of this board row is one of its."""
+        return self.everything or row in self.rows
 
     def count(self) -> int:
-        """How many events of its symbols there were so far."""
+        """How many events there were so far that it would send if nothing were left out."""
+        if self.screen is not None:
+            return self.routed
         return self._tally.of(None if self.everything else self.rows)
 
     def join(self, reader: Reader) -> None:

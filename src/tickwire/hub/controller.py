@@ -7,6 +7,7 @@ from random import uniform
 from typing import Any
 
 from tickwire.core.codec import encode
+from tickwire.errors import ScreensFull
 from tickwire.hub.applied import AppliedNamed
 from tickwire.hub.changes import Changes
 from tickwire.hub.channel import Channel
@@ -18,8 +19,9 @@ from tickwire.hub.roster import Roster
 from tickwire.hub.router import Router
 from tickwire.hub.saved import Saved
 from tickwire.hub.subscription import Subscription
-from tickwire.market.board import Board
 from tickwire.sse.frame import frame
+
+_LATER_MS = 5_000  # what a reader is told to wait for whose new subscription there was no room
 
 
 class Controller:
@@ -29,19 +31,18 @@ class Controller:
     come back at once.
     """
 
-    def __init__(self, head: Head, board: Board, roster: Roster, router: Router, lifetime: float) -> None:
+    def __init__(self, head: Head, roster: Roster, router: Router, lifetime: float) -> None:
         self.changes = Changes()
         self.kept = Kept()
         self.ending = False  # whether everybody was sent away
         self._head = head
-        self._board = board
         self._roster = roster
         self._router = router
         self._lifetime = lifetime
 
-    def save(self, board: bytes) -> Saved:
-        """What was learned from controls, beside the saved board."""
-        return Saved(board, self.changes.save(), self.kept.save())
+    def save(self, board: bytes, candles: bytes) -> Saved:
+        """What was learned from controls, beside the saved board and candles."""
+        return Saved(board, self.changes.save(), self.kept.save(), candles)
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""
@@ -106,8 +107,13 @@ class Controller:
             old.leave(reader)
         was_counted = reader.counted is not None
         old.settle(reader)
-        new = self._router.channel(subscription)
-        reader.owed = (reader.owed or set()) & self._rows(new) | self._rows(new) - self._seen(old, new)
+        try:
+            new = self._router.channel(subscription)
+        except ScreensFull:  # others came first, between the answer to who wanted it and now
+            self._dismiss(reader, "limit", _LATER_MS)
+            return
+        wanted = self._rows(new)
+        reader.owed = (reader.owed or set()) & wanted | wanted - self._seen(old, new)
         reader.counted = new.count() if was_counted else None
         self._roster.move(reader, new)
         old.readers -= 1
@@ -115,7 +121,7 @@ class Controller:
         reader.move(new)
 
     def _rows(self, channel: Channel) -> set[int]:
-        return set(channel.rows_within(len(self._board)))
+        return set(self._router.rows(channel).tolist())
 
     def _seen(self, old: Channel, new: Channel) -> set[int]:
         """The rows whose quotes the old channel's readers have as the new one's get them."""

@@ -81,15 +81,17 @@ class Hub:
         self.roster = Roster(self.head)
         self._prefix = self.head.prefix
         self._tally = Tally()
-        self._router = Router(self.head, self._tally)
+        self._router = Router(board, self.head, self._tally)
         self._router.extend(board.symbols)
         self._state = StateFrames(board, self._prefix)
         self._recent = Recent(recent_events, start_at)
         self._past = Past(source, self._prefix, make_board)
-        self._catch_up = CatchUp(self.head, self._state, self._recent, self._past, self.roster.channels)
+        self._catch_up = CatchUp(
+            self.head, self._state, self._recent, self._past, router=self._router, channels=self.roster.channels
+        )
         self._pacer = Pacer(self.head, self._catch_up, self._tally)
         self._outlets = Outlets()
-        self.control = Controller(self.head, board, self.roster, self._router, lifetime)
+        self.control = Controller(self.head, self.roster, self._router, lifetime)
         if saved is not None:
             self.control.restore(saved)
         self._now = 0.0
@@ -113,14 +115,18 @@ class Hub:
         """What a reader that comes now can start from."""
         return History(self.head.epoch, min(self._past.first, self.head.sequence + 1), self.head.sequence)
 
-    def save(self) -> bytes:
-        """All that was learned from the events up to `head`."""
-        return pack_saved(self.control.save(self.board.save()))
+    def save(self, candles: bytes = b"") -> bytes:
+        """All that was learned from the events up to `head`; `candles` go with it."""
+        return pack_saved(self.control.save(self.board.save(), candles))
+
+    def admits(self, subscription: Subscription) -> bool:
+        """Whether there is room for what this subscription's filter costs."""
+        return subscription.screen is None or self._router.screening.admits(subscription.screen)
 
     def open(
         self, subscription: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY
     ) -> Reader:
-        """A new reader. It gets nothing until `run`; `close` must follow in any case."""
+        """A new reader. It gets nothing until `run`; `close` must follow in any case. ScreensFull: see `admits`."""
         asked = subscription
         owes = False
         if start.resume is not None:
@@ -137,7 +143,7 @@ class Hub:
         )
         reader.opened_at = self.head.sequence
         if owes:
-            reader.owed = set(channel.rows_within(len(self.board)))
+            reader.owed = set(self._router.rows(channel).tolist())
         self.roster.add(reader, channel)
         return reader
 
@@ -232,6 +238,7 @@ class Hub:
         self._tally.add(item.quotes.rows, len(self.board))
         for fields, plan in self._router.plans.items():
             self._route_planned(item, fields, plan)
+        self._dirty.update(self._router.screening.route(item))
 
     def _route_planned(self, item: AppliedQuotes, fields: Fields, plan: Plan) -> None:
         dirty, routes = self._dirty, plan.routes

@@ -45,8 +45,10 @@ class Pacer:
         counted, channel.counted = channel.counted, channel.count()
         frames: list[bytes] = []
         if channel.live:
-            frames, quotes = self._catch_up.changes(channel, channel.position, channel.named)
+            frames, quotes = self._catch_up.flushed(channel)
             channel.skipped += channel.counted - counted - quotes
+        elif channel.tells:
+            self._catch_up.note(channel)
         channel.named = []
         channel.position = self._head.sequence
         self._tally.delivered += len(frames) * len(channel.live)
@@ -63,9 +65,10 @@ class Pacer:
             reader.drained()
             return
         frames, quotes = self._catch_up.changes(channel, reader.position, named)
+        matches = self._catch_up.matches(channel)
         reader.position = channel.position
         reader.sent += quotes
         channel.admit(reader)
-        if frames:
-            reader.write(b"".join(frames))
+        if frames or matches:
+            reader.write(matches + b"".join(frames))
             self._tally.delivered += len(frames)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tickwire.core.quote import Fields
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
+from tickwire.hub.screening import Screening
 from tickwire.hub.subscription import Subscription
 from tickwire.hub.tally import Tally
+from tickwire.market.board import Board
 
 
 class Plan:
@@ -25,13 +30,16 @@ class Plan:
 class Router:
     """Channels by subscription, and the plan by which quotes reach them, one for each projection in use.
 
-    Paced channels are in no plan: they look at the board when they are due.
+    Paced channels are in no plan: they look at the board when they are due. Nor are those with a filter, which
+    `screening` knows.
 
     Rows are the board's: they only ever grow in number. A symbol that has not traded has no row; who asked for it
     waits under its name.
     """
 
-    def __init__(self, head: Head, tally: Tally) -> None:
+    def __init__(self, board: Board, head: Head, tally: Tally) -> None:
+        self.screening = Screening(board)
+        self._board = board
         self._head = head
         self._tally = tally
         self.channels: dict[Subscription, Channel] = {}
@@ -45,22 +53,36 @@ class Router:
         """The channel of this subscription, made now if nobody had it."""
         channel = self.channels.get(subscription)
         if channel is None:
-            channel = self.channels[subscription] = Channel(subscription, self._head, self._tally)
+            channel = Channel(subscription, self._head, self._tally)
+            if channel.screen is not None:
+                self.screening.connect(channel)  # which may refuse
+            self.channels[subscription] = channel
             if channel.paced:
                 self.paced[channel] = None
-            if "quote" in subscription.events:
+            if subscription.quotes:
                 self._connect(channel)
         return channel
+
+    def rows(self, channel: Channel) -> NDArray[np.intp]:
+        """The board rows whose quotes the channel takes as they are now."""
+        if not channel.subscription.quotes:
+            return np.empty(0, np.intp)
+        if channel.screen is not None:
+            taken = self.screening.rows(channel)
+            return taken if channel.everything else taken[np.isin(taken, _array(channel.rows))]
+        return np.arange(len(self._board)) if channel.everything else _array(channel.rows)
 
     def drop(self, channel: Channel) -> None:
         """Forget a channel that nobody reads any more."""
         del self.channels[channel.subscription]
         self.paced.pop(channel, None)
-        if "quote" in channel.subscription.events:
+        if channel.screen is not None:
+            self.screening.disconnect(channel)
+        if channel.subscription.quotes:
             self._disconnect(channel)
 
     def _disconnect(self, channel: Channel) -> None:
-        if not channel.paced:
+        if _planned(channel):
             self._unplan(channel)
         for symbol in channel.subscription.symbols:
             waiting = self._waiting.get(symbol)
@@ -93,7 +115,7 @@ class Router:
                 self._route(channel, row)
 
     def _connect(self, channel: Channel) -> None:
-        if not channel.paced:
+        if _planned(channel):
             self._plan(channel)
         if channel.everything:
             return
@@ -120,5 +142,14 @@ class Router:
     def _route(self, channel: Channel, row: int) -> None:
         if row not in channel.rows:
             channel.rows.add(row)
-            if not channel.paced:
+            if _planned(channel):
                 self.plans[channel.subscription.fields].routes[row].append(channel)
+
+
+def _planned(channel: Channel) -> bool:
+    """Whether quotes reach the channel by a plan."""
+    return not channel.paced and channel.screen is None
+
+
+def _array(rows: Collection[int]) -> NDArray[np.intp]:
+    return np.fromiter(rows, np.intp, len(rows))

@@ -12,10 +12,11 @@ from typing import Any, Literal, TypeAlias
 from tickwire.core.instrument import check_symbol
 from tickwire.core.quote import QUOTE_FIELDS, Fields
 from tickwire.errors import InputError
+from tickwire.screens.screen import screen
 
 Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
-EVENTS = ("quote", "status", "message")
+EVENTS = ("quote", "screen", "status", "message")
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle
@@ -33,6 +34,7 @@ class Subscription:
         delivery: Delivery = "latest",
         fields: Iterable[str] | None = None,
         interval: int = 0,
+        filter: str | None = None,  # noqa: A002  # the parameter's name
     ) -> None:
         names = sorted(set(symbols))
         self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
@@ -41,13 +43,24 @@ class Subscription:
         self.delivery = delivery
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds
-        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval)
+        self.screen = None if filter is None else screen(filter)
+        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval, self.screen)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subscription) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+    @property
+    def quotes(self) -> bool:
+        """Whether anything about quotes is wanted."""
+        return "quote" in self.events or "screen" in self.events
+
+    @property
+    def named(self) -> bool:
+        """Whether events are wanted that are in the journal under a name of their own."""
+        return "status" in self.events or "message" in self.events
 
     @property
     def everything(self) -> bool:
@@ -82,6 +95,7 @@ class Subscription:
             "events": list(self.events),
             "delivery": self.delivery,
             "interval": self.interval,
+            "filter": None if self.screen is None else str(self.screen),
             "fields": list(QUOTE_FIELDS if self.fields is None else self.fields),
         }
 

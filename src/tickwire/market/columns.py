@@ -49,6 +49,10 @@ class QuoteColumns(NamedTuple):
         symbols = self.symbols
         return list(map(Quote, [symbols[row] for row in self.rows.tolist()], *numbers, (self.ts // 1000).tolist()))
 
+    def numbers(self) -> Floats:
+        """The quotes' numbers, of shape (17, n): all fields but the symbol, in their order, `ts` in microseconds."""
+        return np.vstack([derive(self.state), self.ts // 1000])
+
     def json(self, fields: Fields = None) -> list[bytes]:
         """Each quote as one line of JSON, without the newline; with all fields, or with those named."""
         quotes = self.quotes() if fields is None else self._projected(fields)

@@ -29,7 +29,7 @@ _UNKNOWN = re.compile(r"unknown field `(\w+)`")
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to change. `symbols` replaces the list; then `remove` is taken from it and `add` put to it.
 
-    `interval` is `0`, `250ms`, `1s`; `fields` a list, or null for all.
+    `interval` is `0`, `250ms`, `1s`; `fields` a list, or null for all; `filter` a filter, or null for none.
     """
 
     symbols: list[str] | None = None
@@ -37,6 +37,7 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remove: list[str] = []
     interval: str | None = None
     fields: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    filter: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 _NAMES = {"type": "array", "items": {"type": "string"}}
@@ -48,6 +49,7 @@ _SCHEMA: dict[str, Any] = {
         "remove": {**_NAMES, "description": "symbols and patterns as they stand in the list"},
         "interval": {"type": "string", "example": "250ms"},
         "fields": {"type": ["array", "null"], "items": {"type": "string"}, "description": "null is all"},
+        "filter": {"type": ["string", "null"], "description": "null is none"},
     },
 }
 _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
@@ -106,7 +108,10 @@ def _changes(service: Service, client_id: str, readers: Iterable[Reader], wish: 
     """A change for each request that these readers came with; InputError before any of them is made."""
     asked = {reader.asked: service.hub.roster.channels[reader].subscription for reader in readers}
     changed = {each: _changed(now, wish, service.limits.symbols) for each, now in asked.items()}
-    return [Change(client_id, each.describe(), new.describe()) for each, new in changed.items() if new != asked[each]]
+    found = [Change(client_id, each.describe(), new.describe()) for each, new in changed.items() if new != asked[each]]
+    for change in found:  # who obeys it reads both again: a filter's normal form may be longer than a filter may be
+        Subscription(**change.asked), Subscription(**change.now)
+    return found
 
 
 def _changed(now: Subscription, wish: Wish, most: int) -> Subscription:
@@ -123,6 +128,8 @@ def _changed(now: Subscription, wish: Wish, most: int) -> Subscription:
         other["interval"] = parse_interval(wish.interval)
     if wish.fields is not msgspec.UNSET:
         other["fields"] = None if wish.fields is None else parse_fields(wish.fields)
+    if wish.filter is not msgspec.UNSET:
+        other |= {"filter": wish.filter, "events": _events(now, wish.filter)}
     new = now.changed(symbols=wish.symbols, add=wish.add, remove=wish.remove, **other)
     if len(new.names) > most:
         raise InputError(f"{len(new.names)} symbols: a reader may have {most}", field="add")
@@ -132,12 +139,20 @@ def _changed(now: Subscription, wish: Wish, most: int) -> Subscription:
     return new
 
 
+def _events(now: Subscription, wanted: str | None) -> list[str]:
+    """With a first filter come the events of its screen, and they go with it; else events stay as they were."""
+    others = [name for name in now.events if name != "screen"]
+    if wanted is None:
+        return others
+    return [*now.events] if now.screen is not None else [*others, "screen"]
+
+
 def _decode(body: bytes) -> Wish:
     try:
         return decode(body, Wish)
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
-        hint = "change symbols, add, remove, interval or fields; for others, open a new stream"
+        hint = "change symbols, add, remove, filter, interval or fields; for others, open a new stream"
         raise InputError(str(error), field=unknown[1] if unknown else None, hint=hint if unknown else None) from None
     except msgspec.DecodeError as error:
         raise InputError(f"the body is no JSON: {error}") from None

@@ -1,4 +1,4 @@
-"""The HTTP edge: the stream by itself, everything else through FastAPI."""
+"""The HTTP edge: streams and publishing by themselves, everything else through FastAPI."""
 
 from __future__ import annotations
 
@@ -13,14 +13,26 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from tickwire.errors import InputError, JournalError
-from tickwire.server import clients, health, instruments, messages, metrics, quotes, subscriptions
+from tickwire.server import (
+    candles,
+    clients,
+    health,
+    instruments,
+    messages,
+    metrics,
+    quotes,
+    screens,
+    subscriptions,
+)
 from tickwire.server.asgi import Receive, Scope, Send
-from tickwire.server.openapi import document_stream
-from tickwire.server.problem import input_problem, problem
+from tickwire.server.openapi import document
+from tickwire.server.problem import input_problem, journal_problem, problem
+from tickwire.server.publish import PublishEndpoint
 from tickwire.server.service import Service
 from tickwire.server.stream import StreamEndpoint
 
 STREAM_PATH = "/v1/stream"
+PUBLISH_PATH = "/v1/quotes"
 
 
 class Edge:
@@ -28,14 +40,21 @@ class Edge:
 
     def __init__(self, service: Service) -> None:
         self._stream = StreamEndpoint(service)
+        self._publish = PublishEndpoint(service)
         self._rest = _rest(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] == "http" and _path(scope) == STREAM_PATH:
-            await self._stream(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+        await self._endpoint(scope)(scope, receive, send)
+
+    def _endpoint(self, scope: Scope) -> StreamEndpoint | PublishEndpoint | FastAPI:
+        if scope["type"] == "http":
+            path = _path(scope)
+            if path == STREAM_PATH:
+                return self._stream
+            if path == PUBLISH_PATH and scope["method"] == "POST":
+                return self._publish
+        return self._rest
 
 
 def _path(scope: Scope) -> str:
@@ -47,7 +66,7 @@ def _path(scope: Scope) -> str:
 def _rest(service: Service) -> FastAPI:
     app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
     app.state.service = service
-    for part in (quotes, instruments, subscriptions, messages, clients, health, metrics):
+    for part in (quotes, candles, instruments, screens, subscriptions, messages, clients, health, metrics):
         app.include_router(part.routes)
     for path, name in (("/", "page.html"), ("/docs", "docs.html")):
         app.add_api_route(path, _page(name), include_in_schema=False)
@@ -55,7 +74,7 @@ def _rest(service: Service) -> FastAPI:
     app.add_exception_handler(JournalError, _on_journal_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_error)
-    document_stream(app, STREAM_PATH)
+    document(app, stream=STREAM_PATH, publish=PUBLISH_PATH)
     return app
 
 
@@ -70,11 +89,12 @@ def _page(name: str) -> Callable[[], Awaitable[FileResponse]]:
 
 async def _on_input_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, InputError)  # noqa: S101  # registered for nothing else
-    return input_problem(error, getattr(error, "status", 400))
+    return input_problem(error)
 
 
 async def _on_journal_error(_: Request, error: Exception) -> Response:
-    return problem(503, str(error), headers={"retry-after": "2"})
+    assert isinstance(error, JournalError)  # noqa: S101  # registered for nothing else
+    return journal_problem(error)
 
 
 async def _on_validation_error(_: Request, error: Exception) -> Response:

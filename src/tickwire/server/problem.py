@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
-from tickwire.errors import InputError, RowError
+from tickwire.errors import FilterError, InputError, JournalError, RowError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -22,7 +22,16 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
     return Response(encode(document), status, headers, media_type=MEDIA_TYPE)
 
 
-def input_problem(error: InputError, status: int = 400) -> Response:
-    """The problem of a value that came in wrong."""
-    index = error.index if isinstance(error, RowError) else None
-    return problem(status, str(error), field=error.field, hint=error.hint, index=index)
+def input_problem(error: InputError) -> Response:
+    """The problem of a value that came in wrong; an error's own `status` is the answer's."""
+    more: dict[str, Any] = {"field": error.field, "hint": error.hint}
+    if isinstance(error, RowError):
+        more["index"] = error.index
+    if isinstance(error, FilterError):
+        more |= {"position": error.position, "caret": error.caret}
+    return problem(getattr(error, "status", 400), str(error), **more)
+
+
+def journal_problem(error: JournalError) -> Response:
+    """The problem of a journal that cannot do what was asked: it may be able to again soon."""
+    return problem(503, str(error), headers={"retry-after": "2"})

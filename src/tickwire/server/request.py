@@ -20,7 +20,7 @@ from tickwire.hub.subscription import (
     parse_symbols,
 )
 
-SUBSCRIPTION_PARAMETERS = ("symbols", "events", "fields", "interval", "delivery")
+SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "fields", "interval", "delivery")
 START_PARAMETERS = ("snapshot", "since", "client_id", "last_event_id")
 PARAMETERS = (*SUBSCRIPTION_PARAMETERS, *START_PARAMETERS, "subscription")
 _CLIENT_ID_LENGTH = 64
@@ -53,7 +53,10 @@ class StreamRequest:
 def parse_subscription(given: Mapping[str, str], most_symbols: int) -> Subscription:
     """The subscription that the parameters spell; what is not given has its default."""
     symbols = parse_symbols(given.get("symbols", "*"), most=most_symbols)
-    events = parse_events(given.get("events", "quote"))
+    wanted = given.get("filter")
+    events = parse_events(given.get("events", "quote" if wanted is None else "quote,screen"))
+    if "screen" in events and wanted is None:
+        raise InputError("screen events are about a filter, and there is none", field="events")
     delivery = given.get("delivery", "latest")
     if delivery not in DELIVERIES:
         raise InputError(f"delivery={delivery[:40]!r}: choose latest or all", field="delivery")
@@ -61,7 +64,7 @@ def parse_subscription(given: Mapping[str, str], most_symbols: int) -> Subscript
     interval = parse_interval(given.get("interval", "0"))
     if interval and delivery == "all":
         raise InputError("an interval leaves quotes out, and delivery=all leaves none out", field="interval")
-    return Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval)
+    return Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval, filter=wanted)
 
 
 def parse_query(query: str) -> dict[str, str]:

@@ -6,18 +6,19 @@ A raw ASGI callable, dispatched before the framework: a framework's response cos
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from random import randrange
 
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
-from tickwire.errors import InputError, JournalError
+from tickwire.errors import InputError, JournalError, ScreensFull
 from tickwire.hub.control import Change, control_entry
 from tickwire.hub.reader import Reader, Who
 from tickwire.hub.start import since_time
 from tickwire.server.admission import Admission, user_of
 from tickwire.server.asgi import Receive, Scope, Send
-from tickwire.server.problem import input_problem, problem
+from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, StreamRequest, parse_query
 from tickwire.server.service import Service
@@ -31,6 +32,9 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # nginx and others: pass events on as they come
     (b"vary", b"accept-encoding"),
 ]
+LAST_SECONDS = 3.0
+"""How long a stream that ends waits for its reader to take the `bye` and what is before it; well within the server's
+own time to stop."""
 _RETRY_MS = (1_000, 2_000)  # a client's wait after a lost connection: each has another, so a crash brings no stampede
 
 
@@ -83,10 +87,10 @@ class StreamEndpoint:
             return await self._checked(scope["query_string"].decode("latin-1"), headers, user)
         except InputError as error:
             self._service.refused["input"] += 1
-            return input_problem(error, getattr(error, "status", 400))
+            return input_problem(error)
         except JournalError as error:
             self._service.refused["journal"] += 1
-            return problem(503, str(error), headers={"retry-after": "2"})
+            return journal_problem(error)
 
     async def _checked(self, query: str, headers: dict[bytes, bytes], user: str | None) -> _Asked:
         service, given = self._service, parse_query(query)
@@ -96,6 +100,10 @@ class StreamEndpoint:
         asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
         history = service.hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
+        if not service.hub.admits(request.subscription):
+            raise _Full(
+                "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
+            )
         if request.moment is not None:
             await self._find(request, given["since"])
         who = Who(request.client_id, request.own_id, user)
@@ -134,6 +142,9 @@ class StreamEndpoint:
     async def _serve_fast(self, asked: _Asked, connection: StreamProtocol, scope: Scope) -> None:
         sink = connection.take_over(scope)
         await self._serve(asked, sink)
+        if sink.full:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(connection.flow.drain(), LAST_SECONDS)
         if sink.full:  # it does not read: nobody should wait until it does
             connection.transport.abort()
 
@@ -146,15 +157,19 @@ class StreamEndpoint:
                 reason = await self._serve(asked, sink)
             finally:
                 watch.cancel()
-            if reason == "lost" or sink.full:
-                pump.cancel()
             sink.finish()
+            if reason != "lost":
+                await asyncio.wait([pump], timeout=LAST_SECONDS)
+            pump.cancel()
 
     async def _serve(self, asked: _Asked, sink: FastSink | PlainSink) -> str:
         hub, request = self._service.hub, asked.request
         if asked.kept is not None:
             hub.control.kept.use(asked.kept)
-        reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
+        try:
+            reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
+        except ScreensFull:  # others came first; the client finds out when it comes back
+            return "limit"
         sink.listener = reader
         request.subscription = reader.asked  # an equal one: a copy for each reader would be 0.5 KB
         try:
@@ -186,6 +201,12 @@ class _Unknown(InputError):
     """Something named in the request is not here (any more)."""
 
     status = 404
+
+
+class _Full(InputError):
+    """There is no room for what is asked."""
+
+    status = 503
 
 
 def _headers(coding: Coding) -> list[tuple[bytes, bytes]]:

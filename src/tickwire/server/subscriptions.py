@@ -25,6 +25,7 @@ _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "symbols": _LIST,
+        "filter": {"type": "string", "example": "volume > 1M and change_rate > 5%"},
         "events": _LIST,
         "fields": _LIST,
         "interval": {"type": "string", "example": "250ms"},

@@ -48,6 +48,16 @@ def unnumbered(frame: bytes) -> bytes:
     return frame[frame.index(b"\n") + 1 :]
 
 
+def data_of(frame: bytes) -> bytes:
+    """The data of an event that begins with its id and has one line of data."""
+    return frame[frame.index(b"data: ") + 6 : -2]
+
+
+def id_of(frame: bytes) -> bytes:
+    """The id of an event that begins with it."""
+    return frame[4 : frame.index(b"\n")]
+
+
 def _one_line(value: bytes) -> bytes:
     if b"\n" in value or b"\r" in value:
         raise ValueError(f"{value!r} would end its line")

@@ -12,6 +12,7 @@ import click
 from tickwire.cli.bench import compress as coded
 from tickwire.cli.bench import crowd as crowds
 from tickwire.cli.bench import fanout as streams
+from tickwire.cli.bench import filters as screens
 from tickwire.cli.bench import local, slow
 from tickwire.cli.bench import reconnect as storms
 from tickwire.cli.bench import stalled as silence
@@ -161,6 +162,18 @@ _local("journal", local.journal, local.JOURNAL_COLUMNS)
 _local("codecs", local.codecs, local.CODEC_COLUMNS)
 _local("simulator", local.simulator, local.SIMULATOR_COLUMNS)
 _local("slow", slow.slow, slow.COLUMNS)
+
+
+@bench.command()
+@click.option(
+    "--filters", "count", type=click.IntRange(1, 200_000), help="so many only  [default: 1, 100, 10,000, 100,000]"
+)
+@_seconds
+@_json
+def filters(count: int | None, seconds: float, file: Path | None) -> list[Row]:
+    """What a tick costs with many different filters, beside simpler ways to find those that match."""
+    rows = screens.filters(seconds, screens.COUNTS if count is None else (count,))
+    return _finish("filters: volume > a and change_rate > b", rows, screens.COLUMNS, file)
 
 
 @bench.command("all")

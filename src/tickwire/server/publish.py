@@ -1,0 +1,136 @@
+"""POST /v1/quotes: ticks from outside.
+
+A raw ASGI callable, dispatched before the framework, which would take as long as everything else that is done here.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tickwire.core.codec import encode
+from tickwire.core.event import ticks_entry
+from tickwire.core.tick import Tick, Ticks, pack
+from tickwire.errors import InputError, JournalError, RowError
+from tickwire.server.asgi import Receive, Scope, Send
+from tickwire.server.body import TooLarge, read_body
+from tickwire.server.problem import input_problem, journal_problem
+from tickwire.server.service import Service
+
+_PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
+_UNKNOWN = re.compile(r"unknown field `(\w+)`")
+KEY_LENGTH = 128
+_EARLIEST = 10**14 * 1000  # ns: in microseconds, seconds and milliseconds of today look like 1970
+_DAY = 86_400 * 10**9  # ns
+_MOST_DAYS = 500  # each begins a session, which costs about as much as a batch
+_AHEAD = _DAY  # ns: a time from the far future would begin a session that no later tick belongs to
+_SOURCE = "http"
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What a publish answers."""
+
+    accepted: int
+    first_id: str
+    last_id: str
+    repeated: bool
+
+
+class PublishEndpoint:
+    """Publish ticks: a JSON array, or NDJSON. One bad row rejects the whole batch, naming its index and field."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one publish."""
+        try:
+            answer = await self._published(Request(scope, receive))
+        except InputError as error:
+            answer = input_problem(error)
+        except JournalError as error:
+            answer = journal_problem(error)
+        await answer(scope, receive, send)
+
+    async def _published(self, request: Request) -> Response:
+        service = self._service
+        key = request.headers.get("idempotency-key") or None
+        if key is not None and len(key) > KEY_LENGTH:
+            raise InputError(f"idempotency-key: at most {KEY_LENGTH} characters", field="idempotency-key")
+        ticks = _decode(await read_body(request, service.limits.body_bytes))
+        if len(ticks) > service.limits.batch_ticks:
+            raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
+        packed = _timely(service, ticks)
+        new = _new_symbols(service, ticks)
+        service.arriving.update(new)
+        try:
+            span = await service.publish(ticks_entry(packed, source=_SOURCE, key=key))
+        finally:
+            service.arriving.difference_update(new)
+        epoch = service.hub.head.epoch
+        answer = Accepted(
+            span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
+        )
+        return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
+
+
+def _new_symbols(service: Service, ticks: list[Tick]) -> set[str]:
+    """The symbols that the board does not have yet; InputError where they would be too many."""
+    board, most = service.hub.board, service.limits.board_symbols
+    new = {tick.symbol for tick in ticks if board.row(tick.symbol) is None}
+    if new and len(board) + len(service.arriving | new) > most:
+        raise InputError(f"the board takes {most} symbols, and these would be more", field="symbol")
+    return new
+
+
+def _timely(service: Service, ticks: list[Tick]) -> Ticks:
+    """The packed ticks, if their times are likely: not long ago by mistake, not from tomorrow, not of years at once."""
+    now = service.clock.now()
+    packed = pack(ticks, now=now)
+    early = np.flatnonzero(packed["ts"] < _EARLIEST)
+    if len(early):
+        index = int(early[0])
+        raise RowError(
+            f"tick {index}, ts: is in microseconds since 1970; this would be before 1973", index=index, field="ts"
+        )
+    late = np.flatnonzero(packed["ts"] > now + _AHEAD)
+    if len(late):
+        index = int(late[0])
+        said = f"tick {index}, ts: more than a day ahead of the server's clock, which says {now // 1000}"
+        raise RowError(said, index=index, field="ts")
+    if len(np.unique(packed["ts"] // _DAY)) > _MOST_DAYS:
+        raise InputError(f"the batch's times are of more than {_MOST_DAYS} days: send smaller ones", field="ts")
+    return packed
+
+
+def _decode(body: bytes) -> list[Tick]:
+    """The ticks in a JSON array or in NDJSON; RowError names the index and field of the first wrong one."""
+    text = body.lstrip()
+    try:
+        ticks = _ARRAY.decode(text) if text.startswith(b"[") else _LINES.decode_lines(text)
+    except msgspec.ValidationError as error:
+        raise _row_error(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise InputError(f"the body is neither a JSON array of ticks nor NDJSON: {error}") from None
+    if not ticks:
+        raise InputError("the body holds no tick", hint='example: [{"symbol":"AAPL","last":187.25,"size":100}]')
+    return ticks
+
+
+_ARRAY = msgspec.json.Decoder(list[Tick])
+_LINES = msgspec.json.Decoder(Tick)
+
+
+def _row_error(message: str) -> InputError:
+    place = _PLACE.search(message)
+    if place is None:
+        return InputError(message)
+    what = message.rsplit(" - at ", 1)[0]
+    where = f"tick {place['index']}" + (f", {place['field']}" if place["field"] else "")
+    unknown = _UNKNOWN.search(what)
+    field = unknown[1] if unknown else place["field"]
+    return RowError(f"{where}: {what[0].lower()}{what[1:]}", index=int(place["index"]), field=field)

@@ -1,0 +1,98 @@
+"""What a filter means, before somebody subscribes with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tickwire.core.codec import decode, encode
+from tickwire.core.instrument import check_symbol
+from tickwire.errors import InputError
+from tickwire.market.board import Board
+from tickwire.screens.screen import Cost, Reason, Screen, screen
+from tickwire.screens.sheet import Sheet
+from tickwire.server.body import read_body
+from tickwire.server.service import Service
+
+routes = APIRouter(tags=["screens"])
+_BODY_BYTES = 64 * 1024  # the longest filter, every character of it written as an escape
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A filter, and a symbol of which to say why it matches or why not."""
+
+    filter: Annotated[str, msgspec.Meta(description="a filter, such as volume > 1M and change_rate > 5%")]
+    symbol: Annotated[str | None, msgspec.Meta(description="say of this symbol why it matches, or why not")] = None
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Whether one symbol matches, and each single condition for it. Without a quote it matches nothing."""
+
+    symbol: str
+    traded: bool
+    matches: bool
+    reasons: list[Reason]
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A filter that is one: its normal form, what it looks at, and the symbols that match now."""
+
+    valid: bool
+    filter: str
+    fields: tuple[str, ...]
+    cost: Cost
+    symbols: list[str]
+    explained: Explained | None = None
+
+
+_OPENAPI: dict[str, Any] = {
+    "responses": {
+        "400": {
+            "description": "the filter is none (with position, caret and hint), or the question is wrong",
+            "content": {"application/problem+json": {}},
+        }
+    },
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": msgspec.json.schema(Question)["$defs"]["Question"]}},
+    },
+}
+
+
+@routes.post("/v1/screens/check", response_class=Response, openapi_extra=_OPENAPI)
+async def check_screen(request: Request) -> Response:
+    """What a filter means and which symbols match it now. A wrong one is answered with its position and a hint."""
+    service: Service = request.app.state.service
+    question = _decode(await read_body(request, _BODY_BYTES))
+    wanted, board = screen(question.filter), service.hub.board
+    taken = _sheet(board, np.arange(len(board))).matching(wanted.form)
+    symbols = [board.symbols[row] for row in np.flatnonzero(taken).tolist()]
+    explained = None if question.symbol is None else _explained(wanted, board, question.symbol)
+    answer = Checked(True, wanted.text, wanted.needs, wanted.cost, symbols, explained)
+    return Response(encode(answer), media_type="application/json")
+
+
+def _explained(wanted: Screen, board: Board, symbol: str) -> Explained:
+    row = board.row(check_symbol(symbol, field="symbol"))
+    if row is None:
+        return Explained(symbol, traded=False, matches=False, reasons=[])
+    sheet = _sheet(board, np.array([row]))
+    matches = bool(sheet.matching(wanted.form)[0])
+    return Explained(symbol, traded=True, matches=matches, reasons=wanted.explain(sheet))
+
+
+def _sheet(board: Board, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Sheet:
+    return Sheet([board.symbols[row] for row in rows.tolist()], board.instruments, board.quotes(rows).numbers())
+
+
+def _decode(body: bytes) -> Question:
+    try:
+        return decode(body, Question)
+    except msgspec.ValidationError as error:
+        raise InputError(f"the question: {str(error)[0].lower()}{str(error)[1:]}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"the body is no JSON: {error}", hint='example: {"filter": "last > 5"}') from None
