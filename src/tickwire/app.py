@@ -107,6 +107,7 @@ def _service(runtime: Runtime) -> Service:
         find=runtime.journal.find,
         candles=runtime.chronicle.read,
         health=runtime.health,
+        desk=runtime.desk,
         clock=runtime.clock,
         mode=runtime.status.mode,
         journal=runtime.journal.stats,

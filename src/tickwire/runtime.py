@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
-from tickwire.errors import JournalError, TickwireError
+from tickwire.errors import InputError, JournalError, TickwireError
 from tickwire.feeds.base import Feed
-from tickwire.feeds.open import FeedOptions, instruments_of, open_feed
+from tickwire.feeds.desk import Desk
+from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, open_feed
 from tickwire.feeds.playlist import Reading
+from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.archive import Archive
 from tickwire.history.chronicle import Chronicle
@@ -21,6 +24,7 @@ from tickwire.hub.hub import Hub
 from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
+from tickwire.market.model import Model, read_model
 from tickwire.market.session import Sessions
 from tickwire.server.service import Health
 from tickwire.settings import Settings
@@ -44,6 +48,8 @@ class Runtime:
         self.chronicle = chronicle
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
+        self.desk = Desk(None, self.status, clock, self._tell_status)
+        self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
         self._saved = hub.head.sequence
         self._moved = asyncio.Event()
         self._failed: str | None = None
@@ -53,7 +59,8 @@ class Runtime:
         cls, settings: Settings, clock: Clock, journal: Journal, archive: Archive, sessions: Sessions
     ) -> Runtime:
         """A runtime whose board and candles have taken all that the journal holds."""
-        instruments = instruments_of(settings.feed)
+        source, model = await _load_model(settings)
+        instruments = instruments_of(settings.feed, model)
 
         def make_board() -> Board:
             return Board(instruments, sessions)
@@ -77,7 +84,8 @@ class Runtime:
         runtime = cls(settings, clock, journal, hub, Chronicle(archive, sessions))
         await runtime._recover()
         await runtime._recover_candles(state)
-        runtime._open_feed()
+        runtime._open_feed(model)
+        runtime._model = source
         return runtime
 
     @contextlib.asynccontextmanager
@@ -89,6 +97,8 @@ class Runtime:
             ]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
+            if self._model is not None:
+                running.append(tasks.create_task(self.desk.watch(*self._model, self.settings.model_poll)))
             if self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
@@ -124,7 +134,7 @@ class Runtime:
         age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
         return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
 
-    def _open_feed(self) -> None:
+    def _open_feed(self, model: Model | None) -> None:
         settings = self.settings
         options = FeedOptions(
             speed=settings.speed,
@@ -132,11 +142,14 @@ class Runtime:
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
+            model=model,
+            scenario=Path(settings.scenario) if settings.scenario else None,
         )
-        feed = open_feed(settings.feed, options, self.clock, self.hub.board.prices())
+        board = self.hub.board
+        feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
         if feed is not None:
-            speed = settings.speed if feed.mode == "replay" else 1.0
-            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after, speed=speed)
+            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after)
+            self.desk = Desk(feed, self.status, self.clock, self._tell_status)
 
     async def _recover(self) -> None:
         """Apply what the journal holds beyond the saved state."""
@@ -171,7 +184,10 @@ class Runtime:
         after = await self.journal.last_key(feed.name)
         try:
             async for batch in feed.batches(after):
-                await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                if len(batch.ticks):
+                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                if batch.trading:
+                    await self._tell_trading(batch.trading)
             changed = self.status.halt()
         except JournalError as error:
             changed = self.status.halt(str(error))
@@ -212,6 +228,14 @@ class Runtime:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
             await self._append(named_entry("status", self.status.describe()))
 
+    async def _tell_trading(self, trading: Mapping[str, bool]) -> None:
+        """A status for each symbol that stopped or resumed, then the feed's own: late comers get the newest only."""
+        halted = self.status.halted
+        for symbol, trades in trading.items():
+            halted.discard(symbol) if trades else halted.add(symbol)
+            await self._append(named_entry("status", self.status.describe(symbol)))
+        await self._tell_status()
+
     async def _append(self, entry: Entry) -> Span:
         try:
             span = await self.journal.append(entry)
@@ -238,6 +262,19 @@ class Runtime:
             if await self.chronicle.archive.flush():
                 with contextlib.suppress(JournalError):  # the next may fare better; until then more history is kept
                     await self.journal.save_state(state)
+
+
+async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:
+    """The model that the settings name, and where to look whether it has changed."""
+    if not settings.model or check_spec(settings.feed)[0] != "simulator":
+        return None, None
+    source = open_source(settings.model)
+    found = await source.fetch()
+    if found is None:
+        raise InputError(f"there is nothing at {settings.model}", field="model")
+    model = read_model(found.data)
+    log.info("the model is %s, from %s", model.version, settings.model)
+    return (source, found.mark), model
 
 
 def _retry_ms(spread: int = _SPREAD_MS) -> int:

@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".tickwire"), description="the folder for journals that were given no path")
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
-    speed: float = Field(1.0, ge=0, le=1000, description="replay: times real time; 0 is as fast as it can be taken")
+    speed: float = Field(
+        1.0, ge=0, le=1000, description="simulator and replay: times real time; 0 is as fast as it can be taken"
+    )
     loop: bool = Field(False, description="replay: start again at the end")
     bar_time: Literal["start", "end"] = Field(
         "start", description="replay: whether a bar's time is that of its start or of its end"
@@ -41,6 +43,12 @@ class Settings(BaseSettings):
     symbol: str = Field("", description="replay: the symbol of a file that names none")
     seed: int = Field(0, ge=0, description="simulator: the same seed gives the same market; 0 takes one by chance")
     rate: float = Field(3.0, gt=0, le=1000, description="simulator: ticks a second of each symbol, on average")
+    model: str = Field(
+        "",
+        description="simulator: the market's model, FILE, http(s)://... or s3://BUCKET/KEY; empty is the built-in one",
+    )
+    model_poll: float = Field(5.0, gt=0, description="simulator: seconds between looks whether the model has changed")
+    scenario: str = Field("", description="simulator: a TOML file that scripts the session")
     synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
         "NORMAL", description="SQLite: NORMAL survives a killed process, FULL also a power cut"
     )

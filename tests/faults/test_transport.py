@@ -444,6 +444,11 @@ async def publish(url: str, crowd: Crowd, batches: int) -> list[int]:
     return numbers
 
 
+def has(crowd: Crowd, count: int) -> Callable[[], bool]:
+    """Whether every reader has so many events."""
+    return lambda: all(len(reader.ids) >= count for reader in crowd.readers)
+
+
 def resident(pid: int) -> int:
     """KB of a process in memory."""
     with Path(f"/proc/{pid}/status").open() as status:
@@ -458,9 +463,7 @@ async def test_fifty_stalled_beside_many_good_ones(tmp_path: Path) -> None:
             crowd, idle = await crowd_of(server.url, 950, stalled)
             before = resident(server.pid)
             numbers = await publish(server.url, crowd, 30)
-            await until(
-                lambda readers=crowd.readers, count=len(numbers): all(len(each.ids) >= count for each in readers)
-            )
+            await until(has(crowd, len(numbers)))
             grown = resident(server.pid) - before
             p50, p99 = crowd.late(0.5) * 1e3, crowd.late(0.99) * 1e3
             print(f"{stalled} stalled beside 950: p50 {p50:.1f} ms, p99 {p99:.1f} ms, server grew by {grown} KB")

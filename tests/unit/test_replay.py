@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 
@@ -30,10 +31,16 @@ class Player:
         self.task = asyncio.create_task(self._take(feed, after))
 
     async def _take(self, feed: Replay, after: str | None) -> None:
-        async for ticks, key in feed.batches(after):
+        async for ticks, key, _ in feed.batches(after):
             self.rows += [(round(self.clock.monotonic(), 6), price) for price in ticks["last"].tolist()]
             self.ts += ticks["ts"].tolist()
             self.keys.append(key)
+
+    async def stop(self) -> None:
+        """Stop playing, and let go of the files."""
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
 
     async def have(self, rows: int) -> None:
         while len(self.rows) < rows and not self.task.done():
@@ -98,11 +105,11 @@ async def test_a_loop_moves_on_by_whole_days(tmp_path: Path) -> None:
     path = recording(tmp_path, [0, 1, 90_000])
     player = Player(Replay([path], clock, speed=0, loop=True), clock)
     await player.have(9)
-    player.task.cancel()
+    await player.stop()
     assert player.ts[3] - player.ts[0] == 2 * DAY_NS
     assert player.ts == sorted(player.ts)
     assert player.keys[:3] == ["0:3", "2:3", "4:3"]
     again = Player(Replay([path], clock, speed=0, loop=True), clock, after="2:2")
     await again.have(4)
-    again.task.cancel()
+    await again.stop()
     assert again.ts[:4] == player.ts[5:9]

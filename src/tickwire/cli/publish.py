@@ -17,9 +17,9 @@ from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock
 from tickwire.core.tick import Ticks, unpacked
 from tickwire.errors import InputError
+from tickwire.feeds.pace import Pace
 from tickwire.feeds.playlist import BarTime, Reading
 from tickwire.feeds.recording import Recording
-from tickwire.feeds.replay import Pace
 
 _ATTEMPTS = 4  # some seconds: a person is waiting
 

@@ -48,7 +48,7 @@ class Recording:
             self._bars = check_bars(fields)
             if symbol and "symbol" in fields:
                 raise InputError(f"{path} names its symbols itself: leave --symbol out", field="symbol")
-            self.symbol = symbol or ("" if "symbol" in fields else _symbol_of(path))
+            self.symbol = symbol or ("" if "symbol" in fields else symbol_of(path))
             if self.symbol:
                 check_symbol(self.symbol, field="symbol")
             self._first = self._next()
@@ -154,7 +154,8 @@ class Recording:
         )
 
 
-def _symbol_of(path: Path) -> str:
+def symbol_of(path: Path) -> str:
+    """The symbol with which a file's name begins."""
     found = _STEM.match(path.name)
     if found is None:
         raise InputError(f"whose prices are in {path}? say it with --symbol", field="symbol")

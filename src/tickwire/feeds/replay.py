@@ -7,19 +7,13 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tickwire.clock import Clock
 from tickwire.core.tick import Ticks
 from tickwire.errors import InputError
 from tickwire.feeds.base import END, Batch
+from tickwire.feeds.pace import Pace
 from tickwire.feeds.playlist import Playlist, Reading
 
-BATCH_ROWS = 500
-# A pause of more than an hour in the recording (a night, a weekend, a wrong date) is played as one second.
-LONGEST_PAUSE_NS = 3600 * 10**9
-SHORT_PAUSE_NS = 10**9
 DAY_NS = 86_400 * 10**9
 _LATEST = 2**63 - 1
 
@@ -50,43 +44,6 @@ class _Pass:
         return ticks
 
 
-class Pace:
-    """Lets rows pass as time does, `speed` times as fast; 0 does not wait."""
-
-    def __init__(self, clock: Clock, speed: float) -> None:
-        self._clock = clock
-        self._speed = speed
-        self._start = clock.monotonic()
-        self._newest: int | None = None  # time of the newest row
-        self._due = 0.0  # seconds after the start at which it was due
-
-    async def parts(self, ticks: Ticks) -> AsyncIterator[Ticks]:
-        """The rows in order, in parts of at most BATCH_ROWS, each when due; one that steps back is due at once."""
-        due = self._schedule(ticks["ts"])
-        begin = 0
-        while begin < len(ticks):
-            await self._clock.sleep(due[begin] - self._passed())
-            end = max(begin + 1, int(np.searchsorted(due, self._passed(), "right")))
-            end = min(end, begin + BATCH_ROWS)
-            yield ticks[begin:end]
-            begin = end
-
-    def _passed(self) -> float:
-        return self._clock.monotonic() - self._start
-
-    def _schedule(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Seconds after the start at which each row is due."""
-        if not self._speed or not len(ts):
-            return np.zeros(len(ts))
-        before = int(ts[0]) if self._newest is None else self._newest
-        newest = np.maximum.accumulate(np.concatenate(([before], ts)))
-        steps = np.diff(newest)
-        steps[steps > LONGEST_PAUSE_NS] = SHORT_PAUSE_NS
-        due = self._due + np.cumsum(steps) / (1e9 * self._speed)
-        self._newest, self._due = int(newest[-1]), float(due[-1])
-        return due
-
-
 class Replay:
     """The ticks of the files at `paths`, `speed` times as fast as they were recorded; 0 is without waiting.
 
@@ -106,9 +63,10 @@ class Replay:
         loop: bool = False,
         reading: Reading | None = None,
     ) -> None:
+        self.pace = Pace(clock, speed)
         self._paths = paths
         self._clock = clock
-        self._speed = speed
+        self._sought: int | None = None
         self._loop = loop
         self._reading = reading or Reading()
         with self._open() as first:  # what is wrong with it should be known before anything runs
@@ -130,22 +88,43 @@ class Replay:
         days, rows = map(int, after.split(":")) if after else (0, 0)
         while True:
             played = _Pass(days, rows)
+            self.pace.begin(None if self._sought is None else self._sought + days * DAY_NS)
+            self._sought = None
             async for batch in self._play(played):
                 yield batch
-            if not self._loop:
+            if self.pace.over:
+                days, rows = self._elsewhere(played)
+            elif self._loop:
+                days, rows = days + played.span_days, 0
+            else:
                 return
-            days, rows = days + played.span_days, 0
+
+    def seek(self, moment: int) -> None:
+        """Go to `moment` (nanoseconds, in the recording's own time); what is before it is played without waiting.
+
+        Backwards that is another pass, its times moved on by whole days.
+        """
+        self._sought = moment
+        self.pace.leap()
+
+    def _elsewhere(self, played: _Pass) -> tuple[int, int]:
+        """Where to go on when a seek or a start has ended a pass: ahead in the same, or in another from its start."""
+        reached = None if self.pace.moment is None else self.pace.moment - played.days * DAY_NS
+        if self._sought is not None and (reached is None or self._sought >= reached):
+            return played.days, played.rows
+        return played.days + played.span_days, 0
 
     async def _play(self, played: _Pass) -> AsyncIterator[Batch]:
-        pace = Pace(self._clock, self._speed)
         with self._open() as recording:
             async for chunk, final in _foreseen(recording.chunks()):
-                async for part in pace.parts(played.moved(chunk)):
+                async for part in self.pace.parts(played.moved(chunk)):
                     if not recording.timed:
                         part["ts"] = self._clock.now()
                     played.rows += len(part)
                     last = final and played.rows == played.seen and not self._loop
                     yield Batch(part, f"{played.days}:{played.rows}{END if last else ''}")
+                if self.pace.over:
+                    return
 
     def _open(self) -> Playlist:
         return Playlist(self._paths, self._reading)

@@ -91,6 +91,11 @@ class Board:
         """For each row the sequence number of its newest tick."""
         return self._sequences[: len(self)]
 
+    @property
+    def newest(self) -> int:
+        """The time of the newest tick of all, in nanoseconds since the Unix epoch; 0 while there is none."""
+        return int(self._ts[: len(self)].max(initial=0))
+
     def row(self, symbol: str) -> int | None:
         """The symbol's row, or None while it has not traded."""
         return self._rows.get(symbol.encode())

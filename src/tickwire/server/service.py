@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tickwire.clock import Clock
 from tickwire.core.candle import Candle
 from tickwire.core.event import Entry, Span
+from tickwire.feeds.desk import Desk
 from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.journal.base import JournalStats
@@ -47,6 +48,7 @@ class Service:
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
     health: Callable[[], Health]
+    desk: Desk
     journal: Callable[[], JournalStats]
     clock: Clock
     mode: str
