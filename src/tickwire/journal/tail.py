@@ -33,6 +33,7 @@ class Tail:
     def __init__(self, head: int = 0, *, records: float = TAIL_RECORDS, size: float = TAIL_BYTES) -> None:
         self.head = head
         self.closed = False
+        self.error: JournalError | None = None
         self.bytes = 0
         self._most_records = records
         self._most_bytes = size
@@ -91,6 +92,11 @@ class Tail:
         finally:
             self._waiting.pop(waiter, None)
 
+    def fail(self, error: JournalError) -> None:
+        """Nothing comes any more, and followers should know why."""
+        self.error = error
+        self._ring()
+
     def close(self) -> None:
         """Nothing comes any more: followers take what is here and end."""
         self.closed = True
@@ -144,6 +150,8 @@ class Follower:
         while not (records := self._near()):
             if self._tail.closed:
                 raise StopAsyncIteration
+            if self._tail.error is not None:
+                raise self._tail.error
             if self._position < self._tail.head:
                 records = await self._far()
                 break
