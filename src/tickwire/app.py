@@ -19,8 +19,11 @@ from tickwire.clock import Clock, SystemClock
 from tickwire.errors import TickwireError
 from tickwire.feeds.base import END
 from tickwire.feeds.open import check_spec
+from tickwire.feeds.playlist import find_files
+from tickwire.history.archive import Archive
+from tickwire.history.calendar import load_sessions
 from tickwire.journal.base import Journal, Retention
-from tickwire.journal.open import open_journal
+from tickwire.journal.open import journal_path, open_journal
 from tickwire.runtime import Runtime
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.edge import Edge
@@ -47,16 +50,20 @@ class App:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Runtime]:
         """Open the journal, start the feed and serve, until left. TickwireError says why that cannot be."""
-        journal = await _open_journal(self.settings, self._clock)
-        try:
-            runtime = await Runtime.make(self.settings, self._clock, journal)
-            async with runtime.running():
-                self._edge = Edge(_service(runtime))
-                self.runtime = runtime
-                yield runtime
-        finally:
-            self._edge = self.runtime = None
-            await journal.close()
+        async with contextlib.AsyncExitStack() as opened:
+            sessions = load_sessions(self.settings.calendar, self._clock.now())
+            journal = await _open_journal(self.settings, self._clock)
+            opened.push_async_callback(journal.close)
+            archive = await _open_archive(self.settings)
+            opened.push_async_callback(archive.close)
+            runtime = await Runtime.make(self.settings, self._clock, journal, archive, sessions)
+            try:
+                async with runtime.running():
+                    self._edge = Edge(_service(runtime))
+                    self.runtime = runtime
+                    yield runtime
+            finally:
+                self._edge = self.runtime = None
 
     def drain(self) -> None:
         """Send every reader away with a `bye` and a time to come back."""
@@ -98,7 +105,9 @@ def _service(runtime: Runtime) -> Service:
         hub=runtime.hub,
         publish=runtime.publish,
         find=runtime.journal.find,
+        candles=runtime.chronicle.read,
         health=runtime.health,
+        desk=runtime.desk,
         clock=runtime.clock,
         mode=runtime.status.mode,
         journal=runtime.journal.stats,
@@ -129,11 +138,18 @@ async def _open_journal(settings: Settings, clock: Clock) -> Journal:
     return journal
 
 
+async def _open_archive(settings: Settings) -> Archive:
+    """Beside the journal: closed candles are made from it, and only from it."""
+    path = journal_path(settings.journal) if settings.journal else _default_path(settings)
+    return await Archive.open(path and path.with_name(f"{path.name}-candles"), settings.keep_candles)
+
+
 def _default_path(settings: Settings) -> Path:
     """A journal of its own for each feed, so that simulated, replayed and real prices never mix."""
     kind, rest = check_spec(settings.feed)
     if kind != "replay":
         return settings.data / f"{kind}.journal"
-    recording = Path(rest).resolve()
-    mark = hashlib.sha256(f"{recording}:{settings.map}:{settings.symbol}".encode()).hexdigest()[:8]
-    return settings.data / f"replay-{recording.name.partition('.')[0]}-{mark}.journal"
+    recordings = [path.resolve() for path in find_files(rest)]
+    names = ",".join(map(str, recordings)) + (f":{settings.bar_time}" if settings.bar_time != "start" else "")
+    mark = hashlib.sha256(f"{names}:{settings.map}:{settings.symbol}".encode()).hexdigest()[:8]
+    return settings.data / f"replay-{recordings[0].name.partition('.')[0]}-{mark}.journal"

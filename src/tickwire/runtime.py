@@ -6,18 +6,26 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
-from tickwire.errors import JournalError, TickwireError
+from tickwire.errors import InputError, JournalError, TickwireError
 from tickwire.feeds.base import Feed
-from tickwire.feeds.open import FeedOptions, instruments_of, open_feed
+from tickwire.feeds.desk import Desk
+from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, open_feed
+from tickwire.feeds.playlist import Reading
+from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
+from tickwire.history.archive import Archive
+from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
 from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
+from tickwire.market.model import Model, read_model
+from tickwire.market.session import Sessions
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -30,52 +38,67 @@ _WATCH_SECONDS = 1.0
 
 
 class Runtime:
-    """A feed, a journal, a board and a hub at work."""
+    """A feed, a journal, a board, candles and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub) -> None:
+    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub, chronicle: Chronicle) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
         self.hub = hub
+        self.chronicle = chronicle
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
+        self.desk = Desk(None, self.status, clock, self._tell_status)
+        self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
         self._saved = hub.head.sequence
         self._moved = asyncio.Event()
         self._failed: str | None = None
 
     @classmethod
-    async def make(cls, settings: Settings, clock: Clock, journal: Journal) -> Runtime:
-        """A runtime whose board has taken all that the journal holds."""
-        instruments = instruments_of(settings.feed)
+    async def make(
+        cls, settings: Settings, clock: Clock, journal: Journal, archive: Archive, sessions: Sessions
+    ) -> Runtime:
+        """A runtime whose board and candles have taken all that the journal holds."""
+        source, model = await _load_model(settings)
+        instruments = instruments_of(settings.feed, model)
+
+        def make_board() -> Board:
+            return Board(instruments, sessions)
+
         state = await journal.load_state()
         if state is None:
             # There is a state from the start on, because history goes only where a state covers it.
-            state = State(0, pack_saved(Saved(Board(instruments).save())))
+            state = State(0, pack_saved(Saved(make_board().save())))
             await journal.save_state(state)
-        saved = read_saved(state.data)
-        board = Board(instruments)
+        saved, board = read_saved(state.data), make_board()
         board.restore(saved.board)
         hub = Hub(
             board,
             journal.epoch,
             journal,
-            make_board=lambda: Board(instruments),
+            make_board=make_board,
             start_at=state.sequence,
             saved=saved,
             lifetime=settings.max_lifetime,
         )
-        runtime = cls(settings, clock, journal, hub)
+        runtime = cls(settings, clock, journal, hub, Chronicle(archive, sessions))
         await runtime._recover()
-        runtime._open_feed()
+        await runtime._recover_candles(state)
+        runtime._open_feed(model)
+        runtime._model = source
         return runtime
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work()) for work in (self._follow, self._watch, self._pace)]
+            running = [
+                tasks.create_task(work()) for work in (self._follow, self._watch, self._pace, self._keep_candles)
+            ]
             if self.feed is not None:
                 running.append(tasks.create_task(self._pump(self.feed)))
+            if self._model is not None:
+                running.append(tasks.create_task(self.desk.watch(*self._model, self.settings.model_poll)))
             if self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
@@ -111,20 +134,22 @@ class Runtime:
         age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
         return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
 
-    def _open_feed(self) -> None:
+    def _open_feed(self, model: Model | None) -> None:
         settings = self.settings
         options = FeedOptions(
             speed=settings.speed,
             loop=settings.loop,
-            mapping=settings.map,
-            symbol=settings.symbol,
+            reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
+            model=model,
+            scenario=Path(settings.scenario) if settings.scenario else None,
         )
-        feed = open_feed(settings.feed, options, self.clock, self.hub.board.prices())
+        board = self.hub.board
+        feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
         if feed is not None:
-            speed = settings.speed if feed.mode == "replay" else 1.0
-            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after, speed=speed)
+            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after)
+            self.desk = Desk(feed, self.status, self.clock, self._tell_status)
 
     async def _recover(self) -> None:
         """Apply what the journal holds beyond the saved state."""
@@ -132,11 +157,24 @@ class Runtime:
             records = await self.journal.read(self.hub.head.sequence)
             self.hub.apply(records, self.clock.monotonic())
 
+    async def _recover_candles(self, newest: State) -> None:
+        """Make the candles anew from a saved state: the newest, or where the archive lags behind that, an older one."""
+        journal, archive = self.journal, self.chronicle.archive
+        if not journal.head and archive.sequence:
+            await archive.clear()
+        state = newest
+        if archive.sequence < newest.sequence:
+            state = await journal.load_state(max(archive.sequence, journal.first)) or newest
+        await self.chronicle.recover(journal, state.sequence, read_saved(state.data).candles)
+
     async def _follow(self) -> None:
         """Everything durable goes to the hub, in order."""
         async for records in self.journal.follow(self.hub.head.sequence):
             self.hub.apply(records, self.clock.monotonic())
+            self.chronicle.apply(records, self.journal.epoch)
             self._moved.set()
+            if self.chronicle.archive.full:
+                await self.chronicle.archive.flush()
             if self.hub.head.sequence - self._saved >= STATE_EVERY:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
@@ -146,7 +184,10 @@ class Runtime:
         after = await self.journal.last_key(feed.name)
         try:
             async for batch in feed.batches(after):
-                await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                if len(batch.ticks):
+                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                if batch.trading:
+                    await self._tell_trading(batch.trading)
             changed = self.status.halt()
         except JournalError as error:
             changed = self.status.halt(str(error))
@@ -168,6 +209,16 @@ class Runtime:
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
 
+    async def _keep_candles(self) -> None:
+        """Once a second: closed candles are written, and where no ticks come, time passes for the forming ones."""
+        while True:
+            await self.clock.sleep(_WATCH_SECONDS)
+            await self.chronicle.archive.flush()
+            entry = self.chronicle.due(self.clock.now())
+            if entry is not None:
+                with contextlib.suppress(JournalError):  # as in `_tell_status`
+                    await self._append(entry)
+
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
@@ -176,6 +227,14 @@ class Runtime:
     async def _tell_status(self) -> None:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
             await self._append(named_entry("status", self.status.describe()))
+
+    async def _tell_trading(self, trading: Mapping[str, bool]) -> None:
+        """A status for each symbol that stopped or resumed, then the feed's own: late comers get the newest only."""
+        halted = self.status.halted
+        for symbol, trades in trading.items():
+            halted.discard(symbol) if trades else halted.add(symbol)
+            await self._append(named_entry("status", self.status.describe(symbol)))
+        await self._tell_status()
 
     async def _append(self, entry: Entry) -> Span:
         try:
@@ -198,8 +257,24 @@ class Runtime:
         sequence = self.hub.head.sequence
         if sequence > self._saved:
             self._saved = sequence
-            with contextlib.suppress(JournalError):  # the next one may fare better; until then more history is kept
-                await self.journal.save_state(State(sequence, self.hub.save()))
+            state = State(sequence, self.hub.save(self.chronicle.save()))
+            # Candles that closed before a state are not made again from it, so they must be kept before it is.
+            if await self.chronicle.archive.flush():
+                with contextlib.suppress(JournalError):  # the next may fare better; until then more history is kept
+                    await self.journal.save_state(state)
+
+
+async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:
+    """The model that the settings name, and where to look whether it has changed."""
+    if not settings.model or check_spec(settings.feed)[0] != "simulator":
+        return None, None
+    source = open_source(settings.model)
+    found = await source.fetch()
+    if found is None:
+        raise InputError(f"there is nothing at {settings.model}", field="model")
+    model = read_model(found.data)
+    log.info("the model is %s, from %s", model.version, settings.model)
+    return (source, found.mark), model
 
 
 def _retry_ms(spread: int = _SPREAD_MS) -> int:

@@ -32,12 +32,23 @@ class Settings(BaseSettings):
     data: Path = Field(Path(".tickwire"), description="the folder for journals that were given no path")
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
-    speed: float = Field(1.0, ge=0, le=1000, description="replay: times real time; 0 is as fast as it can be taken")
+    speed: float = Field(
+        1.0, ge=0, le=1000, description="simulator and replay: times real time; 0 is as fast as it can be taken"
+    )
     loop: bool = Field(False, description="replay: start again at the end")
+    bar_time: Literal["start", "end"] = Field(
+        "start", description="replay: whether a bar's time is that of its start or of its end"
+    )
     map: str = Field("", description="replay: which column is what, such as symbol=ticker,ts=time@ms,last=px")
     symbol: str = Field("", description="replay: the symbol of a file that names none")
     seed: int = Field(0, ge=0, description="simulator: the same seed gives the same market; 0 takes one by chance")
     rate: float = Field(3.0, gt=0, le=1000, description="simulator: ticks a second of each symbol, on average")
+    model: str = Field(
+        "",
+        description="simulator: the market's model, FILE, http(s)://... or s3://BUCKET/KEY; empty is the built-in one",
+    )
+    model_poll: float = Field(5.0, gt=0, description="simulator: seconds between looks whether the model has changed")
+    scenario: str = Field("", description="simulator: a TOML file that scripts the session")
     synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
         "NORMAL", description="SQLite: NORMAL survives a killed process, FULL also a power cut"
     )
@@ -45,7 +56,16 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, description="events the journal keeps at least; older ones go in strides of 100,000"
     )
     keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
+    keep_candles: int = Field(
+        5_000, ge=100, description="closed candles that are kept of each symbol and interval; in memory 1,000 at most"
+    )
+    calendar: str = Field(
+        "", description="the exchange whose trading days are the sessions, such as XNYS; if empty, they are UTC days"
+    )
     heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
+    peer_timeout: float = Field(
+        30.0, ge=1, le=86_400, description="seconds until a connection is given up whose other side takes no bytes"
+    )
     stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
     max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
     max_per_address: int = Field(

@@ -47,6 +47,8 @@ async def test_rows_change_and_the_state_is_shown(page: Page, tmp_path: Path) ->
         await page.goto(server.url)
         await until_state(page, "live")
         assert await page.inner_text("#mode") == "simulated"
+        (client,) = await page.evaluate("fetch('v1/clients').then((answer) => answer.json())")
+        assert client["compression"] == "zstd"  # the browser reads blocks that all readers share
         await page.wait_for_function("document.querySelectorAll('#rows tr').length > 100")
         before = await prices(page)
         await page.wait_for_function(

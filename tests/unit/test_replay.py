@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 
@@ -30,10 +31,16 @@ class Player:
         self.task = asyncio.create_task(self._take(feed, after))
 
     async def _take(self, feed: Replay, after: str | None) -> None:
-        async for ticks, key in feed.batches(after):
+        async for ticks, key, _ in feed.batches(after):
             self.rows += [(round(self.clock.monotonic(), 6), price) for price in ticks["last"].tolist()]
             self.ts += ticks["ts"].tolist()
             self.keys.append(key)
+
+    async def stop(self) -> None:
+        """Stop playing, and let go of the files."""
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
 
     async def have(self, rows: int) -> None:
         while len(self.rows) < rows and not self.task.done():
@@ -47,7 +54,7 @@ class Player:
 async def test_rows_come_when_they_are_due(tmp_path: Path) -> None:
     """At the recording's pace; a row whose time steps back comes at once, in the file's order."""
     clock = ManualClock()
-    player = Player(Replay(recording(tmp_path, [0, 1, 0.5, 1, 3]), clock), clock)
+    player = Player(Replay([recording(tmp_path, [0, 1, 0.5, 1, 3])], clock), clock)
     await player.have(1)
     await player.play(3)
     await player.task
@@ -58,7 +65,7 @@ async def test_rows_come_when_they_are_due(tmp_path: Path) -> None:
 async def test_speed_and_long_pauses(tmp_path: Path) -> None:
     """Twice the speed takes half the time; a night is played as one second."""
     clock = ManualClock()
-    player = Player(Replay(recording(tmp_path, [0, 2, 2 + 50_000]), clock, speed=2), clock)
+    player = Player(Replay([recording(tmp_path, [0, 2, 2 + 50_000])], clock, speed=2), clock)
     await player.have(1)
     await player.play(1.5)
     await player.task
@@ -71,7 +78,7 @@ async def test_speed_zero_does_not_wait(tmp_path: Path) -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
     clock = ManualClock()
-    feed = Replay(recording(tmp_path, [rng.uniform(0, 1e6) for _ in range(12_345)]), clock, speed=0)
+    feed = Replay([recording(tmp_path, [rng.uniform(0, 1e6) for _ in range(12_345)])], clock, speed=0)
     player = Player(feed, clock)
     await player.task
     assert [price for _, price in player.rows] == list(range(12_345))
@@ -83,10 +90,10 @@ async def test_a_restart_goes_on_after_any_batch(tmp_path: Path) -> None:
     """Whatever batch was the last to be kept, the rest follows, and after the end nothing does."""
     clock = ManualClock()
     path = recording(tmp_path, [float(number) for number in range(6_000)])
-    whole = Player(Replay(path, clock, speed=0), clock)
+    whole = Player(Replay([path], clock, speed=0), clock)
     await whole.task
     for key in random.sample(whole.keys, 4):
-        rest = Player(Replay(path, clock, speed=0), clock, after=key)
+        rest = Player(Replay([path], clock, speed=0), clock, after=key)
         await rest.task
         rows = int(key.split(":")[1])
         assert [price for _, price in rest.rows] == list(range(rows, 6_000))
@@ -96,13 +103,13 @@ async def test_a_loop_moves_on_by_whole_days(tmp_path: Path) -> None:
     """Times never go back, keys never repeat, and a restart in a later pass goes on there."""
     clock = ManualClock()
     path = recording(tmp_path, [0, 1, 90_000])
-    player = Player(Replay(path, clock, speed=0, loop=True), clock)
+    player = Player(Replay([path], clock, speed=0, loop=True), clock)
     await player.have(9)
-    player.task.cancel()
+    await player.stop()
     assert player.ts[3] - player.ts[0] == 2 * DAY_NS
     assert player.ts == sorted(player.ts)
     assert player.keys[:3] == ["0:3", "2:3", "4:3"]
-    again = Player(Replay(path, clock, speed=0, loop=True), clock, after="2:2")
+    again = Player(Replay([path], clock, speed=0, loop=True), clock, after="2:2")
     await again.have(4)
-    again.task.cancel()
+    await again.stop()
     assert again.ts[:4] == player.ts[5:9]

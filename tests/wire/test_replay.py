@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
 
@@ -94,3 +95,23 @@ async def test_a_recording_that_breaks_halts_the_feed_and_says_where(tmp_path: P
             assert answer.status == 503
             detail = (await answer.body())["detail"]
         assert "line 12002, column ts_ns: expected a time as in the first row, found 'x'" in detail
+
+
+async def test_who_comes_late_gets_the_market_of_that_moment(tmp_path: Path) -> None:
+    """The snapshot of the replay's instant, candles with it, and what follows; nothing of what is still to come."""
+    for symbol in "AB":
+        rows = "".join(f"{number * 10**9},{number}\n" for number in range(100))
+        (tmp_path / f"{symbol}.csv").write_text(f"ts_ns,price\n{rows}")
+    clock = ManualClock()
+    async with run_server(feed=f"replay:{tmp_path}", clock=clock) as server:
+        for second in (30, 40):
+            while server.runtime.hub.board.prices().get("B", -1) < second:
+                await clock.advance(0.5)
+            async with open_stream(server.url) as stream:
+                snapshot = await stream.events(2)
+                assert {event.data["symbol"]: event.data["last"] for event in snapshot} == {"A": second, "B": second}
+                await clock.advance(1)
+                assert [event.data["last"] for event in await stream.events(2)] == [second + 1, second + 1]
+            async with open_stream(server.url, path="/v1/candles/B") as answer:
+                (candle,) = await answer.body()
+            assert (candle["open"], candle["high"], candle["closed"]) == (0, second + 1, False)

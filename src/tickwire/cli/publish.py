@@ -17,8 +17,9 @@ from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock
 from tickwire.core.tick import Ticks, unpacked
 from tickwire.errors import InputError
+from tickwire.feeds.pace import Pace
+from tickwire.feeds.playlist import BarTime, Reading
 from tickwire.feeds.recording import Recording
-from tickwire.feeds.replay import Pace
 
 _ATTEMPTS = 4  # some seconds: a person is waiting
 
@@ -29,18 +30,21 @@ _ATTEMPTS = 4  # some seconds: a person is waiting
 @click.option("--map", "mapping", default="", help="which column is what, such as symbol=ticker,ts=time@ms,last=px")
 @click.option("--symbol", default="", help="the symbol of a file that names none")
 @click.option(
+    "--bar-time", type=click.Choice(["start", "end"]), default="start", help="what the time of a bar is that of"
+)
+@click.option(
     "--speed", type=click.FloatRange(0, 1000), default=0.0, help="times real time; 0, the default, is at once"
 )
 @click.option("--again", is_flag=True, help="send what the server already has once more")
-def publish(*, file: Path, url: str, mapping: str, symbol: str, speed: float, again: bool) -> None:
+def publish(*, file: Path, url: str, mapping: str, symbol: str, bar_time: BarTime, speed: float, again: bool) -> None:
     """Send the ticks of FILE (CSV, gzipped or not, or Parquet) to a server.
 
     Sent at once, the same file is not published twice, so that an interrupted call can simply be repeated.
     """
-    with Recording(file, mapping=mapping, symbol=symbol) as recording:
+    with Reading(mapping, symbol, bar_time).open(file) as recording:
         if speed and not recording.timed:
             raise InputError(f"{file} has no times to be paced by", hint="leave --speed out")
-        name = uuid.uuid4().hex if again or speed else _fingerprint(file, mapping, symbol)
+        name = uuid.uuid4().hex if again or speed else _fingerprint(file, mapping, symbol, bar_time)
         asyncio.run(_Upload(recording, name).run(url, Pace(SystemClock(), speed)))
 
 
@@ -77,10 +81,10 @@ class _Upload:
             self._sent += len(part)
 
 
-def _fingerprint(file: Path, mapping: str, symbol: str) -> str:
+def _fingerprint(file: Path, *reading: str) -> str:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256")
-    digest.update(f"{mapping}\n{symbol}".encode())
+    digest.update("\n".join(reading).encode())
     return digest.hexdigest()[:32]
 
 

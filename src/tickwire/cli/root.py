@@ -18,7 +18,10 @@ _COMMANDS = {
     "serve": "run the server",
     "watch": "a live table of quotes in the terminal",
     "publish": "send the ticks of a file to a server",
+    "simulator": "pause, speed up or seek a running server's market, or change its model",
+    "calibrate": "make a model of price bars",
     "check-filter": "say whether a filter is one, and what it means",
+    "record": "write a server's quotes to a file that replay reads",
     "bench": "measure this machine, Tickwire and its peers",
 }
 _EXIT_INPUT, _EXIT_OTHER = 2, 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -20,6 +22,7 @@ from tickwire.cli.options import settings_options
 from tickwire.errors import SettingsError
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
+from tickwire.server.sink import tune_listener
 from tickwire.settings import Settings, load_settings
 
 _BACKLOG = 2048
@@ -40,7 +43,9 @@ def serve(config: Path | None, **given: Any) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    _allow_many_files()
     with _listen(settings.host, settings.port) as listener:
+        tune_listener(listener, settings.peer_timeout)
         uvloop.run(_serve(settings, listener))
 
 
@@ -63,6 +68,13 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         _greet(runtime, listener)
         await server.serve([listener])
+
+
+def _allow_many_files() -> None:
+    """Each reader is an open file, and many systems allow a program 1,024 unless it asks for all it may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # where "unlimited" cannot be had, it stays as it is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

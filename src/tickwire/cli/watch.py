@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tickwire.cli.options import url_option
-from tickwire.client.stream import Stream, connect
+from tickwire.client.stream import Event, Stream, connect
 from tickwire.core.codec import decode
 from tickwire.core.quote import Quote
 
@@ -25,25 +25,31 @@ _STYLES = {1: "green", 0: "", -1: "red"}
 @click.command()
 @click.argument("symbols", nargs=-1)
 @url_option
+@click.option(
+    "--filter", "condition", metavar="EXPR", help="only what matches, such as 'volume > 1M and change_rate > 5%'"
+)
 @click.option("--count", type=click.IntRange(1), help="end after so many quotes")
-def watch(symbols: tuple[str, ...], url: str, count: int | None) -> None:
+def watch(symbols: tuple[str, ...], url: str, condition: str | None, count: int | None) -> None:
     """Show the quotes of SYMBOLS as they move (all, if none is named; patterns such as 'BTC-*' work).
 
     In a terminal a table, else a line of JSON for each quote. Ctrl-C ends.
     """
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_watch(symbols or ("*",), url, count))
+        asyncio.run(_watch(symbols or ("*",), url, condition, count))
 
 
-async def _watch(symbols: tuple[str, ...], url: str, count: int | None) -> None:
+async def _watch(symbols: tuple[str, ...], url: str, condition: str | None, count: int | None) -> None:
     screen = _Screen(url) if sys.stdout.isatty() else _Lines()
-    async with connect(url, symbols, events=("quote", "status"), on_state=screen.state) as stream:
+    kinds = ("quote", "status") if condition is None else ("quote", "screen", "status")
+    async with connect(url, symbols, filter=condition, events=kinds, on_state=screen.state) as stream:
         with screen.shown(stream):
             seen = 0
             async for event in stream.events():
                 if event.name == "quote":
                     screen.take(event.text)
                     seen += 1
+                elif event.name in ("matches", "leave"):
+                    screen.keep(event)
                 if seen == count:
                     return
 
@@ -57,6 +63,9 @@ class _Lines:
 
     def take(self, text: str) -> None:
         print(text, flush=True)
+
+    def keep(self, event: Event) -> None:
+        """Only the symbols in the filter's set are shown."""
 
     def state(self, state: str, why: str) -> None:
         if why:
@@ -84,6 +93,11 @@ class _Screen(_Lines):
             old, new = before[0].last or 0.0, quote.last or 0.0
             moved = (new > old) - (new < old) or before[1]
         self._quotes[quote.symbol] = (quote, moved)
+
+    def keep(self, event: Event) -> None:
+        gone = {event.data["symbol"]} if event.name == "leave" else {*self._quotes} - {*event.data["symbols"]}
+        for symbol in gone:
+            self._quotes.pop(symbol, None)
 
     def state(self, state: str, why: str) -> None:
         self._state, self._why = state, why

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from tickwire.errors import InputError
+
+_MICROSECONDS = 16  # digits of a time in microseconds until the year 2286; one more would be nanoseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -11,3 +14,15 @@ def nanoseconds(moment: datetime, zone: tzinfo = UTC) -> int:
     """Nanoseconds since the Unix epoch; a moment without an offset is in `zone`."""
     known = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     return (known - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def read_moment(text: str, *, field: str) -> int:
+    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); else InputError."""
+    if text.isascii() and text.isdigit() and len(text) <= _MICROSECONDS:
+        return int(text) * 1000
+    try:
+        return nanoseconds(datetime.fromisoformat(text))
+    except ValueError:
+        raise InputError(
+            f"{text[:40]!r} is no time", field=field, hint="2026-01-31T15:30:00Z, or microseconds since 1970"
+        ) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from tickwire.core.tick import Ticks
@@ -12,10 +13,14 @@ END = ":end"
 
 
 class Batch(NamedTuple):
-    """Some ticks in order. `key`, where a feed has one, says how far it has come: give it back to start after it."""
+    """Some ticks in order. `key`, where a feed has one, says how far it has come: give it back to start after it.
+
+    `trading` says of symbols that from these ticks on they trade (True) or do not (False); there need be no ticks then.
+    """
 
     ticks: Ticks
     key: str | None = None
+    trading: Mapping[str, bool] = MappingProxyType({})
 
 
 class Feed(Protocol):

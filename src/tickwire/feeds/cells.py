@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tickwire.core.instrument import check_symbol
 from tickwire.core.moment import nanoseconds
-from tickwire.core.tick import LARGEST_PRICE, LARGEST_SIZE, LATEST_TS, NOT_SAID
+from tickwire.core.tick import LARGEST_PRICE, LARGEST_SIZE, LATEST_TS, NONE, NOT_SAID
 from tickwire.errors import InputError
-from tickwire.feeds.layout import TIME_UNITS, Column
+from tickwire.feeds.layout import BAR_FIELDS, TIME_UNITS, Column
 
 _TIME_FORMATS = (
     "%Y%m%d %H%M%S",
@@ -27,6 +27,9 @@ _TIME_FORMATS = (
 )
 _NUMBER = re.compile(r"\d+(\.\d*)?(e\+?\d{1,2})?", re.IGNORECASE)
 _SCALE = re.compile(r"e(\d)")
+_PRICES = ("last", "bid", "ask", *BAR_FIELDS)
+_SIDES = ("bid", "ask", "bid_size", "ask_size")
+_INFINITE = ("inf", NONE)  # in CSV and in Parquet
 _LATEST_NS = LATEST_TS * 1000
 
 Converter = Callable[[Any], Any]
@@ -45,9 +48,23 @@ def converter(column: Column, sample: Any) -> tuple[Converter, str]:
     if column.unit and not scale:
         raise InputError(f"map: {column.name}@{column.unit}: a price's unit is e1 to e9", field="map")
     divisor = 10.0 ** int(scale[1]) if scale else 1.0
-    if column.field in ("last", "bid", "ask"):
-        return _number(-LARGEST_PRICE, LARGEST_PRICE, divisor), f"a number up to {LARGEST_PRICE:g}"
+    convert, expected = _price(divisor) if column.field in _PRICES else _size(divisor)
+    if column.field in _SIDES:
+        return _or_none(convert), f"{expected}, or inf for none"
+    return convert, expected
+
+
+def _price(divisor: float) -> tuple[Converter, str]:
+    return _number(-LARGEST_PRICE, LARGEST_PRICE, divisor), f"a number up to {LARGEST_PRICE:g}"
+
+
+def _size(divisor: float) -> tuple[Converter, str]:
     return _number(0.0, LARGEST_SIZE, divisor), f"a number from 0 to {LARGEST_SIZE:g}"
+
+
+def _or_none(convert: Converter) -> Converter:
+    """Also infinity, which says that there is none."""
+    return lambda cell: NONE if cell in _INFINITE else convert(cell)
 
 
 def _symbol(cell: Any) -> bytes:

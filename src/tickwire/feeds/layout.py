@@ -9,7 +9,9 @@ from typing import NamedTuple
 from tickwire.errors import InputError
 
 FIELDS = ("symbol", "ts", "last", "bid", "ask", "bid_size", "ask_size", "size", "volume")
+BAR_FIELDS = ("open", "high", "low")  # of a bar; its close is `last`, its volume `size`
 TIME_UNITS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+_MAPPABLE = (*FIELDS, *BAR_FIELDS)
 _SYNONYMS = {
     "symbol": ("symbol", "ticker", "sym", "instrument"),
     "ts": ("ts", "timestamp", "time", "datetime", "date", "epoch"),
@@ -44,7 +46,10 @@ def find_layout(names: Sequence[str], mapping: str) -> list[Column]:
     """
     columns = _mapped(names, mapping) if mapping else []
     taken = {column.field for column in columns}, {column.place for column in columns}
-    columns += [each for each in _recognised(names) if each.field not in taken[0] and each.place not in taken[1]]
+    recognised = _recognised(names)
+    if "last" in taken[0]:  # a price of one's own choice, so the recognised bar is not about it
+        recognised = [column for column in recognised if column.field not in BAR_FIELDS]
+    columns += [each for each in recognised if each.field not in taken[0] and each.place not in taken[1]]
     if not {"last", "bid", "ask"} & {column.field for column in columns}:
         raise InputError(
             f"no column with a price was found among {', '.join(names)}",
@@ -62,9 +67,15 @@ def _recognised(names: Sequence[str]) -> list[Column]:
         if found:
             index = plain.index(found[0])
             columns.append(Column(field, index, names[index], _unit(names[index])))
-    if set(plain) >= _BAR:  # a bar's volume is what was traded in it
-        columns = [column._replace(field="size") if column.field == "volume" else column for column in columns]
-    return columns
+    return _of_bars(names, plain, columns) if set(plain) >= _BAR else columns
+
+
+def _of_bars(names: Sequence[str], plain: list[str], columns: list[Column]) -> list[Column]:
+    """The columns of bars: the price is the close, and the volume is what was traded in the bar."""
+    others = [column for column in columns if column.field not in ("last", "size", "volume")]
+    fields = {"open": "open", "high": "high", "low": "low", "last": "close", "size": "volume"}
+    places = {field: plain.index(word) for field, word in fields.items() if word in plain}
+    return others + [Column(field, at, names[at], _unit(names[at])) for field, at in places.items()]
 
 
 def _plain(name: str) -> str:
@@ -82,8 +93,8 @@ def _mapped(names: Sequence[str], mapping: str) -> list[Column]:
     for part in mapping.split(","):
         field, given, rest = (text.strip() for text in part.partition("="))
         name, _, unit = (text.strip() for text in rest.partition("@"))
-        if not given or field not in FIELDS:
-            raise InputError(f"map: {part!r} should be FIELD=COLUMN with one of {', '.join(FIELDS)}", field="map")
+        if not given or field not in _MAPPABLE:
+            raise InputError(f"map: {part!r} should be FIELD=COLUMN with one of {', '.join(_MAPPABLE)}", field="map")
         if name.lower() not in lowered:
             raise InputError(f"map: there is no column {name!r}; there are {', '.join(names)}", field="map")
         index = lowered.index(name.lower())

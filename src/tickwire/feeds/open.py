@@ -10,8 +10,11 @@ from tickwire.clock import Clock
 from tickwire.core.instrument import Instrument
 from tickwire.errors import InputError
 from tickwire.feeds.base import Feed
+from tickwire.feeds.playlist import Reading, find_files
 from tickwire.feeds.simulator import Simulator
-from tickwire.market.universe import universe
+from tickwire.market.model import Model
+from tickwire.market.scenario import Scenario, read_scenario
+from tickwire.market.universe import built_in
 
 _KINDS = "simulator, replay:PATH or http"
 
@@ -21,10 +24,11 @@ class FeedOptions(NamedTuple):
 
     speed: float = 1.0
     loop: bool = False
-    mapping: str = ""
-    symbol: str = ""
+    reading: Reading = Reading()
     seed: int | None = None
     rate: float = 3.0
+    model: Model | None = None
+    scenario: Path | None = None
 
 
 def check_spec(spec: str) -> tuple[str, str]:
@@ -37,20 +41,39 @@ def check_spec(spec: str) -> tuple[str, str]:
     return kind, rest
 
 
-def instruments_of(spec: str) -> tuple[Instrument, ...]:
-    """The reference data that come with a feed: the simulator's universe. A recording or a publisher brings its own."""
-    return universe() if check_spec(spec)[0] == "simulator" else ()
+def instruments_of(spec: str, model: Model | None = None) -> tuple[Instrument, ...]:
+    """The reference data that come with a feed: those of the simulated model. Others bring their own."""
+    return (model or built_in()).instruments() if check_spec(spec)[0] == "simulator" else ()
 
 
-def open_feed(spec: str, options: FeedOptions, clock: Clock, prices: Mapping[str, float]) -> Feed | None:
-    """The feed that `spec` names; None for `http`, which others push to. `prices` are where a simulation goes on."""
+def open_feed(
+    spec: str, options: FeedOptions, clock: Clock, prices: Mapping[str, float], newest: int = 0
+) -> Feed | None:
+    """The feed that `spec` names; None for `http`, which others push to.
+
+    `prices` and `newest`, the time of the newest tick, are where a simulation goes on.
+    """
     kind, rest = check_spec(spec)
     if kind == "replay":
         from tickwire.feeds.replay import Replay
 
-        return Replay(
-            Path(rest), clock, speed=options.speed, loop=options.loop, mapping=options.mapping, symbol=options.symbol
-        )
+        return Replay(find_files(rest), clock, speed=options.speed, loop=options.loop, reading=options.reading)
     if kind == "simulator":
-        return Simulator(universe(), clock, seed=options.seed, rate=options.rate, start_prices=prices)
+        return Simulator(
+            options.model or built_in(),
+            clock,
+            seed=options.seed,
+            rate=options.rate,
+            speed=options.speed,
+            prices=prices,
+            newest=newest,
+            scenario=None if options.scenario is None else _scenario(options.scenario),
+        )
     return None
+
+
+def _scenario(path: Path) -> Scenario:
+    try:
+        return read_scenario(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the scenario {path} cannot be read: {error}", field="scenario") from None

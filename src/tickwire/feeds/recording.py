@@ -5,29 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tickwire.core.instrument import check_symbol
 from tickwire.core.tick import NONE, Ticks, empty
 from tickwire.errors import InputError, RowError
+from tickwire.feeds.bars import bar_length, bar_ticks, check_bars
 from tickwire.feeds.cells import Converter, converter
-from tickwire.feeds.layout import Column, find_layout
+from tickwire.feeds.layout import BAR_FIELDS, Column, find_layout
 from tickwire.feeds.table import Chunk, open_table
+
+Floats = NDArray[np.float64]
 
 _STEM = re.compile(r"[A-Za-z0-9]+")
 
 
 class Recording:
-    """The ticks in the file at `path`, chunk after chunk; a bar is one tick, at its close.
+    """The ticks in the file at `path`, chunk after chunk; a bar is four ticks (see `bars`).
 
-    `mapping` says which column is what where their names do not (see `find_layout`), `symbol` whose prices they are
-    where no column does; without either, the file's name begins with the symbol. Making one reads the first chunk, so
-    that a file that will not do is known at once; `close` it, or use it in a `with`. InputError and RowError (with line
-    and column) say what is wrong.
+    `bar_time` says whether a bar's time is that of its start or of its end, `mapping` which column is what where their
+    names do not (see `find_layout`), `symbol` whose prices they are where no column does; without either, the file's
+    name begins with the symbol. Making one reads the first chunk, so that a file that will not do is known at once;
+    `close` it, or use it in a `with`. InputError and RowError (with line and column) say what is wrong.
     """
 
-    def __init__(self, path: Path, *, mapping: str = "", symbol: str = "") -> None:
+    def __init__(
+        self, path: Path, *, mapping: str = "", symbol: str = "", bar_time: Literal["start", "end"] = "start"
+    ) -> None:
         self.path = path
+        self._bar_time = bar_time
+        self._bar_length: int | None = None
         self._table = open_table(path)
         self._converters: dict[Column, tuple[Converter, str]] = {}
         self._failure: RowError | None = None  # comes after the good rows before it
@@ -35,9 +45,10 @@ class Recording:
             self._columns = find_layout(self._table.names, mapping)
             fields = {column.field for column in self._columns}
             self.timed = "ts" in fields
+            self._bars = check_bars(fields)
             if symbol and "symbol" in fields:
                 raise InputError(f"{path} names its symbols itself: leave --symbol out", field="symbol")
-            self.symbol = symbol or ("" if "symbol" in fields else _symbol_of(path))
+            self.symbol = symbol or ("" if "symbol" in fields else symbol_of(path))
             if self.symbol:
                 check_symbol(self.symbol, field="symbol")
             self._first = self._next()
@@ -58,6 +69,11 @@ class Recording:
     def close(self) -> None:
         """Let go of the file."""
         self._table.close()
+
+    @property
+    def first_ts(self) -> int:
+        """The time of the first row, in nanoseconds since the Unix epoch."""
+        return 0 if self._first is None else int(self._first["ts"][0])
 
     def progress(self) -> float | None:
         """How much of the file has been read, 0 to 1; None where that is not known."""
@@ -91,14 +107,26 @@ class Recording:
         ticks = empty(len(chunk.lines))
         if not chunk.lines:
             return ticks
+        prices = {}
         for column in self._columns:
-            ticks[column.field] = self._converted(chunk, column)
+            converted = self._converted(chunk, column)
+            if column.field in BAR_FIELDS:
+                prices[column.field] = np.array(converted)
+            else:
+                ticks[column.field] = converted
         if self.symbol:
             ticks["symbol"] = self.symbol.encode()
         for price, size in (("bid", "bid_size"), ("ask", "ask_size")):  # price 0, size 0: nobody is there
             absent = (ticks[price] == 0) & ~(ticks[size] > 0)
             ticks[price][absent] = ticks[size][absent] = NONE
-        return ticks
+        return self._ticks_of_bars(ticks, **prices) if self._bars else ticks
+
+    def _ticks_of_bars(self, bars: Ticks, open: Floats, high: Floats, low: Floats) -> Ticks:  # noqa: A002  # its name
+        if self._bar_length is None:
+            self._bar_length = bar_length(bars["ts"]) if self.timed else 0
+        if self._bar_time == "end":
+            bars["ts"] -= self._bar_length
+        return bar_ticks(bars, open, high, low, self._bar_length)
 
     def _converted(self, chunk: Chunk, column: Column) -> list[Any]:
         cells = chunk.columns[column.place]
@@ -126,7 +154,8 @@ class Recording:
         )
 
 
-def _symbol_of(path: Path) -> str:
+def symbol_of(path: Path) -> str:
+    """The symbol with which a file's name begins."""
     found = _STEM.match(path.name)
     if found is None:
         raise InputError(f"whose prices are in {path}? say it with --symbol", field="symbol")

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from tickwire.clock import Clock
 from tickwire.core.tick import Ticks
 from tickwire.errors import InputError
 from tickwire.feeds.base import END, Batch
-from tickwire.feeds.recording import Recording
+from tickwire.feeds.pace import Pace
+from tickwire.feeds.playlist import Playlist, Reading
 
-BATCH_ROWS = 500
-# A pause of more than an hour in the recording (a night, a weekend, a wrong date) is played as one second.
-LONGEST_PAUSE_NS = 3600 * 10**9
-SHORT_PAUSE_NS = 10**9
 DAY_NS = 86_400 * 10**9
 _LATEST = 2**63 - 1
 
@@ -27,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class _Pass:
-    """One way through the file, its times moved by `days`: `rows` are played, `seen` are read."""
+    """One way through the files, their times moved by `days`: `rows` are played, `seen` are read."""
 
     def __init__(self, days: int, rows: int) -> None:
         self.days = days
@@ -50,100 +44,90 @@ class _Pass:
         return ticks
 
 
-class Pace:
-    """Lets rows pass as time does, `speed` times as fast; 0 does not wait."""
-
-    def __init__(self, clock: Clock, speed: float) -> None:
-        self._clock = clock
-        self._speed = speed
-        self._start = clock.monotonic()
-        self._newest: int | None = None  # time of the newest row
-        self._due = 0.0  # seconds after the start at which it was due
-
-    async def parts(self, ticks: Ticks) -> AsyncIterator[Ticks]:
-        """The rows in order, in parts of at most BATCH_ROWS, each when due; one that steps back is due at once."""
-        due = self._schedule(ticks["ts"])
-        begin = 0
-        while begin < len(ticks):
-            await self._clock.sleep(due[begin] - self._passed())
-            end = max(begin + 1, int(np.searchsorted(due, self._passed(), "right")))
-            end = min(end, begin + BATCH_ROWS)
-            yield ticks[begin:end]
-            begin = end
-
-    def _passed(self) -> float:
-        return self._clock.monotonic() - self._start
-
-    def _schedule(self, ts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Seconds after the start at which each row is due."""
-        if not self._speed or not len(ts):
-            return np.zeros(len(ts))
-        before = int(ts[0]) if self._newest is None else self._newest
-        newest = np.maximum.accumulate(np.concatenate(([before], ts)))
-        steps = np.diff(newest)
-        steps[steps > LONGEST_PAUSE_NS] = SHORT_PAUSE_NS
-        due = self._due + np.cumsum(steps) / (1e9 * self._speed)
-        self._newest, self._due = int(newest[-1]), float(due[-1])
-        return due
-
-
 class Replay:
-    """The ticks of the file at `path` in its order, `speed` times as fast as they were recorded; 0 is without waiting.
+    """The ticks of the files at `paths`, `speed` times as fast as they were recorded; 0 is without waiting.
 
-    With `loop` it starts again at the end, its times moved on by whole days so that they do not go back. The key of the
-    last batch of all ends with END.
+    One file plays in its own order, several are merged in time order. With `loop` they start again at the end, their
+    times moved on by whole days so that they do not go back. The key of the last batch of all ends with END.
     """
 
     name = "replay"
     mode = "replay"
 
     def __init__(
-        self, path: Path, clock: Clock, *, speed: float = 1.0, loop: bool = False, mapping: str = "", symbol: str = ""
+        self,
+        paths: Sequence[Path],
+        clock: Clock,
+        *,
+        speed: float = 1.0,
+        loop: bool = False,
+        reading: Reading | None = None,
     ) -> None:
-        self._path = path
+        self.pace = Pace(clock, speed)
+        self._paths = paths
         self._clock = clock
-        self._speed = speed
+        self._sought: int | None = None
         self._loop = loop
-        self._mapping = mapping
-        self._symbol = symbol
+        self._reading = reading or Reading()
         with self._open() as first:  # what is wrong with it should be known before anything runs
-            timed, found = first.timed, first.symbol
+            timed, found = first.timed, first.symbols
         if not timed and speed:
             raise InputError(
-                f"{path} has no times to be paced by",
+                f"{paths[0]} has no times to be paced by",
                 field="map",
                 hint="name their column with --map ts=..., or play it with --speed 0",
             )
-        if found and not symbol:
-            log.info("%s names no symbol; taken from its name: %s", path, found)
+        for path, symbol in found.items():
+            log.info("%s names no symbol; taken from its name: %s", path, symbol)
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
         """The recording's ticks, from its start or from where the batch with the key `after` left off."""
         if after is not None and after.endswith(END):
-            log.info("%s has been played to its end; --loop plays it again", self._path)
+            log.info("%s has been played to its end; --loop plays it again", ", ".join(map(str, self._paths)))
             return
         days, rows = map(int, after.split(":")) if after else (0, 0)
         while True:
             played = _Pass(days, rows)
+            self.pace.begin(None if self._sought is None else self._sought + days * DAY_NS)
+            self._sought = None
             async for batch in self._play(played):
                 yield batch
-            if not self._loop:
+            if self.pace.over:
+                days, rows = self._elsewhere(played)
+            elif self._loop:
+                days, rows = days + played.span_days, 0
+            else:
                 return
-            days, rows = days + played.span_days, 0
+
+    def seek(self, moment: int) -> None:
+        """Go to `moment` (nanoseconds, in the recording's own time); what is before it is played without waiting.
+
+        Backwards that is another pass, its times moved on by whole days.
+        """
+        self._sought = moment
+        self.pace.leap()
+
+    def _elsewhere(self, played: _Pass) -> tuple[int, int]:
+        """Where to go on when a seek or a start has ended a pass: ahead in the same, or in another from its start."""
+        reached = None if self.pace.moment is None else self.pace.moment - played.days * DAY_NS
+        if self._sought is not None and (reached is None or self._sought >= reached):
+            return played.days, played.rows
+        return played.days + played.span_days, 0
 
     async def _play(self, played: _Pass) -> AsyncIterator[Batch]:
-        pace = Pace(self._clock, self._speed)
         with self._open() as recording:
             async for chunk, final in _foreseen(recording.chunks()):
-                async for part in pace.parts(played.moved(chunk)):
+                async for part in self.pace.parts(played.moved(chunk)):
                     if not recording.timed:
                         part["ts"] = self._clock.now()
                     played.rows += len(part)
                     last = final and played.rows == played.seen and not self._loop
                     yield Batch(part, f"{played.days}:{played.rows}{END if last else ''}")
+                if self.pace.over:
+                    return
 
-    def _open(self) -> Recording:
-        return Recording(self._path, mapping=self._mapping, symbol=self._symbol)
+    def _open(self) -> Playlist:
+        return Playlist(self._paths, self._reading)
 
 
 async def _foreseen(chunks: Iterator[Ticks]) -> AsyncIterator[tuple[Ticks, bool]]:

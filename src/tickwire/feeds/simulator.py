@@ -1,25 +1,42 @@
-"""A feed that makes its prices up: a simulated market in real time."""
+"""A feed that makes its prices up: a simulated market."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from tickwire.clock import Clock
-from tickwire.core.instrument import Instrument
+from tickwire.core.tick import Ticks, empty
 from tickwire.feeds.base import Batch
+from tickwire.feeds.pace import Pace
+from tickwire.market.hours import Hours
+from tickwire.market.model import Model
+from tickwire.market.scenario import Scenario, Script
 from tickwire.market.walk import Walk
 
-STEP_SECONDS = 0.02  # between batches: quick enough to look continuous, slow enough to cost next to nothing
-_MOST_BEHIND = 1.0  # seconds: after a longer pause (a suspended laptop) time jumps on instead of being made up
+# Blocks made at once for each unit of speed, so that a batch is not of less than a twentieth of a second, and at most:
+# what is made already is played under the model of before, also after the market was slowed down.
+_AT_ONCE = 0.25
+_MOST_BLOCKS = 25
+
+
+class _Scene(NamedTuple):
+    """Ticks until `end`, and the symbols that trade (True) or do not (False) from before them or from after them on."""
+
+    ticks: Ticks
+    end: int
+    before: Mapping[str, bool]
+    after: Mapping[str, bool]
 
 
 class Simulator:
-    """Ticks of simulated instruments, each on average `rate` times a second.
+    """Ticks of a model's symbols, each on average `rate` times a second of market time.
 
-    The first batch has every symbol, so that nobody waits for a first price. The same `seed` gives the same prices and
-    sizes in the same order (times are those of the clock). `start_prices` let a simulation go on where it was.
+    Everybody has a tick in the first batch, so that nobody waits for a first price. The same model, `seed` and start
+    give the same ticks at every speed, with or without pauses. `prices` and `newest` (a time in nanoseconds) let a
+    simulation go on from where it was; another model takes over between two blocks of ticks.
     """
 
     name = "simulator"
@@ -27,27 +44,84 @@ class Simulator:
 
     def __init__(
         self,
-        instruments: Sequence[Instrument],
+        model: Model,
         clock: Clock,
         *,
         seed: int | None = None,
         rate: float = 3.0,
-        start_prices: Mapping[str, float] | None = None,
+        speed: float = 1.0,
+        prices: Mapping[str, float] | None = None,
+        newest: int = 0,
+        scenario: Scenario | None = None,
     ) -> None:
-        self._clock = clock
-        self._walk = Walk(instruments, np.random.default_rng(seed), start_prices)
-        self._seconds = min(STEP_SECONDS, 1.0 / rate)
-        self._share = rate * self._seconds
+        self.pace = Pace(clock, speed)
+        self.model = model
+        self._seed = seed
+        self._scenario = scenario
+        start = max(_starting(model, clock.now()), newest + 1)
+        self._walk = Walk(model, np.random.default_rng(seed), start, rate=rate, prices=prices)
+        self._script: Script | None = None
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
-        """Ticks for ever, a batch every step; a simulation has no place to go back to, so `after` changes nothing."""
-        due = self._clock.monotonic()
-        share = 1.0
+        """Ticks for ever; a simulation has no place to go back to, so `after` changes nothing."""
         while True:
-            ticks = self._walk.step(self._seconds, share)
-            share = self._share
-            if len(ticks):
-                ticks["ts"] = self._clock.now()
-                yield Batch(ticks)
-            due = max(due + self._seconds, self._clock.monotonic() - _MOST_BEHIND)
-            await self._clock.sleep(due - self._clock.monotonic())
+            self.pace.begin()
+            self._script = self._scripted()
+            while not self.pace.over:
+                for scene in self._ahead():
+                    async for batch in self._play(scene):
+                        yield batch
+            self._walk = self._walk.anew(np.random.default_rng(self._seed))
+
+    def swap(self, model: Model) -> None:
+        """Use another model from the next block on; prices go on from where they are."""
+        self.model = model
+
+    def _ahead(self) -> list[_Scene]:
+        """What is to be played next: a block, or at high speeds so many that batches do not become tiny."""
+        pace = self.pace
+        wanted = pace.speed * _AT_ONCE if pace.speed else _MOST_BLOCKS
+        groups = [[self._next()]]
+        for _ in range(1, min(int(wanted), _MOST_BLOCKS)):
+            scene = self._next()
+            if scene.before or groups[-1][-1].after:
+                groups.append([])
+            groups[-1].append(scene)
+        return [_joined(group) for group in groups]
+
+    def _next(self) -> _Scene:
+        """The next block, as it will be seen."""
+        if self._walk.model is not self.model:
+            self._walk = self._walk.adopt(self.model)
+        stopped = self._script.drive(self._walk, self._walk.ahead) if self._script else []
+        block = self._walk.block()
+        ticks = self._script.alter(block.ticks) if self._script else block.ticks
+        before = dict.fromkeys(block.resumed, True) | dict.fromkeys(stopped, False)
+        return _Scene(ticks, block.end, before, dict.fromkeys(block.halted, False))
+
+    async def _play(self, scene: _Scene) -> AsyncIterator[Batch]:
+        if scene.before:
+            yield Batch(empty(0), trading=scene.before)
+        async for part in self.pace.parts(scene.ticks):
+            yield Batch(part)
+        await self.pace.idle(scene.end)
+        if scene.after:
+            yield Batch(empty(0), trading=scene.after)
+
+    def _scripted(self) -> Script | None:
+        if self._scenario is None:
+            return None
+        chance = np.random.default_rng(None if self._seed is None else [self._seed, 1])
+        return Script(self._scenario, self._walk.now, chance)
+
+
+def _joined(scenes: list[_Scene]) -> _Scene:
+    """One scene of several, with nothing but ticks between them."""
+    ticks = np.concatenate([scene.ticks for scene in scenes]) if len(scenes) > 1 else scenes[0].ticks
+    return _Scene(ticks, scenes[-1].end, scenes[0].before, scenes[-1].after)
+
+
+def _starting(model: Model, now: int) -> int:
+    """Now, if the market is open; else the newest opening."""
+    session = Hours(model.session).latest(now)
+    return now if now < session.close else session.open

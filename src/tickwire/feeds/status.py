@@ -11,8 +11,9 @@ class FeedStatus:
     """A feed's state and the time of its newest tick. Each method answers whether the state changed.
 
     `waiting` before the first tick, `running` while ticks come, `stale` when they stay away for `stale_after` seconds,
-    `halted` when the feed ended or failed (`problem` says how). Times are nanoseconds since the Unix epoch, taken when
-    ticks arrive: a recording's own times do not make it stale.
+    `paused` while somebody holds it, `halted` when the feed was stopped, ended or failed (`problem` says how). Times
+    are nanoseconds since the Unix epoch, taken when ticks arrive: a recording's own times do not make it stale.
+    `halted` are symbols that do not trade, `model` names a simulation's model, `notice` is what a person should know.
     """
 
     def __init__(self, feed: str, mode: str, stale_after: float, *, speed: float = 1.0) -> None:
@@ -22,32 +23,49 @@ class FeedStatus:
         self.state: State = "waiting"
         self.problem: str | None = None
         self.last_tick: int | None = None
+        self.halted: set[str] = set()
+        self.model: str | None = None
+        self.notice: str | None = None
         self._stale_after = int(stale_after * 1e9)
+        self._alive = 0  # the newest sign of life: a tick, or that it was let go
 
     def ticked(self, now: int) -> bool:
         """A tick came."""
-        self.last_tick = now
+        self.last_tick = self._alive = now
         return self._become("running") if self.state in ("waiting", "stale") else False
 
     def check(self, now: int) -> bool:
         """Time passed."""
-        silent = self.last_tick is not None and now - self.last_tick > self._stale_after
+        silent = self.last_tick is not None and now - self._alive > self._stale_after
         return self._become("stale") if silent and self.state == "running" else False
+
+    def hold(self, state: Literal["paused", "halted"]) -> bool:
+        """Somebody holds the feed, or stopped it: its silence is meant."""
+        return self._become(state)
+
+    def let_go(self, now: int) -> bool:
+        """Nobody holds the feed any more."""
+        self._alive = now
+        return self._become("waiting" if self.last_tick is None else "running")
 
     def halt(self, problem: str | None = None) -> bool:
         """The feed came to its end, or failed."""
         self.problem = problem
         return self._become("halted")
 
-    def describe(self) -> dict[str, Any]:
-        """The data of a status event; `last_tick_ts` is in microseconds."""
+    def describe(self, symbol: str | None = None) -> dict[str, Any]:
+        """The data of a status event, of the feed or of one `symbol`; `last_tick_ts` is in microseconds."""
+        state = self.state if symbol is None else "halted" if symbol in self.halted else "running"
         return {
             "feed": self.feed,
             "mode": self.mode,
-            "state": self.state,
+            "state": state,
             "speed": self.speed,
-            "symbol": None,
+            "symbol": symbol,
             "last_tick_ts": None if self.last_tick is None else self.last_tick // 1000,
+            "halted": sorted(self.halted),
+            "model": self.model,
+            "notice": self.notice,
         }
 
     def _become(self, state: State) -> bool:

@@ -40,9 +40,9 @@ class Controller:
         self._router = router
         self._lifetime = lifetime
 
-    def save(self, board: bytes) -> Saved:
-        """What was learned from controls, beside the saved board."""
-        return Saved(board, self.changes.save(), self.kept.save())
+    def save(self, board: bytes, candles: bytes) -> Saved:
+        """What was learned from controls, beside the saved board and candles."""
+        return Saved(board, self.changes.save(), self.kept.save(), candles)
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""

@@ -115,9 +115,9 @@ class Hub:
         """What a reader that comes now can start from."""
         return History(self.head.epoch, min(self._past.first, self.head.sequence + 1), self.head.sequence)
 
-    def save(self) -> bytes:
-        """All that was learned from the events up to `head`."""
-        return pack_saved(self.control.save(self.board.save()))
+    def save(self, candles: bytes = b"") -> bytes:
+        """All that was learned from the events up to `head`; `candles` go with it."""
+        return pack_saved(self.control.save(self.board.save(), candles))
 
     def admits(self, subscription: Subscription) -> bool:
         """Whether there is room for what this subscription's filter costs."""

@@ -8,11 +8,12 @@ from tickwire.hub.control import Change
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """The board, the changed subscriptions and the kept ones, each as its owner saves it."""
+    """The board, changed subscriptions, kept ones, and the candles of the same event, each as its owner saves it."""
 
     board: bytes
     changes: list[tuple[int, Change]] = msgspec.field(default_factory=list)
     kept: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    candles: bytes = b""
 
 
 def pack_saved(saved: Saved) -> bytes:

@@ -11,6 +11,12 @@ from tickwire.journal.memory import MemoryJournal
 from tickwire.journal.sqlite import SQLiteJournal, Synchronous
 
 
+def journal_path(spec: str) -> Path | None:
+    """The file of the journal that `spec` names; None for one in memory."""
+    kind, _, path = spec.partition(":")
+    return Path(path) if kind == "sqlite" and path else None
+
+
 async def open_journal(spec: str, retention: Retention, clock: Clock, synchronous: Synchronous) -> Journal:
     """The journal that `spec` names: `memory` or `sqlite:PATH`. InputError for anything else; JournalError and its
     kinds where it cannot be opened.

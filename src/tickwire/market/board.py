@@ -35,8 +35,8 @@ from tickwire.market.derive import (
     decimals_of,
 )
 from tickwire.market.runs import Floats, Runs, filled, opening, or_zero
+from tickwire.market.session import Sessions
 
-_DAY = 86_400_000_000_000  # nanoseconds; a session is a UTC day
 _CARRIED = ASK_SIZE + 1  # the first rows of a state are last, bid, ask and their sizes, in the order of TICK
 _SIZE, _SAID_VOLUME = 5, 6  # where a packed tick has them among its numbers
 _NUMBERS_AT = 3  # the words of a packed tick before its numbers: the symbol's two and the time
@@ -67,12 +67,13 @@ class _Step(NamedTuple):
 class Board:
     """The latest quote of every symbol, and what makes it from ticks.
 
-    `instruments` give what is known beforehand. A symbol that none of them names starts when it first trades. A session
-    is a UTC day: with a symbol's first tick of a later day, its open, high, low, volume and turnover start anew and
-    its last price becomes prev_close.
+    `instruments` give what is known beforehand. A symbol that none of them names starts when it first trades. With a
+    symbol's first tick of a later session (a UTC day, unless `sessions` say otherwise), its open, high, low, volume and
+    turnover start anew and its last price becomes prev_close.
     """
 
-    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+    def __init__(self, instruments: Iterable[Instrument] = (), sessions: Sessions | None = None) -> None:
+        self._sessions = sessions or Sessions()
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.symbols: list[str] = []
         self._rows: dict[bytes, int] = {}
@@ -90,6 +91,11 @@ class Board:
         """For each row the sequence number of its newest tick."""
         return self._sequences[: len(self)]
 
+    @property
+    def newest(self) -> int:
+        """The time of the newest tick of all, in nanoseconds since the Unix epoch; 0 while there is none."""
+        return int(self._ts[: len(self)].max(initial=0))
+
     def row(self, symbol: str) -> int | None:
         """The symbol's row, or None while it has not traded."""
         return self._rows.get(symbol.encode())
@@ -97,7 +103,7 @@ class Board:
     def apply(self, ticks: Ticks, first: int) -> QuoteColumns:
         """The quotes after each of `ticks`, which are the events from sequence number `first` on."""
         rows = self._rows_of(ticks["symbol"].tolist())
-        days = ticks["ts"] // _DAY
+        days = self._sessions.days(ticks["ts"])
         parts, done = [], 0
         while done < len(ticks):
             end = done + self._one_session(rows[done:], days[done:])

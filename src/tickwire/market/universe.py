@@ -10,12 +10,24 @@ from functools import cache
 from typing import NamedTuple
 
 from tickwire.core.instrument import Instrument
+from tickwire.market.model import FORMAT, Halts, Jumps, Model, SymbolModel
 
 
 class _Venue(NamedTuple):
     exchange: str
     currency: str
     tick_size: float
+
+
+class _Row(NamedTuple):
+    symbol: str
+    name: str
+    venue: _Venue
+    sector: str
+    price: float
+    volatility: float
+    eps: float | None
+    millions: float | None  # shares outstanding
 
 
 _NASDAQ = _Venue("NASDAQ", "USD", 0.01)
@@ -33,7 +45,6 @@ _TECH, _COMM, _CONS, _STAPLES = "Technology", "Communication Services", "Consume
 _HEALTH, _FIN, _IND, _ENERGY = "Healthcare", "Financial Services", "Industrials", "Energy"
 _MATERIALS, _UTIL, _ESTATE, _FUND, _COIN = "Basic Materials", "Utilities", "Real Estate", "Fund", "Cryptocurrency"
 
-# symbol, name, venue, sector, price, volatility, earnings a share, shares (millions)
 _ROWS: tuple[tuple[str, str, _Venue, str, float, float, float | None, float | None], ...] = (
     ("AAPL", "Apple Inc.", _NASDAQ, _TECH, 245.50, 0.28, 6.80, 14_800),
     ("MSFT", "Microsoft Corporation", _NASDAQ, _TECH, 480.10, 0.24, 13.60, 7_430),
@@ -143,21 +154,46 @@ _ROWS: tuple[tuple[str, str, _Venue, str, float, float, float | None, float | No
 )
 
 
+# How a sector's symbols move with the market and with each other, and what is different from its sector.
+_LOADINGS = {_COIN: (0.25, 0.75), _FUND: (0.85, 0.1), _UTIL: (0.35, 0.5), _STAPLES: (0.4, 0.45), _ESTATE: (0.45, 0.4)}
+_USUAL_LOADINGS = (0.55, 0.45)
+_OTHERWISE = {"GLD": (0.05, 0.0), "TLT": (-0.15, 0.0)}
+_JUMPS_A_YEAR = 4.0
+_JUMP_OF_VOLATILITY = 0.2  # deviation of a jump, for a volatility of 1: jumps are a sixth of all variance
+
+
+@cache
+def built_in() -> Model:
+    """The model that is simulated unless another is named: it never closes, so that there are always prices."""
+    return Model(
+        format=FORMAT,
+        version="built-in",
+        about=str(__doc__),
+        symbols=tuple(_symbol(_Row(*row)) for row in _ROWS),
+        halts=Halts(move=0.1),
+    )
+
+
 @cache
 def universe() -> tuple[Instrument, ...]:
     """The built-in instruments."""
-    return tuple(
-        Instrument(
-            symbol=symbol,
-            name=name,
-            exchange=venue.exchange,
-            sector=sector,
-            currency=venue.currency,
-            tick_size=venue.tick_size,
-            prev_close=price,
-            eps=eps,
-            shares=None if shares is None else shares * 1e6,
-            volatility=volatility,
-        )
-        for symbol, name, venue, sector, price, volatility, eps, shares in _ROWS
+    return built_in().instruments()
+
+
+def _symbol(row: _Row) -> SymbolModel:
+    market, sector_loading = _OTHERWISE.get(row.symbol) or _LOADINGS.get(row.sector, _USUAL_LOADINGS)
+    return SymbolModel(
+        symbol=row.symbol,
+        name=row.name,
+        exchange=row.venue.exchange,
+        sector=row.sector,
+        currency=row.venue.currency,
+        tick_size=row.venue.tick_size,
+        price=row.price,
+        eps=row.eps,
+        shares=None if row.millions is None else row.millions * 1e6,
+        volatility=row.volatility,
+        market=market,
+        sector_loading=sector_loading,
+        jumps=Jumps(per_year=_JUMPS_A_YEAR, deviation=round(row.volatility * _JUMP_OF_VOLATILITY, 4)),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import Request
+from starlette.requests import ClientDisconnect
 
 from tickwire.errors import InputError
 
@@ -25,9 +26,12 @@ async def read_body(request: Request, most: int) -> bytes:
     if encoding != "identity":
         raise NotReadable(f"content-encoding {encoding[:40]!r}: send the body as it is")
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise TooLarge(f"the body is longer than {most} bytes")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise TooLarge(f"the body is longer than {most} bytes")
+            parts.append(part)
+    except ClientDisconnect:  # nobody hears the answer; a traceback in the log would tell of no mistake here
+        raise InputError("the body broke off") from None
     return b"".join(parts)

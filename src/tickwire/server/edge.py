@@ -13,7 +13,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from tickwire.errors import InputError, JournalError
-from tickwire.server import clients, health, instruments, messages, metrics, quotes, screens, subscriptions
+from tickwire.server import (
+    candles,
+    clients,
+    health,
+    instruments,
+    messages,
+    metrics,
+    quotes,
+    screens,
+    simulator,
+    subscriptions,
+)
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.openapi import document
 from tickwire.server.problem import input_problem, journal_problem, problem
@@ -56,7 +67,8 @@ def _path(scope: Scope) -> str:
 def _rest(service: Service) -> FastAPI:
     app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
     app.state.service = service
-    for part in (quotes, instruments, screens, subscriptions, messages, clients, health, metrics):
+    parts = (quotes, candles, instruments, screens, subscriptions, messages, clients, simulator, health, metrics)
+    for part in parts:
         app.include_router(part.routes)
     for path, name in (("/", "page.html"), ("/docs", "docs.html")):
         app.add_api_route(path, _page(name), include_in_schema=False)

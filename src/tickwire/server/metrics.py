@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from tickwire.feeds.desk import Desk
 from tickwire.hub.hub import HubStats
 from tickwire.journal.base import JournalStats
 from tickwire.server.service import Service
@@ -26,6 +27,7 @@ async def read_metrics(request: Request) -> Response:
         *_hub(service.hub.stats()),
         *_journal(service.journal()),
         _family("refused_total", "stream requests that got no stream", service.refused, label="reason"),
+        *_models(service.desk),
         _family("tick_age_seconds", "time since the newest tick", _age(service)),
     ]
     return Response("".join(families), media_type=_MEDIA_TYPE)
@@ -60,15 +62,30 @@ def _journal(stats: JournalStats) -> list[str]:
     ]
 
 
+def _models(desk: Desk) -> list[str]:
+    version = desk.describe()["model"]
+    return [
+        _family("model", "the simulator's model", {} if version is None else {version["version"]: 1}, label="version"),
+        _family(
+            "models_total", "models offered to the simulator, and looks that found none", desk.counts(), label="outcome"
+        ),
+    ]
+
+
 def _family(name: str, text: str, value: float | Mapping[str, int] | None, *, label: str = "") -> str:
     """One family; a mapping has a sample for each value of `label`, None has no sample."""
     full = f"tickwire_{name}"
     kind = "counter" if name.endswith("_total") else "gauge"
     head = f"# HELP {full} {text}\n# TYPE {full} {kind}\n"
     if isinstance(value, Mapping):
-        return head + "".join(f'{full}{{{label}="{key}"}} {count}\n' for key, count in sorted(value.items()))
+        return head + "".join(f'{full}{{{label}="{_escaped(key)}"}} {count}\n' for key, count in sorted(value.items()))
     return head if value is None else f"{head}{full} {value}\n"
 
 
 def _age(service: Service) -> float | None:
     return service.health().last_tick_age
+
+
+def _escaped(text: str) -> str:
+    """A label's value as the format wants it: a model's version may be any text."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -24,6 +24,15 @@ HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 """How long the head of a request may take: who holds connections open with a byte now and then gets no further."""
 
+BODY_SECONDS = 60.0
+"""How long the body of a request may take: 8 MB at 1 Mbit/s."""
+
+LINGER_SECONDS = 2.0
+"""How long a body is still taken in that was answered before its end: closed at once, the answer could be lost."""
+
+MOST_PIPELINED = 16
+"""Requests that may wait behind another on one connection: each takes some KB, and a packet can hold thousands."""
+
 
 class _Unheard:
     """Stands for uvicorn's event that wakes `receive`, which nobody calls on a stream: 0.9 KB less for each reader."""
@@ -38,12 +47,14 @@ _UNHEARD = _Unheard()
 class StreamProtocol(HttpToolsProtocol):
     """Lets a request take over its connection's outgoing side, and tells the sink what happens to the connection."""
 
-    __slots__ = ("_head_bytes", "_impatience", "sink")  # beside uvicorn's own dictionary, which would grow by 0.4 KB
+    # Beside uvicorn's own dictionary, which would grow by 0.4 KB.
+    __slots__ = ("_head_bytes", "_impatience", "_in_head", "sink")
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.sink: FastSink | None = None
-        self._impatience: asyncio.TimerHandle | None = None  # while the head of a request is awaited
+        self._impatience: asyncio.TimerHandle | None = None  # while the rest of a request is awaited
+        self._in_head = False
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -53,22 +64,44 @@ class StreamProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; while they are those of a head there is a limit."""
-        if self._impatience is not None:
+        if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._impatience is not None and self._head_bytes > HEAD_BYTES:
+        if self._in_head and self._head_bytes > HEAD_BYTES:
             self._stop_waiting()
             self.send_400_response(f"the head of a request may have {HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
         """The head of a request is there."""
-        self._stop_waiting()
+        self._in_head = False
+        self._expect(BODY_SECONDS)
         super().on_headers_complete()
 
-    def _expect_head(self) -> None:
+    def on_message_complete(self) -> None:
+        """The whole request is there."""
         self._stop_waiting()
-        self._head_bytes = 0
-        self._impatience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The answer is out; what may still come of the request's body is of no use."""
+        super().on_response_complete()
+        if self._impatience is not None and not self._in_head and self.cycle.response_complete:
+            self._expect(LINGER_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request; in the middle of a stream there is no place for an answer."""
+        if self.sink is not None and self.sink.listener is not None:
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
+
+    def _expect_head(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        self._expect(HEAD_SECONDS)
+
+    def _expect(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._impatience = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
         if self._impatience is not None:
@@ -78,7 +111,9 @@ class StreamProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: show it the way to this connection."""
         super().on_message_begin()
-        if self._impatience is None:
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise ValueError(f"{MOST_PIPELINED} requests are waiting already")  # ends the parsing: a bad request
+        if not self._in_head:
             self._expect_head()
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item]  # ASGI says mappings; ours is an object
 
@@ -113,6 +148,7 @@ class StreamProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._in_head = False
         self._stop_waiting()
         if self.sink is not None:
             self.sink.lose()

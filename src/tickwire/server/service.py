@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from tickwire.clock import Clock
+from tickwire.core.candle import Candle
 from tickwire.core.event import Entry, Span
+from tickwire.feeds.desk import Desk
+from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.journal.base import JournalStats
 
@@ -43,7 +46,9 @@ class Service:
     hub: Hub
     publish: Callable[[Entry], Awaitable[Span]]
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
+    candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
     health: Callable[[], Health]
+    desk: Desk
     journal: Callable[[], JournalStats]
     clock: Clock
     mode: str

@@ -15,6 +15,7 @@ HIGH_WATER = 8 * 1024
 LOW_WATER = 1024
 # What the kernel may hold unsent: bytes should stay where newer ones can still replace them.
 UNSENT = 4 * 1024
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _NOT_SENT_LOW_WATER = 25  # TCP_NOTSENT_LOWAT of Linux, which the socket module does not name
 
 
@@ -96,10 +97,18 @@ class PlainSink:
                     self.listener.drained()
 
 
+def tune_listener(listener: socket.socket, peer_timeout: float) -> None:
+    """Let its connections end when bytes to the peer make no way for `peer_timeout` seconds.
+
+    The peer may be gone without a word, or be there and read nothing: since Linux 5.11 both count. Accepted sockets
+    inherit it.
+    """
+    if sys.platform == "linux" and listener.family in _INTERNET:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(peer_timeout * 1000))
+
+
 def _tune(transport: asyncio.Transport) -> None:
-    """Give up on a peer that acknowledges nothing for 30 s, two heartbeats; and keep little in the kernel."""
+    """Keep little in the kernel."""
     connection = transport.get_extra_info("socket")
-    internet = connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6)
-    if internet and sys.platform == "linux":
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
+    if sys.platform == "linux" and connection is not None and connection.family in _INTERNET:
         connection.setsockopt(socket.IPPROTO_TCP, _NOT_SENT_LOW_WATER, UNSENT)

@@ -6,6 +6,7 @@ A raw ASGI callable, dispatched before the framework: a framework's response cos
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from random import randrange
 
 from starlette.responses import Response
@@ -31,6 +32,9 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # nginx and others: pass events on as they come
     (b"vary", b"accept-encoding"),
 ]
+LAST_SECONDS = 3.0
+"""How long a stream that ends waits for its reader to take the `bye` and what is before it; well within the server's
+own time to stop."""
 _RETRY_MS = (1_000, 2_000)  # a client's wait after a lost connection: each has another, so a crash brings no stampede
 
 
@@ -138,6 +142,9 @@ class StreamEndpoint:
     async def _serve_fast(self, asked: _Asked, connection: StreamProtocol, scope: Scope) -> None:
         sink = connection.take_over(scope)
         await self._serve(asked, sink)
+        if sink.full:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(connection.flow.drain(), LAST_SECONDS)
         if sink.full:  # it does not read: nobody should wait until it does
             connection.transport.abort()
 
@@ -150,9 +157,10 @@ class StreamEndpoint:
                 reason = await self._serve(asked, sink)
             finally:
                 watch.cancel()
-            if reason == "lost" or sink.full:
-                pump.cancel()
             sink.finish()
+            if reason != "lost":
+                await asyncio.wait([pump], timeout=LAST_SECONDS)
+            pump.cancel()
 
     async def _serve(self, asked: _Asked, sink: FastSink | PlainSink) -> str:
         hub, request = self._service.hub, asked.request

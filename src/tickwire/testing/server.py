@@ -19,6 +19,7 @@ from tickwire.app import App
 from tickwire.clock import Clock
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
+from tickwire.server.sink import tune_listener
 from tickwire.settings import Settings
 
 _PATIENCE = 15.0  # seconds for a process to say that it listens; a loaded machine may need some
@@ -34,13 +35,14 @@ class RunningServer(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: Any) -> AsyncIterator[RunningServer]:
-    """Serve on a free loopback port until left. Without `fast`, streams go through plain ASGI.
+    """Serve on a free port of `host` (loopback) until left. Without `fast`, streams go through plain ASGI.
 
     `given` are settings; unless told otherwise, prices come over HTTP and the journal is in memory.
     """
     settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **given})
     app = App(settings, clock)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = _listen(settings.host)
+    tune_listener(listener, settings.peer_timeout)
     config = uvicorn.Config(
         app, http=StreamProtocol if fast else HttpToolsProtocol, ws="none", lifespan="off", log_config=None
     )
@@ -50,11 +52,20 @@ async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: 
         try:
             while not server.started:
                 await asyncio.sleep(0)
-            yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", app, runtime)
+            yield RunningServer(f"http://{settings.host}:{listener.getsockname()[1]}", app, runtime)
         finally:
             server.should_exit = True
             await task
             listener.close()
+
+
+def _listen(host: str) -> socket.socket:
+    # Without the protocol's number asyncio does not know that it is TCP and leaves Nagle's algorithm on: each answer on
+    # a connection that is kept would wait 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind((host, 0))
+    listener.listen()
+    return listener
 
 
 class ServerProcess:
@@ -92,6 +103,12 @@ class ServerProcess:
                 self.url = line.split(" · page ")[1].split("/ ·")[0]
             if "curl" in line:
                 return
+
+    @property
+    def pid(self) -> int:
+        """Its number, for a look into /proc."""
+        assert self._process is not None  # set by `start`
+        return self._process.pid
 
     async def kill(self) -> None:
         """End it as `kill -9` does: at once, without a chance to tidy up."""

@@ -9,9 +9,16 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+import sys
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 _FIELD = re.compile(r"^(\w+): ?(.*)$")
 _PATIENCE = 10.0  # seconds for the next event; tests that wait for silence give their own
@@ -44,7 +51,9 @@ class WireStream:
         self.writer = writer
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.taken = 0  # bytes of the body as they came, without the framing
         self._text = ""
+        self._decode: Callable[[bytes], bytes] = bytes
 
     async def read_head(self) -> None:
         """Read the status line and the headers."""
@@ -52,6 +61,7 @@ class WireStream:
         status, *lines = head.split("\r\n")
         self.status = int(status.split(" ")[1])
         self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
+        self._decode = _decoder(self.headers.get("content-encoding", "identity"))
 
     async def event(self, patience: float = _PATIENCE) -> WireEvent | None:
         """The next event or comment; None at the end of the body. TimeoutError where none comes in time."""
@@ -87,8 +97,33 @@ class WireStream:
 
     async def _chunk(self) -> str:
         size = int(await self.reader.readline() or b"0", 16)
-        body = await self.reader.readexactly(size + 2)
-        return body[:-2].decode()
+        body = (await self.reader.readexactly(size + 2))[:-2]
+        self.taken += size
+        return self._decode(body).decode()
+
+
+class _ZstdFrames:
+    """Decodes a row of zstd frames, in whatever pieces they come."""
+
+    def __init__(self) -> None:
+        self._frame = zstd.ZstdDecompressor()
+
+    def decompress(self, data: bytes) -> bytes:
+        found = self._frame.decompress(data) if data else b""
+        while self._frame.eof:
+            rest, self._frame = self._frame.unused_data, zstd.ZstdDecompressor()
+            found += self._frame.decompress(rest) if rest else b""
+        return found
+
+
+def _decoder(coding: str) -> Callable[[bytes], bytes]:
+    """What turns pieces of a body in this content coding into the bytes that were meant; KeyError for others."""
+    makers: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
+        "identity": lambda: bytes,
+        "gzip": lambda: zlib.decompressobj(16 + zlib.MAX_WBITS).decompress,
+        "zstd": lambda: _ZstdFrames().decompress,
+    }
+    return makers[coding]()
 
 
 @contextlib.asynccontextmanager

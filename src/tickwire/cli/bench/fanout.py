@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from tickwire.cli.bench.load import measure
-from tickwire.cli.bench.peers import LIMIT, PEERS, Peer, tickwire
+from tickwire.cli.bench.peers import Peer, tickwire
 from tickwire.cli.bench.report import Row
-from tickwire.errors import InputError
+from tickwire.cli.bench.rounds import Task, cannot, in_turn, with_ratio
 
 COLUMNS = {
     "deliveries_per_s": "deliveries/s",
@@ -21,84 +20,74 @@ COLUMNS = {
     "kb_per_reader": "KB/reader",
     "lost": "lost",
 }
+PACED_COLUMNS = {
+    "deliveries_per_s": "deliveries/s",
+    "of_published": "of all",
+    "p50_ms": "age p50 ms",
+    "p99_ms": "age p99 ms",
+    "spacing_p50_ms": "apart p50 ms",
+    "spacing_p99_ms": "apart p99 ms",
+    "server_cpu": "cores",
+    "lost": "not newest",
+}
 _WINDOW = 2  # one event being sent, the next waiting: the server never idles, and nothing is joined into one write
 _LATENCY_DELIVERIES = 100_000  # a second
 _FLUSH = 0.02  # seconds between batches of the watchlist market
-
-
-def chosen(only: str) -> list[Peer]:
-    """The peers in a comma list, or all; the limit is always among them."""
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    known = {peer.name for peer in PEERS}
-    for name in names:
-        if name not in known:
-            raise InputError(f"there is no peer {name!r}; there are {', '.join(sorted(known))}", field="only")
-    return [peer for peer in PEERS if not names or peer.name in names or peer is LIMIT]
+_NO_WATCHLISTS = {"": "a reader cannot have symbols of its own; a topic for each would be another work"}
+_NO_PACE = {"": "every reader gets every event; there is no interval"}
 
 
 def fanout(peers: Sequence[Peer], readers: int, seconds: float, rounds: int) -> list[Row]:
     """One event to all readers, as fast as the server can: the median of some rounds, peers taking turns."""
-    return _with_ratio(_rounds(peers, readers, seconds, rounds, window=_WINDOW), "deliveries_per_s")
+    return with_ratio(_rounds(peers, readers, seconds, rounds, window=_WINDOW), "deliveries_per_s")
 
 
 def latency(peers: Sequence[Peer], readers: int, seconds: float, rounds: int) -> list[Row]:
     """From publish to receipt at 100,000 deliveries a second."""
-    return _with_ratio(_rounds(peers, readers, seconds, rounds, rate=_LATENCY_DELIVERIES / readers), "p99_ms")
+    return with_ratio(_rounds(peers, readers, seconds, rounds, rate=_LATENCY_DELIVERIES / readers), "p99_ms")
 
 
-def watchlists(readers: int, seconds: float, rounds: int, *, symbols: int, watch: int, ticks: int) -> list[Row]:
-    """Each reader with its own list of symbols in a busy market; the peers have no such thing."""
-    batch = round(ticks * _FLUSH)
-    work = {"symbols": symbols, "watch": watch, "batch": batch, "rate": 1 / _FLUSH}
-    get = "/v1/stream?symbols="
-    peers = [
+def watchlists(
+    peers: Sequence[Peer], readers: int, seconds: float, rounds: int, *, symbols: int, watch: int, ticks: int
+) -> list[Row]:
+    """Each reader with its own list of symbols in a busy market."""
+    rows = _rounds(_both("/v1/stream?symbols="), readers, seconds, rounds, **market(symbols, watch, ticks))
+    return rows + cannot(_NO_WATCHLISTS, peers)
+
+
+def paced(
+    peers: Sequence[Peer],
+    readers: int,
+    seconds: float,
+    rounds: int,
+    *,
+    symbols: int,
+    watch: int,
+    ticks: int,
+    interval: int,
+) -> list[Row]:
+    """Watchlists, each symbol at most once an interval (ms): how old the newest value is when it comes, and how far
+    two values of one symbol are apart."""
+    work = {**market(symbols, watch, ticks), "conflated": 1, "fill": 4 * interval / 1000}
+    rows = _rounds(_both(f"/v1/stream?interval={interval}ms&symbols="), readers, seconds, rounds, **work)
+    for row in rows:
+        if "expected" in row:
+            row["of_published"] = round(row["deliveries"] / row["expected"], 3)
+    return rows + cannot(_NO_PACE, peers)
+
+
+def market(symbols: int, watch: int, ticks: int) -> dict[str, float]:
+    """The work of a busy market: `ticks` a second on `symbols`, of which each reader watches some."""
+    return {"symbols": symbols, "watch": watch, "batch": round(ticks * _FLUSH), "rate": 1 / _FLUSH}
+
+
+def _both(get: str) -> list[Peer]:
+    return [
         tickwire("--journal", "memory", get=get),
         tickwire("--data", ".", name="tickwire-sqlite", get=get),
     ]
-    return _rounds(peers, readers, seconds, rounds, **work)
 
 
 def _rounds(peers: Sequence[Peer], readers: int, seconds: float, rounds: int, **work: object) -> list[Row]:
-    return [_median(peer, rows) for peer, rows in _measured(peers, readers, seconds, rounds, **work)]
-
-
-def _measured(
-    peers: Sequence[Peer], readers: int, seconds: float, rounds: int, **work: object
-) -> Iterator[tuple[Peer, list[Row]]]:
-    found: dict[str, list[Row]] = {peer.name: [] for peer in peers}
-    for number in range(rounds):
-        for peer in peers:
-            rows = found[peer.name]
-            if rows and ("missing" in rows[0] or "failed" in rows[0]):
-                continue
-            _progress(f"round {number + 1} of {rounds}: {peer.name}")
-            rows.append(measure(peer, readers=readers, seconds=seconds, **work))
-    _progress("")
-    yield from ((peer, found[peer.name]) for peer in peers)
-
-
-def _progress(text: str) -> None:
-    """Say in a terminal what is being done."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _median(peer: Peer, rows: Sequence[Row]) -> Row:
-    """Each figure's median over the rounds; losses are added up."""
-    bad = next((row for row in rows if "missing" in row or "failed" in row), None)
-    if bad is not None:
-        return bad
-    row: Row = {"name": peer.name, "what": peer.what, "rounds": len(rows)}
-    for name, value in rows[0].items():
-        if isinstance(value, int | float):
-            values = [each[name] for each in rows]
-            row[name] = sum(values) if name in ("lost", "repeated", "late") else statistics.median(values)
-    return row
-
-
-def _with_ratio(rows: list[Row], figure: str) -> list[Row]:
-    limit = next((row.get(figure) for row in rows if row["name"] == LIMIT.name), None)
-    for row in rows:
-        if limit and figure in row:
-            row["ratio"] = round(row[figure] / limit, 3)
-    return rows
+    tasks = [Task(peer.name, partial(measure, peer, readers=readers, seconds=seconds, **work)) for peer in peers]
+    return in_turn(tasks, rounds)

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from tickwire.cli.bench.local import bench_instruments
+from tickwire.cli.bench.local import bench_model
 from tickwire.cli.bench.report import Row
 from tickwire.market.board import Board
 from tickwire.market.runs import Floats
@@ -38,6 +39,7 @@ _SYMBOLS = 500
 _DAY_STEPS, _DAY_STEP = 40, 585.0  # seconds: a trading day before the filters come
 _DAY_VOLUME = 5e6  # shares, of the median symbol
 _LEAST_TICKS = 3
+_RARELY = 1e-9  # trades a second beside those that are asked for
 _VOLUME, _RATE = PLACE["volume"], PLACE["change_rate"]
 
 
@@ -52,18 +54,20 @@ class Market:
     """A board that a simulated market moves."""
 
     def __init__(self) -> None:
-        instruments = bench_instruments(_SYMBOLS)
-        self.board = Board(instruments)
+        model = msgspec.structs.replace(bench_model(_SYMBOLS), session=None)
+        self.board = Board(model.instruments())
         generator = np.random.default_rng(1)
         volumes = np.rint(generator.lognormal(np.log(_DAY_VOLUME), 1.0, _SYMBOLS))
-        self._walk = Walk(instruments, generator)
         self._sequence = 1
+        self._walk = Walk(model, generator, time.time_ns(), rate=_RARELY, step=round(_DAY_STEP * 1e9), steps=1)
         for _ in range(_DAY_STEPS):
-            self.newest = self.batch(_DAY_STEP, volumes)
+            self.newest = self.batch(volumes)
+        prices = self._walk.prices()
+        self._walk = Walk(model, generator, time.time_ns(), rate=_RARELY, prices=prices, step=10**9, steps=1)
 
-    def batch(self, seconds: float = 1.0, volumes: Floats | None = None) -> Batch:
-        """A tick of each symbol, so long after the one before, if need be with the day's volumes so far."""
-        ticks = self._walk.step(seconds)
+    def batch(self, volumes: Floats | None = None) -> Batch:
+        """A tick of each symbol, a second after the one before, if need be with the day's volumes so far."""
+        ticks = self._walk.block(everybody=True).ticks
         if volumes is not None:
             ticks["volume"] = volumes
         ticks["ts"] = time.time_ns()

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tickwire.cli.bench.machine import sources
-from tickwire.cli.bench.peers import Missing, Peer, compiled
-from tickwire.cli.bench.process import Server, free_port, on_core, running
+from tickwire.cli.bench.peers import Missing, Peer, compiled_load
+from tickwire.cli.bench.process import Server, free_port, on_core, queued, running
 from tickwire.errors import ClientError
-
-_MOST_SECONDS = 120  # beyond the measured time: warming up, draining
 
 
 def measure(peer: Peer, *, readers: int, seconds: float, **work: object) -> dict[str, Any]:
@@ -21,32 +20,79 @@ def measure(peer: Peer, *, readers: int, seconds: float, **work: object) -> dict
     row: dict[str, Any] = {"name": peer.name, "what": peer.what}
     try:
         with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as name:
-            folder, port = Path(name), free_port()
-            with running(peer.command(port, folder), port, folder, peer.env) as server:
+            port = free_port()
+            with _serving(peer, port, Path(name)) as server:
                 options = {**peer.load_options(), **work, "port": port, "readers": readers, "seconds": seconds}
-                return row | _loaded(server, options, readers, seconds)
+                return row | _loaded(server, options, port, readers)
     except Missing as error:
         return row | {"missing": str(error)}
     except (ClientError, subprocess.SubprocessError) as error:
         return row | {"failed": str(error)}
 
 
-def _loaded(server: Server, options: dict[str, object], readers: int, seconds: float) -> dict[str, Any]:
-    program = compiled("load", sources() / "load.c")
-    command = on_core(1, [str(program), *(f"{name}={value}" for name, value in options.items())])
+@contextlib.contextmanager
+def _serving(peer: Peer, port: int, folder: Path) -> Iterator[Server]:
+    """The peer, listening on `port`, with its proxy before it where it has one."""
+    if peer.front is None:
+        with running(peer.command(port, folder), port, folder, peer.env) as server:
+            yield server
+        return
+    inner = free_port()
+    with (
+        running(peer.command(inner, folder), inner, folder, peer.env) as server,
+        running(peer.front(port, inner, folder), port, folder, {}) as proxy,
+    ):
+        yield server + proxy
+
+
+def _loaded(server: Server, options: dict[str, object], port: int, readers: int) -> dict[str, Any]:
     before = server.memory()
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as load:
-        assert load.stdin is not None  # noqa: S101  # pipes were asked for
-        assert load.stdout is not None  # noqa: S101
-        if load.stdout.readline().strip() != "ready":
-            raise ClientError(load.communicate()[1].strip() or "the load ended")
-        memory, cpu = server.memory(), server.seconds()
-        out, problem = load.communicate("go\n", timeout=seconds + _MOST_SECONDS)
-        if load.returncode:
-            raise ClientError(problem.strip())
-    figures: dict[str, Any] = json.loads(out)
-    figures["server_cpu"] = round((server.seconds() - cpu) / figures["seconds"], 3)
-    figures["kb_per_reader"] = round((memory - before) / readers / 1000, 1)
-    return figures
+    with _Load(options) as load:
+        load.await_ready()
+        ready, cpu = server.memory(), server.seconds()
+        figures = load.work()
+        cpu = server.seconds() - cpu
+        after, waiting = server.memory(), queued(port)  # its connections are open until it is left
+    return figures | {
+        "server_cpu": round(cpu / figures["working_s"], 3),
+        "kb_per_reader": round((ready - before) / readers / 1000, 1),
+        "used_kb": round((after - before) / 1000),
+        "queued_kb": round(sum(waiting) / 1000),
+        "stuck": len(waiting),
+    }
+
+
+class _Load:
+    """The running load, on the second core; what it says in its first comment is how one talks to it."""
+
+    def __init__(self, options: dict[str, object]) -> None:
+        command = [str(compiled_load()), *(f"{name}={value}" for name, value in options.items())]
+        self._process = subprocess.Popen(
+            on_core(1, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> _Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def await_ready(self) -> None:
+        """Wait until all is set up."""
+        self._line()
+
+    def work(self) -> dict[str, Any]:
+        """Let it work; its figures."""
+        assert self._process.stdin is not None  # noqa: S101  # a pipe was asked for
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        figures: dict[str, Any] = json.loads(self._line())
+        return figures
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None  # noqa: S101
+        line = self._process.stdout.readline()
+        if not line:
+            raise ClientError(self._process.communicate()[1].strip() or "the load ended, or took too long")
+        return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ import numpy as np
 from tickwire.cli.bench.report import Row
 from tickwire.clock import SystemClock
 from tickwire.core.event import ticks_entry
-from tickwire.core.instrument import Instrument
-from tickwire.core.tick import Ticks
+from tickwire.core.tick import LATEST_TS, Ticks
 from tickwire.hub.applied import AppliedQuotes
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.memory import MemoryJournal
 from tickwire.journal.sqlite import SQLiteJournal, Synchronous
 from tickwire.market.board import Board
+from tickwire.market.candles import Candles
+from tickwire.market.model import Halts, Jumps, Model, Profile, Session, SymbolModel
 from tickwire.market.walk import Walk
 
 JOURNAL_COLUMNS = {"ticks_per_s": "ticks/s", "us_per_append": "us/append"}
@@ -66,8 +68,8 @@ async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Ro
 
 
 def codecs(seconds: float) -> list[Row]:
-    """From packed ticks to quotes and to JSON frames, all fields."""
-    board, ticks = Board(bench_instruments(_CODEC_TICKS)), _ticks(_CODEC_TICKS)
+    """From packed ticks to quotes, to JSON frames with all fields, and to candles of all intervals."""
+    board, ticks = Board(bench_model(_CODEC_TICKS).instruments()), _ticks(_CODEC_TICKS)
     sequence = 1
 
     def applied() -> AppliedQuotes:
@@ -79,7 +81,20 @@ def codecs(seconds: float) -> list[Row]:
     return [
         _timed("board: ticks to quotes", applied, seconds),
         _timed("packed tick to JSON frame", lambda: applied().all_frames(), seconds),
+        _timed("candles of 8 intervals, 20,000 ticks/s", _candles(ticks, 20_000), seconds),
+        _timed("candles of 8 intervals, 500 ticks/s", _candles(ticks, 500), seconds),
     ]
+
+
+def _candles(ticks: Ticks, rate: int) -> Callable[[], object]:
+    """What makes candles of a batch that comes as often as a market of that many ticks a second has one."""
+    candles, ticks = Candles(), ticks.copy()
+
+    def apply() -> None:
+        candles.apply(ticks, 1, LATEST_TS * 1000)
+        ticks["ts"] += len(ticks) * 10**9 // rate
+
+    return apply
 
 
 def _timed(name: str, work: object, seconds: float) -> Row:
@@ -93,28 +108,35 @@ def _timed(name: str, work: object, seconds: float) -> Row:
 
 
 def simulator(seconds: float) -> list[Row]:
-    """Ticks generated a second."""
+    """Ticks generated a second: symbols in eleven sectors that move together, each trading three times a second."""
     return [_generated(symbols, seconds) for symbols in (100, 5_000)]
 
 
 def _generated(symbols: int, seconds: float) -> Row:
-    walk = Walk(bench_instruments(symbols), np.random.default_rng(1))
+    walk = Walk(bench_model(symbols), np.random.default_rng(1), time.time_ns())
     made, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        made += len(walk.step(1.0))
+        made += len(walk.block().ticks)
     spent = time.perf_counter() - start
     return {"name": f"{symbols} symbols", "ticks_per_s": round(made / spent)}
 
 
-def bench_instruments(count: int) -> list[Instrument]:
-    """Symbols for a simulated market."""
-    return [
-        Instrument(symbol=f"S{number}", prev_close=100.0, tick_size=0.01, eps=3.1, shares=1.5e9)
+def bench_model(count: int) -> Model:
+    """Symbols of eleven sectors, with all that a model can have."""
+    jumps = Jumps(per_year=4, deviation=0.05)
+    symbols = [
+        SymbolModel(
+            symbol=f"S{number}", sector=f"sector {number % 11}", price=100.0, eps=3.1, shares=1.5e9, jumps=jumps
+        )
         for number in range(count)
     ]
+    session = Session(open="00:00", close="23:59", overnight=0.2)
+    profile = Profile(volume=(2, 1, 1, 2), volatility=(1.5, 1, 1, 1.2))
+    return Model(
+        format=1, version="bench", symbols=tuple(symbols), halts=Halts(move=0.1), session=session, profile=profile
+    )
 
 
 def _ticks(count: int) -> Ticks:
-    ticks = Walk(bench_instruments(count), np.random.default_rng(1)).step(1.0)
-    ticks["ts"] = time.time_ns()
-    return ticks
+    """One tick of each of `count` symbols."""
+    return Walk(bench_model(count), np.random.default_rng(1), time.time_ns(), rate=1e-9).block().ticks[:count]

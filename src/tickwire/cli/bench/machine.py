@@ -43,7 +43,7 @@ def pinned() -> bool:
 def sources() -> Path:
     """The folder with the load and the peers; InputError where this is not a checkout."""
     folder = _HOUSE / "benchmarks"
-    if not (folder / "load.c").exists():
+    if not (folder / "load" / "load.c").exists():
         raise InputError("this benchmark needs a checkout of Tickwire, with its folder benchmarks/")
     return folder
 

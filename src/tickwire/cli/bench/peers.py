@@ -10,8 +10,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 from tickwire.cli.bench.machine import built, sources
@@ -22,6 +23,7 @@ _NCHAN_PLACES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/loc
 
 
 _ONE_SYMBOL = "/v1/stream?symbols=S0&delivery=all&snapshot=false"
+_CODINGS = {"zlib.h": "-lz", "zstd.h": "-lzstd"}  # what the load decodes, where it is there
 
 
 class Missing(Exception):
@@ -30,7 +32,10 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A server. `command(port, folder)` gives how to start it (Missing where it cannot be); the rest how to use it."""
+    """A server. `command(port, folder)` gives how to start it (Missing where it cannot be); the rest how to use it.
+
+    `front(port, inner, folder)` starts a proxy on `port` before the server, which then listens on `inner`.
+    """
 
     name: str
     what: str
@@ -43,6 +48,7 @@ class Peer:
     full: bool = True
     urlencode: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
+    front: Callable[[int, int, Path], list[str]] | None = None
 
     def load_options(self) -> dict[str, object]:
         """How the load talks to it."""
@@ -52,9 +58,7 @@ class Peer:
         }  # fmt: skip
 
 
-def tickwire(
-    *options: str, name: str = "tickwire", get: str = "/v1/stream?symbols=S0&delivery=all&snapshot=false"
-) -> Peer:
+def tickwire(*options: str, name: str = "tickwire", get: str = _ONE_SYMBOL) -> Peer:
     """Tickwire itself, taking ticks over HTTP, with more options for `serve`."""
 
     def command(port: int, folder: Path) -> list[str]:
@@ -64,15 +68,30 @@ def tickwire(
     return Peer(name, "uvicorn, uvloop", command, get=get, post="/v1/quotes", prefix="[", suffix="]", full=False)
 
 
-def compiled(name: str, source: Path) -> Path:
-    """The C program in `source`; Missing without a compiler."""
+def compiled_load() -> Path:
+    """The load, with the content codings whose libraries are here."""
+    return compiled("load", *sorted((sources() / "load").glob("*.c")), headers=_CODINGS)
+
+
+def compiled(name: str, *files: Path, headers: Mapping[str, str] = MappingProxyType({})) -> Path:
+    """The C program in `files`, linked with what belongs to the headers that are here; Missing without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise Missing("needs a C compiler (Debian: apt-get install gcc libc6-dev)")
     program = built() / name
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        subprocess.run([compiler, "-O2", "-o", str(program), str(source)], check=True)
+    around = [path for file in files for path in file.parent.glob("*.h")]
+    if not program.exists() or program.stat().st_mtime < max(path.stat().st_mtime for path in (*files, *around)):
+        libraries = [library for header, library in headers.items() if _has(compiler, header)]
+        subprocess.run([compiler, "-O2", "-o", str(program), *map(str, files), *libraries], check=True)
     return program
+
+
+def _has(compiler: str, header: str) -> bool:
+    done = subprocess.run(
+        [compiler, "-fsyntax-only", "-include", header, "-xc", "-"],
+        stdin=subprocess.DEVNULL, capture_output=True, check=False,
+    )  # fmt: skip
+    return not done.returncode
 
 
 def _limit(port: int, folder: Path) -> list[str]:
@@ -100,17 +119,32 @@ def _node(port: int, folder: Path) -> list[str]:
 
 
 def _nchan(port: int, folder: Path) -> list[str]:
+    module = next((path for place in _NCHAN_PLACES if (path := Path(place) / "ngx_nchan_module.so").exists()), None)
+    if module is None:
+        raise Missing("nchan is not on this machine (Debian: apt-get install libnginx-mod-nchan)")
+    return _nginx("nchan.conf", folder, MODULE=module, PORT=port)
+
+
+def _nginx_gzip(port: int, inner: int, folder: Path) -> list[str]:
+    return _nginx("nginx-gzip.conf", folder, PORT=port, INNER=inner)
+
+
+def _nginx(name: str, folder: Path, **places: object) -> list[str]:
+    """nginx with a configuration of ours, in which @NAME@ stands for what is only known now."""
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    modules = [Path(place) / "ngx_nchan_module.so" for place in _NCHAN_PLACES]
-    module = next((path for path in modules if path.exists()), None)
-    if nginx is None or module is None:
-        raise Missing("nginx with nchan is not on this machine (Debian: apt-get install nginx libnginx-mod-nchan)")
-    text = (sources() / "peers" / "nchan.conf").read_text(encoding="utf-8")
-    for name, value in (("MODULE", module), ("FOLDER", folder), ("PORT", port)):
-        text = text.replace(f"@{name}@", str(value))
-    config = folder / "nchan.conf"
+    if nginx is None:
+        raise Missing("nginx is not on this machine (Debian: apt-get install nginx)")
+    text = (sources() / "peers" / name).read_text(encoding="utf-8")
+    for word, value in {**places, "FOLDER": folder}.items():
+        text = text.replace(f"@{word}@", str(value))
+    config = folder / name
     config.write_text(text, encoding="utf-8")
     return [nginx, "-c", str(config), "-p", str(folder)]
+
+
+def behind_nginx(peer: Peer) -> Peer:
+    """The server behind an nginx that compresses, with a stream for each reader."""
+    return replace(peer, what=f"{peer.what}; nginx, gzip level 1", front=_nginx_gzip)
 
 
 def _go_program(package: str, version: str, program: str) -> Path:
@@ -165,6 +199,9 @@ def _mercure_token() -> str:
 
 
 _ONE_CORE = {"GOMAXPROCS": "1"}
+GZIP_ASGI = Peer("gzip-asgi", "uvicorn, a zlib stream a reader, level 6", _asgi("gzip_asgi"), prefix="[", suffix="]")
+"""Not among the peers: one answer to how streams are compressed where nobody shares the work."""
+
 LIMIT = Peer("limit", "C, one send(2) each", _limit)
 PEERS = (
     LIMIT,

@@ -49,10 +49,13 @@ def on_core(place: int, command: Sequence[str]) -> list[str]:
 
 
 class Server:
-    """A running process and its children."""
+    """Running processes and their children."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+
+    def __add__(self, other: Server) -> Server:
+        return Server(*self._pids, *other._pids)
 
     def seconds(self) -> float:
         """Processor time so far."""
@@ -63,11 +66,11 @@ class Server:
         return sum(_pss(pid) for pid in self._family())
 
     def _family(self) -> list[int]:
-        """The process and everything below it: all that share its session."""
+        """The processes and everything below them: all that share their sessions."""
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
-                if os.getsid(int(entry.name)) == self._pid:
+                if os.getsid(int(entry.name)) in self._pids:
                     found.append(int(entry.name))
         return found
 
@@ -75,6 +78,18 @@ class Server:
     def _times(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def queued(port: int) -> list[int]:
+    """Bytes in the kernel for each connection of this port whose peer has not taken them all."""
+    found = []
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+                _, local, _, _, queues, *_ = line.split()
+                if int(local.rpartition(":")[2], 16) == port:
+                    found.append(int(queues.partition(":")[0], 16))
+    return [size for size in found if size]
 
 
 def _pss(pid: int) -> int:

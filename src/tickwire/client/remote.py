@@ -1,0 +1,50 @@
+"""The hands on a server's feed, from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tickwire.client.refusal import Refusal, check_url
+from tickwire.core.codec import decode
+from tickwire.errors import ClientError
+
+_PATH = "/v1/simulator"
+_SECONDS = 30.0  # for one request
+
+
+class Remote:
+    """Controls the feed of the server at `url`. Each call answers the state after it, as `GET /v1/simulator` has it.
+
+    InputError where the server says what is wrong with a command or a model; ClientError where it cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = check_url(url)
+
+    def state(self) -> dict[str, Any]:
+        """How the feed is."""
+        return decode(self._call("GET", _PATH), dict[str, Any])
+
+    def command(self, text: str) -> dict[str, Any]:
+        """Send a command such as PAUSE or SPEED=5."""
+        return decode(self._call("POST", _PATH, json={"command": text}), dict[str, Any])
+
+    def put_model(self, path: Path) -> dict[str, Any]:
+        """Let the simulator use the model in a file."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ClientError(f"{path} cannot be read: {error.strerror}") from None
+        return decode(self._call("PUT", f"{_PATH}/model", content=data), dict[str, Any])
+
+    def _call(self, method: str, path: str, **body: Any) -> bytes:
+        try:
+            response = httpx2.request(method, self._url + path, timeout=_SECONDS, **body)
+        except httpx2.TransportError as error:
+            raise ClientError(f"{self._url}: {str(error) or type(error).__name__}") from None
+        if not response.is_success:
+            raise Refusal(response).error()
+        return response.content

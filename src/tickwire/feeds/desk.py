@@ -1,0 +1,113 @@
+"""What can be told to a running feed: commands, and for a simulation another model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tickwire.clock import Clock
+from tickwire.core.codec import encode
+from tickwire.errors import InputError
+from tickwire.feeds.base import Feed
+from tickwire.feeds.control import Control, Paced, read_command
+from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.sources import Source
+from tickwire.feeds.status import FeedStatus
+from tickwire.market.model import Model, read_model
+
+log = logging.getLogger(__name__)
+
+
+class Desk:
+    """The one place from which a feed is controlled; `tell` is called after each change of its status.
+
+    `swaps` counts the models that took over, `rejected` those that would not do, `unreachable` the polls that found no
+    file.
+    """
+
+    def __init__(
+        self, feed: Feed | None, status: FeedStatus, clock: Clock, tell: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._feed = feed
+        self._status = status
+        self._clock = clock
+        self._tell = tell
+        self._control = Control(feed, status) if isinstance(feed, Paced) else None
+        self.swaps = self.rejected = self.unreachable = 0
+        if isinstance(feed, Simulator):
+            status.model = feed.model.version
+
+    async def obey(self, text: str) -> None:
+        """Do what the command says; InputError where it is none, or this feed cannot."""
+        command = read_command(text)
+        if self._control is None:
+            raise InputError(f"the feed {self._status.feed} comes from outside: nothing here controls it")
+        self._control.obey(command, self._clock.now())
+        log.info("the feed %s: %s", self._status.feed, text.strip())
+        await self._tell()
+
+    def describe(self) -> dict[str, Any]:
+        """The feed's state, its clock and its model, for people and programs."""
+        status = self._status
+        plain = {"feed": status.feed, "mode": status.mode, "state": status.state}
+        known = plain if self._control is None else self._control.describe()
+        counts = self.counts()
+        return known | {
+            "model": None if status.model is None else {"version": status.model, **counts},
+            "notice": status.notice,
+        }
+
+    def counts(self) -> dict[str, int]:
+        """What became of the models that were offered, and how many looks found none."""
+        return {"swaps": self.swaps, "rejected": self.rejected, "unreachable": self.unreachable}
+
+    def model(self) -> bytes | None:
+        """The model in use as JSON; None where nothing is simulated."""
+        return encode(self._feed.model) if isinstance(self._feed, Simulator) else None
+
+    async def put(self, data: bytes) -> None:
+        """Use the model that `data` says; InputError, counted and told to readers, where it will not do."""
+        if not isinstance(self._feed, Simulator):
+            raise InputError(f"the feed {self._status.feed} has no model: only the simulator has")
+        try:
+            model = read_model(data)
+        except InputError as error:
+            self.rejected += 1
+            await self._notice(f"another model was rejected, {self._status.model} stays: {error}")
+            raise
+        await self._swap(self._feed, model)
+
+    async def watch(self, source: Source, mark: str, seconds: float) -> None:
+        """For ever: look every so often whether the model at `source` has changed from the one with `mark`."""
+        known: str | None = mark
+        while True:
+            await self._clock.sleep(seconds)
+            try:
+                found = await source.fetch(known)
+            except InputError as error:
+                self.unreachable += 1
+                await self._notice(str(error))
+                continue
+            if found is not None:
+                known = found.mark
+                await self._try(found.data)
+
+    async def _try(self, data: bytes) -> None:
+        try:
+            await self.put(data)
+        except InputError:
+            return  # put has said so
+
+    async def _swap(self, feed: Simulator, model: Model) -> None:
+        feed.swap(model)
+        self.swaps += 1
+        log.info("the model is now %s, after %s", model.version, self._status.model)
+        self._status.model, self._status.notice = model.version, None
+        await self._tell()
+
+    async def _notice(self, said: str) -> None:
+        if said != self._status.notice:  # a source that stays away is told once
+            log.warning("%s", said)
+            self._status.notice = said
+            await self._tell()

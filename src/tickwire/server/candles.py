@@ -1,0 +1,71 @@
+"""Candles over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from tickwire.core.candle import INTERVALS, Candle, check_interval
+from tickwire.core.codec import encode
+from tickwire.core.instrument import check_symbol
+from tickwire.core.tick import LATEST_TS
+from tickwire.errors import InputError
+from tickwire.history.chronicle import Asked
+from tickwire.hub.start import parse_time
+from tickwire.server.problem import problem
+from tickwire.server.service import Service
+
+routes = APIRouter(tags=["candles"])
+MOST_CANDLES = 5_000  # in one answer: some 0.7 MB, 10 ms to make
+_CANDLES = 500
+_LATEST = LATEST_TS * 1000
+
+
+CANDLE_SCHEMA: dict[str, Any] = msgspec.json.schema(Candle)["$defs"]["Candle"]
+_PROBLEM: dict[str, Any] = {"content": {"application/problem+json": {}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "array", "items": CANDLE_SCHEMA}}}},
+    404: {"description": "the symbol has not traded here", **_PROBLEM},
+}
+
+
+@routes.get("/v1/candles/{symbol:path}", response_class=Response, responses=_ANSWERS)
+async def read_candles(
+    request: Request,
+    symbol: str,
+    *,
+    interval: Annotated[str, Query(description=f"one of {', '.join(INTERVALS)}")] = "1m",
+    start: Annotated[
+        str | None, Query(description="the earliest start: ISO 8601, or microseconds; left out, the newest candles")
+    ] = None,
+    end: Annotated[str | None, Query(description="candles that start before: ISO 8601, or microseconds")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_CANDLES, description="how many at most")] = _CANDLES,
+) -> Response:
+    """The candles of one symbol, oldest first. The last one may still be forming: it is not `closed`."""
+    service: Service = request.app.state.service
+    seconds = check_interval(interval)
+    begin = None if start is None else _moment(start, "start")
+    asked = Asked(check_symbol(symbol, field="symbol"), seconds, begin, _end(begin, end), limit)
+    candles = await service.candles(asked)
+    if not candles and service.hub.board.row(symbol) is None:
+        return problem(404, f"{symbol} has not traded here", field="symbol")
+    return Response(encode(candles), media_type="application/json")
+
+
+def _end(begin: int | None, text: str | None) -> int:
+    end = _LATEST if text is None else _moment(text, "end")
+    if begin is not None and end <= begin:
+        raise InputError("end is not after start", field="end")
+    return end
+
+
+def _moment(text: str, field: str) -> int:
+    moment = parse_time(text)
+    if moment is None:
+        raise InputError(
+            f"{field}={text[:40]!r} is not a time", field=field, hint=f"example: {field}=2026-01-31T15:30:00Z"
+        )
+    return min(moment, _LATEST)

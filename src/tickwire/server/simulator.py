@@ -1,0 +1,81 @@
+"""The hands on the feed, over HTTP: commands, state, and the model of a simulated market."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tickwire.core.codec import decode, encode
+from tickwire.errors import InputError
+from tickwire.feeds.control import COMMANDS
+from tickwire.server.body import read_body
+from tickwire.server.problem import problem
+from tickwire.server.service import Service
+
+routes = APIRouter(tags=["simulator"])
+_BODY_BYTES = 4 * 1024
+_SCHEMA = {
+    "type": "object",
+    "required": ["command"],
+    "properties": {"command": {"type": "string", "description": COMMANDS, "example": "SPEED=5"}},
+}
+_COMMAND = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
+_WRONG: dict[int | str, dict[str, Any]] = {
+    400: {"description": "what is wrong, and what would do", "content": {"application/problem+json": {}}}
+}
+_NONE: dict[int | str, dict[str, Any]] = {
+    404: {"description": "nothing is simulated here", "content": {"application/problem+json": {}}}
+}
+_MODEL = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+
+
+class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client asks for."""
+
+    command: str
+
+
+@routes.get("/v1/simulator", response_class=Response)
+async def read_simulator(request: Request) -> Response:
+    """State, speed and market time of the feed, and the version of its model."""
+    service: Service = request.app.state.service
+    return _state(service)
+
+
+@routes.post("/v1/simulator", response_class=Response, openapi_extra=_COMMAND, responses=_WRONG)
+async def control_simulator(request: Request) -> Response:
+    """Control the feed, simulated or replayed; every reader of `status` is told. Answers the state after it."""
+    service: Service = request.app.state.service
+    body = await read_body(request, _BODY_BYTES)
+    try:
+        order = decode(body, _Order)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        detail = f'expected {{"command": "..."}} with one of {COMMANDS}'
+        raise InputError(detail, field="command") from None
+    await service.desk.obey(order.command)
+    return _state(service)
+
+
+@routes.get("/v1/simulator/model", response_class=Response, responses=_NONE)
+async def read_simulator_model(request: Request) -> Response:
+    """The model in use."""
+    service: Service = request.app.state.service
+    model = service.desk.model()
+    if model is None:
+        return problem(404, f"this server has no model: its prices are {service.mode}")
+    return Response(model, media_type="application/json")
+
+
+@routes.put("/v1/simulator/model", response_class=Response, openapi_extra=_MODEL, responses=_WRONG)
+async def put_simulator_model(request: Request) -> Response:
+    """Use another model from the next step on; prices go on from where they are. A bad one changes nothing."""
+    service: Service = request.app.state.service
+    await service.desk.put(await read_body(request, service.limits.body_bytes))
+    return _state(service)
+
+
+def _state(service: Service) -> Response:
+    return Response(encode(service.desk.describe()), media_type="application/json")

@@ -1,0 +1,12 @@
+"""What can be said to the whole run."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--base-url",
+        help="a running server (tickwire serve --feed http) for tests/wire/conformance, in place of its own",
+    )
