@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tickwire.clock import Clock
-from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
-from tickwire.errors import InputError, JournalError, TickwireError
+from tickwire.core.codec import decode
+from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
+from tickwire.errors import InputError, JournalError, JournalFenced, TickwireError
 from tickwire.feeds.base import Feed
+from tickwire.feeds.control import Paced
 from tickwire.feeds.desk import Desk
-from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, open_feed
+from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, mode_of, open_feed
 from tickwire.feeds.playlist import Reading
 from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
@@ -23,6 +26,7 @@ from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
 from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
+from tickwire.journal.company import Company, alone
 from tickwire.market.board import Board
 from tickwire.market.model import Model, read_model
 from tickwire.market.session import Sessions
@@ -35,28 +39,44 @@ STATE_EVERY = 100_000  # events between saved boards: what a restart has to appl
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
+_REACH_SECONDS = 3.0  # how far behind another server this one may be
 
 
 class Runtime:
     """A feed, a journal, a board, candles and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hub: Hub, chronicle: Chronicle) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, journal: Journal, company: Company, hub: Hub, chronicle: Chronicle
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
+        self.company = company
         self.hub = hub
         self.chronicle = chronicle
         self.feed: Feed | None = None
-        self.status = FeedStatus("http", "live", settings.stale_after)
+        self.leads = not company.shared  # whether this process speaks for the feed
+        self.term: int | None = None  # what it speaks under, where there are others
+        self.failed: asyncio.Future[JournalError] = asyncio.get_running_loop().create_future()
+        name = check_spec(settings.feed)[0]
+        self.status = FeedStatus(name, mode_of(settings.feed), settings.stale_after)
         self.desk = Desk(None, self.status, clock, self._tell_status)
-        self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
+        self._model: Model | None = None
+        self._source: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
         self._saved = hub.head.sequence
         self._moved = asyncio.Event()
         self._failed: str | None = None
+        self._away: str | None = None  # the journal's fault, as readers were told
 
     @classmethod
     async def make(
-        cls, settings: Settings, clock: Clock, journal: Journal, archive: Archive, sessions: Sessions
+        cls,
+        settings: Settings,
+        clock: Clock,
+        journal: Journal,
+        archive: Archive,
+        sessions: Sessions,
+        company: Company | None = None,
     ) -> Runtime:
         """A runtime whose board and candles have taken all that the journal holds."""
         source, model = await _load_model(settings)
@@ -69,7 +89,8 @@ class Runtime:
         if state is None:
             # There is a state from the start on, because history goes only where a state covers it.
             state = State(0, pack_saved(Saved(make_board().save())))
-            await journal.save_state(state)
+            if settings.role != "edge":
+                await journal.save_state(state)
         saved, board = read_saved(state.data), make_board()
         board.restore(saved.board)
         hub = Hub(
@@ -81,25 +102,21 @@ class Runtime:
             saved=saved,
             lifetime=settings.max_lifetime,
         )
-        runtime = cls(settings, clock, journal, hub, Chronicle(archive, sessions))
+        runtime = cls(settings, clock, journal, company or alone(), hub, Chronicle(archive, sessions))
         await runtime._recover()
         await runtime._recover_candles(state)
-        runtime._open_feed(model)
-        runtime._model = source
+        runtime._model, runtime._source = model, source
+        if runtime.leads:
+            runtime._open_feed()
         return runtime
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(work()) for work in (self._follow, self._watch, self._pace, self._keep_candles)
-            ]
-            if self.feed is not None:
-                running.append(tasks.create_task(self._pump(self.feed)))
-            if self._model is not None:
-                running.append(tasks.create_task(self.desk.watch(*self._model, self.settings.model_poll)))
-            if self.journal.head:  # who comes now should know how the feed is, not how it was
+            works = (self._follow, self._watch, self._pace, self._keep_candles, self._lead)
+            running = [tasks.create_task(work()) for work in works]
+            if self.leads and self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
                 yield
@@ -112,9 +129,16 @@ class Runtime:
         """Append what came from outside; returns when it is durable and the board has it."""
         span = await self._append(entry)
         await self._caught_up(span.last)
-        if entry.kind is Kind.TICKS and self.status.ticked(self.clock.now()):
-            await self._append(named_entry("status", self.status.describe()))
+        if entry.kind is Kind.TICKS and self.leads and self.status.ticked(self.clock.now()):
+            await self._say(named_entry("status", self.status.describe()))
         return span
+
+    async def reach(self, sequence: int) -> None:
+        """Wait until the hub has applied everything up to `sequence`; what no process can have seen, not for long."""
+        if self.company.shared and self.hub.head.sequence < sequence:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REACH_SECONDS):
+                    await self._caught_up(sequence)
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""
@@ -125,7 +149,9 @@ class Runtime:
         """What stands in the way of serving."""
         status = self.status
         problems = []
-        if self._failed is not None:
+        if self.journal.fault() is not None:
+            problems.append(f"the journal is away: {self.journal.fault()}")
+        elif self._failed is not None:
             problems.append(f"the journal cannot be written: {self._failed}")
         if status.state == "stale":
             problems.append(f"the feed {status.feed} is stale")
@@ -134,7 +160,7 @@ class Runtime:
         age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
         return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
 
-    def _open_feed(self, model: Model | None) -> None:
+    def _open_feed(self) -> None:
         settings = self.settings
         options = FeedOptions(
             speed=settings.speed,
@@ -142,14 +168,13 @@ class Runtime:
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
-            model=model,
+            model=self._model,
             scenario=Path(settings.scenario) if settings.scenario else None,
         )
         board = self.hub.board
         feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
-        if feed is not None:
-            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after)
-            self.desk = Desk(feed, self.status, self.clock, self._tell_status)
+        self.feed = feed
+        self.desk.take(feed)
 
     async def _recover(self) -> None:
         """Apply what the journal holds beyond the saved state."""
@@ -168,16 +193,84 @@ class Runtime:
         await self.chronicle.recover(journal, state.sequence, read_saved(state.data).candles)
 
     async def _follow(self) -> None:
-        """Everything durable goes to the hub, in order."""
+        """Everything durable goes to the hub, in order; where that ends, so should the process."""
+        try:
+            await self._take_all()
+        except JournalError as error:
+            log.error("%s", error)
+            self._failed = str(error)
+            self.failed.set_result(error)
+
+    async def _take_all(self) -> None:
         async for records in self.journal.follow(self.hub.head.sequence):
             self.hub.apply(records, self.clock.monotonic())
             self.chronicle.apply(records, self.journal.epoch)
             self._moved.set()
+            if self.company.shared:
+                await self._hear(records)
             if self.chronicle.archive.full:
                 await self.chronicle.archive.flush()
             if self.hub.head.sequence - self._saved >= STATE_EVERY:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
+
+    async def _hear(self, records: Sequence[Record]) -> None:
+        """What other processes have appended says how the feed is."""
+        for record in records:
+            if record.kind is not Kind.TICKS and not self.leads:
+                named = read_named(record)
+                if named.name == "status" and named.kind is None:
+                    self.status.heard(decode(bytes(named.data), dict[str, Any]))
+        if any(record.kind is Kind.TICKS for record in records):
+            changed = self.status.ticked(self.clock.now())
+            if changed and self.leads:
+                await self._tell_status()
+
+    async def _lead(self) -> None:
+        """Run the feed, whenever it is this process's turn."""
+        lease = self.company.lease
+        while True:
+            await lease.won()
+            work = asyncio.create_task(self._run_feed())
+            over = asyncio.create_task(lease.lost())
+            try:
+                await asyncio.wait([work, over], return_when=asyncio.FIRST_COMPLETED)
+                await over
+            finally:
+                self.leads = not self.company.shared
+                work.cancel()
+                over.cancel()
+                await asyncio.gather(work, over, return_exceptions=True)
+
+    async def _run_feed(self) -> None:
+        """One term: from the claim, after which nobody of an older term can append, to the feed's end."""
+        if self.company.shared:
+            await self._claim()
+        async with asyncio.TaskGroup() as tasks:
+            if self._source is not None:
+                tasks.create_task(self.desk.watch(*self._source, self.settings.model_poll))
+            if self.feed is not None:
+                tasks.create_task(self._pump(self.feed))
+
+    async def _claim(self) -> None:
+        entry = named_entry("status", self.status.describe())._replace(source=self.status.feed, term=CLAIM)
+        self.term = (await self.journal.append(entry)).last
+        await self._caught_up(self.term)  # the board has all that was before
+        was = self.status.state, self.status.speed
+        self._open_feed()
+        self._resume(*was)
+        self.leads = True
+        log.info("this process runs the feed %s now", self.status.feed)
+        await self._tell_status()
+
+    def _resume(self, state: str, speed: float) -> None:
+        """Run the feed as it was run before."""
+        pace = self.feed.pace if isinstance(self.feed, Paced) else None
+        if pace is not None and state != "waiting":
+            pace.accelerate(speed)
+            self.status.speed = speed
+            if state == "paused":
+                pace.pause()
 
     async def _pump(self, feed: Feed) -> None:
         """The feed's batches go to the journal, as fast as both allow."""
@@ -185,10 +278,13 @@ class Runtime:
         try:
             async for batch in feed.batches(after):
                 if len(batch.ticks):
-                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self.term))
                 if batch.trading:
                     await self._tell_trading(batch.trading)
             changed = self.status.halt()
+        except JournalFenced as error:
+            log.warning("%s", error)
+            changed = self.leads = False
         except JournalError as error:
             changed = self.status.halt(str(error))
         except TickwireError as error:
@@ -205,7 +301,8 @@ class Runtime:
             self.hub.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
             self.hub.control.retire(self.clock.monotonic(), _retry_ms)
             self.hub.control.forget(self.clock.monotonic(), self.journal.first)
-            if self.status.check(now):
+            self._tell_fault()
+            if self.leads and self._away is None and self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
 
@@ -215,30 +312,46 @@ class Runtime:
             await self.clock.sleep(_WATCH_SECONDS)
             await self.chronicle.archive.flush()
             entry = self.chronicle.due(self.clock.now())
-            if entry is not None:
+            if entry is not None and self.leads and self.journal.fault() is None:
                 with contextlib.suppress(JournalError):  # as in `_tell_status`
-                    await self._append(entry)
+                    await self._say(entry)
 
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
             await self.clock.sleep(self.hub.pace(self.clock.monotonic()))
 
+    def _tell_fault(self) -> None:
+        """Readers learn from this process itself that prices are old because the journal is away, and that it is back."""
+        away = self.journal.fault()
+        if (away is None) != (self._away is None):
+            said = self.status.describe()
+            if away is not None:
+                said |= {"state": "stale", "notice": away}
+            self.hub.announce(named_entry("status", said), self.clock.monotonic())
+        self._away = away
+
     async def _tell_status(self) -> None:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
-            await self._append(named_entry("status", self.status.describe()))
+            await self._say(named_entry("status", self.status.describe()))
+
+    async def _say(self, entry: Entry) -> Span:
+        """Append something in the name of the feed."""
+        return await self._append(entry._replace(source=self.status.feed, term=self.term))
 
     async def _tell_trading(self, trading: Mapping[str, bool]) -> None:
         """A status for each symbol that stopped or resumed, then the feed's own: late comers get the newest only."""
         halted = self.status.halted
         for symbol, trades in trading.items():
             halted.discard(symbol) if trades else halted.add(symbol)
-            await self._append(named_entry("status", self.status.describe(symbol)))
+            await self._say(named_entry("status", self.status.describe(symbol)))
         await self._tell_status()
 
     async def _append(self, entry: Entry) -> Span:
         try:
             span = await self.journal.append(entry)
+        except JournalFenced:
+            raise
         except JournalError as error:
             if self._failed is None:
                 log.error("%s", error)
@@ -254,8 +367,9 @@ class Runtime:
             await self._moved.wait()
 
     async def _save_state(self) -> None:
+        """Save what was learned so far, if that is this process's to do; and say behind it how the feed is."""
         sequence = self.hub.head.sequence
-        if sequence > self._saved:
+        if self.leads and sequence > self._saved:
             self._saved = sequence
             state = State(sequence, self.hub.save(self.chronicle.save()))
             # Candles that closed before a state are not made again from it, so they must be kept before it is.

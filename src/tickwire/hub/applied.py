@@ -99,6 +99,13 @@ class AppliedNamed:
         return self.kind in channel.subscription.events and (self.target is None or self.target in who.names)
 
 
+def aside(record: Record) -> AppliedNamed:
+    """A named event that no journal holds, and so goes out without an id; it stands where `record` says."""
+    item = AppliedNamed(b"", record)
+    item.frame = frame(bytes(item.named.data), event=item.named.name)
+    return item
+
+
 Applied = AppliedQuotes | AppliedNamed
 
 

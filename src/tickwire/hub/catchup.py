@@ -10,13 +10,14 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
-from tickwire.errors import JournalError
+from tickwire.errors import JournalAway, JournalError
 from tickwire.hub.applied import MESSAGE, Applied, AppliedNamed
 from tickwire.hub.channel import Channel, Numbered
 from tickwire.hub.head import Head
@@ -31,6 +32,7 @@ from tickwire.sse.frame import frame, unnumbered
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
+_AWAY_SECONDS = 0.25  # between two tries, while the journal cannot be reached
 
 
 class CatchUp:
@@ -54,7 +56,19 @@ class CatchUp:
         self._channels = channels
 
     async def bring(self, reader: Reader) -> Gap | None:
-        """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer."""
+        """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer.
+
+        While the journal cannot be reached it waits: the reader stays, and goes on from where it stands.
+        """
+        while True:
+            try:
+                return await self._bring(reader)
+            except JournalAway:
+                if not await reader.ready():
+                    return None
+                await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _bring(self, reader: Reader) -> Gap | None:
         if self._channels[reader].subscription.delivery == "latest":
             await self._bring_latest(reader)
             return None
@@ -62,6 +76,8 @@ class CatchUp:
             await self._send_snapshot(reader)
         try:
             await self._bring_all(reader)
+        except JournalAway:  # that is no gap: it will be there again
+            raise
         except JournalError:
             return self._gap(reader)
         return None

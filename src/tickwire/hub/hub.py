@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tickwire.core.codec import encode
-from tickwire.core.event import Record
+from tickwire.core.event import Entry, Record
 from tickwire.core.quote import Fields
-from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply
+from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply, aside
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
 from tickwire.hub.control import CONTROL
@@ -110,6 +110,19 @@ class Hub:
         for channel in self._dirty:
             channel.flush(now)
         self._dirty.clear()
+
+    def announce(self, entry: Entry, now: float) -> None:
+        """Tell who takes such events something that this process knows and no journal holds: it has no id.
+
+        Who comes later gets it in place of what was said of its kind before. `now` is monotonic, in seconds.
+        """
+        item = aside(Record(self.head.sequence, 1, entry.kind, 0, entry.data))
+        self._state.keep(item)
+        for channel in self._router.channels.values():
+            if item.kind in channel.subscription.events:
+                channel.write(item.frame, now)
+                for reader in channel.arriving:
+                    reader.write(item.frame)
 
     def history(self) -> History:
         """What a reader that comes now can start from."""

@@ -100,6 +100,10 @@ class MemoryJournal:
         sequence = self._marks.newest(at)
         return None if sequence is None else State(sequence, self._states[sequence])
 
+    def fault(self) -> str | None:
+        """It is always at hand."""
+        return None
+
     def stats(self) -> JournalStats:
         """The counts so far; `bytes` is the size of the records' and summaries' data."""
         return JournalStats(

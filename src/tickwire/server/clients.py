@@ -14,10 +14,11 @@ from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
 from tickwire.hub.changes import MOST_CHANGES
 from tickwire.hub.control import Change, Evict, control_entry
-from tickwire.hub.reader import USER, Reader
+from tickwire.hub.reader import USER
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
+from tickwire.server.readers import Held
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["clients"])
@@ -59,14 +60,14 @@ _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"
 async def read_clients(request: Request) -> Response:
     """Every connected reader."""
     service: Service = request.app.state.service
-    return Response(encode(service.hub.roster.clients()), media_type="application/json")
+    return Response(encode(await service.readers.clients()), media_type="application/json")
 
 
 @routes.get("/v1/clients/{client_id}", response_class=Response)
 async def read_client(request: Request, client_id: str) -> Response:
     """The connected readers with one client id, or those of one user (`user:NAME`)."""
     service: Service = request.app.state.service
-    found = service.hub.roster.clients(client_id)
+    found = await service.readers.clients(client_id)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
@@ -75,25 +76,26 @@ async def change_client(request: Request, client_id: str) -> Response:
     """Change the subscription of connected readers, without a reconnect. Added symbols get their quotes at once."""
     service: Service = request.app.state.service
     wish = _decode(await read_body(request, _BODY_BYTES))
-    readers = [*service.hub.roster.named(client_id)]
-    if not readers or client_id.startswith(USER):
+    readers = [] if client_id.startswith(USER) else await service.readers.held(client_id)
+    if not readers:
         return _nobody(client_id)
-    if not readers[0].who.own:
+    if not readers[0].own:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
     if len(service.hub.control.changes) >= MOST_CHANGES:
         return problem(503, f"{MOST_CHANGES} readers have changed subscriptions already", headers={"retry-after": "60"})
+    applied = 0
     for change in _changes(service, client_id, readers, wish):
-        await service.publish(control_entry(change))
-    return Response(encode(service.hub.roster.clients(client_id)), media_type="application/json")
+        applied = (await service.publish(control_entry(change))).last
+    return Response(encode(await service.readers.clients(client_id, after=applied)), media_type="application/json")
 
 
 @routes.delete("/v1/clients/{client_id}", response_class=Response)
 async def evict_client(request: Request, client_id: str) -> Response:
     """End the streams of one client id, or of one user (`user:NAME`), with a `bye`."""
     service: Service = request.app.state.service
-    count = len([*service.hub.roster.named(client_id)])
+    count = len(await service.readers.clients(client_id))
     if not count:
         return _nobody(client_id)
     await service.publish(control_entry(Evict(client_id, _COME_BACK_MS)))
@@ -104,9 +106,9 @@ def _nobody(client_id: str) -> Response:
     return problem(404, f"no reader is connected as {client_id}")
 
 
-def _changes(service: Service, client_id: str, readers: Iterable[Reader], wish: Wish) -> list[Change]:
+def _changes(service: Service, client_id: str, readers: Iterable[Held], wish: Wish) -> list[Change]:
     """A change for each request that these readers came with; InputError before any of them is made."""
-    asked = {reader.asked: service.hub.roster.channels[reader].subscription for reader in readers}
+    asked = dict(reader.subscriptions() for reader in readers)
     changed = {each: _changed(now, wish, service.limits.symbols) for each, now in asked.items()}
     found = [Change(client_id, each.describe(), new.describe()) for each, new in changed.items() if new != asked[each]]
     for change in found:  # who obeys it reads both again: a filter's normal form may be longer than a filter may be

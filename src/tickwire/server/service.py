@@ -13,6 +13,8 @@ from tickwire.feeds.desk import Desk
 from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.journal.base import JournalStats
+from tickwire.server.readers import Readers
+from tickwire.server.reception import Reception
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,9 @@ class Service:
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
     health: Callable[[], Health]
     desk: Desk
+    readers: Readers  # of all processes
+    reception: Reception
+    reach: Callable[[int], Awaitable[None]]  # waits until an event was applied here, though not for ever
     journal: Callable[[], JournalStats]
     clock: Clock
     mode: str

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import decode, encode
+from tickwire.core.codec import decode
 from tickwire.errors import InputError
 from tickwire.feeds.control import COMMANDS
 from tickwire.server.body import read_body
@@ -42,7 +42,7 @@ class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def read_simulator(request: Request) -> Response:
     """State, speed and market time of the feed, and the version of its model."""
     service: Service = request.app.state.service
-    return _state(service)
+    return await _state(service)
 
 
 @routes.post("/v1/simulator", response_class=Response, openapi_extra=_COMMAND, responses=_WRONG)
@@ -55,15 +55,15 @@ async def control_simulator(request: Request) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError):
         detail = f'expected {{"command": "..."}} with one of {COMMANDS}'
         raise InputError(detail, field="command") from None
-    await service.desk.obey(order.command)
-    return _state(service)
+    await service.reception.obey(order.command)
+    return await _state(service)
 
 
 @routes.get("/v1/simulator/model", response_class=Response, responses=_NONE)
 async def read_simulator_model(request: Request) -> Response:
     """The model in use."""
     service: Service = request.app.state.service
-    model = service.desk.model()
+    model = await service.reception.model()
     if model is None:
         return problem(404, f"this server has no model: its prices are {service.mode}")
     return Response(model, media_type="application/json")
@@ -73,9 +73,9 @@ async def read_simulator_model(request: Request) -> Response:
 async def put_simulator_model(request: Request) -> Response:
     """Use another model from the next step on; prices go on from where they are. A bad one changes nothing."""
     service: Service = request.app.state.service
-    await service.desk.put(await read_body(request, service.limits.body_bytes))
-    return _state(service)
+    await service.reception.put(await read_body(request, service.limits.body_bytes))
+    return await _state(service)
 
 
-def _state(service: Service) -> Response:
-    return Response(encode(service.desk.describe()), media_type="application/json")
+async def _state(service: Service) -> Response:
+    return Response(await service.reception.describe(), media_type="application/json")

@@ -12,6 +12,7 @@ from random import randrange
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
+from tickwire.core.ids import parse_id
 from tickwire.errors import InputError, JournalError, ScreensFull
 from tickwire.hub.control import Change, control_entry
 from tickwire.hub.reader import Reader, Who
@@ -98,6 +99,7 @@ class StreamEndpoint:
         if kept is not None:
             given = self._with_kept(kept, given)
         asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
+        await self._reach(asked_id or given.get("last_event_id") or given.get("since", ""))
         history = service.hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
         if not service.hub.admits(request.subscription):
@@ -111,6 +113,13 @@ class StreamEndpoint:
             await self._start_over(who, request)
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return _Asked(request, who, chosen(accepted) if service.compress else IDENTITY, kept)
+
+    async def _reach(self, text: str) -> None:
+        """An id that another server has sent may take a moment to come here."""
+        with contextlib.suppress(InputError):  # `since` may be no id; what is wrong is said later
+            asked = parse_id(text)
+            if asked.epoch == self._service.hub.head.epoch:
+                await self._service.reach(asked.sequence)
 
     def _with_kept(self, id: str, given: dict[str, str]) -> dict[str, str]:  # noqa: A002  # the word for it
         """The request's parameters and those that were put down under `id`."""

@@ -26,6 +26,7 @@ from tickwire.journal.retention import Marks
 from tickwire.journal.tail import Follower, Tail
 
 _MOST_KEYS = 100_000  # remembered; older ones are looked up in the stream
+_APPEND_SECONDS = 3.0  # then who appends is told that nobody knows
 _CLOSE_SECONDS = 3.0  # for what was appended, while NATS is away
 _LOOK_SECONDS = 5.0  # between looks at what other processes have dropped
 
@@ -34,7 +35,7 @@ class NatsJournal:
     """A Journal in the stream of an address. `await NatsJournal.open(...)`.
 
     What is appended is done when it has come back through the stream, so there is one way in for everything, whoever
-    wrote it. While NATS is away `append` waits; `fault` says so.
+    wrote it. While NATS is away, `fault` says so.
     """
 
     def __init__(self, link: Link, opened: Opened, retention: Retention, clock: Clock) -> None:
@@ -98,10 +99,22 @@ class NatsJournal:
         return self._inflow.fault
 
     async def append(self, entry: Entry) -> Span:
-        """Number and keep the entry's events; see `Journal.append`. Waits while NATS is away."""
+        """Number and keep the entry's events; see `Journal.append`.
+
+        An entry with a term waits as long as NATS is away: whose it is has nothing else to do. Others are told soon.
+        """
         self._check_open()
         check_entry(entry)
-        return await self._writer.put(entry, self._clock.now())
+        if entry.term is not None:
+            return await self._writer.put(entry, self._clock.now())
+        fault = self.fault()
+        if fault is not None:
+            raise JournalAway(fault)
+        try:
+            async with asyncio.timeout(_APPEND_SECONDS):
+                return await self._writer.put(entry, self._clock.now())
+        except TimeoutError:
+            raise JournalAway(f"no answer from NATS at {self.link.address.shown} for {_APPEND_SECONDS:g} s") from None
 
     async def read(self, after: int, *, limit: int = 10_000, kind: Kind | None = None) -> Sequence[Record]:
         """Whole records after `after`; see `Journal.read`."""
