@@ -25,7 +25,7 @@ from tickwire.history.archive import Archive
 from tickwire.history.calendar import load_sessions
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.company import Company
-from tickwire.journal.open import JournalOptions, is_shared, journal_path, opened_journal
+from tickwire.journal.open import JournalOptions, journal_path, opened_journal
 from tickwire.runtime import Runtime
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.edge import Edge
@@ -61,7 +61,9 @@ class App:
             journal, company = await _open_journal(self.settings, self._clock, opened)
             archive = await _open_archive(self.settings)
             opened.push_async_callback(archive.close)
-            runtime = await Runtime.make(self.settings, self._clock, journal, archive, sessions, company)
+            runtime = await Runtime.make(
+                self.settings, self._clock, journal, archive=archive, sessions=sessions, company=company
+            )
             try:
                 async with runtime.running():
                     self._edge = Edge(_service(runtime))
@@ -123,7 +125,7 @@ def _service(runtime: Runtime) -> Service:
         compress=settings.compress == "auto",
         user_header=settings.user_header,
         limits=Limits(
-            readers=settings.max_readers,
+            readers=0 if settings.role == "feed" else settings.max_readers,
             readers_per_address=settings.max_per_address,
             readers_per_user=settings.max_per_user,
             symbols=settings.max_symbols,
@@ -133,9 +135,7 @@ def _service(runtime: Runtime) -> Service:
     )
 
 
-async def _open_journal(
-    settings: Settings, clock: Clock, opened: contextlib.AsyncExitStack
-) -> tuple[Journal, Company]:
+async def _open_journal(settings: Settings, clock: Clock, opened: contextlib.AsyncExitStack) -> tuple[Journal, Company]:
     path = _default_path(settings)
     options = JournalOptions(
         Retention(settings.keep_events, settings.keep_seconds),

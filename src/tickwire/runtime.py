@@ -39,6 +39,7 @@ STATE_EVERY = 100_000  # events between saved boards: what a restart has to appl
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
+_SAY_SECONDS = 3.0  # nothing else may wait longer for a status to be told
 _REACH_SECONDS = 3.0  # how far behind another server this one may be
 
 
@@ -46,7 +47,7 @@ class Runtime:
     """A feed, a journal, a board, candles and a hub at work."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, journal: Journal, company: Company, hub: Hub, chronicle: Chronicle
+        self, settings: Settings, clock: Clock, journal: Journal, hub: Hub, *, chronicle: Chronicle, company: Company
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -74,6 +75,7 @@ class Runtime:
         settings: Settings,
         clock: Clock,
         journal: Journal,
+        *,
         archive: Archive,
         sessions: Sessions,
         company: Company | None = None,
@@ -102,7 +104,8 @@ class Runtime:
             saved=saved,
             lifetime=settings.max_lifetime,
         )
-        runtime = cls(settings, clock, journal, company or alone(), hub, Chronicle(archive, sessions))
+        chronicle = Chronicle(archive, sessions)
+        runtime = cls(settings, clock, journal, hub, chronicle=chronicle, company=company or alone())
         await runtime._recover()
         await runtime._recover_candles(state)
         runtime._model, runtime._source = model, source
@@ -322,7 +325,7 @@ class Runtime:
             await self.clock.sleep(self.hub.pace(self.clock.monotonic()))
 
     def _tell_fault(self) -> None:
-        """Readers learn from this process itself that prices are old because the journal is away, and that it is back."""
+        """Readers learn from this process itself that the journal is away, and so prices old, and that it is back."""
         away = self.journal.fault()
         if (away is None) != (self._away is None):
             said = self.status.describe()
@@ -332,8 +335,10 @@ class Runtime:
         self._away = away
 
     async def _tell_status(self) -> None:
-        with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
-            await self._say(named_entry("status", self.status.describe()))
+        # A failure is noted in `_append` and readiness tells it; an absence is told by `_tell_fault`.
+        with contextlib.suppress(JournalError, TimeoutError):
+            async with asyncio.timeout(_SAY_SECONDS):
+                await self._say(named_entry("status", self.status.describe()))
 
     async def _say(self, entry: Entry) -> Span:
         """Append something in the name of the feed."""
@@ -376,6 +381,8 @@ class Runtime:
             if await self.chronicle.archive.flush():
                 with contextlib.suppress(JournalError):  # the next may fare better; until then more history is kept
                     await self.journal.save_state(state)
+                if self.company.shared:  # who starts from this state hears it first
+                    await self._tell_status()
 
 
 async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:

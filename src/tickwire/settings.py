@@ -28,14 +28,21 @@ class Settings(BaseSettings):
     feed: str = Field("simulator", description="where prices come from: simulator, replay:PATH or http")
     journal: str = Field(
         "",
-        description="memory, sqlite:PATH or nats://HOST[:PORT][,HOST...][/NAME]; if empty, an SQLite file for this feed "
-        "in the data folder",
+        description="memory, sqlite:PATH or nats://HOST[:PORT][,HOST...][/NAME]; if empty, an SQLite file for this "
+        "feed in the data folder",
     )
     role: Literal["all", "feed", "edge"] = Field(
         "all", description="with a journal on NATS: feed runs the feed and takes no readers, edge takes readers only"
     )
     workers: int = Field(
         1, ge=1, le=256, description="with a journal on NATS: so many edges in processes of their own share the port"
+    )
+    share_port: bool = Field(False, description="let other processes listen on the same port, as workers do")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="another port that only this process answers on, for /metrics; with workers, the first of as many",
     )
     replicas: int = Field(1, ge=1, le=5, description="NATS: how many servers keep the journal")
     data: Path = Field(Path(".tickwire"), description="the folder for journals that were given no path")

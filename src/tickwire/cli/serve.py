@@ -20,6 +20,7 @@ import uvloop
 from tickwire.app import App
 from tickwire.cli.options import settings_options
 from tickwire.errors import SettingsError
+from tickwire.journal.open import is_shared
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
 from tickwire.server.sink import tune_listener
@@ -43,13 +44,48 @@ def serve(config: Path | None, **given: Any) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    check_sharing(settings)
     _allow_many_files()
-    with _listen(settings.host, settings.port) as listener:
+    if settings.workers > 1:
+        _serve_many(settings)
+        return
+    with contextlib.ExitStack() as opened:
+        listeners = [opened.enter_context(each) for each in _listeners(settings)]
+        uvloop.run(_serve(settings, listeners))
+
+
+def check_sharing(settings: Settings) -> None:
+    """SettingsError where more than one process is wanted and the journal is for one."""
+    several = f"--workers {settings.workers}" if settings.workers > 1 else f"--role {settings.role}"
+    if (settings.workers > 1 or settings.role != "all") and not is_shared(settings.journal):
+        raise SettingsError(
+            f"{several} takes several processes, and the journal {settings.journal or 'in a file'} is for one: start "
+            "nats-server -js and give --journal nats://127.0.0.1",
+            field="journal",
+        )
+    if settings.workers > 1 and settings.role == "feed":
+        raise SettingsError("--role feed is one process: start it without --workers", field="workers")
+
+
+def _serve_many(settings: Settings) -> None:
+    from tickwire.cli.workers import supervise
+
+    # Bound and never listening, this socket keeps the port for the workers and gets no connections itself.
+    with _bind(settings.host, settings.port, shared=True) as reserved:
+        asyncio.run(supervise(settings, reserved.getsockname()[1]))
+
+
+def _listeners(settings: Settings) -> list[socket.socket]:
+    """The address that readers come to, and where asked for another of this process's own."""
+    found = [_listen(settings.host, settings.port, shared=settings.share_port)]
+    if settings.metrics_port:
+        found.append(_listen(settings.host, settings.metrics_port))
+    for listener in found:
         tune_listener(listener, settings.peer_timeout)
-        uvloop.run(_serve(settings, listener))
+    return found
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     app = App(settings)
     config = uvicorn.Config(
         app,
@@ -66,8 +102,11 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     _stop_on_signals(server)
     async with app.running() as runtime:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
-        _greet(runtime, listener)
-        await server.serve([listener])
+        _greet(runtime, listeners[0])
+        runtime.failed.add_done_callback(lambda _: setattr(server, "should_exit", True))
+        await server.serve(listeners)
+        if runtime.failed.done():
+            raise runtime.failed.result()
 
 
 def _allow_many_files() -> None:
@@ -77,8 +116,16 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A listening socket; SettingsError in one line where the address cannot be had."""
+    listener = _bind(host, port, shared=shared)
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)  # the socket's own signature
+    return listener
+
+
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
+    """A socket with an address; `shared`, other processes may have the same one."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
@@ -86,15 +133,15 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host}: {error.strerror}", field="host") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
-        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             message = f"port {port} on {host} is in use by another program: choose one with --port, or --port 0 for any"
             raise SettingsError(message, field="port") from None
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", field="port") from None
-    listener.setblocking(False)  # the socket's own signature
     return listener
 
 

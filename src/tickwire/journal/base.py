@@ -108,7 +108,7 @@ class Journal(Protocol):
         ...
 
     def fault(self) -> str | None:
-        """What keeps it from taking and giving events just now, where it can be away and come back; None for nothing."""
+        """Why it takes and gives no events just now, where it can be away and come back; None where it does."""
         ...
 
     def stats(self) -> JournalStats:

@@ -16,7 +16,6 @@ from tickwire.journal.nats.journal import NatsJournal
 from tickwire.journal.nats.lease import NatsLease
 from tickwire.journal.nats.peers import NatsPeers
 
-
 __all__ = ["joined", "parse_address"]
 
 

@@ -93,13 +93,15 @@ class NatsPeers:
 
     async def run(self) -> None:
         """Say so; never returns."""
-        here = self._link.address.subject("p", "here")
-        await self._link.listen(here, self._see)
+        await self._link.listen(self._link.address.subject("p", "here"), self._see)
         await self._link.listen(self._link.address.subject("p", "ask"), self._hear)
         while True:
-            with contextlib.suppress(JournalError):
-                await self._link.publish(here, self._node.encode())
+            await self._tell()
             await asyncio.sleep(_HERE_SECONDS)
+
+    async def _tell(self) -> None:
+        with contextlib.suppress(JournalError):
+            await self._link.publish(self._link.address.subject("p", "here"), self._node.encode())
 
     async def _ask_others(self, what: str, data: bytes) -> list[bytes]:
         waited = self._others()
@@ -127,6 +129,8 @@ class NatsPeers:
     async def _see(self, message: Msg) -> None:
         node = message.data.decode(errors="replace")
         if node != self._node:
+            if node not in self._heard:  # it should know of us as soon
+                await self._tell()
             self._heard[node] = asyncio.get_running_loop().time()
 
     async def _hear(self, message: Msg) -> None:
