@@ -110,6 +110,11 @@ class ServerProcess:
         assert self._process is not None  # set by `start`
         return self._process.pid
 
+    async def ended(self) -> int:
+        """Wait until it ends by itself; answers its exit code."""
+        assert self._process is not None  # set by `start`
+        return await self._process.wait()
+
     async def kill(self) -> None:
         """End it as `kill -9` does: at once, without a chance to tidy up."""
         await self._signal(signal.SIGKILL)

@@ -31,7 +31,8 @@ class Lost(JournalError):
 
 
 class Inflow:
-    """Calls `deliver(sequence, data)` for every message after `position`, on the event loop."""
+    """Calls `deliver(sequence, data)` for every message after `position`, on the event loop. Its JournalError ends it all.
+    """
 
     def __init__(self, link: Link, epoch: str, position: int, deliver: Callable[[int, bytes], None]) -> None:
         self.position = position
@@ -42,6 +43,7 @@ class Inflow:
         self._restarts = 0
         self._due = 0  # the consumer's number of its next message
         self._heard = 0.0
+        self._wrong: Lost | None = None  # a message that cannot be one of ours
         self._broken = asyncio.Event()
         self._started = asyncio.Event()
         link.on_return.append(self._broken.set)
@@ -75,6 +77,8 @@ class Inflow:
         try:
             await self._subscribe(inbox)
             await self._watch()
+            if self._wrong is not None:
+                raise self._wrong
         finally:
             if self._link.up:
                 await subscription.unsubscribe()
@@ -138,8 +142,12 @@ class Inflow:
             self._broken.set()  # something between was lost on the way: read it again
             return
         self._due += 1
-        self.position = sequence
-        self._deliver(sequence, message.data)
+        try:
+            self._deliver(sequence, message.data)
+            self.position = sequence
+        except JournalError as error:  # raised here, it would be the client's, who goes on
+            self._wrong = Lost(str(error))
+            self._broken.set()
 
     async def _answer(self, message: Msg) -> None:
         """Flow control asks for an answer; a heartbeat may say that the server still waits for one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 from tickwire.errors import JournalError
@@ -20,6 +21,8 @@ _EXISTS = 10058  # JetStream's code for a stream that is there
 _KEY = "leader"
 _NANOSECONDS = 10**9
 
+log = logging.getLogger("tickwire.journal")
+
 
 class NatsLease:
     """The lease of one journal. `run` takes part in who holds it."""
@@ -29,6 +32,8 @@ class NatsLease:
         self._node = node
         self._bucket = f"{link.address.name}-lease"
         self._replicas = replicas
+        self._made = False
+        self._problem = ""
         self._revision = 0
         self._renewed = 0.0
         self._won = asyncio.Event()
@@ -51,7 +56,6 @@ class NatsLease:
     async def run(self) -> None:
         """Try to take it, and keep it; never returns. Cancelled, it gives it back."""
         try:
-            await self._made()
             while True:
                 await self._turn()
                 await asyncio.sleep(_RENEW_SECONDS)
@@ -61,12 +65,15 @@ class NatsLease:
     async def _turn(self) -> None:
         began = asyncio.get_running_loop().time()
         try:
+            if not self._made:  # or gone with a server that had it in memory
+                await self._make()
             async with asyncio.timeout(_RENEW_SECONDS if self.held else None):
                 await self._try()
             self._renewed = began
         except Refused:
             self._become(held=False)
         except (JournalError, TimeoutError):
+            self._made = False
             if self.held and began - self._renewed + 2 * _RENEW_SECONDS > _LET_GO_SECONDS:
                 self._become(held=False)
 
@@ -81,7 +88,7 @@ class NatsLease:
         (self._won if held else self._lost).set()
         (self._lost if held else self._won).clear()
 
-    async def _made(self) -> None:
+    async def _make(self) -> None:
         """The bucket; made where there is none."""
         configuration: dict[str, Any] = {
             "name": f"KV_{self._bucket}",
@@ -96,16 +103,18 @@ class NatsLease:
             "storage": "memory",
             "num_replicas": self._replicas,
         }
-        while True:
-            try:
-                await self._link.api(f"STREAM.CREATE.KV_{self._bucket}", configuration)
-                return
-            except Refused as error:
-                if error.code == _EXISTS:
-                    return
-                raise JournalError(f"the bucket {self._bucket} cannot be made on NATS: {error}") from None
-            except JournalError:
-                await asyncio.sleep(_RENEW_SECONDS)
+        try:
+            await self._link.api(f"STREAM.CREATE.KV_{self._bucket}", configuration)
+        except Refused as error:
+            if error.code != _EXISTS:
+                self._say(f"the bucket {self._bucket} cannot be made on NATS: {error}")
+                raise
+        self._made = True
+
+    def _say(self, problem: str) -> None:
+        if problem != self._problem:
+            log.error("%s", problem)
+        self._problem = problem
 
     async def _give_back(self) -> None:
         if self.held:
