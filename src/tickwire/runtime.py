@@ -161,7 +161,14 @@ class Runtime:
         if status.problem is not None:
             problems.append(f"the feed {status.feed} failed: {status.problem}")
         age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
-        return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
+        return Health(
+            problems=problems,
+            feed=status.feed,
+            mode=status.mode,
+            state=status.state,
+            last_tick_age=age,
+            leads=self.leads,
+        )
 
     def _open_feed(self) -> None:
         settings = self.settings

@@ -79,7 +79,7 @@ def _listeners(settings: Settings) -> list[socket.socket]:
     """The address that readers come to, and where asked for another of this process's own."""
     found = [_listen(settings.host, settings.port, shared=settings.share_port)]
     if settings.metrics_port:
-        found.append(_listen(settings.host, settings.metrics_port))
+        found.append(_listen(settings.host, settings.metrics_port, shared=settings.share_port))
     for listener in found:
         tune_listener(listener, settings.peer_timeout)
     return found

@@ -39,6 +39,7 @@ class Health:
     mode: str
     state: str
     last_tick_age: float | None  # seconds
+    leads: bool = True  # whether this process runs the feed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,3 +90,37 @@ class NatsServer:
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+
+class NatsCluster:
+    """Three servers (or `size`) that keep every stream among them."""
+
+    def __init__(self, folder: Path, size: int = 3) -> None:
+        routes = [free_port() for _ in range(size)]
+        others = ",".join(f"nats://127.0.0.1:{port}" for port in routes)
+        self.nodes = [
+            NatsServer(
+                folder,
+                *("--cluster_name", "tickwire", "--cluster", f"nats://127.0.0.1:{port}", "--routes", others),
+                name=f"n{number + 1}",
+            )
+            for number, port in enumerate(routes)
+        ]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect: any of them."""
+        return "nats://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def node(self, name: str) -> NatsServer:
+        """The server of a name, such as a stream's leader."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def __enter__(self) -> NatsCluster:
+        for node in self.nodes:
+            node.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.kill()

@@ -31,8 +31,7 @@ class Lost(JournalError):
 
 
 class Inflow:
-    """Calls `deliver(sequence, data)` for every message after `position`, on the event loop. Its JournalError ends it all.
-    """
+    """Calls `deliver(sequence, data)` for every message after `position`, on the event loop. Its JournalError ends it all."""
 
     def __init__(self, link: Link, epoch: str, position: int, deliver: Callable[[int, bytes], None]) -> None:
         self.position = position

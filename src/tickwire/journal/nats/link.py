@@ -26,6 +26,7 @@ _PING_SECONDS = 2  # between pings; two without an answer, and the connection is
 _PENDING_BYTES = 16 * 2**20  # the client's own buffer: some of the largest messages
 _NOT_ENABLED = (10039, 10076)  # JetStream's codes: not for this account, not at all
 _NOT_FOUND = 404
+_ELECTION_SECONDS = 5.0
 
 log = logging.getLogger("tickwire.journal")
 Heard = Callable[[Msg], Awaitable[None]]
@@ -38,6 +39,10 @@ class Refused(JournalError):
         super().__init__(message)
         self.code = code
         self.status = status
+
+
+class Unanswered(JournalAway):
+    """Nobody takes what is asked: it was not done."""
 
 
 class Link:
@@ -96,15 +101,17 @@ class Link:
             return await self._client.request(subject, data, timeout=seconds, headers=headers)
 
     async def api(self, operation: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Call JetStream's API; Refused where it says no, JournalAway where nobody answers."""
-        if not self.up:
-            raise JournalAway(f"NATS at {self.address.shown} cannot be reached: {self.fault}")
-        answer = await self.request(f"$JS.API.{operation}", json.dumps(body).encode() if body else b"")
+        """Call JetStream's API; Refused where it says no, JournalAway where nobody answers.
+
+        A cluster may be choosing a leader just now: it is asked again for a while.
+        """
+        subject, data = f"$JS.API.{operation}", json.dumps(body).encode() if body else b""
+        answer = await self._patiently(lambda: self.request(subject, data), JournalAway)
         return self.checked(json.loads(answer.data))
 
     async def stored(self, subject: str, data: bytes, *, headers: dict[str, str] | None = None) -> int:
         """Publish to a stream; its number of the message, once it is durable. Refused where it is not taken."""
-        answer = await self.request(subject, data, headers=headers)
+        answer = await self._patiently(lambda: self.request(subject, data, headers=headers), Unanswered)
         number: int = self.checked(json.loads(answer.data or b"{}"))["seq"]
         return number
 
@@ -117,6 +124,19 @@ class Link:
         if code in _NOT_ENABLED:
             raise Refused(self._without_jetstream(), code=code, status=status)
         raise Refused(error.get("description", "JetStream refuses"), code=code, status=status)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Msg]], again: type[JournalAway]) -> Msg:
+        """Ask once more after an error of the kind `again`, while that may pass by itself."""
+        end = asyncio.get_running_loop().time() + _ELECTION_SECONDS
+        while True:
+            if not self.up:
+                raise JournalAway(f"NATS at {self.address.shown} cannot be reached: {self.fault}")
+            try:
+                return await ask()
+            except again:
+                if asyncio.get_running_loop().time() > end:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self) -> None:
         """Send what is pending, and leave. A second call does nothing."""
@@ -162,7 +182,7 @@ class Link:
         try:
             yield
         except nats.errors.NoRespondersError:
-            raise JournalAway(self._without_jetstream()) from None
+            raise Unanswered(self._without_jetstream()) from None
         except (TimeoutError, OSError, nats.errors.Error) as error:
             why = str(error) or type(error).__name__
             raise JournalAway(f"NATS at {self.address.shown}: {doing}: {why}") from None

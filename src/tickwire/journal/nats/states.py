@@ -10,11 +10,10 @@ import secrets
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tickwire.errors import JournalError
 from tickwire.journal.base import State
 from tickwire.journal.nats.fetch import fetch
 from tickwire.journal.nats.link import Link, Refused
-from tickwire.journal.nats.stream import stream_info
+from tickwire.journal.nats.stream import NoRoom, stream_info
 from tickwire.journal.retention import Mark
 
 _PART_BYTES = 256 * 1024  # well within what a server takes unless told otherwise, 1 MB
@@ -56,7 +55,7 @@ class States:
             await link.api(f"STREAM.CREATE.{self._stream}", configuration)
         except Refused as error:
             if error.code != _EXISTS:
-                raise JournalError(f"the stream {self._stream} cannot be made on NATS: {error}") from None
+                raise NoRoom(f"the stream {self._stream} cannot be made on NATS: {error}") from None
         await self._clear()
 
     async def list(self) -> list[Kept]:

@@ -22,6 +22,10 @@ _TAKEN = 10058  # JetStream's code: a stream of this name has another configurat
 _OVERLAP = 10065  # and: another stream has these subjects
 
 
+class NoRoom(JournalError):
+    """The stream cannot be made now, for instance because too few servers of a cluster are there yet."""
+
+
 class Opened(NamedTuple):
     """What was found: the stream's last message, and the events in it."""
 
@@ -85,7 +89,7 @@ async def _found_or_made(link: Link, replicas: int) -> dict[str, Any]:
             raise JournalError(
                 f"another stream on NATS takes subjects below {name}.: name another journal, nats://HOST/NAME"
             ) from None
-        raise JournalError(f"the stream {name} cannot be made on NATS: {error}") from None
+        raise NoRoom(f"the stream {name} cannot be made on NATS: {error}") from None
 
 
 def _configuration(address: Address, replicas: int) -> dict[str, Any]:

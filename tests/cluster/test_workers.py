@@ -1,0 +1,95 @@
+"""`--workers N`: one port, several processes, kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tickwire.testing.nats import free_port
+from tickwire.testing.server import ServerProcess
+from tickwire.testing.wire import open_stream
+
+READERS = 16
+
+
+async def shares(base):
+    """How many readers each worker says it has, on its own port."""
+    async with httpx2.AsyncClient() as client:
+        return [(await client.get(f"http://127.0.0.1:{port}/readyz")).json()["readers"] for port in (base, base + 1)]
+
+
+async def ends(stream):
+    """Read on until the stream ends; what it said last."""
+    last = None
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ValueError):
+        while (event := await stream.event()) is not None:
+            last = event
+    return last
+
+
+async def replaced(server, before):
+    """Return once the processes of before are gone and as many others are there."""
+    while len(now := children(server)) < len(before) or now & before:
+        await asyncio.sleep(0.02)
+
+
+def children(server):
+    listed = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+    return {int(child) for child in listed.split()}
+
+
+def role(pid):
+    return "edge" if b"TICKWIRE_ROLE=edge" in Path(f"/proc/{pid}/environ").read_bytes() else "feed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_workers_share_a_port_and_are_kept_running(nats, name, tmp_path):
+    """Readers spread; a worker that is killed comes back, SIGHUP replaces each, SIGTERM drains all; ids go on."""
+    base = free_port()
+    options = ("--workers", "2", "--metrics-port", str(base), "--journal", f"{nats.url}/{name}", "--rate", "5")
+    server = await ServerProcess(*options, cwd=tmp_path).start()
+    async with contextlib.AsyncExitStack() as opened:
+        streams = [await opened.enter_async_context(open_stream(server.url)) for _ in range(READERS)]
+        seen = (await streams[0].events(50))[-1]
+        spread = await shares(base)
+        assert sum(spread) == READERS
+        assert min(spread) > 0  # all at the same one: once in 30,000 runs
+        victim = next(pid for pid in children(server) if role(pid) == "edge")
+        os.kill(victim, signal.SIGKILL)
+        await replaced(server, {victim})
+        while len(children(server)) < 3:
+            await asyncio.sleep(0.02)
+        async with open_stream(server.url, {"delivery": "all"}, headers={"Last-Event-ID": seen.id}) as resumed:
+            assert (await resumed.event()).data["resume"]["complete"]
+            edges = {pid for pid in children(server) if role(pid) == "edge"}
+            os.kill(server.pid, signal.SIGHUP)
+            last = await ends(resumed)
+            assert last.data["reason"] == "drain"
+            await replaced(server, edges)
+        async with open_stream(server.url) as after:
+            assert (await after.events(1))[0].sequence > seen.sequence
+            assert await server.stop() == 0
+            assert (await ends(after)).name == "bye"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--workers", "2"), "--workers 2 takes several processes"),
+        (("--role", "edge"), "--role edge takes several processes"),
+        (("--workers", "2", "--role", "feed", "--journal", "nats://127.0.0.1"), "--role feed is one process"),
+    ],
+)
+async def test_what_needs_a_shared_journal_says_so(tmp_path, options, says):
+    """With an embedded journal, workers and roles are refused in one line that says what to do."""
+    with pytest.raises(RuntimeError) as caught:
+        await ServerProcess(*options, cwd=tmp_path).start()
+    assert says in str(caught.value)
+    assert "Traceback" not in str(caught.value)
