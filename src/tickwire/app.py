@@ -143,6 +143,7 @@ async def _open_journal(settings: Settings, clock: Clock, opened: contextlib.Asy
         name=f"tickwire-{_NOT_IN_A_NAME.sub('-', path.stem)}"[:48],
         replicas=settings.replicas,
         candidate=settings.role != "edge",
+        codec=settings.codec,
     )
     if settings.journal:
         return await opened.enter_async_context(opened_journal(settings.journal, options, clock))

@@ -13,7 +13,7 @@ from typing import Any
 from tickwire.clock import Clock
 from tickwire.core.codec import decode
 from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
-from tickwire.errors import InputError, JournalError, JournalFenced, TickwireError
+from tickwire.errors import InputError, JournalAway, JournalError, JournalFenced, TickwireError
 from tickwire.feeds.base import Feed
 from tickwire.feeds.control import Paced
 from tickwire.feeds.desk import Desk
@@ -137,11 +137,18 @@ class Runtime:
         return span
 
     async def reach(self, sequence: int) -> None:
-        """Wait until the hub has applied everything up to `sequence`; what no process can have seen, not for long."""
+        """Wait until the hub has applied everything up to `sequence`, though not for long.
+
+        JournalAway where this process knows that it is behind; an event that nobody has seen is no reason for that.
+        """
         if self.company.shared and self.hub.head.sequence < sequence:
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_REACH_SECONDS):
                     await self._caught_up(sequence)
+            except TimeoutError:
+                fault = self.journal.fault()
+                if fault is not None:
+                    raise JournalAway(f"this server is behind, another may not be: {fault}") from None
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""

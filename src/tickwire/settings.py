@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=256, description="with a journal on NATS: so many edges in processes of their own share the port"
     )
+    codec: Literal["packed", "json", "protobuf", "flatbuffers"] = Field(
+        "packed", description="NATS: the form of what this process writes; every form is read"
+    )
     share_port: bool = Field(False, description="let other processes listen on the same port, as workers do")
     metrics_port: int = Field(
         0,

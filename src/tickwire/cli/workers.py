@@ -59,7 +59,12 @@ class Worker:
     def replace(self) -> Worker:
         """Another one like it."""
         other = Worker.__new__(Worker)
-        fresh = {"lines": [], "_process": None, "_stopping": asyncio.Event(), "_greeted": asyncio.Event()}
+        fresh: dict[str, Any] = {
+            "lines": [],
+            "_process": None,
+            "_stopping": asyncio.Event(),
+            "_greeted": asyncio.Event(),
+        }
         other.__dict__.update(self.__dict__, **fresh)
         return other
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tickwire.clock import Clock
 from tickwire.errors import InputError
@@ -21,8 +21,8 @@ SHARED = ("nats", "tls")
 class JournalOptions(NamedTuple):
     """What the journals can be told; each takes what concerns it.
 
-    `name` is what a journal on NATS is called unless its address says, `replicas` how many servers keep it, and a
-    `candidate` may come to speak for the feed.
+    `name` is what a journal on NATS is called unless its address says, `replicas` how many servers keep it, a
+    `candidate` may come to speak for the feed, and `codec` is the form of what this process writes.
     """
 
     retention: Retention = Retention()
@@ -30,6 +30,7 @@ class JournalOptions(NamedTuple):
     name: str = "tickwire"
     replicas: int = 1
     candidate: bool = True
+    codec: Literal["packed", "json", "protobuf", "flatbuffers"] = "packed"
 
 
 def journal_path(spec: str) -> Path | None:
@@ -55,8 +56,8 @@ async def opened_journal(spec: str, options: JournalOptions, clock: Clock) -> As
         except ModuleNotFoundError as error:
             raise InputError(f"{error}: install tickwire[nats]", field="journal") from None
         address = parse_address(spec, options.name)
-        replicas, candidate = options.replicas, options.candidate
-        async with joined(address, options.retention, clock, replicas=replicas, candidate=candidate) as found:
+        wishes: dict[str, Any] = {"replicas": options.replicas, "candidate": options.candidate, "codec": options.codec}
+        async with joined(address, options.retention, clock, **wishes) as found:
             yield found
         return
     journal = await open_journal(spec, options, clock)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from tickwire.core.codec import decode, encode
+from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub
 from tickwire.hub.roster import Client
 from tickwire.hub.subscription import Subscription
@@ -63,7 +65,8 @@ class Readers:
 
     async def _tell_clients(self, data: bytes) -> bytes:
         asked = decode(data, _Named)
-        await self._reach(asked.after)
+        with contextlib.suppress(JournalError):  # who is behind says what it knows
+            await self._reach(asked.after)
         return encode(self._hub.roster.clients(asked.name))
 
     async def _tell_audience(self, data: bytes) -> bytes:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from tickwire.core.event import Kind, Record, Span
 from tickwire.journal.nats.commit import Commit, Part, parts
 from tickwire.journal.nats.fetch import fetch, get_message
-from tickwire.journal.nats.forms import decode
 from tickwire.journal.nats.link import Link, Refused, is_missing
 from tickwire.journal.nats.places import Places, last_where
 from tickwire.journal.nats.stream import commit_at
+from tickwire.journal.nats.wire.forms import decode
 
 _AT_ONCE = 200  # messages fetched together; a helping of 10,000 ticks is twenty of a replay's
 

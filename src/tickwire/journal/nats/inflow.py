@@ -31,7 +31,7 @@ class Lost(JournalError):
 
 
 class Inflow:
-    """Calls `deliver(sequence, data)` for every message after `position`, on the event loop. Its JournalError ends it all."""
+    """Calls `deliver(sequence, data)` for every message after `position`, on the loop; its JournalError ends all."""
 
     def __init__(self, link: Link, epoch: str, position: int, deliver: Callable[[int, bytes], None]) -> None:
         self.position = position
@@ -40,6 +40,7 @@ class Inflow:
         self._epoch = epoch
         self._deliver = deliver
         self._restarts = 0
+        self._goal = 0  # the newest message when this consumer began
         self._due = 0  # the consumer's number of its next message
         self._heard = 0.0
         self._wrong: Lost | None = None  # a message that cannot be one of ours
@@ -70,7 +71,7 @@ class Inflow:
     async def _once(self) -> None:
         """One consumer's life."""
         self._broken.clear()
-        await self._check_stream()
+        self._goal = await self._last_message()
         inbox = self._link.new_inbox()
         subscription = await self._link.listen(inbox, self._take)
         try:
@@ -82,7 +83,8 @@ class Inflow:
             if self._link.up:
                 await subscription.unsubscribe()
 
-    async def _check_stream(self) -> None:
+    async def _last_message(self) -> int:
+        """The number of the stream's newest message; Lost where it is not the stream that was read."""
         name = self._link.address.name
         try:
             info = await stream_info(self._link, name)
@@ -92,6 +94,8 @@ class Inflow:
             raise
         if epoch_of(info) != self._epoch or info["state"]["last_seq"] < self.position:
             raise Lost(f"the stream {name} on NATS is not the one this process has read: its history was replaced")
+        last: int = info["state"]["last_seq"]
+        return last
 
     async def _subscribe(self, inbox: str) -> None:
         name = self._link.address.name
@@ -111,8 +115,8 @@ class Inflow:
         self._heard = asyncio.get_running_loop().time()
         await self._link.api(f"CONSUMER.CREATE.{name}", {"stream_name": name, "config": configuration})
         self._restarts += 1
-        self._say(None)
         self._started.set()
+        self._caught_up()
 
     async def _watch(self) -> None:
         """Return when the consumer is no use any more."""
@@ -144,6 +148,8 @@ class Inflow:
         try:
             self._deliver(sequence, message.data)
             self.position = sequence
+            if self.fault is not None:
+                self._caught_up()
         except JournalError as error:  # raised here, it would be the client's, who goes on
             self._wrong = Lost(str(error))
             self._broken.set()
@@ -157,6 +163,11 @@ class Inflow:
         behind = message.headers.get("Nats-Last-Consumer") if message.headers else None
         if behind is not None and int(behind) >= self._due:
             self._broken.set()  # the server has sent more than came here
+
+    def _caught_up(self) -> None:
+        """It stands still no longer once what came meanwhile has been read."""
+        if self.position >= self._goal:
+            self._say(None)
 
     def _say(self, fault: str | None) -> None:
         if fault is not None and self.fault is None:

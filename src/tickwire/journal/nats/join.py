@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from tickwire.clock import Clock
 from tickwire.errors import JournalAway, JournalError
@@ -18,6 +18,7 @@ from tickwire.journal.nats.journal import NatsJournal
 from tickwire.journal.nats.lease import NatsLease
 from tickwire.journal.nats.peers import NatsPeers
 from tickwire.journal.nats.stream import NoRoom
+from tickwire.journal.nats.wire.forms import Codec, form
 
 _PATIENCE = 15.0  # seconds for a cluster that is just starting to find its leader
 _PAUSE = 0.25
@@ -29,10 +30,11 @@ __all__ = ["joined", "parse_address"]
 
 @contextlib.asynccontextmanager
 async def joined(
-    address: Address, retention: Retention, clock: Clock, *, replicas: int, candidate: bool
+    address: Address, retention: Retention, clock: Clock, *, replicas: int, candidate: bool, codec: Codec = "packed"
 ) -> AsyncIterator[tuple[NatsJournal, Company]]:
     """The journal, open until left, and its company; a `candidate` takes part in who speaks for the feed."""
-    journal = await _open(address, retention, clock, replicas)
+    encode = form(codec).encode
+    journal = await _patiently(lambda: NatsJournal.open(address, retention, clock, replicas=replicas, encode=encode))
     node = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     peers, lease = NatsPeers(journal.link, node), NatsLease(journal.link, node, replicas)
     tasks = [asyncio.create_task(peers.run())]
@@ -47,13 +49,13 @@ async def joined(
         await journal.close()
 
 
-async def _open(address: Address, retention: Retention, clock: Clock, replicas: int) -> NatsJournal:
+async def _patiently(open_journal: Callable[[], Awaitable[NatsJournal]]) -> NatsJournal:
     """The journal, once there is somebody to keep it; JournalError where that takes too long."""
     loop = asyncio.get_running_loop()
     end, told = loop.time() + _PATIENCE, False
     while True:
         try:
-            return await NatsJournal.open(address, retention, clock, replicas=replicas)
+            return await open_journal()
         except (JournalAway, NoRoom) as error:
             if loop.time() > end:
                 raise JournalError(str(error)) from None

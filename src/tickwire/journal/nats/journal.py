@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from tickwire.clock import Clock
@@ -13,14 +13,14 @@ from tickwire.errors import JournalAway, JournalError
 from tickwire.journal.base import JournalStats, Retention, State, check_entry, check_state
 from tickwire.journal.keys import Keys
 from tickwire.journal.nats.address import Address
-from tickwire.journal.nats.commit import Item, encode_packed, parts
-from tickwire.journal.nats.forms import decode
+from tickwire.journal.nats.commit import Commit, Item, encode_packed, parts
 from tickwire.journal.nats.history import History
 from tickwire.journal.nats.inflow import Inflow, Lost
 from tickwire.journal.nats.link import Link
 from tickwire.journal.nats.places import Places
 from tickwire.journal.nats.states import Kept, States
 from tickwire.journal.nats.stream import Opened, commit_at, entries_subject, open_stream, stream_info
+from tickwire.journal.nats.wire.forms import decode
 from tickwire.journal.nats.writer import Writer
 from tickwire.journal.retention import Marks
 from tickwire.journal.tail import Follower, Tail
@@ -29,6 +29,7 @@ _MOST_KEYS = 100_000  # remembered; older ones are looked up in the stream
 _APPEND_SECONDS = 3.0  # then who appends is told that nobody knows
 _CLOSE_SECONDS = 3.0  # for what was appended, while NATS is away
 _LOOK_SECONDS = 5.0  # between looks at what other processes have dropped
+Encode = Callable[[Commit], bytes]
 
 
 class NatsJournal:
@@ -38,7 +39,9 @@ class NatsJournal:
     wrote it. While NATS is away, `fault` says so.
     """
 
-    def __init__(self, link: Link, opened: Opened, retention: Retention, clock: Clock) -> None:
+    def __init__(
+        self, link: Link, opened: Opened, retention: Retention, clock: Clock, encode: Encode = encode_packed
+    ) -> None:
         """Use `open`."""
         self.epoch = opened.epoch
         self.link = link
@@ -55,18 +58,26 @@ class NatsJournal:
         self._history = History(link, self._places)
         self._states = States(link, opened.epoch)
         self._inflow = Inflow(link, opened.epoch, opened.sequence, self._take)
-        self._writer = Writer(link, self, self._subject, encode_packed)
+        self._writer = Writer(link, self, self._subject, encode)
         self._lost: JournalError | None = None
         self._closing: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def open(cls, address: Address, retention: Retention, clock: Clock, *, replicas: int = 1) -> NatsJournal:
+    async def open(
+        cls,
+        address: Address,
+        retention: Retention,
+        clock: Clock,
+        *,
+        replicas: int = 1,
+        encode: Encode = encode_packed,
+    ) -> NatsJournal:
         """Open the journal, or make one where there is none; JournalError says why that cannot be."""
         link = await Link.open(address)
         try:
             opened = await open_stream(link, replicas)
-            journal = cls(link, opened, retention, clock)
+            journal = cls(link, opened, retention, clock, encode)
             await journal._states.open(replicas)
             await journal._look()
             await journal._start()

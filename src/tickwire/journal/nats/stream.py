@@ -14,8 +14,8 @@ from tickwire.journal.base import new_epoch
 from tickwire.journal.nats.address import Address
 from tickwire.journal.nats.commit import Commit
 from tickwire.journal.nats.fetch import get_message
-from tickwire.journal.nats.forms import decode
 from tickwire.journal.nats.link import Link, Refused, is_missing
+from tickwire.journal.nats.wire.forms import decode
 
 _DESCRIPTION = re.compile(rf"Tickwire journal, epoch ([{EPOCH_ALPHABET}]+)")
 _TAKEN = 10058  # JetStream's code: a stream of this name has another configuration
