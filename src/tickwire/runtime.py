@@ -328,7 +328,7 @@ class Runtime:
         while True:
             await self.clock.sleep(_WATCH_SECONDS)
             await self.chronicle.archive.flush()
-            entry = self.chronicle.due(self.clock.now())
+            entry = None if self.desk.held else self.chronicle.due(self.clock.now())
             if entry is not None and self.leads and self.journal.fault() is None:
                 with contextlib.suppress(JournalError):  # as in `_tell_status`
                     await self._say(entry)

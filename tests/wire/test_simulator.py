@@ -155,6 +155,23 @@ async def _ticked(client: httpx2.AsyncClient, clock: ManualClock) -> bool:
     return await _running(client)
 
 
+async def test_a_held_market_closes_no_candles_and_its_ticks_come_in_time() -> None:
+    """Market time stands still while it is held: no clock goes out, and after it no trade is late for its candle."""
+    clock = ManualClock()
+    async with serving(clock=clock, journal="memory") as (server, client):
+        await soon(lambda: _ticked(client, clock))
+        await command(client, "PAUSE")
+        before = server.runtime.journal.head
+        await clock.advance(30)
+        assert server.runtime.journal.head == before
+        await command(client, "RESUME")
+        await soon(lambda: _ticked(client, clock))
+        for _ in range(50):
+            await clock.advance(0.2)
+        assert server.runtime.journal.head > before
+        assert not any(server.runtime.chronicle.stats().late.values())
+
+
 async def test_a_feed_from_outside_has_no_hands_and_no_model() -> None:
     """Said so, not ignored."""
     async with serving(feed="http") as (_, client):

@@ -42,6 +42,11 @@ class Desk:
         if isinstance(feed, Simulator):
             self._status.model = feed.model.version
 
+    @property
+    def held(self) -> bool:
+        """Whether somebody holds the feed, so that market time stands still."""
+        return isinstance(self._feed, Paced) and self._feed.pace.motion != "running"
+
     async def obey(self, text: str) -> None:
         """Do what the command says; InputError where it is none, or this feed cannot."""
         command = read_command(text)

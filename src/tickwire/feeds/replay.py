@@ -132,14 +132,24 @@ class Replay:
 
 async def _foreseen(chunks: Iterator[Ticks]) -> AsyncIterator[tuple[Ticks, bool]]:
     """Each chunk, read off the event loop, and whether it is the file's last. An error comes after the good chunks."""
-    chunk = await asyncio.to_thread(next, chunks, None)
+    chunk = await _next(chunks)
     while chunk is not None:
         failure = following = None
         try:
-            following = await asyncio.to_thread(next, chunks, None)
+            following = await _next(chunks)
         except InputError as error:
             failure = error
         yield chunk, following is None and failure is None
         if failure is not None:
             raise failure
         chunk = following
+
+
+async def _next(chunks: Iterator[Ticks]) -> Ticks | None:
+    """The next chunk, read in a thread. Cancelled, it waits for the thread: who closes files then closes them all."""
+    reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        await asyncio.gather(reading, return_exceptions=True)
+        raise

@@ -30,8 +30,8 @@ BODY_SECONDS = 60.0
 LINGER_SECONDS = 2.0
 """How long a body is still taken in that was answered before its end: closed at once, the answer could be lost."""
 
-MOST_PIPELINED = 16
-"""Requests that may wait behind another on one connection: each takes some KB, and a packet can hold thousands."""
+MOST_PIPELINED = 128
+"""Requests that may wait behind another on one connection: each takes some KB, and a busy publisher has dozens."""
 
 
 class _Unheard:
