@@ -14,6 +14,7 @@ import signal
 import statistics
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,13 +32,14 @@ def main() -> int:
     parser.add_argument("--readers", type=int, default=300)
     parser.add_argument("--rate", type=float, default=0.5, help="ticks a second of each symbol")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--roll", action="store_true", help="instead of a storm, restart the edges one after the other")
     given = parser.parse_args()
     if find_server() is None:
         print("there is no nats-server on the PATH (Debian: apt-get install nats-server)", file=sys.stderr)
         return 2
     with contextlib.ExitStack() as opened:
         folder = given.folder or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tickwire-nats-")))
-        return _run(folder) if given.storm is None else _storm(folder, given)
+        return _storm(folder, given) if given.roll or given.storm is not None else _run(folder)
 
 
 def _run(folder: Path) -> int:
@@ -50,14 +52,22 @@ def _run(folder: Path) -> int:
 
 def _storm(folder: Path, given: argparse.Namespace) -> int:
     seed = random.randrange(2**32) if given.seed is None else given.seed
-    print(f"seed {seed}, {given.readers} readers, {given.storm:g} s", flush=True)
+    print(f"seed {seed}, {given.readers} readers", flush=True)
     storm = Storm(folder, random.Random(seed), readers=given.readers, rate=given.rate)
-    outcome = asyncio.run(storm.run(given.storm))
+    outcome = asyncio.run(storm.roll() if given.roll else storm.run(given.storm))
     print(f"{outcome.events} events, {outcome.hops} hops, {len(outcome.blows)} blows")
     for what in sorted({blow.what for blow in outcome.blows}):
         print(f"  {what}: {_silences(outcome.blows, what)}")
+    _histogram(outcome.returns)
     print("every reader has every event once, in order" if not outcome.wrong else "\n".join(outcome.wrong[:20]))
     return 1 if outcome.wrong else 0
+
+
+def _histogram(returns: Sequence[float]) -> None:
+    """How many came back in each half second after an edge began to drain."""
+    counts = Counter(int(2 * each) for each in returns)
+    for half in range(max(counts, default=-1) + 1):
+        print(f"  {half / 2:4.1f} s {'#' * (60 * counts[half] // max(counts.values()))} {counts[half]}")
 
 
 def _silences(blows: Sequence[Blow], what: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import resource
 import signal
 import socket
@@ -19,6 +20,7 @@ import uvloop
 
 from tickwire.app import App
 from tickwire.cli.options import settings_options
+from tickwire.cli.workers import WORKER_OF, supervise
 from tickwire.errors import SettingsError
 from tickwire.journal.open import is_shared
 from tickwire.runtime import Runtime
@@ -27,6 +29,7 @@ from tickwire.server.sink import tune_listener
 from tickwire.settings import Settings, load_settings
 
 _BACKLOG = 2048
+_LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 10  # for answers under way, once the streams have been told to end
 
 
@@ -68,8 +71,6 @@ def check_sharing(settings: Settings) -> None:
 
 
 def _serve_many(settings: Settings) -> None:
-    from tickwire.cli.workers import supervise
-
     # Bound and never listening, this socket keeps the port for the workers and gets no connections itself.
     with _bind(settings.host, settings.port, shared=True) as reserved:
         asyncio.run(supervise(settings, reserved.getsockname()[1]))
@@ -100,6 +101,7 @@ async def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     )
     server = StreamServer(config, before_shutdown=app.drain)
     _stop_on_signals(server)
+    _stop_without_parent(server)
     async with app.running() as runtime:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         _greet(runtime, listeners[0])
@@ -153,6 +155,20 @@ def _stop_on_signals(server: StreamServer) -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop)
+
+
+def _stop_without_parent(server: StreamServer) -> None:
+    """A worker whose supervisor was killed would go on unwatched, beside those of the next one: it drains instead."""
+    loop, parent = asyncio.get_running_loop(), os.environ.get(WORKER_OF)
+
+    def look() -> None:
+        if str(os.getppid()) == parent:
+            loop.call_later(_LOOK_SECONDS, look)
+        else:
+            server.should_exit = True
+
+    if parent is not None:
+        look()
 
 
 def _greet(runtime: Runtime, listener: socket.socket) -> None:

@@ -25,6 +25,8 @@ _STEADY_SECONDS = 30.0
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 20.0  # twice what a process itself gives to answers under way
 
+WORKER_OF = "TICKWIRE_WORKER_OF"  # the variable that names whose worker a process is
+
 log = logging.getLogger("tickwire.workers")
 
 
@@ -84,9 +86,10 @@ class Worker:
 
     async def _run(self) -> int:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tickwire", "serve", stdout=asyncio.subprocess.PIPE, env=self._environment,
-            start_new_session=True,  # Ctrl-C is the supervisor's, which then asks each to drain
-        )  # fmt: skip
+            *(sys.executable, "-m", "tickwire", "serve"),
+            stdout=asyncio.subprocess.PIPE,
+            env={**self._environment, WORKER_OF: str(os.getpid())},
+        )
         assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
         async for line in self._process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())

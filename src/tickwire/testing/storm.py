@@ -12,7 +12,7 @@ import json
 import random
 import re
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from tickwire.testing.server import ServerProcess
 from tickwire.testing.wire import open_stream
 
 _ID = re.compile(r"^id: \w+-(\d+)$", re.MULTILINE)
+_BYE = re.compile(r'"reconnect_in_ms":(\d+)')
 _EPOCH = re.compile(r"^id: (\w+)-", re.MULTILINE)
 _BLOWS = ("kill the stream's leader", "kill the feed that leads", "kill an edge", "cut a NATS server off")
 _SETTLE_SECONDS = 60.0  # for the last reader to have it all, once everything is healed
@@ -44,12 +45,16 @@ class Blow(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a storm left: `wrong` is empty if every reader has every event once and in order."""
+    """What a storm left: `wrong` is empty if every reader has every event once and in order.
+
+    `returns` are the seconds from an edge's drain to its readers' coming back, where edges were restarted in turn.
+    """
 
     blows: Sequence[Blow]
     events: int
     hops: int
     wrong: Sequence[str]
+    returns: Sequence[float] = ()
 
 
 class StormReader:
@@ -60,6 +65,8 @@ class StormReader:
         self.epoch = ""
         self.gaps = 0
         self.hops = 0
+        self.returns: list[float] = []  # the loop's time at each return after a `bye`
+        self._bye: float | None = None  # seconds that the last one asked to wait
         self._rng = rng
         self._edges = edges
         self._hop_seconds = hop_seconds
@@ -71,13 +78,16 @@ class StormReader:
                 async with asyncio.timeout(self._hop_seconds * self._rng.uniform(0.5, 1.5)):
                     await self._read(self._rng.choice(self._edges).url, newest)
             self.hops += 1
-            await asyncio.sleep(self._rng.uniform(0, 0.3))
+            await asyncio.sleep(self._rng.uniform(0, 0.3) if self._bye is None else self._bye)
 
     async def _read(self, url: str, newest: Newest) -> None:
         headers = {"Last-Event-ID": f"{self.epoch}-{self.numbers[-1]}"} if self.numbers else {}
         params = {"delivery": "all", "fields": "symbol,last", "snapshot": "false"}
         async with open_stream(url, params, headers=headers) as stream:
             rest = ""
+            if self._bye is not None and stream.status == 200:
+                self.returns.append(asyncio.get_running_loop().time())
+                self._bye = None
             while stream.status == 200 and (piece := await stream.chunk()):
                 whole, _, rest = (rest + piece).rpartition("\n\n")
                 self._take(whole)
@@ -85,6 +95,8 @@ class StormReader:
 
     def _take(self, text: str) -> None:
         self.gaps += text.count("event: gap")
+        if match := _BYE.search(text):
+            self._bye = int(match[1]) / 1000
         self.numbers += map(int, _ID.findall(text))
         if not self.epoch and (match := _EPOCH.search(text)):
             self.epoch = match[1]
@@ -122,14 +134,22 @@ class Storm:
         self._edges = [self._process(folder, f"edge{n}", "edge", common) for n in range(3)]
         self._readers = [StormReader(random.Random(rng.random()), self._edges, 4.0) for _ in range(readers)]
         self._newest = Newest()
+        self._returns: list[float] = []
 
     async def run(self, seconds: float) -> Outcome:
         """Let it blow for so long, heal everything, and see what readers have."""
+        return await self._watched(lambda: self._blow(seconds))
+
+    async def roll(self) -> Outcome:
+        """Restart the edges one after the other, as an upgrade does, and see what readers have."""
+        return await self._watched(self._restart_edges)
+
+    async def _watched(self, work: Callable[[], Awaitable[list[Blow]]]) -> Outcome:
         with self._cluster:
             async with self._processes():
                 reading = [asyncio.create_task(reader.run(self._newest)) for reader in self._readers]
                 try:
-                    blows = await self._blow(seconds)
+                    blows = await work()
                     held = await self._held()
                     await self._settled(held[-1])
                 finally:
@@ -137,7 +157,7 @@ class Storm:
                         task.cancel()
                     await asyncio.gather(*reading, return_exceptions=True)
         hops = sum(reader.hops for reader in self._readers)
-        return Outcome(blows, len(held), hops, self._wrong(held))
+        return Outcome(blows, len(held), hops, self._wrong(held), self._returns)
 
     @staticmethod
     def _process(folder: Path, name: str, role: str, common: Sequence[str]) -> ServerProcess:
@@ -154,8 +174,7 @@ class Storm:
 
     async def _blow(self, seconds: float) -> list[Blow]:
         loop, blows = asyncio.get_running_loop(), list[Blow]()
-        while self._newest.number < 1:
-            await asyncio.sleep(0.05)
+        await self._begun()
         end = loop.time() + seconds
         order = list(_BLOWS)
         while loop.time() < end:
@@ -170,6 +189,24 @@ class Storm:
             await asyncio.sleep(_QUIET_SECONDS * self._rng.uniform(1, 2))
             blows.append(Blow(what, self._newest.longest))
         return blows
+
+    async def _restart_edges(self) -> list[Blow]:
+        await self._begun()
+        loop, blows = asyncio.get_running_loop(), list[Blow]()
+        for edge in self._edges:
+            self._newest.begin()
+            began = loop.time()
+            await edge.stop()
+            await edge.start()
+            await asyncio.sleep(_QUIET_SECONDS)
+            self._returns += [at - began for reader in self._readers for at in reader.returns if at > began]
+            blows.append(Blow("restart an edge", self._newest.longest))
+        return blows
+
+    async def _begun(self) -> None:
+        """Return once all readers have something."""
+        while not all(reader.numbers for reader in self._readers):
+            await asyncio.sleep(0.05)
 
     async def _strike(self, what: str) -> None:
         if what == _BLOWS[0]:

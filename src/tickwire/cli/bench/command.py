@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from tickwire.cli.bench import cluster as clustered
 from tickwire.cli.bench import compress as coded
 from tickwire.cli.bench import crowd as crowds
 from tickwire.cli.bench import fanout as streams
 from tickwire.cli.bench import filters as screens
+from tickwire.cli.bench import forms as wire
 from tickwire.cli.bench import local, slow
 from tickwire.cli.bench import reconnect as storms
 from tickwire.cli.bench import stalled as silence
@@ -159,7 +161,15 @@ def _local(name: str, work: Callable[[float], list[Row]], columns: dict[str, str
 
 
 _local("journal", local.journal, local.JOURNAL_COLUMNS)
-_local("codecs", local.codecs, local.CODEC_COLUMNS)
+
+
+def _codecs(seconds: float) -> list[Row]:
+    """From packed ticks to quotes, frames and candles; and the forms in which batches travel between programs."""
+    return [*local.codecs(seconds), *wire.forms(seconds)]
+
+
+_local("codecs", _codecs, {**local.CODEC_COLUMNS, **wire.COLUMNS})
+_local("cluster", clustered.cluster, clustered.COLUMNS)
 _local("simulator", local.simulator, local.SIMULATOR_COLUMNS)
 _local("slow", slow.slow, slow.COLUMNS)
 
