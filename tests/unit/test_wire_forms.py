@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from tickwire.core.event import Entry, Kind, named_entry
 from tickwire.core.tick import TICK
 from tickwire.errors import JournalError
 from tickwire.journal.nats.commit import Commit, item_of, parts
+from tickwire.journal.nats.wire import tickwire_pb2
 from tickwire.journal.nats.wire.forms import decode, form
 
 FORMS = ["packed", "json", "protobuf", "flatbuffers"]
@@ -55,3 +59,19 @@ def test_numbers_run_on_through_a_commit():
     commit = Commit(5, "", [item_of(Entry(Kind.TICKS, count, b""), 0) for count in (2, 1, 3)])
     assert [(part.span.first, part.span.last) for part in parts(commit)] == [(5, 6), (7, 7), (8, 10)]
     assert commit.last == 10
+
+
+def test_the_schema_is_what_the_code_has():
+    """Names and numbers of the fields in the shipped .proto are those of the module made from it."""
+    text = (files("tickwire") / "schemas" / "tickwire.proto").read_text()
+    for name, body in re.findall(r"message (\w+) \{(.*?)\n\}", text, re.DOTALL):
+        said = {field: int(number) for field, number in re.findall(r"(\w+) = (\d+);", body)}
+        fields = tickwire_pb2.DESCRIPTOR.message_types_by_name[name].fields
+        assert said == {field.name: field.number for field in fields}
+
+
+def test_a_flat_tick_is_a_packed_tick():
+    """The struct in the shipped .fbs has the fields of a packed tick in their order."""
+    text = (files("tickwire") / "schemas" / "tickwire.fbs").read_text()
+    body = text.partition("struct Tick {")[2].partition("}")[0]
+    assert tuple(re.findall(r"^ *(\w+):", body, re.MULTILINE)) == TICK.names

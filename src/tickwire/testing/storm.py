@@ -32,7 +32,13 @@ from tickwire.testing.wire import open_stream
 _ID = re.compile(r"^id: \w+-(\d+)$", re.MULTILINE)
 _BYE = re.compile(r'"reconnect_in_ms":(\d+)')
 _EPOCH = re.compile(r"^id: (\w+)-", re.MULTILINE)
-_BLOWS = ("kill the stream's leader", "kill the feed that leads", "kill an edge", "cut a NATS server off")
+_LEADER, _EDGE, _FEED, _CUT = (
+    "kill the stream's leader",
+    "kill an edge",
+    "kill the feed that leads",
+    "cut a NATS server off",
+)
+_BLOWS = (_LEADER, _EDGE, _FEED, _CUT)
 _SETTLE_SECONDS = 60.0  # for the last reader to have it all, once everything is healed
 _QUIET_SECONDS = 2.0  # between two blows, and as much again by chance
 
@@ -209,14 +215,14 @@ class Storm:
             await asyncio.sleep(0.05)
 
     async def _strike(self, what: str) -> None:
-        if what == _BLOWS[0]:
+        if what == _LEADER:
             node = self._cluster.node(await self._leader())
             node.kill()
             await asyncio.sleep(self._rng.uniform(0.5, 2))
             node.start()
-        elif what == _BLOWS[1]:
+        elif what == _FEED:
             await self._again(await self._leading_feed())
-        elif what == _BLOWS[2]:
+        elif what == _EDGE:
             await self._again(self._rng.choice(self._edges))
         else:
             node = self._rng.choice(self._cluster.nodes)
