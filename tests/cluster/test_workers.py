@@ -11,6 +11,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tickwire.clock import SystemClock
+from tickwire.core.event import Kind
+from tickwire.core.tick import unpack
+from tickwire.journal.base import Retention
+from tickwire.journal.nats.address import parse_address
+from tickwire.journal.nats.journal import NatsJournal
 from tickwire.testing.nats import free_port
 from tickwire.testing.server import ServerProcess
 from tickwire.testing.wire import open_stream
@@ -93,3 +99,47 @@ async def test_what_needs_a_shared_journal_says_so(tmp_path, options, says):
         await ServerProcess(*options, cwd=tmp_path).start()
     assert says in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_a_leader_that_was_paused_appends_nothing_more(nats, name, tmp_path):
+    """Stopped in the middle of its work and let go when another runs the feed: it stands back, no tick comes twice."""
+    options = ("--feed", "simulator", "--rate", "20", "--role", "feed", "--journal", f"{nats.url}/{name}")
+    first, second = ServerProcess(*options, cwd=tmp_path), ServerProcess(*options, cwd=tmp_path)
+    journal = None
+    try:
+        await first.start()
+        await leading(first)
+        await second.start()
+        journal = await NatsJournal.open(parse_address(nats.url, name), Retention(), SystemClock())
+        os.kill(first.pid, signal.SIGSTOP)
+        await leading(second)
+        claim = journal.head
+        os.kill(first.pid, signal.SIGCONT)
+        while await leads(first):
+            await asyncio.sleep(0.05)
+        while journal.head < claim + 500:
+            await asyncio.sleep(0.05)
+        times = [
+            int(ts) for record in await journal.read(0, limit=1_000_000) if record.kind is Kind.TICKS
+            for ts in unpack(record.data)["ts"]
+        ]  # fmt: skip
+        assert times == sorted(times)  # one market, whose time never steps back
+        assert await leads(second)
+    finally:
+        for each in (first, second):
+            await each.kill()
+        if journal is not None:
+            await journal.close()
+
+
+async def leads(server):
+    async with httpx2.AsyncClient() as client:
+        return (await client.get(f"{server.url}/readyz")).json()["leads"]
+
+
+async def leading(server):
+    """Return once the process runs the feed."""
+    while not await leads(server):
+        await asyncio.sleep(0.05)
