@@ -21,6 +21,7 @@ from tickwire.errors import TickwireError
 from tickwire.feeds.base import END
 from tickwire.feeds.open import check_spec
 from tickwire.feeds.playlist import find_files
+from tickwire.guarding import make_guard
 from tickwire.history.archive import Archive
 from tickwire.history.calendar import load_sessions
 from tickwire.journal.base import Journal, Retention
@@ -65,8 +66,10 @@ class App:
                 self.settings, self._clock, journal, archive=archive, sessions=sessions, company=company
             )
             try:
+                guard = make_guard(self.settings, runtime)
+                opened.callback(guard.close)
                 async with runtime.running():
-                    self._edge = Edge(_service(runtime))
+                    self._edge = Edge(_service(runtime), guard)
                     self.runtime = runtime
                     yield runtime
             finally:
@@ -109,13 +112,13 @@ def create_app(settings: Settings | None = None, **given: Any) -> App:
 def _service(runtime: Runtime) -> Service:
     settings, peers = runtime.settings, runtime.company.peers
     return Service(
-        hub=runtime.hub,
+        hubs=runtime.hubs,
         publish=runtime.publish,
         find=runtime.journal.find,
         candles=runtime.chronicle.read,
         health=runtime.health,
         desk=runtime.desk,
-        readers=Readers(runtime.hub, peers, runtime.reach),
+        readers=Readers(runtime.hubs, peers, runtime.reach),
         reception=Reception(runtime.desk, peers, lambda: runtime.leads),
         reach=runtime.reach,
         clock=runtime.clock,
@@ -123,7 +126,7 @@ def _service(runtime: Runtime) -> Service:
         journal=runtime.journal.stats,
         heartbeat=settings.heartbeat,
         compress=settings.compress == "auto",
-        user_header=settings.user_header,
+        token_seconds=settings.auth_max_age if settings.auth != "none" else 0.0,
         limits=Limits(
             readers=0 if settings.role == "feed" else settings.max_readers,
             readers_per_address=settings.max_per_address,

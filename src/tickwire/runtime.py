@@ -24,6 +24,7 @@ from tickwire.feeds.status import FeedStatus
 from tickwire.history.archive import Archive
 from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
+from tickwire.hub.hubs import Hubs
 from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
 from tickwire.journal.company import Company, alone
@@ -47,13 +48,14 @@ class Runtime:
     """A feed, a journal, a board, candles and a hub at work."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, journal: Journal, hub: Hub, *, chronicle: Chronicle, company: Company
+        self, settings: Settings, clock: Clock, journal: Journal, hubs: Hubs, *, chronicle: Chronicle, company: Company
     ) -> None:
         self.settings = settings
         self.clock = clock
         self.journal = journal
         self.company = company
-        self.hub = hub
+        self.hubs = hubs
+        self.hub = hubs.live
         self.chronicle = chronicle
         self.feed: Feed | None = None
         self.leads = not company.shared  # whether this process speaks for the feed
@@ -64,8 +66,7 @@ class Runtime:
         self.desk = Desk(None, self.status, clock, self._tell_status)
         self._model: Model | None = None
         self._source: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
-        self._saved = hub.head.sequence
-        self._moved = asyncio.Event()
+        self._saved = self.hub.head.sequence
         self._failed: str | None = None
         self._away: str | None = None  # the journal's fault, as readers were told
 
@@ -104,8 +105,9 @@ class Runtime:
             saved=saved,
             lifetime=settings.max_lifetime,
         )
+        hubs = Hubs(hub, journal, make_board, clock)
         chronicle = Chronicle(archive, sessions)
-        runtime = cls(settings, clock, journal, hub, chronicle=chronicle, company=company or alone())
+        runtime = cls(settings, clock, journal, hubs, chronicle=chronicle, company=company or alone())
         await runtime._recover()
         await runtime._recover_candles(state)
         runtime._model, runtime._source = model, source
@@ -126,25 +128,26 @@ class Runtime:
             finally:
                 for task in running:
                     task.cancel()
+                await self.hubs.close()
         await self._save_state()
 
     async def publish(self, entry: Entry) -> Span:
         """Append what came from outside; returns when it is durable and the board has it."""
         span = await self._append(entry)
-        await self._caught_up(span.last)
+        await self.hub.reach(span.last)
         if entry.kind is Kind.TICKS and self.leads and self.status.ticked(self.clock.now()):
             await self._say(named_entry("status", self.status.describe()))
         return span
 
-    async def reach(self, sequence: int) -> None:
-        """Wait until the hub has applied everything up to `sequence`, though not for long.
+    async def reach(self, hub: Hub, sequence: int) -> None:
+        """Wait until a hub has applied everything up to `sequence`, though not for long.
 
         JournalAway where this process knows that it is behind; an event that nobody has seen is no reason for that.
         """
-        if self.company.shared and self.hub.head.sequence < sequence:
+        if self.company.shared and hub.head.sequence < sequence:
             try:
                 async with asyncio.timeout(_REACH_SECONDS):
-                    await self._caught_up(sequence)
+                    await hub.reach(sequence)
             except TimeoutError:
                 fault = self.journal.fault()
                 if fault is not None:
@@ -152,7 +155,7 @@ class Runtime:
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""
-        spread = max(_SPREAD_MS, 1000 * len(self.hub.roster) // _COME_BACK_RATE)
+        spread = max(_SPREAD_MS, 1000 * len(self.hubs) // _COME_BACK_RATE)
         self.hub.control.end_all("drain", lambda: _retry_ms(spread))
 
     def health(self) -> Health:
@@ -222,7 +225,6 @@ class Runtime:
         async for records in self.journal.follow(self.hub.head.sequence):
             self.hub.apply(records, self.clock.monotonic())
             self.chronicle.apply(records, self.journal.epoch)
-            self._moved.set()
             if self.company.shared:
                 await self._hear(records)
             if self.chronicle.archive.full:
@@ -272,7 +274,7 @@ class Runtime:
     async def _claim(self) -> None:
         entry = named_entry("status", self.status.describe())._replace(source=self.status.feed, term=CLAIM)
         self.term = (await self.journal.append(entry)).last
-        await self._caught_up(self.term)  # the board has all that was before
+        await self.hub.reach(self.term)  # the board has all that was before
         was = self.status.state, self.status.speed
         self._open_feed()
         self._resume(*was)
@@ -315,9 +317,9 @@ class Runtime:
         while True:
             await self.clock.sleep(_WATCH_SECONDS)
             now = self.clock.now()
-            self.hub.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
-            self.hub.control.retire(self.clock.monotonic(), _retry_ms)
-            self.hub.control.forget(self.clock.monotonic(), self.journal.first)
+            self.hubs.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
+            self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
+            self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
             self._tell_fault()
             if self.leads and self._away is None and self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
@@ -336,16 +338,17 @@ class Runtime:
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
-            await self.clock.sleep(self.hub.pace(self.clock.monotonic()))
+            await self.clock.sleep(self.hubs.pace(self.clock.monotonic()))
 
     def _tell_fault(self) -> None:
         """Readers learn from this process itself that the journal is away, and so prices old, and that it is back."""
         away = self.journal.fault()
         if (away is None) != (self._away is None):
-            said = self.status.describe()
-            if away is not None:
-                said |= {"state": "stale", "notice": away}
-            self.hub.announce(named_entry("status", said), self.clock.monotonic())
+            said = self.status.describe() | ({} if away is None else {"state": "stale", "notice": away})
+            for hub in self.hubs:  # the newest tick is no business of those who see an older market
+                entry = named_entry("status", said if hub is self.hub else said | {"last_tick_ts": None})
+                tell = hub.retract if away is None else hub.announce
+                tell(entry, self.clock.monotonic())
         self._away = away
 
     async def _tell_status(self) -> None:
@@ -378,12 +381,6 @@ class Runtime:
             raise
         self._failed = None
         return span
-
-    async def _caught_up(self, sequence: int) -> None:
-        """Wait until the hub has applied everything up to `sequence`."""
-        while self.hub.head.sequence < sequence:
-            self._moved.clear()
-            await self._moved.wait()
 
     async def _save_state(self) -> None:
         """Save what was learned so far, if that is this process's to do; and say behind it how the feed is."""

@@ -92,7 +92,48 @@ class Settings(BaseSettings):
     )
     max_per_user: int = Field(0, ge=0, description="readers of one user (see --user-header); 0 does not count them")
     user_header: str = Field(
-        "", description="the request header in which an authenticating proxy in front names the user; empty: none"
+        "",
+        description="the request header in which a proxy in front (see --trusted-proxies) names the user; empty: none",
+    )
+    auth: Literal["none", "secret", "key", "jwks"] = Field(
+        "none", description="who gets in: everybody, or who has a token signed with a secret, a key, a key of a JWKS"
+    )
+    auth_secret: str = Field(
+        "",
+        repr=False,
+        description="the secret of HS256 tokens, 32 bytes or more; better in the environment than as a flag",
+    )
+    auth_key_file: str = Field("", description="a PEM file with the public key of RS256, ES256 or EdDSA tokens")
+    auth_jwks_url: str = Field("", description="where the public keys of tokens are published, as a JWKS")
+    auth_issuer: str = Field("", description="the iss that tokens must have; empty: any")
+    auth_audience: str = Field("", description="the aud that tokens must have; empty: they must have none")
+    auth_leeway: float = Field(10.0, ge=0, le=300, description="seconds that clocks may differ")
+    auth_max_age: float = Field(
+        2_592_000.0, gt=0, description="seconds that a token may still be good for; revoked ones are known as long"
+    )
+    auth_cookie: str = Field("", description="a cookie that may hold the token; empty: none")
+    auth_query: bool = Field(
+        False, description="take tokens in the URL of a stream too (?access_token=); a ticket is better"
+    )
+    ticket_secret: str = Field(
+        "",
+        repr=False,
+        description="the secret of tickets, for several nodes; empty: from --auth-secret, or this node's own",
+    )
+    insecure: bool = Field(False, description="listen on other addresses than loopback though everybody gets in")
+    trusted_proxies: str = Field(
+        "", description="networks whose X-Forwarded-For and --user-header are believed: 10.0.0.0/8,127.0.0.1"
+    )
+    cors: str = Field("", description="origins whose pages may read answers: https://app.example.org,...; empty: none")
+    max_requests: float = Field(
+        0.0, ge=0, description="requests a second of one address or user, in bursts of five times that; 0 is no limit"
+    )
+    max_connects: float = Field(
+        0.0, ge=0, description="streams a second that one address or user opens, likewise; 0 is no limit"
+    )
+    audit: str = Field(
+        "",
+        description="who changed what: a file, or off; empty: audit.jsonl in the data folder if the journal is there",
     )
     max_lifetime: float = Field(
         0.0, ge=0, description="seconds until a stream is ended with a bye, give or take a tenth; 0 is never"

@@ -18,10 +18,11 @@ from tickwire.core.codec import decode
 from tickwire.core.event import named_entry, ticks_entry
 from tickwire.core.ids import EventId
 from tickwire.core.tick import Tick, pack
-from tickwire.hub import past
+from tickwire.hub import past, recent
 from tickwire.hub.control import Change, Control, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.reader import Who
+from tickwire.hub.rights import Rights
 from tickwire.hub.start import after, earliest, fresh
 from tickwire.hub.subscription import Subscription
 from tickwire.journal.base import Retention, State
@@ -136,7 +137,7 @@ class Market:
         await self.journal.save_state(State(self.hub.head.sequence, self.hub.save()))
 
     def read(self, subscription: Subscription, start, sink: HandSink, client_id="test", user=None, coding=IDENTITY):
-        who = Who(client_id, own=True, user=user and f"user:{user}")
+        who = Who(client_id, own=True, rights=Rights(user=user))
         reader = self.hub.open(subscription, start, who, sink, coding=coding)
         sink.listener = reader
         self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
@@ -393,7 +394,7 @@ class Client:
         if self.last is None and self.subscription != self.asked:  # and it has what it asks for, as the edge sees to
             self.subscription = self.asked
             self.since = dict.fromkeys(SYMBOLS, 0)
-            self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe())
+            self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe(), f"user:{self.name}")
         self.above = self.in_force = limit_of(self.subscription)
         self.sink = HandSink()
         self.reader = self.market.read(self.asked, start, self.sink, self.own_id, self.name, self.coding)
@@ -452,7 +453,7 @@ class Client:
             text = text and f"last > {rng.randint(0, 40)}"
         now = self.subscription.changed(symbols=symbols, interval=interval, filter=text)
         self.above = limit_of(now)
-        self.pending_change = Change(self.own_id, self.asked.describe(), now.describe())
+        self.pending_change = Change(self.own_id, self.asked.describe(), now.describe(), f"user:{self.name}")
         for symbol in SYMBOLS:
             if not wanted(self.subscription, symbol):
                 self.since[symbol] = self.market.hub.head.sequence
@@ -640,4 +641,108 @@ async def test_a_gap_within_a_stream_does_not_send_ids_back() -> None:
     numbers = [number for number, name, _ in events if name == "quote"]
     assert numbers == sorted(set(numbers))
     assert (numbers[0], numbers[-1]) == (1, 4_001)
+    await market.close()
+
+
+async def test_a_newest_only_reader_is_told_of_messages_that_expired() -> None:
+    """Its quotes are there as they are now, but what was said meanwhile is gone: a gap, and ids that do not go back."""
+    market = Market(recent=10, keep=1_000)
+    await market.trade(("A", 1.0))
+    sink = HandSink()
+    subscription = Subscription(("A",), events=("quote", "message"))
+    reader = market.read(subscription, fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    sink.full = True
+    reader.filled()
+    await market.tell("note", {"n": 1}, kind="message")
+    for number in range(40):
+        await market.trade(*[("A", float(number))] * 100)
+        await market.save()
+    sink.forget()
+    sink.drain()
+    await market.settle()
+    await market.tell("note", {"n": 2}, kind="message")
+    assert [name for _, name, _ in sink.events()] == ["gap", "quote", "note"]
+    assert (reader.gaps, reader.live) == (1, True)
+    await market.close()
+
+
+async def test_readers_that_change_together_share_what_is_due() -> None:
+    """What a change owes them is there once, however many they are and however large the board."""
+    market = Market()
+    await market.trade(*[(f"S{number}", 1.0) for number in range(500)])
+    asked, sinks = Subscription(("A",)), [HandSink() for _ in range(3)]
+    readers = [market.read(asked, fresh(market.hub.history(), snapshot=True), sink) for sink in sinks]
+    await market.settle()
+    for sink, reader in zip(sinks, readers, strict=True):
+        sink.full = True
+        reader.filled()
+    await market.order(Change("test", asked.describe(), Subscription(("*",)).describe()))
+    assert all(reader.owed is readers[0].owed for reader in readers)
+    await market.order(Change("test", asked.describe(), Subscription(("S1", "S2")).describe()))
+    for sink in sinks:
+        sink.forget()
+        sink.drain()
+    await market.settle()
+    for sink in sinks:
+        assert [data["symbol"] for _, name, data in sink.events() if name == "quote"] == ["S1", "S2"]
+    await market.close()
+
+
+async def test_big_messages_make_the_recent_window_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its memory is bounded in bytes too; what it let go is found in the journal."""
+    monkeypatch.setattr(recent, "MOST_BYTES", 10_000)
+    market = Market()
+    await market.trade(("A", 1.0))
+    start = after(market.hub.history(), EventId(market.journal.epoch, 1), Subscription(events=("message",)))
+    for _ in range(100):
+        await market.tell("note", {"text": "x" * 1_000}, kind="message")
+    assert market.hub._recent.first > 90
+    sink = HandSink()
+    market.read(Subscription(events=("message",)), start, sink)
+    await market.settle()
+    assert [number for number, _, _ in sink.events()] == list(range(2, 102))
+    await market.close()
+
+
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_a_new_reader_gets_no_old_message_however_long_its_snapshot(delivery) -> None:
+    """The state comes in pieces; what was said before the reader came is no part of it, the newest status is."""
+    market = Market()
+    for number in range(50):
+        await market.trade((f"S{number}", 1.0))
+        if number in (25, 40):
+            await market.tell("note", {"n": number}, kind="message")
+            await market.tell("status", {"n": number})
+    sink = HandSink()
+    subscription = Subscription(events=("quote", "status", "message"), delivery=delivery)
+    market.read(subscription, fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    await market.tell("note", {"n": 50}, kind="message")
+    named = [(name, data["n"]) for _, name, data in sink.events() if name != "quote"]
+    assert named == [("status", 40), ("note", 50)]
+    await market.close()
+
+
+@pytest.mark.parametrize("recent", [10, 1_000])
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_many_big_messages_come_in_pieces(delivery, recent: int) -> None:
+    """Whoever was away for long is not given all of them at once, from memory or from the journal: each in its turn."""
+    market = Market(recent=recent)
+    await market.trade(("A", 1.0))
+    subscription = Subscription(events=("quote", "message"), delivery=delivery)
+    start = after(market.hub.history(), EventId(market.journal.epoch, 1), subscription)
+    for _ in range(150):
+        await market.tell("note", {"text": "x" * 5_000}, kind="message")
+    sink = HandSink()
+    sink.room = 1
+    reader = market.read(subscription, start, sink)
+    numbers = []
+    while not reader.live:
+        await market.settle()
+        assert len(sink.bytes) <= 100_000
+        numbers += [number for number, _, _ in sink.events()]
+        sink.forget()
+        sink.drain(1)
+    assert numbers == list(range(2, 152))
     await market.close()

@@ -115,6 +115,7 @@ async def test_filters_that_cost_too_much_are_refused(server, client, monkeypatc
         await stream.event()
         monkeypatch.setattr(screening.ScreenIndex, "add", full)
         async with open_stream(server.url, ABOVE) as refused:
-            assert (refused.status, (await refused.body())["field"]) == (503, "filter")
+            assert (refused.status, refused.headers["retry-after"]) == (503, "60")
+            assert (await refused.body())["field"] == "filter"
         await client.patch("/v1/clients/ann", json={"filter": "last > 1"})
         assert (await stream.event()).data["reason"] == "limit"

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from tickwire.cli.options import given_token
 from tickwire.client.screens import Explained
 from tickwire.client.screens import check_filter as ask
 from tickwire.errors import FilterError, InputError
@@ -38,7 +39,7 @@ def check_filter(*, expression: str, url: str | None, symbol: str | None) -> Non
 
 
 def _ask(url: str, expression: str, symbol: str | None) -> None:
-    answer = ask(url, expression, symbol)
+    answer = ask(url, expression, symbol, token=given_token())
     count = len(answer.symbols)
     shown = ", ".join(answer.symbols[:_SHOWN]) + (", ..." if count > _SHOWN else "")
     print(f"now     {count} {'symbol matches' if count == 1 else 'symbols match'}" + (f": {shown}" if shown else ""))

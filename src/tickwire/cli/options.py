@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -37,3 +38,8 @@ url_option = click.option(
     "--url", default="http://127.0.0.1:8000", show_default=True, envvar=f"{PREFIX}URL", help="the server"
 )
 """The flag by which clients find their server."""
+
+
+def given_token() -> str | None:
+    """The token for servers that ask for one, from TICKWIRE_TOKEN: a flag would be in every list of processes."""
+    return os.environ.get(f"{PREFIX}TOKEN") or None

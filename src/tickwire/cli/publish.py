@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from tickwire.cli.options import url_option
+from tickwire.cli.options import given_token, url_option
 from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock
 from tickwire.core.tick import Ticks, unpacked
@@ -60,7 +60,7 @@ class _Upload:
         """Send everything, and say how it went."""
         with _progress() as bar:
             task = bar.add_task(self._recording.path.name, total=1.0, rows="")
-            async with Publisher(url, attempts=_ATTEMPTS) as publisher:
+            async with Publisher(url, token=given_token(), attempts=_ATTEMPTS) as publisher:
                 for chunk in self._recording.chunks():
                     async for part in pace.parts(chunk):
                         await self._send(publisher, part)

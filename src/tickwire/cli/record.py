@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tickwire.cli.options import url_option
+from tickwire.cli.options import given_token, url_option
 from tickwire.client.stream import Event, Stream, connect
 from tickwire.core.codec import decode
 from tickwire.core.ids import parse_id
@@ -43,6 +43,7 @@ def record(
         since=since if recorder.last_id is None else None,
         last_event_id=recorder.last_id,
         on_state=_say,
+        token=given_token(),
     )
     try:
         with contextlib.suppress(KeyboardInterrupt):

@@ -20,6 +20,7 @@ _COMMANDS = {
     "publish": "send the ticks of a file to a server",
     "simulator": "pause, speed up or seek a running server's market, or change its model",
     "calibrate": "make a model of price bars",
+    "token": "make tokens for a server that asks for them, and see what one says",
     "check-filter": "say whether a filter is one, and what it means",
     "record": "write a server's quotes to a file that replay reads",
     "bench": "measure this machine, Tickwire and its peers",

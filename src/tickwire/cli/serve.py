@@ -22,11 +22,14 @@ from tickwire.app import App
 from tickwire.cli.options import settings_options
 from tickwire.cli.workers import WORKER_OF, supervise
 from tickwire.errors import SettingsError
+from tickwire.guarding import check_exposure
 from tickwire.journal.open import is_shared
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
 from tickwire.server.sink import tune_listener
 from tickwire.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _LOOK_SECONDS = 1.0
@@ -49,6 +52,8 @@ def serve(config: Path | None, **given: Any) -> None:
     )
     check_sharing(settings)
     _allow_many_files()
+    check_exposure(settings)
+    _warn_of_tickets(settings)
     if settings.workers > 1:
         _serve_many(settings)
         return
@@ -68,6 +73,11 @@ def check_sharing(settings: Settings) -> None:
         )
     if settings.workers > 1 and settings.role == "feed":
         raise SettingsError("--role feed is one process: start it without --workers", field="workers")
+
+
+def _warn_of_tickets(settings: Settings) -> None:
+    if is_shared(settings.journal) and settings.auth in ("key", "jwks") and not settings.ticket_secret:
+        log.warning("tickets of this server are good here only: give all servers the same TICKWIRE_TICKET_SECRET")
 
 
 def _serve_many(settings: Settings) -> None:
@@ -171,10 +181,17 @@ def _stop_without_parent(server: StreamServer) -> None:
         look()
 
 
+def _who_gets_in(settings: Settings) -> str:
+    if settings.auth != "none":
+        return f"tokens are asked for (--auth {settings.auth})"
+    return "open: everybody who reaches this port may read, publish and control; see --auth"
+
+
 def _greet(runtime: Runtime, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104  # compared, not bound
     journal = runtime.journal.stats()
     print(f"Tickwire: {runtime.status.mode} market from {runtime.settings.feed} · page {url}/ · API {url}/docs")
     print(f"  journal {journal.kind}, events {journal.first} to {journal.head} of {journal.epoch}")
+    print(f"  {_who_gets_in(runtime.settings)}")
     print(f"  curl -N '{url}/v1/stream?symbols=AAPL,MSFT'    (Ctrl-C ends)", flush=True)

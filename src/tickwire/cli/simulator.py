@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tickwire.cli.options import url_option
+from tickwire.cli.options import given_token, url_option
 from tickwire.client.remote import Remote
 from tickwire.feeds.control import read_command
 
@@ -21,7 +21,7 @@ def simulator() -> None:
 def _plain(name: str, text: str) -> None:
     @url_option
     def run(url: str) -> None:
-        _show(Remote(url).command(name.upper()))
+        _show(Remote(url, given_token()).command(name.upper()))
 
     simulator.command(name, help=text)(run)
 
@@ -37,7 +37,7 @@ _plain("stop", "Hold until `start`.")
 @url_option
 def step(count: int, url: str) -> None:
     """Hold, but play the next moment that has ticks, or the next COUNT of them."""
-    _show(Remote(url).command(f"STEP={count}"))
+    _show(Remote(url, given_token()).command(f"STEP={count}"))
 
 
 @simulator.command()
@@ -60,7 +60,7 @@ def seek(time: str, url: str) -> None:
 @url_option
 def status(url: str) -> None:
     """How the market is."""
-    _show(Remote(url).state())
+    _show(Remote(url, given_token()).state())
 
 
 @simulator.command()
@@ -68,12 +68,12 @@ def status(url: str) -> None:
 @url_option
 def model(file: Path, url: str) -> None:
     """Use the model in FILE from now on; prices go on from where they are."""
-    _show(Remote(url).put_model(file))
+    _show(Remote(url, given_token()).put_model(file))
 
 
 def _send(command: str, url: str) -> None:
     read_command(command)  # what is wrong with it need not go to the server
-    _show(Remote(url).command(command))
+    _show(Remote(url, given_token()).command(command))
 
 
 def _show(state: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tickwire.cli.options import url_option
+from tickwire.cli.options import given_token, url_option
 from tickwire.client.stream import Event, Stream, connect
 from tickwire.core.codec import decode
 from tickwire.core.quote import Quote
@@ -41,7 +41,9 @@ def watch(symbols: tuple[str, ...], url: str, condition: str | None, count: int 
 async def _watch(symbols: tuple[str, ...], url: str, condition: str | None, count: int | None) -> None:
     screen = _Screen(url) if sys.stdout.isatty() else _Lines()
     kinds = ("quote", "status") if condition is None else ("quote", "screen", "status")
-    async with connect(url, symbols, filter=condition, events=kinds, on_state=screen.state) as stream:
+    async with connect(
+        url, symbols, filter=condition, events=kinds, on_state=screen.state, token=given_token()
+    ) as stream:
         with screen.shown(stream):
             seen = 0
             async for event in stream.events():

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -102,6 +103,9 @@ class Supervisor:
     """The processes of one `--workers`, started together and kept running."""
 
     def __init__(self, settings: Settings, port: int) -> None:
+        # What one worker gives out another has to know; a key of the first one's own would be no good.
+        secret = settings.ticket_secret or settings.auth_secret or secrets.token_urlsafe(32)
+        settings = settings.model_copy(update={"ticket_secret": secret})
         self.edges = [self._edge(settings, port, number) for number in range(settings.workers)]
         own = settings.metrics_port and settings.metrics_port + settings.workers
         shared = {"workers": 1, "metrics_port": 0}
@@ -174,7 +178,10 @@ async def supervise(settings: Settings, port: int) -> None:
 
 
 def environment(settings: Settings, told: dict[str, Any]) -> dict[str, str]:
-    """The variables that give another process these settings, with some of them changed."""
+    """The variables that give another process these settings, with some of them changed.
+
+    Variables and no flags: there are secrets among them, and a command line is for everybody to see.
+    """
     values = {**settings.model_dump(), **told}
     ours = {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

@@ -11,6 +11,7 @@ import msgspec
 
 from tickwire.client.backoff import Backoff
 from tickwire.client.refusal import Refusal, check_url
+from tickwire.client.token import Token, bearer
 from tickwire.clock import Clock, SystemClock
 from tickwire.core.codec import decode, encode_lines
 from tickwire.core.tick import Tick
@@ -32,7 +33,7 @@ class Publisher:
     """Publishes to the server at `url`. Use it in an `async with`.
 
     A request that fails is repeated (up to `attempts` times) with the same key, so that a batch counts once even if an
-    answer was lost.
+    answer was lost. `token` says who publishes; a function is called with each request, for tokens that expire.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class Publisher:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
+        token: Token = None,
         attempts: int = 8,
         clock: Clock | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._client = httpx2.AsyncClient(base_url=check_url(url), headers=headers, timeout=_SECONDS)
+        self._token = token
         self._attempts = attempts
         self._clock = clock or SystemClock()
         self._backoff = backoff or Backoff()
@@ -69,7 +72,8 @@ class Publisher:
         headers = {"content-type": "application/x-ndjson", "idempotency-key": key or uuid.uuid4().hex}
         while True:
             try:
-                response = await self._client.post("/v1/quotes", content=body, headers=headers)
+                answer = self._client.post("/v1/quotes", content=body, headers={**headers, **bearer(self._token)})
+                response = await answer
             except httpx2.TransportError as error:
                 await self._failed(str(error) or type(error).__name__, None)
                 continue

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 
 from tickwire.client.refusal import Refusal, check_url
+from tickwire.client.token import Token, bearer
 from tickwire.core.codec import decode
 from tickwire.errors import ClientError
 
@@ -21,8 +22,9 @@ class Remote:
     InputError where the server says what is wrong with a command or a model; ClientError where it cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: Token = None) -> None:
         self._url = check_url(url)
+        self._token = token
 
     def state(self) -> dict[str, Any]:
         """How the feed is."""
@@ -42,7 +44,8 @@ class Remote:
 
     def _call(self, method: str, path: str, **body: Any) -> bytes:
         try:
-            response = httpx2.request(method, self._url + path, timeout=_SECONDS, **body)
+            headers = bearer(self._token)
+            response = httpx2.request(method, self._url + path, headers=headers, timeout=_SECONDS, **body)
         except httpx2.TransportError as error:
             raise ClientError(f"{self._url}: {str(error) or type(error).__name__}") from None
         if not response.is_success:

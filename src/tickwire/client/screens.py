@@ -6,6 +6,7 @@ import httpx2
 import msgspec
 
 from tickwire.client.refusal import Refusal, check_url
+from tickwire.client.token import Token, bearer
 from tickwire.core.codec import decode
 from tickwire.errors import ClientError
 
@@ -39,11 +40,13 @@ class Checked(msgspec.Struct, frozen=True):
     explained: Explained | None = None
 
 
-def check_filter(url: str, text: str, symbol: str | None = None) -> Checked:
+def check_filter(url: str, text: str, symbol: str | None = None, *, token: Token = None) -> Checked:
     """Ask the server at `url`. FilterError where the text is no filter; ClientError where there is no answer."""
     question = {"filter": text} if symbol is None else {"filter": text, "symbol": symbol}
     try:
-        response = httpx2.post(f"{check_url(url)}/v1/screens/check", json=question, timeout=_SECONDS)
+        response = httpx2.post(
+            f"{check_url(url)}/v1/screens/check", json=question, headers=bearer(token), timeout=_SECONDS
+        )
     except httpx2.TransportError as error:
         raise ClientError(f"{url}: {error}") from None
     if not response.is_success:

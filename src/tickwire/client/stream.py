@@ -10,6 +10,7 @@ import httpx2
 
 from tickwire.client.backoff import Backoff
 from tickwire.client.refusal import Refusal, check_url
+from tickwire.client.token import Token, bearer
 from tickwire.clock import Clock, SystemClock
 from tickwire.core.codec import decode
 from tickwire.core.quote import Quote
@@ -56,6 +57,7 @@ class Stream:
         *,
         last_event_id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        token: Token = None,
         attempts: int | None = None,
         on_state: Callable[[State, str], None] | None = None,
         clock: Clock | None = None,
@@ -69,6 +71,7 @@ class Stream:
         self._url = check_url(url) + "/v1/stream"
         self._parameters = dict(parameters)
         self._headers = {"accept": "text/event-stream", "cache-control": "no-store", **(headers or {})}
+        self._token = token
         self._attempts = attempts
         self._on_state = on_state
         self._clock = clock or SystemClock()
@@ -150,7 +153,9 @@ class Stream:
                 await self._lost(_words(error))
 
     async def _request(self) -> AsyncIterator[httpx2.ServerSentEvent]:
-        headers = {**self._headers, **({"last-event-id": self.last_event_id} if self.last_event_id else {})}
+        headers = {**self._headers, **bearer(self._token)}
+        if self.last_event_id:
+            headers["last-event-id"] = self.last_event_id
         timeout = httpx2.Timeout(CONNECT_SECONDS, read=self._silence)
         parameters = await self._short_parameters()
         request = self._client.build_request("GET", self._url, params=parameters, headers=headers, timeout=timeout)
@@ -169,7 +174,7 @@ class Stream:
         answer = await self._client.post(
             self._url.removesuffix("/stream") + "/subscriptions",
             json=subscription,
-            headers=self._headers,
+            headers={**self._headers, **bearer(self._token)},
             timeout=CONNECT_SECONDS,
         )
         if answer.status_code != httpx2.codes.CREATED:
@@ -227,13 +232,15 @@ def connect(
     client_id: str | None = None,
     last_event_id: str | None = None,
     headers: Mapping[str, str] | None = None,
+    token: Token = None,
     attempts: int | None = None,
     on_state: Callable[[State, str], None] | None = None,
 ) -> Stream:
     """A stream from the server at `url`, such as http://127.0.0.1:8000. The parameters are those of `/v1/stream`.
 
-    Lists may also be comma lists in one text. `attempts` bounds failures in a row (None: none); `on_state` hears
-    `connecting` (and why), `live` and `closed`.
+    Lists may also be comma lists in one text. `token` says who asks; give a function for tokens that expire: it is
+    called with each connection, and a stream whose token has expired connects again. `attempts` bounds failures in a
+    row (None: none); `on_state` hears `connecting` (and why), `live` and `closed`.
     """
     parameters = {"symbols": _comma(symbols), "delivery": delivery}
     if not snapshot:
@@ -242,7 +249,15 @@ def connect(
     parameters |= {name: _comma(words) for name, words in lists.items() if words is not None}
     named = {"filter": filter, "interval": interval, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in named.items() if value is not None}
-    return Stream(url, parameters, last_event_id=last_event_id, headers=headers, attempts=attempts, on_state=on_state)
+    return Stream(
+        url,
+        parameters,
+        last_event_id=last_event_id,
+        headers=headers,
+        token=token,
+        attempts=attempts,
+        on_state=on_state,
+    )
 
 
 def _comma(words: Iterable[str] | str) -> str:

@@ -11,7 +11,10 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +34,11 @@ from tickwire.hub.state import StateFrames
 from tickwire.sse.frame import frame, unnumbered
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
+_PIECE_BYTES = 16 * 1024  # of named events, of which each may be 64 KB
 _MOST_ITEMS = 64  # records looked at in one step
 _AWAY_SECONDS = 0.25  # between two tries, while the journal cannot be reached
+
+Rows: TypeAlias = NDArray[np.intp]
 
 
 class CatchUp:
@@ -69,12 +75,12 @@ class CatchUp:
                 await asyncio.sleep(_AWAY_SECONDS)
 
     async def _bring(self, reader: Reader) -> Gap | None:
-        if self._channels[reader].subscription.delivery == "latest":
-            await self._bring_latest(reader)
-            return None
-        if reader.snapshot:
-            await self._send_snapshot(reader)
         try:
+            if self._channels[reader].subscription.delivery == "latest":
+                await self._bring_latest(reader)
+                return None
+            if reader.snapshot:
+                await self._send_snapshot(reader)
             await self._bring_all(reader)
         except JournalAway:  # that is no gap: it will be there again
             raise
@@ -126,16 +132,20 @@ class CatchUp:
             if told is None:
                 told = self._tell_matches(reader)
                 continue
-            named = await self._named(reader)
+            named, upto = await self._named(reader)
             if reader.owed is not None:  # changed while the journal was read
                 continue
             channel = self._channels[reader]
             rows = self._changed(channel, reader.position)
-            piece, upto = self._piece(rows)
-            frames = self._merged(channel, piece, [item for item in named if reader.position < item.first <= upto])
+            named = [item for item in named if item.first > reader.position]
+            upto = min(upto, self._end_of_rows(rows), _end_of_named(named))
+            rows = rows[:_PIECE]
+            rows = rows[self._state.board.sequences[rows] <= upto]
+            frames = self._merged(channel, rows, [item for item in named if item.first <= upto])
+            del named  # who halts here would keep them in memory
             reader.position = upto
-            reader.snapshot = False
-            reader.sent += len(piece)
+            reader.snapshot = reader.snapshot and upto < reader.opened_at
+            reader.sent += len(rows)
             if frames:
                 reader.write(b"".join(frames))
             elif upto == self._head.sequence:
@@ -160,12 +170,19 @@ class CatchUp:
                     self._channels[reader].join(reader)
                     return
                 told = None
-            channel, frames = self._channels[reader], list[bytes]()
-            for item in items:
-                if len(frames) < _PIECE:
-                    frames += self._next(item, reader, channel, _PIECE - len(frames))
+            frames = self._next_frames(items, reader)
+            del items  # who halts here would keep them in memory
             if frames and await reader.ready():
                 reader.write(b"".join(frames))
+
+    def _next_frames(self, items: Sequence[Applied], reader: Reader) -> list[bytes]:
+        """Some frames of the items that the reader is still to get; it then stands after them."""
+        channel, frames = self._channels[reader], list[bytes]()
+        for item in items:
+            if len(frames) >= _PIECE:
+                break
+            frames += self._next(item, reader, channel, _PIECE - len(frames))
+        return frames
 
     def _tell_matches(self, reader: Reader) -> bytes:
         """Write the reader the whole set of its screen, if it has one; answers what it knows now."""
@@ -181,18 +198,27 @@ class CatchUp:
         """
         if reader.owed is None:
             return False
-        channel, sequences = self._channels[reader], self._state.board.sequences
-        rows = self._router.rows(channel)
-        owed = rows[np.isin(rows, np.fromiter(reader.owed, np.intp, len(reader.owed)))]
-        rows = owed[sequences[owed] <= reader.position][:_PIECE]
+        channel = self._channels[reader]
+        rows, reader.owed = self._due(channel, reader.owed, reader.position)
         if len(rows):
-            reader.owed.difference_update(rows.tolist())
             frames = self._state.frames(rows.tolist(), channel.subscription.fields)
             reader.write(b"".join(map(unnumbered, frames)))
         else:
             reader.owed = None
             reader.write(frame(encode(channel.subscription.describe()), event="subscription"))
         return True
+
+    def _due(
+        self, channel: Channel, owed: NDArray[np.intp], position: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The next rows whose quotes the channel takes and that are no newer than `position`, and those after them."""
+        sequences, rows = self._state.board.sequences, owed[:0]
+        while not len(rows) and len(owed):
+            rows, owed = owed[:_PIECE], owed[_PIECE:]
+            rows = rows[sequences[rows] <= position]
+            if channel.screen is not None:
+                rows = rows[np.isin(rows, self._router.rows(channel))]
+        return rows, owed
 
     def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
         """At most `most` of the item's frames that the reader is still to get; it then stands after them."""
@@ -204,7 +230,10 @@ class CatchUp:
         return frames
 
     async def _send_snapshot(self, reader: Reader) -> None:
-        named = await self._named(reader)
+        named, upto = await self._named(reader)
+        while upto < self._head.sequence:  # much was said since the reader came
+            more, upto = await self._named_after(reader, upto)
+            named += [item for item in more if item.kind == MESSAGE]
         # After a gap within a stream the reader knows the state as of its position: ids do not go back.
         head, position = self._head.sequence, reader.position
         new = [item for item in named if item.first > position]
@@ -220,7 +249,7 @@ class CatchUp:
         """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
         head = self._head
         gap = Gap(f"{head.epoch}-{reader.position}", str(head), "expired")
-        reader.snapshot = True
+        reader.snapshot, reader.opened_at = True, head.sequence
         return gap
 
     def _changed(self, channel: Channel, after: int) -> NDArray[np.intp]:
@@ -231,11 +260,9 @@ class CatchUp:
         rows = rows[sequences[rows] > after]
         return rows[np.argsort(sequences[rows])]
 
-    def _piece(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], int]:
-        """The first rows to write, and the sequence number up to which that is everything."""
-        if len(rows) <= _PIECE:
-            return rows, self._head.sequence
-        return rows[:_PIECE], int(self._state.board.sequences[rows[_PIECE - 1]])
+    def _end_of_rows(self, rows: Rows) -> int:
+        """The sequence number up to which a piece of these rows goes."""
+        return self._head.sequence if len(rows) <= _PIECE else int(self._state.board.sequences[rows[_PIECE - 1]])
 
     def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[Numbered]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
@@ -246,21 +273,26 @@ class CatchUp:
         both = [*zip(numbers, frames, strict=True), *((item.first, item.frame) for item in named)]
         return [found for _, found in sorted(both)]
 
-    async def _named(self, reader: Reader) -> list[AppliedNamed]:
-        """The named events that the reader is to get, up to the head: those it has not seen.
+    async def _named(self, reader: Reader) -> tuple[list[AppliedNamed], int]:
+        """Named events that the reader is to get, in their order, and the number up to which those are all.
 
         For a new reader those are the current ones of each kind, and the messages since it came.
         """
-        channel, found = self._channels[reader], list[AppliedNamed]()  # kinds of events stay as they were asked for
-        covered = reader.opened_at if reader.snapshot else reader.position
-        while (near := self._near(reader, channel, covered)) is None:
-            head = self._head.sequence
-            found += _taken(await self._past.named(covered, head), reader, channel)
-            covered = head  # while that was read, the recent window may have moved past it too
-        found += near
+        covered = max(reader.position, reader.opened_at) if reader.snapshot else reader.position
+        found, upto = await self._named_after(reader, covered)
         if reader.snapshot:
-            return [*self._state.named(channel), *(item for item in found if item.kind == MESSAGE)]
-        return found
+            found = [*self._state.named(self._channels[reader]), *(item for item in found if item.kind == MESSAGE)]
+            found.sort(key=lambda item: item.first)
+        return found, upto
+
+    async def _named_after(self, reader: Reader, after: int) -> tuple[list[AppliedNamed], int]:
+        """The reader's named events after `after`, or some of them, and the number up to which those are all."""
+        channel = self._channels[reader]  # kinds of events stay as they were asked for
+        head, near = self._head.sequence, self._near(reader, channel, after)
+        if near is not None:
+            return near, head
+        items, upto = await self._past.named(after, head)
+        return _taken(items, reader, channel), upto
 
     def _near(self, reader: Reader, channel: Channel, after: int) -> list[AppliedNamed] | None:
         """The reader's named events after `after`; None where the recent window begins later."""
@@ -272,6 +304,12 @@ class CatchUp:
 
 def _taken(items: Sequence[Applied], reader: Reader, channel: Channel) -> list[AppliedNamed]:
     return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.who)]
+
+
+def _end_of_named(items: Sequence[AppliedNamed]) -> int:
+    """The sequence number up to which a piece of these goes: one of them, or more of no great size."""
+    sizes = accumulate(len(item.frame) for item in items)
+    return next((item.first for item, size in zip(items, sizes, strict=True) if size >= _PIECE_BYTES), sys.maxsize)
 
 
 def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:

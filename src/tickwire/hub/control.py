@@ -17,11 +17,15 @@ CONTROL = "control"
 
 
 class Change(msgspec.Struct, frozen=True, tag_field="do", tag="change"):
-    """Readers of one client id that came with the subscription `asked` have the subscription `now`; both described."""
+    """Readers of one client id that came with the subscription `asked` have the subscription `now`; both described.
+
+    Clients choose their ids, so the `user` counts too (None: those that have none).
+    """
 
     client_id: str
     asked: dict[str, Any]
     now: dict[str, Any]
+    user: str | None = None
 
 
 class Keep(msgspec.Struct, frozen=True, tag_field="do", tag="keep"):
@@ -32,13 +36,33 @@ class Keep(msgspec.Struct, frozen=True, tag_field="do", tag="keep"):
 
 
 class Evict(msgspec.Struct, frozen=True, tag_field="do", tag="evict"):
-    """The streams of one client id, or of one user, end; they are told to wait for `retry_ms`."""
+    """The streams of one client id, or of one user, end; they are told to wait for `retry_ms`.
+
+    With `user`, only those of that user among them.
+    """
 
     name: str
     retry_ms: int
+    user: str | None = None
 
 
-Control: TypeAlias = Change | Keep | Evict
+class Revoke(msgspec.Struct, frozen=True, tag_field="do", tag="revoke"):
+    """The tokens of one user (`user:NAME`), issued until `at`, or one token (`token:ID`) are refused, and streams end.
+
+    `at` and `until`, when no such token can be good any more, are seconds since the Unix epoch.
+    """
+
+    name: str
+    at: float
+    until: float
+    retry_ms: int
+
+
+class Spend(msgspec.Struct, frozen=True, tag_field="do", tag="spend"):
+    """A ticket was used. Its name is the key of the journal's entry, which takes each key once."""
+
+
+Control: TypeAlias = Change | Keep | Evict | Revoke | Spend
 
 
 def control_entry(control: Control) -> Entry:

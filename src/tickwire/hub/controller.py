@@ -4,101 +4,137 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import uniform
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
 from tickwire.errors import ScreensFull
 from tickwire.hub.applied import AppliedNamed
-from tickwire.hub.changes import Changes
 from tickwire.hub.channel import Channel
-from tickwire.hub.control import Evict, Keep, read_control
+from tickwire.hub.control import Change, Control, Evict, Revoke, read_control
 from tickwire.hub.head import Head
-from tickwire.hub.kept import Kept
+from tickwire.hub.ledger import Ledger
 from tickwire.hub.reader import Reader
 from tickwire.hub.roster import Roster
 from tickwire.hub.router import Router
-from tickwire.hub.saved import Saved
 from tickwire.hub.subscription import Subscription
 from tickwire.sse.frame import frame
 
+WARNING_SECONDS = 30.0  # before a token expires: time to fetch another, and to try twice
 _LATER_MS = 5_000  # what a reader is told to wait for whose new subscription there was no room
+
+_Dues: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
 
 
 class Controller:
     """Obeys the controls that come through the journal, and sends readers away.
 
-    `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
-    come back at once.
+    Controls are for everybody at once: a controller with a `leader` leaves the journal to that one, whose hub is at the
+    head, and is told by it. `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less,
+    so that they do not all come back at once.
     """
 
-    def __init__(self, head: Head, roster: Roster, router: Router, lifetime: float) -> None:
-        self.changes = Changes()
-        self.kept = Kept()
-        self.ending = False  # whether everybody was sent away
+    def __init__(
+        self, head: Head, roster: Roster, router: Router, lifetime: float, leader: Controller | None = None
+    ) -> None:
+        self.ledger: Ledger = Ledger() if leader is None else leader.ledger
         self._head = head
         self._roster = roster
         self._router = router
         self._lifetime = lifetime
+        self._leader = leader
+        self._ending = False
+        self._crowds = [self]  # all that obey together
+        if leader is not None:
+            leader._crowds.append(self)  # one of its own kind
 
-    def save(self, board: bytes, candles: bytes) -> Saved:
-        """What was learned from controls, beside the saved board and candles."""
-        return Saved(board, self.changes.save(), self.kept.save(), candles)
-
-    def restore(self, saved: Saved) -> None:
-        """Take what `save` gave."""
-        self.changes.restore(saved.changes)
-        self.kept.restore(saved.kept)
+    @property
+    def ending(self) -> bool:
+        """Whether everybody was sent away."""
+        return self._ending if self._leader is None else self._leader.ending
 
     def obey(self, item: AppliedNamed, now: float) -> None:
         """Do what an event of kind CONTROL says. `now` is monotonic, in seconds."""
-        control = read_control(item.named)
-        if isinstance(control, Keep):
-            self.kept.put(control.id, control.parameters)
-        elif isinstance(control, Evict):
-            for reader in self._roster.named(control.name):
-                self._dismiss(reader, "evicted", control.retry_ms)
-        else:
-            asked, wanted = self.changes.take(control, item.last)
-            for reader in self._roster.named(control.client_id):
-                if reader.asked == asked:
-                    self._change(reader, wanted, now)
+        if self._leader is None:
+            control = read_control(item.named)
+            self.ledger.take(control, item.last)
+            for crowd in self._crowds:
+                crowd._act(control, now)
 
-    def forget(self, now: float, first: int) -> None:
-        """Let go of what nobody came back for. `now` is monotonic, in seconds; `first` the oldest event kept."""
-        self.changes.forget(self._head.sequence, first, self._roster.__contains__)
-        self.kept.forget(now)
+    def forget(self, now: float, wall: float, first: int) -> None:
+        """Let go of what nobody came back for. `now` is monotonic and `wall` the time of day, in seconds.
+
+        `first` is the oldest event that the journal holds.
+        """
+        self.ledger.forget(now, wall, head=self._head.sequence, first=first, connected=self._connected)
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
-        self.ending = True
-        for reader in list(self._roster.channels):
-            self._dismiss(reader, reason, retry_of())
+        self._ending = True
+        for crowd in self._crowds:
+            for reader in list(crowd._roster.channels):
+                dismiss(reader, reason, retry_of())
 
-    def retire(self, now: float, retry_of: Callable[[], int]) -> None:
-        """Say `bye` to the readers whose time is up. `now` is monotonic, in seconds."""
-        if not self._lifetime:
-            return
-        for reader in self._roster.channels:
-            if not reader.expires:
-                reader.expires = now + self._lifetime * uniform(0.9, 1.1)  # noqa: S311  # spreads load
-            elif reader.expires <= now:
-                self._dismiss(reader, "lifetime", retry_of())
+    def end_here(self, reason: str) -> None:
+        """Say `bye` to this hub's readers only."""
+        for reader in list(self._roster.channels):
+            dismiss(reader, reason, _LATER_MS)
+
+    def retire(self, now: float, wall: float, retry_of: Callable[[], int]) -> None:
+        """Say `bye` to the readers whose time, or whose token's, is up, and warn those whose token's soon will be.
+
+        `now` is monotonic, `wall` the time of day, both in seconds.
+        """
+        for crowd in self._crowds:
+            for reader in crowd._roster.channels:
+                if reader.who.rights.expires is not None:
+                    _expire(reader, reader.who.rights.expires - wall, retry_of)
+                if self._lifetime:
+                    self._wear_out(reader, now, retry_of)
+
+    def admit(self, reader: Reader) -> None:
+        """A reader has come; its token may have been revoked on the way."""
+        if self.ledger.revoked.refuses(reader.who.rights):
+            reader.end("evicted")
 
     def tidy(self, channel: Channel) -> None:
         """A channel that nobody reads any more is dropped."""
         if not channel.readers:
             self._router.drop(channel)
 
-    def _dismiss(self, reader: Reader, reason: str, retry_ms: int) -> None:
-        if reader.closing is None:
-            data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
-            reader.write(frame(encode(data), event="bye", retry=retry_ms))
-        reader.end(reason)
+    def _act(self, control: Control, now: float) -> None:
+        """Do to the readers here what a control says."""
+        if isinstance(control, Evict):
+            for reader in self._roster.named(control.name):
+                if control.user in (None, reader.who.user):
+                    dismiss(reader, "evicted", control.retry_ms)
+        elif isinstance(control, Revoke):
+            for reader in list(self._roster.channels):
+                if self.ledger.revoked.refuses(reader.who.rights):
+                    dismiss(reader, "evicted", control.retry_ms)
+        elif isinstance(control, Change):
+            asked, wanted = Subscription(**control.asked), Subscription(**control.now)
+            dues: _Dues = {}
+            for reader in self._roster.named(control.client_id):
+                if (reader.who.user, reader.asked) == (control.user, asked):
+                    self._change(reader, reader.who.rights.narrowed(wanted), now, dues)
 
-    def _change(self, reader: Reader, subscription: Subscription, now: float) -> None:
+    def _connected(self, name: str) -> bool:
+        return any(name in crowd._roster for crowd in self._crowds)
+
+    def _wear_out(self, reader: Reader, now: float, retry_of: Callable[[], int]) -> None:
+        if not reader.expires:
+            reader.expires = now + self._lifetime * uniform(0.9, 1.1)  # noqa: S311  # spreads load
+        elif reader.expires <= now:
+            dismiss(reader, "lifetime", retry_of())
+
+    def _change(self, reader: Reader, subscription: Subscription, now: float, dues: _Dues) -> None:
         """Another subscription for a reader, wherever it stands: it goes on from there, in another channel.
 
-        Of symbols that are new to it the newest quotes are due, as far as they are from before where it stands.
+        Of symbols that are new to it the newest quotes are due, as far as they are from before where it stands; `dues`
+        remembers which those are.
         """
         old = self._roster.channels[reader]
         if reader.live:
@@ -110,19 +146,42 @@ class Controller:
         try:
             new = self._router.channel(subscription)
         except ScreensFull:  # others came first, between the answer to who wanted it and now
-            self._dismiss(reader, "limit", _LATER_MS)
+            dismiss(reader, "limit", _LATER_MS)
             return
-        wanted = self._rows(new)
-        reader.owed = (reader.owed or set()) & wanted | wanted - self._seen(old, new)
+        if (old, new) not in dues:  # new ones may differ, as rights do
+            dues[old, new] = self._due(old, new)
+        due = dues[old, new]
+        reader.owed = due if reader.owed is None else self._still_due(reader.owed, due, new)
         reader.counted = new.count() if was_counted else None
         self._roster.move(reader, new)
         old.readers -= 1
         self.tidy(old)
         reader.move(new)
 
-    def _rows(self, channel: Channel) -> set[int]:
-        return set(self._router.rows(channel).tolist())
+    def _due(self, old: Channel, new: Channel) -> NDArray[np.intp]:
+        """The rows of the new channel whose quotes readers of the old one do not have in the form they get now."""
+        rows = self._router.rows(new)
+        if old.subscription.fields != new.subscription.fields:
+            return rows
+        return np.setdiff1d(rows, self._router.rows(old))
 
-    def _seen(self, old: Channel, new: Channel) -> set[int]:
-        """The rows whose quotes the old channel's readers have as the new one's get them."""
-        return self._rows(old) if old.subscription.fields == new.subscription.fields else set()
+    def _still_due(self, before: NDArray[np.intp], due: NDArray[np.intp], new: Channel) -> NDArray[np.intp]:
+        """What was due before, as far as the new channel has it, and what is due now."""
+        return np.union1d(np.intersect1d(before, self._router.rows(new)), due)
+
+
+def dismiss(reader: Reader, reason: str, retry_ms: int) -> None:
+    """Say `bye` to a reader, and let its stream end."""
+    if reader.closing is None:
+        data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
+        reader.write(frame(encode(data), event="bye", retry=retry_ms))
+    reader.end(reason)
+
+
+def _expire(reader: Reader, left: float, retry_of: Callable[[], int]) -> None:
+    """See to a reader whose token is good for `left` seconds more."""
+    if left <= 0:
+        dismiss(reader, "expired", retry_of())
+    elif left <= WARNING_SECONDS and not reader.warned and reader.closing is None:
+        reader.warned = True
+        reader.write(frame(encode({"in_ms": int(left * 1000)}), event="expiring"))

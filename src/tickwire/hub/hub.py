@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ class HubStats(NamedTuple):
     closed: dict[str, int]  # by reason
     changed: int  # subscriptions that are not what their readers came with
     kept: int  # subscriptions put down for streams to name
+    revoked: int  # users and tokens
     spared: int  # bytes that readers were not sent, because of compression
 
 
@@ -61,7 +63,8 @@ class Hub:
     Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
     everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of;
     `lifetime` how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
-    come back at once.
+    come back at once. A hub that is behind the market on purpose has the one at its head as `leader`: what is done to
+    readers from outside does not wait.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Hub:
         saved: Saved | None = None,
         recent_events: int = RECENT_EVENTS,
         lifetime: float = 0.0,
+        leader: Hub | None = None,
     ) -> None:
         self.board = board
         self.head = Head(epoch, start_at)
@@ -91,12 +95,14 @@ class Hub:
         )
         self._pacer = Pacer(self.head, self._catch_up, self._tally)
         self._outlets = Outlets()
-        self.control = Controller(self.head, self.roster, self._router, lifetime)
+        above = None if leader is None else leader.control
+        self.control: Controller = Controller(self.head, self.roster, self._router, lifetime, above)
         if saved is not None:
-            self.control.restore(saved)
+            self.control.ledger.restore(saved)
         self._now = 0.0
         self._dirty: set[Channel] = set()
         self._events = 0
+        self._moved = asyncio.Event()
 
     def apply(self, records: Iterable[Record], now: float) -> None:
         """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
@@ -110,19 +116,27 @@ class Hub:
         for channel in self._dirty:
             channel.flush(now)
         self._dirty.clear()
+        self._moved.set()
+
+    async def reach(self, sequence: int) -> None:
+        """Wait until everything up to `sequence` was applied."""
+        while self.head.sequence < sequence:
+            self._moved.clear()
+            await self._moved.wait()
 
     def announce(self, entry: Entry, now: float) -> None:
         """Tell who takes such events something that this process knows and no journal holds: it has no id.
 
         Who comes later gets it in place of what was said of its kind before. `now` is monotonic, in seconds.
         """
-        item = aside(Record(self.head.sequence, 1, entry.kind, 0, entry.data))
-        self._state.keep(item)
-        for channel in self._router.channels.values():
-            if item.kind in channel.subscription.events:
-                channel.write(item.frame, now)
-                for reader in channel.arriving:
-                    reader.write(item.frame)
+        item = aside(entry, self.head.sequence)
+        self._state.announce(item)
+        self._write_all(item, now)
+
+    def retract(self, entry: Entry, now: float) -> None:
+        """What was announced of this kind holds no longer: tell what the journal said last, or else `entry`."""
+        item = aside(entry, self.head.sequence)
+        self._write_all(self._state.retract(item.kind) or item, now)
 
     def history(self) -> History:
         """What a reader that comes now can start from."""
@@ -130,7 +144,7 @@ class Hub:
 
     def save(self, candles: bytes = b"") -> bytes:
         """All that was learned from the events up to `head`; `candles` go with it."""
-        return pack_saved(self.control.save(self.board.save(), candles))
+        return pack_saved(self.control.ledger.save(self.board.save(), candles))
 
     def admits(self, subscription: Subscription) -> bool:
         """Whether there is room for what this subscription's filter costs."""
@@ -143,21 +157,22 @@ class Hub:
         asked = subscription
         owes = False
         if start.resume is not None:
-            subscription, owes = self.control.changes.resumed(who.client_id, asked, start.position)
-        channel = self._router.channel(subscription)
+            subscription, owes = self.control.ledger.changes.resumed(who, asked, start.position)
+        channel = self._router.channel(who.rights.narrowed(subscription))
         reader = Reader(
             channel,
             who,
             sink,
-            asked=channel.subscription if asked == subscription else asked,
+            asked=channel.subscription if asked == channel.subscription else asked,
             outlet=self._outlets.of(coding, framed=sink.framed),
             position=start.position,
             snapshot=start.snapshot,
         )
         reader.opened_at = self.head.sequence
         if owes:
-            reader.owed = set(self._router.rows(channel).tolist())
+            reader.owed = self._router.rows(channel)
         self.roster.add(reader, channel)
+        self.control.admit(reader)
         return reader
 
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
@@ -219,10 +234,19 @@ class Hub:
             gaps=counts["gaps"],
             opened=self.roster.opened,
             closed=dict(self.roster.closed),
-            changed=len(self.control.changes),
-            kept=len(self.control.kept),
+            changed=len(self.control.ledger.changes),
+            kept=len(self.control.ledger.kept),
+            revoked=len(self.control.ledger.revoked),
             spared=self._outlets.saved,
         )
+
+    def _write_all(self, item: AppliedNamed, now: float) -> None:
+        """An event without its id, at once to all who take its kind."""
+        for channel in self._router.channels.values():
+            if item.kind in channel.subscription.events:
+                channel.write(item.bare, now)
+                for reader in channel.arriving:
+                    reader.write(item.bare)
 
     def _tell(self, reader: Reader, item: AppliedNamed) -> None:
         """An event for one reader of a channel, between what the channel writes to all."""

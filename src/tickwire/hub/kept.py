@@ -15,7 +15,7 @@ _ID_BYTES = 16  # two lists will not meet, not even by intent
 
 
 class _Entry(msgspec.Struct):
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
     size: int
     readers: int = 0
     idle_since: float | None = None  # monotonic seconds; None until it is first looked at
@@ -38,7 +38,7 @@ class Kept:
         """Whether these parameters can be taken too."""
         return identify(parameters) in self._entries or self._bytes + _size(parameters) <= MOST_BYTES
 
-    def put(self, id: str, parameters: dict[str, str]) -> None:  # noqa: A002  # the word for it
+    def put(self, id: str, parameters: Mapping[str, str]) -> None:  # noqa: A002  # the word for it
         """Keep parameters, or keep them for another while."""
         known = self._entries.get(id)
         if known is not None:
@@ -52,8 +52,9 @@ class Kept:
         entry = self._entries.get(id)
         return None if entry is None else entry.parameters
 
-    def use(self, id: str) -> None:  # noqa: A002
-        """A reader has come that names it."""
+    def use(self, id: str, parameters: Mapping[str, str]) -> None:  # noqa: A002
+        """A reader has come that names it, or that found its `parameters` here before it was let go."""
+        self.put(id, parameters)
         self._entries[id].readers += 1
 
     def release(self, id: str) -> None:  # noqa: A002
@@ -74,7 +75,7 @@ class Kept:
 
     def save(self) -> dict[str, dict[str, str]]:
         """All of them."""
-        return {name: entry.parameters for name, entry in self._entries.items()}
+        return {name: dict(entry.parameters) for name, entry in self._entries.items()}
 
     def restore(self, saved: Mapping[str, dict[str, str]]) -> None:
         """Take what `save` gave."""

@@ -20,6 +20,7 @@ from tickwire.hub.saved import read_saved
 from tickwire.market.board import Board
 
 STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
+NAMED_EVENTS = 64  # read in one go: each may be 64 KB
 _MOST_WALKERS = 4  # boards kept: more would only help if readers resumed from very many different times at once
 _MOST_EVENTS = 20_000  # applied and kept, some 8 MB with their frames
 
@@ -77,16 +78,16 @@ class Past:
                 raise JournalError(f"the events after {sequence} have expired")
             return [await self._applied(record) for record in records if record.last <= head]
 
-    async def named(self, after: int, to: int) -> list[Applied]:
-        """The events with names of their own after `after` up to `to`."""
-        found: list[Applied] = []
-        while after < to:
-            records = await self._source.read(after, limit=STEP_EVENTS, kind=Kind.NAMED)
-            if not records:
-                break
-            found += [apply(Board(), self._prefix, record) for record in records if record.last <= to]
-            after = records[-1].last
-        return found
+    async def named(self, after: int, to: int) -> tuple[list[Applied], int]:
+        """Events with names of their own after `after` up to `to`, and the number up to which those are all.
+
+        JournalError where some may have expired.
+        """
+        if self._source.first > after + 1:
+            raise JournalError(f"the events after {after} have expired")
+        records = await self._source.read(after, limit=NAMED_EVENTS, kind=Kind.NAMED)
+        found = [apply(Board(), self._prefix, record) for record in records if record.last <= to]
+        return found, to if len(records) < NAMED_EVENTS else min(to, records[-1].last)
 
     async def _applied(self, record: Record) -> Applied:
         item = self._items.get(record.first)

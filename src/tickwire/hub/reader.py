@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tickwire.hub.outlet import Outlet
+from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.sink import Sink
 from tickwire.hub.subscription import Subscription
 
-USER = "user:"
-"""What stands before a user's name where a client id could stand too; no client id begins with it."""
+_STEPS = 16  # of a reader before others have a turn: some milliseconds
 
 
 class Group(Protocol):
@@ -26,12 +29,18 @@ class Who(NamedTuple):
 
     client_id: str
     own: bool = False
-    user: str | None = None  # with USER before it
+    rights: Rights = OPEN
+
+    @property
+    def user(self) -> str | None:
+        """The user, with USER before the name."""
+        return self.rights.address
 
     @property
     def names(self) -> tuple[str, ...]:
         """All that a message can be addressed to."""
-        return (self.client_id,) if self.user is None else (self.client_id, self.user)
+        user = self.user
+        return (self.client_id,) if user is None else (self.client_id, user)
 
 
 class Reader:
@@ -47,6 +56,7 @@ class Reader:
 
     __slots__ = (
         "_group",
+        "_steps",
         "_waiting",
         "asked",
         "closing",
@@ -64,6 +74,7 @@ class Reader:
         "skipped",
         "snapshot",
         "stalls",
+        "warned",
         "who",
     )
 
@@ -85,8 +96,9 @@ class Reader:
         self.position = position
         self.snapshot = snapshot
         self.opened_at = position
-        self.owed: set[int] | None = None
+        self.owed: NDArray[np.intp] | None = None  # not written to: readers that changed together share it
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
+        self.warned = False  # that its token expires soon
         self.live = False
         self.stalls = 0
         self.gaps = 0
@@ -96,6 +108,7 @@ class Reader:
         self.skipped = 0  # what its paced channel had skipped when it came in
         self.closing: str | None = None
         self._group = group
+        self._steps = 0  # on its way to the head
         self._waiting: asyncio.Future[None] | None = None
 
     def begin(self, body: bytes) -> None:
@@ -135,7 +148,14 @@ class Reader:
         self._wake()
 
     async def ready(self) -> bool:
-        """Wait until the sink has room; False once the stream is to end."""
+        """Wait until the sink has room; False once the stream is to end.
+
+        Others have a turn now and then: a reader that takes all it is given would else keep everybody waiting until it
+        has caught up.
+        """
+        self._steps += 1
+        if self._steps % _STEPS == 0:
+            await asyncio.sleep(0)
         while self.closing is None and self.sink.full:
             await self._change()
         return self.closing is None

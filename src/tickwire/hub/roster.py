@@ -11,7 +11,7 @@ import msgspec
 from tickwire.core.ids import EventId
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
-from tickwire.hub.reader import USER, Reader
+from tickwire.hub.reader import Reader
 
 
 class Client(msgspec.Struct, frozen=True):
@@ -39,7 +39,8 @@ class Roster:
         self.opened = 0
         self.closed = Counter[str]()  # by reason
         self._head = head
-        self._named: dict[str, tuple[Reader, ...]] = {}  # usually one
+        # Usually one, for whom a dictionary would be 0.2 KB; but all may have one name, and each comes and goes.
+        self._named: dict[str, Reader | dict[Reader, None]] = {}
         self._gone = Counter[str]()  # what those counted who are gone
 
     def __len__(self) -> int:
@@ -52,7 +53,7 @@ class Roster:
         """A reader has come."""
         self.move(reader, channel)
         for name in reader.who.names:
-            self._named[name] = (*self._named.get(name, ()), reader)
+            self._enlist(name, reader)
         self.opened += 1
 
     def move(self, reader: Reader, channel: Channel) -> None:
@@ -63,9 +64,7 @@ class Roster:
     def remove(self, reader: Reader) -> Channel:
         """It is gone; answers its channel, which has a reader less."""
         for name in reader.who.names:
-            others = tuple(other for other in self._named.pop(name) if other is not reader)
-            if others:
-                self._named[name] = others
+            self._strike(name, reader)
         channel = self.channels.pop(reader)
         channel.readers -= 1
         self._gone.update(_counts(reader, channel))
@@ -74,7 +73,10 @@ class Roster:
 
     def named(self, name: str | None) -> Iterable[Reader]:
         """Those with this client id or user; all, for None."""
-        return self.channels if name is None else self._named.get(name, ())
+        if name is None:
+            return self.channels
+        known = self._named.get(name, ())
+        return (known,) if isinstance(known, Reader) else tuple(known)
 
     def clients(self, name: str | None = None) -> list[Client]:
         """The same, described."""
@@ -87,6 +89,20 @@ class Roster:
             total.update(_counts(reader, channel))
         return total
 
+    def _enlist(self, name: str, reader: Reader) -> None:
+        known = self._named.setdefault(name, reader)
+        if isinstance(known, dict):
+            known[reader] = None
+        elif known is not reader:
+            self._named[name] = {known: None, reader: None}
+
+    def _strike(self, name: str, reader: Reader) -> None:
+        known = self._named[name]
+        if isinstance(known, dict):
+            del known[reader]
+        if not known or known is reader:
+            del self._named[name]
+
     def _describe(self, reader: Reader) -> Client:
         channel = self.channels[reader]
         position = reader.position
@@ -94,7 +110,7 @@ class Roster:
             position = channel.position if channel.paced else self._head.sequence
         return Client(
             id=reader.who.client_id,
-            user=None if reader.who.user is None else reader.who.user.removeprefix(USER),
+            user=reader.who.rights.user,
             subscription=channel.subscription.describe(),
             position=str(EventId(self._head.epoch, position)),
             live=reader.live,

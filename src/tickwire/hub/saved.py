@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from tickwire.hub.control import Change
+from tickwire.hub.control import Change, Revoke
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """The board, changed subscriptions, kept ones, and the candles of the same event, each as its owner saves it."""
+    """The board, changed and kept subscriptions, revoked tokens, and candles, each as its owner saves it."""
 
     board: bytes
     changes: list[tuple[int, Change]] = msgspec.field(default_factory=list)
     kept: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
+    revoked: list[Revoke] = msgspec.field(default_factory=list)
     candles: bytes = b""
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from fnmatch import translate
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from tickwire.core.instrument import check_symbol
 from tickwire.core.quote import QUOTE_FIELDS, Fields
 from tickwire.errors import InputError
-from tickwire.screens.screen import screen
+from tickwire.hub.names import ALL, Names, is_glob
+from tickwire.screens.screen import Screen, screen
 
 Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
@@ -24,7 +23,11 @@ _MOST_GLOBS = 16  # each new symbol is tried against each glob of each channel; 
 
 
 class Subscription:
-    """A set of symbols and kinds of events, and how faithfully to deliver them. Equal ones hash equally."""
+    """A set of symbols and kinds of events, and how faithfully to deliver them. Equal ones hash equally.
+
+    With `allowed`, a symbol has to be among those too. That is worked out once, here: `symbols` are all that are known
+    by name, and `bound` is what a symbol that one of the `globs` matches must be among (None: nothing more is asked).
+    """
 
     def __init__(
         self,
@@ -34,17 +37,18 @@ class Subscription:
         delivery: Delivery = "latest",
         fields: Iterable[str] | None = None,
         interval: int = 0,
-        filter: str | None = None,  # noqa: A002  # the parameter's name
+        filter: str | Screen | None = None,  # noqa: A002  # the parameter's name
+        allowed: Names | Iterable[str] = ALL,
     ) -> None:
-        names = sorted(set(symbols))
-        self.globs = ("*",) if "*" in names else tuple(name for name in names if _is_glob(name))
-        self.symbols = () if self.everything else tuple(name for name in names if not _is_glob(name))
+        self._wanted, self.bound = _within(Names(symbols), allowed if isinstance(allowed, Names) else Names(allowed))
         self.events = tuple(name for name in EVENTS if name in set(events))
         self.delivery = delivery
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds
-        self.screen = None if filter is None else screen(filter)
-        self._key = (self.symbols, self.globs, self.events, self.delivery, self.fields, self.interval, self.screen)
+        self.screen = screen(filter) if isinstance(filter, str) else filter
+        self._key = (
+            self._wanted, self.bound, self.events, self.delivery, self.fields, self.interval, self.screen
+        )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Subscription) and self._key == other._key
@@ -63,18 +67,32 @@ class Subscription:
         return "status" in self.events or "message" in self.events
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols that are wanted by name."""
+        return self._wanted.symbols
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """The patterns."""
+        return self._wanted.globs
+
+    @property
     def everything(self) -> bool:
         """Whether all symbols are wanted."""
-        return self.globs == ("*",)
+        return self._wanted.everything
 
     def matches(self, symbol: str) -> bool:
         """Whether one of the globs takes this symbol."""
-        return self._pattern is not None and self._pattern.match(symbol) is not None
+        return self._wanted.matches(symbol) and (self.bound is None or self.bound.takes(symbol))
+
+    def takes(self, symbol: str) -> bool:
+        """Whether the symbol is wanted, by name or by a glob."""
+        return self.matches(symbol) or symbol in self._wanted.symbols
 
     @property
     def names(self) -> tuple[str, ...]:
         """Its symbols and patterns."""
-        return (*self.globs, *self.symbols)
+        return self._wanted.all
 
     def changed(
         self,
@@ -90,6 +108,7 @@ class Subscription:
 
     def describe(self) -> dict[str, Any]:
         """The values in force, as the welcome event shows them; a Subscription can be made from them."""
+        bound = {} if self.bound is None else {"allowed": list(self.bound.all)}
         return {
             "symbols": list(self.names),
             "events": list(self.events),
@@ -97,11 +116,23 @@ class Subscription:
             "interval": self.interval,
             "filter": None if self.screen is None else str(self.screen),
             "fields": list(QUOTE_FIELDS if self.fields is None else self.fields),
+            **bound,
         }
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
-        return re.compile("|".join(translate(glob) for glob in self.globs)) if self.globs else None
+
+def _within(wanted: Names, allowed: Names) -> tuple[Names, Names | None]:
+    """The names that stand for what is in both, and what the patterns among them must be held to besides.
+
+    What one side knows by name is decided here; what both know only by pattern is left to each symbol that comes.
+    """
+    if allowed.everything:
+        return wanted, None
+    if wanted.everything:
+        return allowed, None
+    named = [symbol for symbol in wanted.symbols if allowed.takes(symbol)]
+    named += [symbol for symbol in allowed.symbols if wanted.matches(symbol)]
+    globs = wanted.globs if allowed.globs else ()
+    return Names([*named, *globs]), None if set(globs) <= set(allowed.globs) else allowed
 
 
 def _projection(names: set[str]) -> Fields:
@@ -109,18 +140,14 @@ def _projection(names: set[str]) -> Fields:
     return None if names >= set(QUOTE_FIELDS) else tuple(name for name in QUOTE_FIELDS if name in names)
 
 
-def _is_glob(name: str) -> bool:
-    return "*" in name or "?" in name
-
-
 def parse_symbols(given: str | Iterable[str], *, most: int, field: str = "symbols") -> list[str]:
     """The symbols and globs in a list or comma list; InputError for one that cannot be, or for more than `most`."""
     names = [name.strip() for name in _listed(given)]
     if len(names) > most:
         raise InputError(f"{len(names)} symbols: a reader may have {most}", field=field)
-    if sum(map(_is_glob, names)) > _MOST_GLOBS:
+    if sum(map(is_glob, names)) > _MOST_GLOBS:
         raise InputError(f"more than {_MOST_GLOBS} patterns: list symbols instead", field=field)
-    return [_check_glob(name, field) if _is_glob(name) else check_symbol(name, field=field) for name in names]
+    return [_check_glob(name, field) if is_glob(name) else check_symbol(name, field=field) for name in names]
 
 
 def parse_events(text: str) -> list[str]:

@@ -83,8 +83,9 @@ class Journal(Protocol):
     def follow(self, after: int) -> AsyncIterator[Sequence[Record]]:
         """All records with `last > after`, those of the past and then those to come, each exactly once, in order.
 
-        Waits where there is none. Ends when the journal is closed. A follower that is slow holds no memory: what it
-        has not taken is read again from the history. JournalError where history it still needed has expired.
+        Waits where there is none, and while the journal is away. Ends when the journal is closed. A follower that is
+        slow holds no memory: what it has not taken is read again from the history. JournalError where history it still
+        needed has expired.
         """
         ...
 

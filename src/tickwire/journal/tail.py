@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
 
 from tickwire.core.event import Kind, Record
-from tickwire.errors import JournalError
+from tickwire.errors import JournalAway, JournalError
 
 TAIL_RECORDS = 8_192  # single events: a second or two of a busy market
 TAIL_BYTES = 16 * 2**20  # 200,000 packed ticks: a follower may pause that long before it costs a read from disk
 FOLLOW_EVENTS = 10_000  # at most so many in one helping (but a whole record), so that nobody holds the loop for long
+_AWAY_SECONDS = 0.25  # between two tries, while history cannot be reached
 
 History = Callable[[int, int], Awaitable[Sequence[Record]]]
 """Reads whole records after a position, until they hold so many events: `await history(after, limit)`."""
@@ -152,10 +153,10 @@ class Follower:
                 raise StopAsyncIteration
             if self._tail.error is not None:
                 raise self._tail.error
-            if self._position < self._tail.head:
-                records = await self._far()
+            if self._position >= self._tail.head:
+                await self._tail.moved()
+            elif records := await self._far():
                 break
-            await self._tail.moved()
         self._position = records[-1].last
         return records
 
@@ -165,8 +166,13 @@ class Follower:
         return self._tail.take(self._position, FOLLOW_EVENTS)
 
     async def _far(self) -> Sequence[Record]:
+        """Older records than the tail's; none while history cannot be reached, which is no end."""
         wanted = self._position + 1
-        records = await self._history(self._position, FOLLOW_EVENTS)
+        try:
+            records = await self._history(self._position, FOLLOW_EVENTS)
+        except JournalAway:
+            await asyncio.sleep(_AWAY_SECONDS)
+            return ()
         if not records or records[0].first > wanted:
             kept = records[0].first if records else self._tail.first
             raise JournalError(f"the history from event {wanted} has expired: the oldest kept event is {kept}")

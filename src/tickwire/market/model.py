@@ -155,10 +155,11 @@ class Model(_Part, frozen=True):
 def read_model(data: bytes | str) -> Model:
     """The model that the JSON text says; InputError names the key and the value that are wrong."""
     try:
+        document = decode(data, object)  # first: a value of another kind would be found before text that is no JSON
         model = decode(data, Model)
     except msgspec.ValidationError as error:
-        raise complaint("model", msgspec.json.decode(data), str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise complaint("model", document, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the model is no JSON: {error}", field="model") from None
     return check_model(model)
 

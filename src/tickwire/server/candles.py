@@ -15,6 +15,7 @@ from tickwire.core.tick import LATEST_TS
 from tickwire.errors import InputError
 from tickwire.history.chronicle import Asked
 from tickwire.hub.start import parse_time
+from tickwire.server.access import check_symbol_allowed, rights_of
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
 
@@ -49,8 +50,13 @@ async def read_candles(
     seconds = check_interval(interval)
     begin = None if start is None else _moment(start, "start")
     asked = Asked(check_symbol(symbol, field="symbol"), seconds, begin, _end(begin, end), limit)
+    rights = rights_of(request.scope)
+    check_symbol_allowed(rights, symbol)
+    board = (await service.hubs.of(rights)).board
+    if rights.delay:  # those that had closed then: what others have seen of the one that was forming is not kept
+        asked = asked._replace(end=min(asked.end, board.newest - seconds * 10**9 + 1))
     candles = await service.candles(asked)
-    if not candles and service.hub.board.row(symbol) is None:
+    if not candles and board.row(symbol) is None:
         return problem(404, f"{symbol} has not traded here", field="symbol")
     return Response(encode(candles), media_type="application/json")
 

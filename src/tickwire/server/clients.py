@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
-from tickwire.hub.changes import MOST_CHANGES
-from tickwire.hub.control import Change, Evict, control_entry
-from tickwire.hub.reader import USER
+from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
+from tickwire.hub.revoked import MOST_REVOKED
+from tickwire.hub.rights import TOKEN, USER, Rights
+from tickwire.hub.roster import Client
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
+from tickwire.server.access import rights_of
+from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Held
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["clients"])
-_COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
+COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
 _BODY_BYTES = 256 * 1024  # some thousand symbols
 _UNKNOWN = re.compile(r"unknown field `(\w+)`")
 
@@ -63,11 +66,37 @@ async def read_clients(request: Request) -> Response:
     return Response(encode(await service.readers.clients()), media_type="application/json")
 
 
+@routes.delete("/v1/clients", response_class=Response)
+async def revoke_clients(
+    request: Request,
+    user: Annotated[
+        str | None, Query(description="end this user's streams, and refuse the tokens issued so far")
+    ] = None,
+    token: Annotated[str | None, Query(description="the same for the token with this id (jti)")] = None,
+) -> Response:
+    """Revoke a user's tokens or a single one: streams end with a `bye`, and the tokens are refused from now on."""
+    service: Service = request.app.state.service
+    if (user is None) == (token is None):
+        raise InputError("name a user or a token: ?user=NAME or ?token=ID", field="user")
+    name = USER + user if user is not None else f"{TOKEN}{token}"
+    count = await service.readers.bearers(name)
+    note(request.scope, name=name, readers=count)
+    if not service.token_seconds:
+        control: Control = Evict(name, COME_BACK_MS)  # there are no tokens to refuse
+    elif len(service.hub.control.ledger.revoked) >= MOST_REVOKED:
+        return problem(503, f"{MOST_REVOKED} users and tokens are revoked already", headers={"retry-after": "3600"})
+    else:
+        now = service.clock.now() / 1e9
+        control = Revoke(name, now, now + service.token_seconds, COME_BACK_MS)
+    await service.publish(control_entry(control))
+    return Response(encode({"evicted": count}), media_type="application/json")
+
+
 @routes.get("/v1/clients/{client_id}", response_class=Response)
 async def read_client(request: Request, client_id: str) -> Response:
     """The connected readers with one client id, or those of one user (`user:NAME`)."""
     service: Service = request.app.state.service
-    found = await service.readers.clients(client_id)
+    found = await _clients(service, rights_of(request.scope), client_id)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
@@ -76,29 +105,36 @@ async def change_client(request: Request, client_id: str) -> Response:
     """Change the subscription of connected readers, without a reconnect. Added symbols get their quotes at once."""
     service: Service = request.app.state.service
     wish = _decode(await read_body(request, _BODY_BYTES))
-    readers = [] if client_id.startswith(USER) else await service.readers.held(client_id)
+    note(request.scope, client=client_id, wish=wish)
+    rights = rights_of(request.scope)
+    held = [] if client_id.startswith(USER) else await service.readers.held(client_id)
+    readers = [each for each in held if _may(rights, each.user)]
     if not readers:
         return _nobody(client_id)
     if not readers[0].own:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
-    if len(service.hub.control.changes) >= MOST_CHANGES:
-        return problem(503, f"{MOST_CHANGES} readers have changed subscriptions already", headers={"retry-after": "60"})
+    if service.hub.control.ledger.changes.full:
+        return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
     applied = 0
     for change in _changes(service, client_id, readers, wish):
         applied = (await service.publish(control_entry(change))).last
-    return Response(encode(await service.readers.clients(client_id, after=applied)), media_type="application/json")
+    found = await _clients(service, rights, client_id, after=applied)
+    return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
 @routes.delete("/v1/clients/{client_id}", response_class=Response)
 async def evict_client(request: Request, client_id: str) -> Response:
     """End the streams of one client id, or of one user (`user:NAME`), with a `bye`."""
     service: Service = request.app.state.service
-    count = len(await service.readers.clients(client_id))
+    rights = rights_of(request.scope)
+    count = len(await _clients(service, rights, client_id))
+    note(request.scope, client=client_id, readers=count)
     if not count:
         return _nobody(client_id)
-    await service.publish(control_entry(Evict(client_id, _COME_BACK_MS)))
+    only = None if rights.may("admin") else rights.address
+    await service.publish(control_entry(Evict(client_id, COME_BACK_MS, only)))
     return Response(encode({"evicted": count}), media_type="application/json")
 
 
@@ -106,11 +142,31 @@ def _nobody(client_id: str) -> Response:
     return problem(404, f"no reader is connected as {client_id}")
 
 
+def _may(rights: Rights, user: str | None) -> bool:
+    """Whether streams of this user are one's own to see and change: an admin's are everybody's."""
+    return rights.may("admin") or (user is not None and user == rights.user)
+
+
+async def _clients(service: Service, rights: Rights, client_id: str, *, after: int = 0) -> list[Client]:
+    """The readers of that name that one may see. Clients choose their ids: others may have the same."""
+    return [each for each in await service.readers.clients(client_id, after=after) if _may(rights, each.user)]
+
+
 def _changes(service: Service, client_id: str, readers: Iterable[Held], wish: Wish) -> list[Change]:
-    """A change for each request that these readers came with; InputError before any of them is made."""
-    asked = dict(reader.subscriptions() for reader in readers)
-    changed = {each: _changed(now, wish, service.limits.symbols) for each, now in asked.items()}
-    found = [Change(client_id, each.describe(), new.describe()) for each, new in changed.items() if new != asked[each]]
+    """A change for each user's request that these readers came with; InputError before any of them is made.
+
+    What is changed is what they asked for, not what was left of it by their rights, which narrow each change anew.
+    """
+    asked: dict[tuple[str | None, Subscription], Subscription] = {}
+    for reader in readers:
+        came_with, now = reader.subscriptions()
+        asked[reader.address, came_with] = now
+    changed = {key: _changed(now, wish, service.limits.symbols) for key, now in asked.items()}
+    found = [
+        Change(client_id, key[1].describe(), new.describe(), key[0])
+        for key, new in changed.items()
+        if new != asked[key]
+    ]
     for change in found:  # who obeys it reads both again: a filter's normal form may be longer than a filter may be
         Subscription(**change.asked), Subscription(**change.now)
     return found

@@ -24,38 +24,71 @@ from tickwire.server import (
     screens,
     simulator,
     subscriptions,
+    tickets,
 )
+from tickwire.server.access import STREAM_PATH, no_rule
+from tickwire.server.admission import address_of
 from tickwire.server.asgi import Receive, Scope, Send
+from tickwire.server.guard import Answer, Guard
+from tickwire.server.hardening import page_policy
 from tickwire.server.openapi import document
 from tickwire.server.problem import input_problem, journal_problem, problem
 from tickwire.server.publish import PublishEndpoint
+from tickwire.server.rules import rule_for
 from tickwire.server.service import Service
 from tickwire.server.stream import StreamEndpoint
 
-STREAM_PATH = "/v1/stream"
 PUBLISH_PATH = "/v1/quotes"
 
 
 class Edge:
-    """The ASGI callable in front of one running server."""
+    """The ASGI callable in front of one running server.
 
-    def __init__(self, service: Service) -> None:
+    What stands before the endpoints is a row of calls, not of wrappers: each wrapper would keep a frame alive for as
+    long as a stream, some 0.5 KB for each reader.
+    """
+
+    def __init__(self, service: Service, guard: Guard) -> None:
+        self._guard = guard
         self._stream = StreamEndpoint(service)
         self._publish = PublishEndpoint(service)
-        self._rest = _rest(service)
+        self.rest = _rest(service, guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await self._endpoint(scope)(scope, receive, send)
+        if scope["type"] != "http":
+            await self.rest(scope, receive, send)
+            return
+        scope["state"] = {**scope.get("state", {})}  # ours: whoever we are mounted in may share its own
+        answer = Answer(self._guard, scope, send, _path(scope))
+        endpoint = await self._admitted(scope, answer) or self._endpoint(scope, answer.path)
+        await endpoint(scope, receive, answer)
 
-    def _endpoint(self, scope: Scope) -> StreamEndpoint | PublishEndpoint | FastAPI:
-        if scope["type"] == "http":
-            path = _path(scope)
-            if path == STREAM_PATH:
-                return self._stream
-            if path == PUBLISH_PATH and scope["method"] == "POST":
-                return self._publish
-        return self._rest
+    async def _admitted(self, scope: Scope, answer: Answer) -> Response | None:
+        """Who asks, and what to answer where that one gets no further. The cheapest checks come first."""
+        guard, path = self._guard, answer.path
+        try:
+            guard.proxies.resolve(scope)
+            guard.count(address_of(scope), path)
+            preflight = guard.cors.preflight(scope)
+            if preflight is not None:
+                return preflight
+            guard.cors.check(scope)
+            answer.rule = rule_for(scope["method"], path)
+            rights = scope["state"]["rights"] = await guard.access.rights(scope, path, answer.rule)
+            guard.count(rights.address, path)
+        except InputError as error:
+            return input_problem(error)
+        except JournalError as error:
+            return journal_problem(error)
+        return no_rule(scope, path) if answer.rule is None and guard.access.tokens else None
+
+    def _endpoint(self, scope: Scope, path: str) -> StreamEndpoint | PublishEndpoint | FastAPI:
+        if path == STREAM_PATH:
+            return self._stream
+        if path == PUBLISH_PATH and scope["method"] == "POST":
+            return self._publish
+        return self.rest
 
 
 def _path(scope: Scope) -> str:
@@ -64,11 +97,12 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
-def _rest(service: Service) -> FastAPI:
+def _rest(service: Service, guard: Guard) -> FastAPI:
     app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
     app.state.service = service
-    parts = (quotes, candles, instruments, screens, subscriptions, messages, clients, simulator, health, metrics)
-    for part in parts:
+    app.state.tickets = guard.tickets
+    market = (quotes, candles, instruments, screens)
+    for part in (*market, subscriptions, tickets, messages, clients, simulator, health, metrics):
         app.include_router(part.routes)
     for path, name in (("/", "page.html"), ("/docs", "docs.html")):
         app.add_api_route(path, _page(name), include_in_schema=False)
@@ -81,10 +115,12 @@ def _rest(service: Service) -> FastAPI:
 
 
 def _page(name: str) -> Callable[[], Awaitable[FileResponse]]:
-    path = str(files("tickwire.server").joinpath("pages", name))
+    path = files("tickwire.server").joinpath("pages", name)
+    policy = page_policy(path.read_text(encoding="utf-8"))
+    headers = {"cache-control": "no-cache", "content-security-policy": policy}
 
     async def page() -> FileResponse:
-        return FileResponse(path, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"})
+        return FileResponse(str(path), media_type="text/html; charset=utf-8", headers=headers)
 
     return page
 

@@ -31,7 +31,7 @@ async def readyz(request: Request) -> Response:
         "state": health.state,
         "last_tick_age": health.last_tick_age,
         "head": str(service.hub.head),
-        "readers": len(service.hub.roster),
+        "readers": len(service.hubs),
         "leads": health.leads,
     }
     if health.problems:

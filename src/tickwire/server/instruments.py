@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.hub.subscription import Subscription, parse_symbols
+from tickwire.server.access import rights_of
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["instruments"])
@@ -21,7 +22,7 @@ async def read_instruments(
 ) -> Response:
     """What is known of the symbols before they trade."""
     service: Service = request.app.state.service
-    wanted = Subscription(parse_symbols(symbols, most=service.limits.symbols))
+    wanted = Subscription(parse_symbols(symbols, most=service.limits.symbols), allowed=rights_of(request.scope).symbols)
     known = service.hub.board.instruments.values()
-    found = [each for each in known if each.symbol in wanted.symbols or wanted.matches(each.symbol)]
+    found = [each for each in known if wanted.takes(each.symbol)]
     return Response(encode(found), media_type="application/json")

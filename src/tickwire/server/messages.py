@@ -13,6 +13,7 @@ from tickwire.core.codec import decode, encode
 from tickwire.core.event import named_entry
 from tickwire.errors import InputError
 from tickwire.hub.applied import MESSAGE
+from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.service import Service
 
@@ -33,6 +34,7 @@ _RESERVED = {
     "status",
     "gap",
     "bye",
+    "expiring",
     "error",
     "open",
 }
@@ -76,6 +78,7 @@ async def send_message(request: Request) -> Response:
     entry = named_entry(message.event, message.data, kind=MESSAGE, target=message.target)
     span = await service.publish(entry)
     readers = await service.readers.audience(MESSAGE, message.target)
+    note(request.scope, event=message.event, target=message.target, readers=readers)
     return Response(encode(Sent(service.hub.history().id(span.last), readers)), 201, media_type="application/json")
 
 

@@ -24,7 +24,7 @@ async def read_metrics(request: Request) -> Response:
     """Counters and gauges for Prometheus."""
     service: Service = request.app.state.service
     families = [
-        *_hub(service.hub.stats()),
+        *_hub(service.hubs.stats()),
         *_journal(service.journal()),
         _family("refused_total", "stream requests that got no stream", service.refused, label="reason"),
         *_models(service.desk),
@@ -39,6 +39,7 @@ def _hub(stats: HubStats) -> list[str]:
         _family("readers_live", "readers that have everything up to the head", stats.live),
         _family("channels", "different subscriptions", stats.channels),
         _family("changed_subscriptions", "subscriptions that were changed while connected", stats.changed),
+        _family("revoked", "users and tokens that are refused before their time", stats.revoked),
         _family("kept_subscriptions", "subscriptions put down for streams to name", stats.kept),
         _family("events_total", "events applied", stats.events),
         _family("deliveries_total", "events written to live readers", stats.deliveries),

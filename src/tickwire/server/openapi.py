@@ -46,6 +46,8 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         "for clients that cannot set the Last-Event-ID header (the header wins)",
         {"type": "string", "example": "m3x9f-5121"},
     ),
+    "ticket": ("a ticket from POST /v1/tickets, in place of a token; good once", {"type": "string"}),
+    "access_token": ("a token, where the server allows it in URLs; better is a ticket", {"type": "string"}),
 }
 
 

@@ -23,13 +23,13 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
 
 
 def input_problem(error: InputError) -> Response:
-    """The problem of a value that came in wrong; an error's own `status` is the answer's."""
+    """The problem of a value that came in wrong; an error's own `status` and `headers` are the answer's."""
     more: dict[str, Any] = {"field": error.field, "hint": error.hint}
     if isinstance(error, RowError):
         more["index"] = error.index
     if isinstance(error, FilterError):
         more |= {"position": error.position, "caret": error.caret}
-    return problem(getattr(error, "status", 400), str(error), **more)
+    return problem(getattr(error, "status", 400), str(error), headers=getattr(error, "headers", None), **more)
 
 
 def journal_problem(error: JournalError) -> Response:

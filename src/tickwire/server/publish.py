@@ -16,9 +16,13 @@ from tickwire.core.codec import encode
 from tickwire.core.event import ticks_entry
 from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, JournalError, RowError
+from tickwire.hub.rights import Rights
+from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
+from tickwire.server.audit import note
 from tickwire.server.body import TooLarge, read_body
 from tickwire.server.problem import input_problem, journal_problem
+from tickwire.server.refusal import Forbidden
 from tickwire.server.service import Service
 
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
@@ -65,6 +69,7 @@ class PublishEndpoint:
         if len(ticks) > service.limits.batch_ticks:
             raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
         packed = _timely(service, ticks)
+        _check_rights(rights_of(request.scope), ticks)
         new = _new_symbols(service, ticks)
         service.arriving.update(new)
         try:
@@ -72,6 +77,7 @@ class PublishEndpoint:
         finally:
             service.arriving.difference_update(new)
         epoch = service.hub.head.epoch
+        note(request.scope, ticks=len(ticks), first=span.first, last=span.last, repeated=not span.fresh)
         answer = Accepted(
             span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
         )
@@ -85,6 +91,15 @@ def _new_symbols(service: Service, ticks: list[Tick]) -> set[str]:
     if new and len(board) + len(service.arriving | new) > most:
         raise InputError(f"the board takes {most} symbols, and these would be more", field="symbol")
     return new
+
+
+def _check_rights(rights: Rights, ticks: list[Tick]) -> None:
+    """Forbidden, with the tick's index, where one is of a symbol outside the publisher's rights."""
+    if rights.symbols.everything:
+        return
+    for index, tick in enumerate(ticks):
+        if not rights.symbols.takes(tick.symbol):
+            raise Forbidden(f"tick {index}: the token does not allow {tick.symbol}", field="symbol")
 
 
 def _timely(service: Service, ticks: list[Tick]) -> Ticks:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tickwire.core.instrument import check_symbol
 from tickwire.hub.subscription import Subscription, parse_symbols
 from tickwire.market.board import Board
+from tickwire.server.access import check_symbol_allowed, permitted, rights_of
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
 
@@ -24,16 +25,20 @@ async def read_quotes(
 ) -> Response:
     """The latest quotes. Symbols that have not traded are left out."""
     service: Service = request.app.state.service
-    board = service.hub.board
-    wanted = Subscription(parse_symbols(symbols, most=service.limits.symbols))
+    rights = rights_of(request.scope)
+    board = (await service.hubs.of(rights)).board
+    wanted = permitted(rights, Subscription(parse_symbols(symbols, most=service.limits.symbols)))
     return _json(board.quotes(_rows(board, wanted)).json())
 
 
 @routes.get("/v1/quotes/{symbol:path}", response_class=Response)
 async def read_quote(request: Request, symbol: str) -> Response:
     """The latest quote of one symbol."""
-    board = request.app.state.service.hub.board
-    row = board.row(check_symbol(symbol, field="symbol"))
+    service: Service = request.app.state.service
+    rights = rights_of(request.scope)
+    check_symbol_allowed(rights, check_symbol(symbol, field="symbol"))
+    board = (await service.hubs.of(rights)).board
+    row = board.row(symbol)
     if row is None:
         return problem(404, f"{symbol} has not traded here", field="symbol")
     return Response(board.quotes([row]).json()[0], media_type="application/json")

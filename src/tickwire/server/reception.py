@@ -32,13 +32,13 @@ class Reception:
         self._leads = leads
         peers.answer(_FEED, self._answer)
 
-    async def obey(self, command: str) -> None:
-        """Do what the command says."""
-        await self._pass(_Order("obey", command))
+    async def obey(self, command: str) -> bytes:
+        """Do what the command says; answers the feed's state then, as JSON."""
+        return await self._pass(_Order("obey", command))
 
-    async def put(self, model: bytes) -> None:
-        """Use another model."""
-        await self._pass(_Order("put", model.decode(errors="replace")))
+    async def put(self, model: bytes) -> bytes:
+        """Use another model; answers likewise."""
+        return await self._pass(_Order("put", model.decode(errors="replace")))
 
     async def describe(self) -> bytes:
         """The feed's state as JSON."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from tickwire.core.ids import parse_id
 from tickwire.errors import InputError
-from tickwire.hub.reader import USER
+from tickwire.hub.rights import USER
 from tickwire.hub.start import History, Start, after, fresh, parse_time, since
 from tickwire.hub.subscription import (
     DELIVERIES,
@@ -19,10 +19,11 @@ from tickwire.hub.subscription import (
     parse_interval,
     parse_symbols,
 )
+from tickwire.server.credential import IN_QUERY
 
 SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "fields", "interval", "delivery")
 START_PARAMETERS = ("snapshot", "since", "client_id", "last_event_id")
-PARAMETERS = (*SUBSCRIPTION_PARAMETERS, *START_PARAMETERS, "subscription")
+PARAMETERS = (*SUBSCRIPTION_PARAMETERS, *START_PARAMETERS, "subscription", *IN_QUERY)
 _CLIENT_ID_LENGTH = 64
 
 
@@ -68,7 +69,7 @@ def parse_subscription(given: Mapping[str, str], most_symbols: int) -> Subscript
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query string, each known and given once."""
+    """The parameters of a query string, each known and given once; those that say who asks are left out."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)
     except ValueError as error:
@@ -79,7 +80,7 @@ def parse_query(query: str) -> dict[str, str]:
         if name in given:
             raise InputError(f"{name} is given twice", field=name)
         given[name] = value
-    return given
+    return {name: value for name, value in given.items() if name not in IN_QUERY}
 
 
 def check_name(name: str, known: tuple[str, ...]) -> None:

@@ -15,6 +15,7 @@ from tickwire.errors import InputError
 from tickwire.market.board import Board
 from tickwire.screens.screen import Cost, Reason, Screen, screen
 from tickwire.screens.sheet import Sheet
+from tickwire.server.access import check_symbol_allowed, rights_of
 from tickwire.server.body import read_body
 from tickwire.server.service import Service
 
@@ -68,16 +69,20 @@ async def check_screen(request: Request) -> Response:
     """What a filter means and which symbols match it now. A wrong one is answered with its position and a hint."""
     service: Service = request.app.state.service
     question = _decode(await read_body(request, _BODY_BYTES))
-    wanted, board = screen(question.filter), service.hub.board
+    rights, wanted = rights_of(request.scope), screen(question.filter)
+    if question.symbol is not None:
+        check_symbol_allowed(rights, check_symbol(question.symbol, field="symbol"))
+    board = (await service.hubs.of(rights)).board
     taken = _sheet(board, np.arange(len(board))).matching(wanted.form)
-    symbols = [board.symbols[row] for row in np.flatnonzero(taken).tolist()]
+    matching = (board.symbols[row] for row in np.flatnonzero(taken).tolist())
+    symbols = [symbol for symbol in matching if rights.symbols.takes(symbol)]
     explained = None if question.symbol is None else _explained(wanted, board, question.symbol)
     answer = Checked(True, wanted.text, wanted.needs, wanted.cost, symbols, explained)
     return Response(encode(answer), media_type="application/json")
 
 
 def _explained(wanted: Screen, board: Board, symbol: str) -> Explained:
-    row = board.row(check_symbol(symbol, field="symbol"))
+    row = board.row(symbol)
     if row is None:
         return Explained(symbol, traded=False, matches=False, reasons=[])
     sheet = _sheet(board, np.array([row]))

@@ -12,6 +12,7 @@ from tickwire.core.event import Entry, Span
 from tickwire.feeds.desk import Desk
 from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
+from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import JournalStats
 from tickwire.server.readers import Readers
 from tickwire.server.reception import Reception
@@ -46,7 +47,7 @@ class Health:
 class Service:
     """The hub, the way to publish, and what the edge must know about the rest."""
 
-    hub: Hub
+    hubs: Hubs
     publish: Callable[[Entry], Awaitable[Span]]
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
@@ -54,13 +55,18 @@ class Service:
     desk: Desk
     readers: Readers  # of all processes
     reception: Reception
-    reach: Callable[[int], Awaitable[None]]  # waits until an event was applied here, though not for ever
+    reach: Callable[[Hub, int], Awaitable[None]]  # waits until a hub has applied an event, though not for ever
     journal: Callable[[], JournalStats]
     clock: Clock
     mode: str
     heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
     compress: bool = True
-    user_header: str = ""  # the request header that names the user, where a proxy in front sets it
+    token_seconds: float = 0.0  # how long a token may be good for; 0 where none are asked for
     limits: Limits = field(default_factory=Limits)
     refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
     arriving: set[str] = field(default_factory=set)  # new symbols that are being published
+
+    @property
+    def hub(self) -> Hub:
+        """The one that has all events so far."""
+        return self.hubs.live

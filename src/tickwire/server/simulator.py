@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tickwire.core.codec import decode
 from tickwire.errors import InputError
 from tickwire.feeds.control import COMMANDS
+from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
@@ -42,7 +43,7 @@ class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def read_simulator(request: Request) -> Response:
     """State, speed and market time of the feed, and the version of its model."""
     service: Service = request.app.state.service
-    return await _state(service)
+    return _state(await service.reception.describe())
 
 
 @routes.post("/v1/simulator", response_class=Response, openapi_extra=_COMMAND, responses=_WRONG)
@@ -55,8 +56,8 @@ async def control_simulator(request: Request) -> Response:
     except (msgspec.DecodeError, UnicodeDecodeError):
         detail = f'expected {{"command": "..."}} with one of {COMMANDS}'
         raise InputError(detail, field="command") from None
-    await service.reception.obey(order.command)
-    return await _state(service)
+    note(request.scope, command=order.command[:200])
+    return _state(await service.reception.obey(order.command))
 
 
 @routes.get("/v1/simulator/model", response_class=Response, responses=_NONE)
@@ -73,9 +74,10 @@ async def read_simulator_model(request: Request) -> Response:
 async def put_simulator_model(request: Request) -> Response:
     """Use another model from the next step on; prices go on from where they are. A bad one changes nothing."""
     service: Service = request.app.state.service
-    await service.reception.put(await read_body(request, service.limits.body_bytes))
-    return await _state(service)
+    state = await service.reception.put(await read_body(request, service.limits.body_bytes))
+    note(request.scope, model=decode(state, dict[str, Any])["model"])
+    return _state(state)
 
 
-async def _state(service: Service) -> Response:
-    return Response(await service.reception.describe(), media_type="application/json")
+def _state(state: bytes) -> Response:
+    return Response(state, media_type="application/json")

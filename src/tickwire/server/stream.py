@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from random import randrange
+from typing import NamedTuple
 
 from starlette.responses import Response
 
@@ -15,9 +17,12 @@ from tickwire.core.codec import encode
 from tickwire.core.ids import parse_id
 from tickwire.errors import InputError, JournalError, ScreensFull
 from tickwire.hub.control import Change, control_entry
+from tickwire.hub.hub import Hub
 from tickwire.hub.reader import Reader, Who
+from tickwire.hub.rights import Rights
 from tickwire.hub.start import since_time
-from tickwire.server.admission import Admission, user_of
+from tickwire.server.access import permitted, rights_of
+from tickwire.server.admission import Admission
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
@@ -39,16 +44,24 @@ own time to stop."""
 _RETRY_MS = (1_000, 2_000)  # a client's wait after a lost connection: each has another, so a crash brings no stampede
 
 
+class _Kept(NamedTuple):
+    """A subscription that was put down before, and is named by the request."""
+
+    id: str
+    parameters: Mapping[str, str]
+
+
 class _Asked:
     """A request on its way to a reader: kept small, because it lives as long as the stream."""
 
-    __slots__ = ("coding", "kept", "request", "who")
+    __slots__ = ("coding", "hub", "kept", "request", "who")
 
-    def __init__(self, request: StreamRequest, who: Who, coding: Coding, kept: str | None) -> None:
+    def __init__(self, hub: Hub, request: StreamRequest, who: Who, coding: Coding, kept: _Kept | None) -> None:
+        self.hub = hub
         self.request = request
         self.who = who
         self.coding = coding
-        self.kept = kept  # the id of a subscription that was put down before
+        self.kept = kept  # a subscription that was put down before
 
 
 class StreamEndpoint:
@@ -81,11 +94,11 @@ class StreamEndpoint:
         """The request, checked; or what to answer instead of a stream."""
         headers = dict(scope["headers"])
         try:
-            user = user_of(headers, self._service.user_header)
-            refusal = self._admission.refusal(scope, user)
+            rights = rights_of(scope)
+            refusal = self._admission.refusal(scope, rights)
             if refusal is not None:
                 return refusal
-            return await self._checked(scope["query_string"].decode("latin-1"), headers, user)
+            return await self._checked(scope["query_string"].decode("latin-1"), headers, rights)
         except InputError as error:
             self._service.refused["input"] += 1
             return input_problem(error)
@@ -93,38 +106,41 @@ class StreamEndpoint:
             self._service.refused["journal"] += 1
             return journal_problem(error)
 
-    async def _checked(self, query: str, headers: dict[bytes, bytes], user: str | None) -> _Asked:
-        service, given = self._service, parse_query(query)
-        kept = given.pop("subscription", None)
+    async def _checked(self, query: str, headers: dict[bytes, bytes], rights: Rights) -> _Asked:
+        service, given, hub = self._service, parse_query(query), await self._service.hubs.of(rights)
+        kept = self._kept(given.pop("subscription", None), given)
         if kept is not None:
-            given = self._with_kept(kept, given)
+            given = {**kept.parameters, **given}
         asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
-        await self._reach(asked_id or given.get("last_event_id") or given.get("since", ""))
-        history = service.hub.history()
+        await self._reach(hub, asked_id or given.get("last_event_id") or given.get("since", ""))
+        history = hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
-        if not service.hub.admits(request.subscription):
+        permitted(rights, request.subscription)
+        if not hub.admits(request.subscription):
             raise _Full(
                 "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
             )
         if request.moment is not None:
-            await self._find(request, given["since"])
-        who = Who(request.client_id, request.own_id, user)
+            await self._find(hub, request, given["since"])
+        who = Who(request.client_id, request.own_id, rights)
         if request.start.resume is None:
             await self._start_over(who, request)
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
-        return _Asked(request, who, chosen(accepted) if service.compress else IDENTITY, kept)
+        return _Asked(hub, request, who, chosen(accepted) if service.compress else IDENTITY, kept)
 
-    async def _reach(self, text: str) -> None:
+    async def _reach(self, hub: Hub, text: str) -> None:
         """An id that another server has sent may take a moment to come here."""
         with contextlib.suppress(InputError):  # `since` may be no id; what is wrong is said later
             asked = parse_id(text)
-            if asked.epoch == self._service.hub.head.epoch:
-                await self._service.reach(asked.sequence)
+            if asked.epoch == hub.head.epoch:
+                await self._service.reach(hub, asked.sequence)
 
-    def _with_kept(self, id: str, given: dict[str, str]) -> dict[str, str]:  # noqa: A002  # the word for it
-        """The request's parameters and those that were put down under `id`."""
-        kept = self._service.hub.control.kept.parameters(id)
-        if kept is None:
+    def _kept(self, id: str | None, given: dict[str, str]) -> _Kept | None:  # noqa: A002  # the word for it
+        """What was put down under `id`, of which the request itself says nothing."""
+        if id is None:
+            return None
+        parameters = self._service.hub.control.ledger.kept.parameters(id)
+        if parameters is None:
             raise _Unknown(
                 f"no subscription {id[:40]!r} is kept here",
                 field="subscription",
@@ -133,19 +149,19 @@ class StreamEndpoint:
         for name in given:
             if name in SUBSCRIPTION_PARAMETERS:
                 raise InputError(f"{name} is a part of the subscription that is named", field=name)
-        return {**kept, **given}
+        return _Kept(id, parameters)
 
-    async def _find(self, request: StreamRequest, text: str) -> None:
+    async def _find(self, hub: Hub, request: StreamRequest, text: str) -> None:
         assert request.moment is not None  # noqa: S101  # checked by the only caller
         sequence = await self._service.find(request.moment)
-        request.start = since_time(self._service.hub.history(), text, sequence)
+        request.start = since_time(hub.history(), text, min(sequence, hub.head.sequence))
 
     async def _start_over(self, who: Who, request: StreamRequest) -> None:
         """A reader that starts anew has what it asks for: what was changed under its id before is over."""
         asked = request.subscription
-        now, _ = self._service.hub.control.changes.resumed(who.client_id, asked, request.start.position)
+        now, _ = self._service.hub.control.ledger.changes.resumed(who, asked, request.start.position)
         if now != asked:
-            change = Change(who.client_id, asked.describe(), asked.describe())
+            change = Change(who.client_id, asked.describe(), asked.describe(), who.user)
             await self._service.publish(control_entry(change))
 
     async def _serve_fast(self, asked: _Asked, connection: StreamProtocol, scope: Scope) -> None:
@@ -172,36 +188,37 @@ class StreamEndpoint:
             pump.cancel()
 
     async def _serve(self, asked: _Asked, sink: FastSink | PlainSink) -> str:
-        hub, request = self._service.hub, asked.request
-        if asked.kept is not None:
-            hub.control.kept.use(asked.kept)
+        hub, request = asked.hub, asked.request
         try:
             reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
         except ScreensFull:  # others came first; the client finds out when it comes back
             return "limit"
+        if asked.kept is not None:
+            hub.control.ledger.kept.use(*asked.kept)
         sink.listener = reader
         request.subscription = reader.asked  # an equal one: a copy for each reader would be 0.5 KB
         try:
-            reader.begin(self._welcome(request, reader))
+            reader.begin(self._welcome(asked, reader))
             return await hub.run(reader, request.start.gap)
         finally:
             hub.close(reader)
             sink.listener = None
             if asked.kept is not None:
-                hub.control.kept.release(asked.kept)
+                hub.control.ledger.kept.release(asked.kept.id)
 
-    def _welcome(self, request: StreamRequest, reader: Reader) -> bytes:
-        service = self._service
+    def _welcome(self, asked: _Asked, reader: Reader) -> bytes:
+        service, hub = self._service, asked.hub
         data = {
             "client_id": reader.who.client_id,
-            "head": str(service.hub.head),
+            "head": str(hub.head),
             "mode": service.mode,
             "heartbeat": service.heartbeat,
+            "delay": reader.who.rights.delay,
             "subscription": {
-                **service.hub.roster.channels[reader].subscription.describe(),
+                **hub.roster.channels[reader].subscription.describe(),
                 "snapshot": reader.snapshot,
             },
-            "resume": request.start.resume,
+            "resume": asked.request.start.resume,
         }
         return frame(encode(data), event="welcome", retry=randrange(*_RETRY_MS))  # noqa: S311  # spreads load
 
@@ -216,6 +233,7 @@ class _Full(InputError):
     """There is no room for what is asked."""
 
     status = 503
+    headers = {"retry-after": "60"}  # noqa: RUF012  # read only
 
 
 def _headers(coding: Coding) -> list[tuple[bytes, bytes]]:

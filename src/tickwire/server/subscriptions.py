@@ -12,6 +12,7 @@ from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
 from tickwire.hub.control import Keep, control_entry
 from tickwire.hub.kept import UNUSED_SECONDS, identify
+from tickwire.server.access import permitted, rights_of
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, check_name, parse_subscription
@@ -49,8 +50,8 @@ async def put_subscription(request: Request) -> Response:
     """Put down what a stream should be of; the answer has the URL of such a stream."""
     service: Service = request.app.state.service
     parameters = _parameters(await read_body(request, _BODY_BYTES))
-    subscription = parse_subscription(parameters, service.limits.symbols)
-    kept, name = service.hub.control.kept, identify(parameters)
+    subscription = permitted(rights_of(request.scope), parse_subscription(parameters, service.limits.symbols))
+    kept, name = service.hub.control.ledger.kept, identify(parameters)
     if not kept.has_room(parameters):
         return problem(
             503, "as many subscriptions are kept as may be", headers={"retry-after": f"{UNUSED_SECONDS:.0f}"}

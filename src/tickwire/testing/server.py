@@ -41,13 +41,18 @@ async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: 
     """
     settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **given})
     app = App(settings, clock)
-    listener = _listen(settings.host)
-    tune_listener(listener, settings.peer_timeout)
     config = uvicorn.Config(
-        app, http=StreamProtocol if fast else HttpToolsProtocol, ws="none", lifespan="off", log_config=None
+        app,
+        http=StreamProtocol if fast else HttpToolsProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # as in `tickwire serve`: uvicorn's lines have the whole URL
     )
     server = StreamServer(config, before_shutdown=app.drain)
     async with app.running() as runtime:
+        listener = _listen(settings.host)
+        tune_listener(listener, settings.peer_timeout)
         task = asyncio.create_task(server.serve([listener]))
         try:
             while not server.started:

@@ -35,7 +35,8 @@ def parse_address(spec: str, name: str) -> Address:
     parts = urlsplit(spec)
     name = parts.path.strip("/") or name
     if not parts.netloc or parts.query or parts.fragment:
-        raise InputError(f"{spec!r} is no address of a journal: expected {_FORM}", field="journal")
+        shown = f"{parts.scheme}://{spec.rpartition('@')[2].removeprefix(f'{parts.scheme}://')}"  # without its secrets
+        raise InputError(f"{shown!r} is no address of a journal: expected {_FORM}", field="journal")
     if not _NAME.fullmatch(name):
         message = f"{name!r} cannot name a journal on NATS: 1 to 48 letters, digits, _ or -"
         raise InputError(message, field="journal", hint=f"name another one: {_FORM}")

@@ -83,7 +83,10 @@ class NatsPeers:
         self._handlers[what] = handler
 
     async def ask(self, what: str, data: bytes = b"") -> Sequence[bytes]:
-        """What was said; InputError where somebody refused. Who does not answer in time is left out."""
+        """What was said; InputError where somebody refused, or it is too much to ask.
+
+        Who does not answer in time is left out.
+        """
         own = self._handlers.get(what)
         said = None if own is None else await own(data)
         found = [] if said is None else [said]
@@ -107,9 +110,12 @@ class NatsPeers:
         waited = self._others()
         if not waited or not self._link.up:
             return []
+        question = msgspec.msgpack.encode(_Question(self._node, what, data))
+        if len(question) > self._link.max_payload:
+            said = f"{len(data)} bytes are more than a message may have on NATS (max_payload {self._link.max_payload})"
+            raise InputError(said, hint="ask the process that is concerned itself")
         answers, inbox = _Answers(), self._link.new_inbox()
         subscription = await self._link.listen(inbox, answers.take)
-        question = msgspec.msgpack.encode(_Question(self._node, what, data))
         try:
             await self._link.publish(self._link.address.subject("p", "ask"), question, reply=inbox)
             with contextlib.suppress(TimeoutError):

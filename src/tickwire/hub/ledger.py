@@ -1,0 +1,48 @@
+"""What was learned from controls: the same for every hub of a process, however far behind the market it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tickwire.hub.changes import Changes
+from tickwire.hub.control import Change, Control, Keep, Revoke
+from tickwire.hub.kept import Kept
+from tickwire.hub.revoked import Revoked
+from tickwire.hub.saved import Saved
+
+
+class Ledger:
+    """Changed subscriptions, kept ones, and revoked tokens."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        self.kept = Kept()
+        self.revoked = Revoked()
+
+    def take(self, control: Control, at: int) -> None:
+        """Note what event `at` says."""
+        if isinstance(control, Change):
+            self.changes.take(control, at)
+        elif isinstance(control, Keep):
+            self.kept.put(control.id, control.parameters)
+        elif isinstance(control, Revoke):
+            self.revoked.take(control)
+
+    def save(self, board: bytes, candles: bytes) -> Saved:
+        """All of it, beside the saved board and candles."""
+        return Saved(board, self.changes.save(), self.kept.save(), self.revoked.save(), candles)
+
+    def restore(self, saved: Saved) -> None:
+        """Take what `save` gave."""
+        self.changes.restore(saved.changes)
+        self.kept.restore(saved.kept)
+        self.revoked.restore(saved.revoked)
+
+    def forget(self, now: float, wall: float, *, head: int, first: int, connected: Callable[[str], bool]) -> None:
+        """Let go of what nobody comes back for. `now` is monotonic and `wall` the time of day, in seconds.
+
+        `head` is the newest event, `first` the oldest that the journal still holds.
+        """
+        self.changes.forget(head, first, connected)
+        self.kept.forget(now)
+        self.revoked.forget(wall)
