@@ -106,6 +106,9 @@ async def test_orders_reach_the_feed_from_any_edge(nats, name):
         refused = await post(edge, "/v1/simulator", {"command": "FLY"})
         assert refused.status_code == 400
         assert "FLY" in refused.json()["detail"]
+        async with httpx2.AsyncClient(base_url=edge.url) as client:
+            large = await client.put("/v1/simulator/model", content=b" " * 1_100_000)
+        assert (large.status_code, "max_payload" in large.json()["detail"]) == (400, True)
 
 
 async def test_a_feed_takes_no_readers(nats, name):
@@ -129,9 +132,10 @@ async def test_an_edge_starts_with_board_and_history(nats, name):
                 assert len(await stream.events(60)) == 60
 
 
-@pytest.mark.parametrize("spec", ["nats://", "nats://h/a.b", "nats://h/x?y=1"])
+@pytest.mark.parametrize("spec", ["nats://", "nats://h/a.b", "nats://h/x?y=1", "nats://me:hush@h/x?y=1"])
 async def test_an_address_that_is_none(spec):
-    """A journal's address is checked before anything is tried."""
-    with pytest.raises(InputError, match=r"no address|cannot name"):
+    """A journal's address is checked before anything is tried, and what is said of it has no password in it."""
+    with pytest.raises(InputError, match=r"no address|cannot name") as caught:
         async with create_app(journal=spec).running():
             pass
+    assert "hush" not in str(caught.value)

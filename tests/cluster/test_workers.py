@@ -10,15 +10,20 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from tickwire.cli.workers import environment
 from tickwire.clock import SystemClock
 from tickwire.core.event import Kind
 from tickwire.core.tick import unpack
 from tickwire.journal.base import Retention
 from tickwire.journal.nats.address import parse_address
 from tickwire.journal.nats.journal import NatsJournal
+from tickwire.settings import Settings, load_settings
 from tickwire.testing.nats import free_port
 from tickwire.testing.server import ServerProcess
+from tickwire.testing.tokens import bearer, token
 from tickwire.testing.wire import open_stream
 
 READERS = 16
@@ -50,8 +55,14 @@ def children(server):
     return {int(child) for child in listed.split()}
 
 
+def variable(pid, name):
+    """What a process was given as this variable."""
+    pairs = (pair.partition(b"=") for pair in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    return next(value for key, _, value in pairs if key == name.encode())
+
+
 def role(pid):
-    return "edge" if b"TICKWIRE_ROLE=edge" in Path(f"/proc/{pid}/environ").read_bytes() else "feed"
+    return variable(pid, "TICKWIRE_ROLE").decode()
 
 
 @pytest.mark.slow
@@ -99,6 +110,56 @@ async def test_what_needs_a_shared_journal_says_so(tmp_path, options, says):
         await ServerProcess(*options, cwd=tmp_path).start()
     assert says in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [("--workers", "2"), ("--role", "edge", "--metrics-port", "9")])
+async def test_no_process_is_open_to_everybody_by_mistake(tmp_path, options):
+    """Each kind of server refuses another address than loopback without tokens, its port for metrics included."""
+    with pytest.raises(RuntimeError, match=r"without --auth, everybody who reaches 0\.0\.0\.0"):
+        await ServerProcess(*options, "--journal", "nats://127.0.0.1", "--host", "0.0.0.0", cwd=tmp_path).start()
+
+
+def test_workers_have_the_settings_of_who_starts_them(monkeypatch):
+    """All of them, secrets too, in variables; beside those only what was meant for them."""
+    monkeypatch.setenv("TICKWIRE_TOKEN", "is not for them")
+    settings = Settings(auth="secret", auth_secret="s=1\n'\"$ä", auth_leeway=0.5, auth_query=True, data=Path("a b"))
+    given = environment(settings, {"role": "edge"})
+    for name in os.environ:
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert "TICKWIRE_TOKEN" not in given
+    assert load_settings({}) == settings.model_copy(update={"role": "edge"})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_workers_ask_for_tokens(nats, name, tmp_path):
+    """The key reaches each worker, a ticket of one is good at another, once; no secret is said anywhere."""
+    private = ed25519.Ed25519PrivateKey.generate()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "key.pem").write_bytes(private.public_key().public_bytes(serialization.Encoding.PEM, form))
+    base = free_port()
+    options = ("--workers", "2", "--metrics-port", str(base), "--auth", "key", "--auth-key-file", "key.pem")
+    server = ServerProcess(*options, "--host", "0.0.0.0", "--journal", f"{nats.url}/{name}", cwd=tmp_path)
+    async with server, httpx2.AsyncClient() as client:
+        workers = [f"http://127.0.0.1:{base + number}" for number in range(2)]
+        headers = bearer(token("metrics", key=private, algorithm="EdDSA"))
+        for url in workers:
+            assert (await client.get(f"{url}/metrics")).status_code == 401
+            assert (await client.get(f"{url}/metrics", headers=headers)).status_code == 200
+        answer = await client.post(f"{workers[0]}/v1/tickets", headers=headers)
+        for url, status in ((workers[1], 200), (workers[0], 401)):
+            async with open_stream(url, {"ticket": answer.json()["ticket"]}) as stream:
+                assert stream.status == status
+        pids = children(server)
+        secrets = {variable(pid, "TICKWIRE_TICKET_SECRET") for pid in pids}
+        seen = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in {*pids, server.pid})
+        seen += (tmp_path / "server.log").read_bytes() + "".join(server.lines).encode()
+        (secret,) = secrets
+        assert len(secret) > 32
+        assert secret not in seen
+        assert await server.stop() == 0
 
 
 @pytest.mark.slow
