@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tickwire.feeds.playlist import Reading
 from tickwire.feeds.sources import Source, open_source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.archive import Archive
-from tickwire.history.chronicle import Chronicle
+from tickwire.history.chronicle import Chronicle, saved_maker
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.hub.saved import Saved, pack_saved, read_saved
@@ -42,6 +43,7 @@ _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, 
 _WATCH_SECONDS = 1.0
 _SAY_SECONDS = 3.0  # nothing else may wait longer for a status to be told
 _REACH_SECONDS = 3.0  # how far behind another server this one may be
+_MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyond this who publishes has to wait
 
 
 class Runtime:
@@ -96,6 +98,7 @@ class Runtime:
                 await journal.save_state(state)
         saved, board = read_saved(state.data), make_board()
         board.restore(saved.board)
+        chronicle = Chronicle(archive, sessions)
         hub = Hub(
             board,
             journal.epoch,
@@ -104,9 +107,10 @@ class Runtime:
             start_at=state.sequence,
             saved=saved,
             lifetime=settings.max_lifetime,
+            candles=chronicle.candles,
         )
-        hubs = Hubs(hub, journal, make_board, clock)
-        chronicle = Chronicle(archive, sessions)
+        make_candles = partial(saved_maker, sessions=sessions)
+        hubs = Hubs(hub, journal, clock, make_board=make_board, make_candles=make_candles)
         runtime = cls(settings, clock, journal, hubs, chronicle=chronicle, company=company or alone())
         await runtime._recover()
         await runtime._recover_candles(state)
@@ -119,7 +123,7 @@ class Runtime:
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            works = (self._follow, self._watch, self._pace, self._keep_candles, self._lead)
+            works = (self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles, self._lead)
             running = [tasks.create_task(work()) for work in works]
             if self.leads and self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
@@ -132,11 +136,18 @@ class Runtime:
         await self._save_state()
 
     async def publish(self, entry: Entry) -> Span:
-        """Append what came from outside; returns when it is durable and the board has it."""
+        """Append what came from outside; returns when it is durable and the board has it.
+
+        JournalAway for ticks where closed candles have piled up, because nobody leads who would make them events.
+        """
+        if entry.kind is Kind.TICKS and not self.leads and len(self.chronicle.owed) >= _MOST_OWED:
+            raise JournalAway(f"{_MOST_OWED} closed candles wait for a process of the role feed or all: start one")
         span = await self._append(entry)
         await self.hub.reach(span.last)
-        if entry.kind is Kind.TICKS and self.leads and self.status.ticked(self.clock.now()):
-            await self._say(named_entry("status", self.status.describe()))
+        if entry.kind is Kind.TICKS and self.leads:
+            await self.hub.until(lambda: len(self.chronicle.owed) < _MOST_OWED)
+            if self.status.ticked(self.clock.now()):
+                await self._say(named_entry("status", self.status.describe()))
         return span
 
     async def reach(self, hub: Hub, sequence: int) -> None:
@@ -223,8 +234,8 @@ class Runtime:
 
     async def _take_all(self) -> None:
         async for records in self.journal.follow(self.hub.head.sequence):
+            self.chronicle.apply(records, self.journal.epoch)  # first: what the hub sends now may show forming candles
             self.hub.apply(records, self.clock.monotonic())
-            self.chronicle.apply(records, self.journal.epoch)
             if self.company.shared:
                 await self._hear(records)
             if self.chronicle.archive.full:
@@ -236,7 +247,7 @@ class Runtime:
     async def _hear(self, records: Sequence[Record]) -> None:
         """What other processes have appended says how the feed is."""
         for record in records:
-            if record.kind is not Kind.TICKS and not self.leads:
+            if record.kind is Kind.NAMED and not self.leads:
                 named = read_named(record)
                 if named.name == "status" and named.kind is None:
                     self.status.heard(decode(bytes(named.data), dict[str, Any]))
@@ -334,6 +345,23 @@ class Runtime:
             if entry is not None and self.leads and self.journal.fault() is None:
                 with contextlib.suppress(JournalError):  # as in `_tell_status`
                     await self._say(entry)
+
+    async def _tell_candles(self) -> None:
+        """Closed candles become events, in the order of their closing. One append at a time takes all that closed.
+
+        Of several processes the one that leads does it; where two believe that they do, the key lets only one.
+        """
+        owed = self.chronicle.owed
+        while True:
+            await self.hub.until(lambda: self.leads and len(owed) > 0)
+            entry = owed.entry()
+            assert entry is not None  # noqa: S101  # something is owed
+            try:
+                span = await self._append(entry)
+            except JournalError:  # noted in `_append`; they go on waiting, and with them whoever publishes
+                await self.clock.sleep(_WATCH_SECONDS)
+            else:
+                await self.hub.reach(span.last)  # that settles them
 
     async def _pace(self) -> None:
         """Paced channels get their flushes."""

@@ -9,9 +9,12 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tickwire.clock import SystemClock
+from tickwire.core.candle import CANDLE
+from tickwire.core.event import Kind, candles_entry
 from tickwire.core.ids import EPOCH_ALPHABET
 from tickwire.errors import JournalBusy, JournalDamaged, JournalError
 from tickwire.journal import session, sqlite_file
@@ -87,13 +90,36 @@ async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
 async def test_a_newer_format_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A journal of a later Tickwire is not opened by an earlier one."""
     path = tmp_path / "j"
-    monkeypatch.setattr(sqlite_file, "FORMAT", 2)
+    monkeypatch.setattr(sqlite_file, "FORMAT", 3)
     await fill(path)
     monkeypatch.undo()
     before = snapshot(tmp_path)
-    with pytest.raises(JournalError, match=r"newer Tickwire \(format 2; this one reads 1\)"):
+    with pytest.raises(JournalError, match=r"newer Tickwire \(format 3; this one reads 2\)"):
         await open_journal(path)
     assert snapshot(tmp_path) == before
+
+
+async def test_a_journal_from_before_candles_is_gone_on_with(tmp_path: Path) -> None:
+    """A file of the first format is as one of this format once it was opened, under its epoch."""
+    path = tmp_path / "j"
+    await fill(path)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP INDEX records_candles")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    journal = await open_journal(path)
+    try:
+        await journal.append(candles_entry(np.zeros(2, CANDLE)))
+        (record,) = await journal.read(0, kind=Kind.CANDLES)
+        assert record.last == journal.head
+    finally:
+        await journal.close()
+    connection = sqlite3.connect(path)
+    plan = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM records WHERE kind = 3 AND first > 5").fetchall()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    assert "records_candles" in str(plan)
+    assert version == 2
 
 
 async def test_a_cut_file_is_damaged(tmp_path: Path) -> None:

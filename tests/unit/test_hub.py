@@ -3,163 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-import re
-import sys
-import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickwire.clock import SystemClock
-from tickwire.core.codec import decode
-from tickwire.core.event import named_entry, ticks_entry
 from tickwire.core.ids import EventId
-from tickwire.core.tick import Tick, pack
 from tickwire.hub import past, recent
-from tickwire.hub.control import Change, Control, control_entry
-from tickwire.hub.hub import Hub
-from tickwire.hub.reader import Who
-from tickwire.hub.rights import Rights
+from tickwire.hub.control import Change
 from tickwire.hub.start import after, earliest, fresh
 from tickwire.hub.subscription import Subscription
-from tickwire.journal.base import Retention, State
-from tickwire.journal.memory import MemoryJournal
-from tickwire.market.board import Board
 from tickwire.sse.coding import CODINGS, IDENTITY, Coding
+from tickwire.testing.market import Market
+from tickwire.testing.sink import HandSink
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-EVENT = re.compile(rb"(?:id: [a-z0-9]+-(\d+)\n)?(?:event: (\w+)\n)?data: (.*)\n\n")
 SYMBOLS = ("A", "B", "C", "D", "E")
-
-
-class HandSink:
-    """A sink in the test's hand: it keeps what it is given, and is full when told or after `room` writes."""
-
-    framed = False
-
-    def __init__(self) -> None:
-        self.full = False
-        self.room: int | None = None
-        self.listener = None
-        self.bytes = b""
-        self._decoded = Decoded()
-
-    def write(self, body: bytes) -> None:
-        self.bytes += body
-        if self.room is not None:
-            self.room -= 1
-            if self.room <= 0 and not self.full:
-                self.full = True
-                self.listener.filled()
-
-    def drain(self, room: int | None = None) -> None:
-        self.room = room
-        if self.full:
-            self.full = False
-            self.listener.drained()
-
-    def forget(self) -> None:
-        """What was written has been received."""
-        self.bytes = b""
-
-    def events(self, coding: Coding = IDENTITY) -> list[tuple[int | None, str, dict]]:
-        text = self._decoded.take(self.bytes, coding)
-        found = EVENT.findall(text)
-        assert b"".join(match.group() for match in EVENT.finditer(text)) == text
-        return [
-            (int(number) if number else None, (name or b"quote").decode(), decode(data, dict))
-            for number, name, data in found
-        ]
-
-
-class Decoded:
-    """Undoes a coding, block after block; a reader's stream goes on where it was."""
-
-    def __init__(self) -> None:
-        self._inflate = zlib.decompressobj(wbits=-15)
-
-    def take(self, data: bytes, coding: Coding) -> bytes:
-        if coding.name == "gzip":
-            return self._inflate.decompress(data)  # what was begun without its header is a raw stream
-        return zstd.decompress(data) if coding.name == "zstd" and data else data
-
-
-class Market:
-    """A memory journal, a board, a hub, and readers."""
-
-    def __init__(self, *, recent: int = 1_000, keep: int = 1_000_000) -> None:
-        self.journal = MemoryJournal(Retention(keep, 1e9), SystemClock())
-        self.board = Board()
-        self.hub = Hub(self.board, self.journal.epoch, self.journal, recent_events=recent)
-        self.log: list[tuple[int, str, float]] = []  # sequence, symbol, last
-        self.statuses: list[int] = []  # sequence
-        self.messages: list[tuple[int, str | None]] = []  # sequence, target
-        self.time = 100.0
-        self.tasks: list[asyncio.Task] = []
-
-    async def trade(self, *trades: tuple[str, float]) -> None:
-        """One record of ticks, applied at once."""
-        ticks = pack([Tick(symbol=symbol, ts=1, last=last) for symbol, last in trades], now=0)
-        span = await self.journal.append(ticks_entry(ticks))
-        self.log += [(span.first + place, *trade) for place, trade in enumerate(trades)]
-        await self.apply()
-
-    async def tell(self, name: str, data: object, **to: str | None) -> int:
-        span = await self.journal.append(named_entry(name, data, **to))
-        if to:
-            self.messages.append((span.first, to.get("target")))
-        else:
-            self.statuses.append(span.first)
-        await self.apply()
-        return span.first
-
-    async def order(self, control: Control) -> None:
-        await self.journal.append(control_entry(control))
-        await self.apply()
-
-    async def apply(self) -> None:
-        while self.hub.head.sequence < self.journal.head:
-            self.hub.apply(await self.journal.read(self.hub.head.sequence, limit=1), 0.0)
-
-    def pace(self, seconds: float = 1.0) -> None:
-        """Let time pass for the paced channels."""
-        self.time += seconds
-        self.hub.pace(self.time)
-
-    async def save(self) -> None:
-        await self.journal.save_state(State(self.hub.head.sequence, self.hub.save()))
-
-    def read(self, subscription: Subscription, start, sink: HandSink, client_id="test", user=None, coding=IDENTITY):
-        who = Who(client_id, own=True, rights=Rights(user=user))
-        reader = self.hub.open(subscription, start, who, sink, coding=coding)
-        sink.listener = reader
-        self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
-        return reader
-
-    async def _run(self, reader, gap) -> None:
-        try:
-            await self.hub.run(reader, gap)
-        finally:
-            self.hub.close(reader)
-
-    async def settle(self) -> None:
-        """Let every reader do what it can."""
-        for _ in range(40):
-            await asyncio.sleep(0)
-
-    async def close(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await self.journal.close()
 
 
 def wanted(subscription: Subscription, symbol: str) -> bool:
@@ -256,8 +115,7 @@ async def test_a_history_that_expires_under_a_slow_reader_is_a_gap() -> None:
     sink = HandSink()
     market.read(Subscription(delivery="all"), fresh(market.hub.history(), snapshot=True), sink)
     await market.settle()
-    sink.full = True
-    sink.listener.filled()
+    sink.fill()
     for price in range(1, 3_000):
         await market.trade(("A", float(price)))
         if price % 100 == 0:
@@ -373,6 +231,8 @@ class Client:
         self.state: dict[str, float] = {}
         self.since = dict.fromkeys(SYMBOLS, 0)  # by symbol: after which event it is to have each of its events
         self.pending_change: Change | None = None
+        self.candles: dict[tuple[str, int], dict] = {}  # by symbol and start, as a chart has them
+        self.closed: list[tuple[int, dict]] = []
         self.members: set[str] = set()  # who matches its filter, by `matches`, `enter` and `leave` alone
         self.above = limit_of(subscription)
         self.statuses: list[int] = []
@@ -420,6 +280,8 @@ class Client:
         if name == "quote":
             self.state[data["symbol"]] = data["last"]
             assert number is None or self.in_force is None or data["last"] > self.in_force
+        elif name == "candle":
+            self._learn_candle(number, data)
         elif name == "matches":
             self.members = set(data["symbols"])
         elif name == "subscription":
@@ -430,6 +292,15 @@ class Client:
             self.members.add(data["symbol"])
         elif name == "leave":
             self.members.remove(data["symbol"])
+
+    def _learn_candle(self, number: int | None, data: dict) -> None:
+        assert data["interval"] == self.asked.describe()["candles"]
+        assert data["closed"] == (number is not None)
+        before = self.candles.get((data["symbol"], data["start"]))
+        assert before is None or not before["closed"], "nothing changes a closed candle"
+        self.candles[data["symbol"], data["start"]] = data
+        if number is not None:
+            self.closed.append((number, data))
 
     def stall(self, _: float) -> None:
         self.sink.room = 1
@@ -470,6 +341,7 @@ def check(client: Client, market: Market) -> None:
     # A new reader gets the newest status; from then on it misses none.
     since = client.statuses[0] if client.statuses else max(told, default=0)
     assert client.statuses == [number for number in told if number >= since]
+    check_candles(client, market)
     sent = market.messages if "message" in client.asked.events else []
     assert client.messages == [
         number
@@ -489,6 +361,27 @@ def check(client: Client, market: Market) -> None:
         assert [event for event in client.seen if event in set(due)] == due
 
 
+def check_candles(client: Client, market: Market) -> None:
+    """Each closed candle once, and for each symbol the one that forms as it is."""
+    interval = client.asked.describe()["candles"]
+    due = [
+        (number, candle)
+        for number, candle in market.closed
+        if candle["interval"] == interval
+        and wanted(client.subscription, candle["symbol"])
+        and number > max(client.came, client.since[candle["symbol"]])
+    ]
+    assert [event for event in client.closed if event in due] == due
+    if interval is None:
+        assert client.closed == []
+        return
+    numbers = [number for number, _ in client.closed]
+    assert numbers == sorted(set(numbers))
+    for symbol, candle in market.forming(interval).items():
+        if wanted(client.subscription, symbol):
+            assert client.candles[symbol, candle["start"]] == candle
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> None:
@@ -499,6 +392,11 @@ def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> Non
 async def _step(market: Market, rng: random.Random, step: int) -> None:
     for _ in range(rng.randint(0, 3)):
         await market.trade(*[(rng.choice(SYMBOLS), float(rng.randint(0, 40))) for _ in range(rng.randint(1, 6))])
+    market.second += rng.choice([0.0, 0.4, 3.0, 70.0])
+    if rng.random() < 0.2:
+        await market.pass_time()
+    if rng.random() < 0.7:
+        await market.tell_closed()
     if rng.random() < 0.1:
         await market.save()
     if rng.random() < 0.2:
@@ -516,7 +414,9 @@ async def _random_history(rng: random.Random) -> None:
     clients = [
         Client(
             market,
-            Subscription(names, delivery=delivery, fields=fields, events=events, interval=interval, filter=text),
+            Subscription(
+                names, delivery=delivery, fields=fields, events=events, interval=interval, filter=text, candles=candles
+            ),
             rng.choice("xyz"),
             rng.choice([IDENTITY, *CODINGS]),
         )
@@ -524,8 +424,11 @@ async def _random_history(rng: random.Random) -> None:
         for delivery, interval in (("latest", 0), ("all", 0), ("latest", 1_000), ("latest", 3_000))
         for fields in [rng.choice([None, ("last",), ("last", "ts", "volume")])]
         for text in [rng.choice([None, "last > 20", "last > 5"])]
+        for candles in [rng.choice([None, "1s", "5s", "1m"])]
         for events in [
-            rng.choice([(), ("status",), ("status", "message")]) + (("quote", "screen") if text else ("quote",))
+            rng.choice([(), ("status",), ("status", "message")])
+            + (("quote", "screen") if text else ("quote",))
+            + (("candle",) if candles else ())
         ]
     ]
     for step in range(rng.randint(5, 40)):
@@ -538,6 +441,7 @@ async def _random_history(rng: random.Random) -> None:
             client.pending_change = None
         if rng.random() < 0.7:
             await market.settle()
+    await market.tell_closed()
     for client in clients:
         client.sink.drain()
     for _ in range(8):
@@ -652,8 +556,7 @@ async def test_a_newest_only_reader_is_told_of_messages_that_expired() -> None:
     subscription = Subscription(("A",), events=("quote", "message"))
     reader = market.read(subscription, fresh(market.hub.history(), snapshot=True), sink)
     await market.settle()
-    sink.full = True
-    reader.filled()
+    sink.fill()
     await market.tell("note", {"n": 1}, kind="message")
     for number in range(40):
         await market.trade(*[("A", float(number))] * 100)
@@ -674,9 +577,8 @@ async def test_readers_that_change_together_share_what_is_due() -> None:
     asked, sinks = Subscription(("A",)), [HandSink() for _ in range(3)]
     readers = [market.read(asked, fresh(market.hub.history(), snapshot=True), sink) for sink in sinks]
     await market.settle()
-    for sink, reader in zip(sinks, readers, strict=True):
-        sink.full = True
-        reader.filled()
+    for sink in sinks:
+        sink.fill()
     await market.order(Change("test", asked.describe(), Subscription(("*",)).describe()))
     assert all(reader.owed is readers[0].owed for reader in readers)
     await market.order(Change("test", asked.describe(), Subscription(("S1", "S2")).describe()))

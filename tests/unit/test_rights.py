@@ -55,6 +55,14 @@ def test_rights_bound_events_and_pace_too() -> None:
     assert rights.narrowed(Subscription(interval=1000)).interval == 1000
 
 
+def test_candles_are_narrowed_with_the_rest() -> None:
+    """The interval that was asked for stays, where candle events are allowed; without them there is none."""
+    wanted = Subscription(["A*", "B"], events=["quote", "candle"], candles="5m")
+    left = Rights(symbols=Names(["B"]), interval=500).narrowed(wanted)
+    assert left == Subscription(["B"], events=["quote", "candle"], candles="5m", interval=500)
+    assert Rights(events=("quote",)).narrowed(wanted) == Subscription(["A*", "B"])
+
+
 CLAIMS = [
     ({"symbols": "A*"}, Rights(symbols=Names(["A*"]))),
     ({"symbols": ["A*", "B"]}, Rights(symbols=Names(["A*", "B"]))),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickwire.core.event import Entry, Kind, named_entry
+from tickwire.core.candle import CANDLE, INTERVALS
+from tickwire.core.event import Entry, Kind, candles_entry, named_entry
 from tickwire.core.tick import TICK
 from tickwire.errors import JournalError
 from tickwire.journal.nats.commit import Commit, item_of, parts
@@ -30,9 +31,19 @@ def ticks_of(found):
     return Entry(Kind.TICKS, len(ticks), ticks.tobytes())
 
 
+bars = st.tuples(
+    st.from_regex(rb"[A-Z0-9.-]{1,16}", fullmatch=True),
+    st.sampled_from([*INTERVALS.values()]),
+    st.integers(0, 2**62),
+    *[st.floats(allow_nan=False, allow_infinity=False)] * 5,
+)
+
+
 entries = st.builds(
     lambda entry, source, key, term: entry._replace(source=source, key=key, term=term),
-    st.lists(rows, min_size=1, max_size=5).map(ticks_of) | st.builds(named_entry, st.text(), st.integers()),
+    st.lists(rows, min_size=1, max_size=5).map(ticks_of)
+    | st.lists(bars, min_size=1, max_size=5).map(lambda found: candles_entry(np.array(found, dtype=CANDLE)))
+    | st.builds(named_entry, st.text(), st.integers()),
     st.text(max_size=10),
     st.none() | st.text(max_size=10),
     st.none() | st.integers(0, 2**53),
@@ -70,8 +81,9 @@ def test_the_schema_is_what_the_code_has():
         assert said == {field.name: field.number for field in fields}
 
 
-def test_a_flat_tick_is_a_packed_tick():
-    """The struct in the shipped .fbs has the fields of a packed tick in their order."""
+@pytest.mark.parametrize(("struct", "packed"), [("Tick", TICK), ("Candle", CANDLE)])
+def test_a_flat_row_is_a_packed_row(struct, packed):
+    """The structs in the shipped .fbs have the fields of what is packed, in their order."""
     text = (files("tickwire") / "schemas" / "tickwire.fbs").read_text()
-    body = text.partition("struct Tick {")[2].partition("}")[0]
-    assert tuple(re.findall(r"^ *(\w+):", body, re.MULTILINE)) == TICK.names
+    body = text.partition(f"struct {struct} {{")[2].partition("}")[0]
+    assert tuple(re.findall(r"^ *(\w+):", body, re.MULTILINE)) == packed.names

@@ -174,7 +174,7 @@ async def made_of(path: Path) -> dict[str, list]:
     for record in await journal.read(0, limit=10**9):
         if record.kind is Kind.TICKS:
             parts.append(candles.apply(unpack(record.data), record.first, record.ts))
-        elif read_named(record).name == "clock":
+        elif record.kind is Kind.NAMED and read_named(record).name == "clock":
             parts.append(candles.pass_time(decode(bytes(read_named(record).data), dict[str, int])["ts"] * 1000))
     await journal.close()
     packed = np.concatenate(parts)

@@ -110,6 +110,8 @@ async def test_no_way_leads_past_the_delay(world) -> None:
         {"filter": "last > 1", "events": "quote,screen"},
         {"interval": "10ms"},
         {"client_id": "me"},
+        {"events": "candle", "candles": "1s"},
+        {"events": "candle", "candles": "1s", "delivery": "all", "since": "earliest"},
     ):
         async with open_stream(world.server.url, asked, headers=world.headers(delay="1m")) as stream:
             assert stream.status == 200
@@ -119,6 +121,7 @@ async def test_no_way_leads_past_the_delay(world) -> None:
             for event in await everything(stream):
                 assert event.name != "quote" or event.data["last"] == 1.0
                 assert event.name != "matches" or event.data["symbols"] == []
+                assert event.name != "candle" or (event.data["close"], event.data["closed"]) == (1.0, False)
 
 
 async def test_candles_are_those_that_had_closed_then(world) -> None:
@@ -133,6 +136,33 @@ async def test_candles_are_those_that_had_closed_then(world) -> None:
         answer = await world.client.get("/v1/candles/A?interval=1m", headers=world.headers(delay=delay))
         counts[delay] = [candle["close"] for candle in answer.json()]
     assert counts == {0: [1.0, 2.0, 3.0], "1m": [1.0], "3m": []}
+
+
+async def test_candles_on_a_delayed_stream_are_those_of_then(world) -> None:
+    """They form as they formed, from a saved state on as well, and close when they closed, with everybody's ids."""
+    await world.publish(A=5)
+    await world.server.runtime._save_state()
+    await world.pass_time(10)
+    await world.publish(A=4)
+    await world.pass_time(40)
+    params = {"symbols": "A", "events": "candle", "candles": "1m"}
+    async with (
+        open_stream(world.server.url, params, headers=world.headers(delay=30)) as late,
+        open_stream(world.server.url, {**params, "snapshot": "false"}, headers=world.headers()) as live,
+    ):
+        (forming,) = await late.events(1, name="candle")
+        assert (forming.id, [forming.data[name] for name in ("open", "low", "close")]) == (None, [5.0, 4.0, 4.0])
+        await world.pass_time(15)
+        await world.publish(A=6)
+        await world.pass_time(1)
+        closed = next(event for event in await everything(live) if event.data.get("closed"))
+        assert closed.data == forming.data | {"closed": True}
+        await world.pass_time(20)
+        assert await everything(late) == []
+        await world.pass_time(15)
+        told, following = sorted(await everything(late), key=lambda event: event.data["start"])
+        assert (told.id, told.data) == (closed.id, closed.data)
+        assert (following.id, following.data["close"], following.data["closed"]) == (None, 6.0, False)
 
 
 async def test_a_delayed_reader_resumes_where_it_was(world) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from fnmatch import fnmatchcase
+from itertools import count
+from time import time_ns
 
 import httpx2
 import pytest
@@ -16,11 +18,12 @@ TOKENS = {"auth": "secret", "auth_secret": SECRET}
 SYMBOLS = [first + second for first in "ABC" for second in "ABC"]
 PATTERNS = ["*", "A*", "*A", "B*", "*C", "?B", *SYMBOLS]
 ALL = bearer(token("publish messages admin", sub="root"))
+_TURNS = count(1)
 
 
 def symbol_of(event) -> list[str]:
     """The symbols that an event speaks of."""
-    if event.name == "quote":
+    if event.name in ("quote", "candle"):
         return [event.data["symbol"]]
     if event.name in ("enter", "leave"):
         return [event.data["symbol"], event.data["quote"]["symbol"]]
@@ -53,7 +56,9 @@ class Checked:
 
 async def publish(client) -> None:
     """A tick for every symbol, then a mark that all readers get."""
-    ticks = [{"symbol": symbol, "last": random.randint(1, 20)} for symbol in random.sample(SYMBOLS, len(SYMBOLS))]
+    ts = time_ns() // 1000 + 2_000_000 * next(_TURNS)  # each time what formed before closes
+    symbols = random.sample(SYMBOLS, len(SYMBOLS))
+    ticks = [{"symbol": symbol, "last": random.randint(1, 20), "ts": ts} for symbol in symbols]
     assert (await client.post("/v1/quotes", json=ticks, headers=ALL)).status_code == 201
     await mark(client)
 
@@ -69,6 +74,9 @@ SHAPES = [
     {"interval": "20ms"},
     {"delivery": "all", "since": "earliest"},
     {"filter": "last > 10", "interval": "20ms"},
+    {"candles": "1s"},
+    {"candles": "1s", "delivery": "all", "since": "earliest"},
+    {"candles": "1s", "interval": "20ms"},
 ]
 
 
@@ -84,8 +92,8 @@ async def test_nobody_receives_what_is_not_allowed(shape) -> None:
             if not view.may:
                 continue
             headers = bearer(token(symbols=allowed, sub=f"user{turn}"))
-            events = "quote,screen,message" if "filter" in shape else "quote,message"
-            asked = {**shape, "symbols": ",".join(wanted), "events": events}
+            events = ["quote", "message", *["screen"] * ("filter" in shape), *["candle"] * ("candles" in shape)]
+            asked = {**shape, "symbols": ",".join(wanted), "events": ",".join(events)}
             if turn % 2:
                 put = {name: value for name, value in asked.items() if name != "since"}
                 answer = await client.post("/v1/subscriptions", json=put, headers=headers)
@@ -126,6 +134,8 @@ async def test_the_welcome_says_what_is_in_force() -> None:
             ({"symbols": ["A*", "B"]}, {"symbols": "AA,B,C"}, {"symbols": ["AA", "B"]}),
             ({"symbols": ["*A"]}, {"symbols": "B*"}, {"symbols": ["B*"], "allowed": ["*A"]}),
             ({"events": ["quote"]}, {"events": "quote,message"}, {"events": ["quote"]}),
+            ({"events": ["quote"]}, {"candles": "5m"}, {"events": ["quote"], "candles": None}),
+            ({"symbols": ["A*"]}, {"candles": "5m"}, {"events": ["quote", "candle"], "candles": "5m"}),
             ({"interval": "1s"}, {"interval": "20ms"}, {"interval": 1000}),
         ):
             async with open_stream(server.url, asked, headers=bearer(token(**claims))) as stream:
@@ -140,6 +150,8 @@ async def test_what_leaves_nothing_is_refused() -> None:
             ({"symbols": ["A*"]}, {"symbols": "B,C"}, "symbols"),
             ({"symbols": []}, {}, "symbols"),
             ({"events": ["message"]}, {"events": "quote"}, "events"),
+            ({"events": ["quote"]}, {"events": "candle"}, "events"),
+            ({"symbols": ["A*"]}, {"symbols": "B", "events": "candle"}, "symbols"),
             ({"interval": "1s"}, {"delivery": "all"}, "delivery"),
         ):
             async with open_stream(server.url, asked, headers=bearer(token(**claims))) as stream:

@@ -20,7 +20,7 @@ CONNECT_SECONDS = 10.0
 FIRST_SILENCE = 60.0  # seconds without a byte before a connection counts as dead, until the server says its heartbeat
 SILENCE_HEARTBEATS = 2.5  # heartbeats that may stay away after that
 _LONGEST_QUERY = 4_000  # bytes: what every proxy lets through
-_SUBSCRIPTION = ("symbols", "filter", "events", "fields", "interval", "delivery")
+_SUBSCRIPTION = ("symbols", "filter", "events", "candles", "fields", "interval", "delivery")
 
 State = Literal["connecting", "live", "closed"]
 
@@ -224,6 +224,7 @@ def connect(
     *,
     events: Iterable[str] | str | None = None,
     filter: str | None = None,  # noqa: A002  # the parameter's name
+    candles: str | None = None,
     fields: Iterable[str] | str | None = None,
     interval: str | None = None,
     delivery: Literal["latest", "all"] = "latest",
@@ -247,7 +248,7 @@ def connect(
         parameters["snapshot"] = "false"
     lists = {"events": events, "fields": fields}
     parameters |= {name: _comma(words) for name, words in lists.items() if words is not None}
-    named = {"filter": filter, "interval": interval, "since": since, "client_id": client_id}
+    named = {"filter": filter, "candles": candles, "interval": interval, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in named.items() if value is not None}
     return Stream(
         url,

@@ -54,6 +54,13 @@ def check_interval(text: str, *, field: str = "interval") -> int:
     return INTERVALS[text]
 
 
+def unpack_candles(data: bytes | memoryview) -> PackedCandles:
+    """The candles in `data`, without a copy; InputError where its length is not that of whole records."""
+    if len(data) % CANDLE.itemsize:
+        raise InputError(f"{len(data)} bytes are no packed candles: a candle has {CANDLE.itemsize}")
+    return np.frombuffer(data, dtype=CANDLE)
+
+
 def read_candles(packed: PackedCandles, *, closed: bool = True) -> list[Candle]:
     """The candles in `packed`."""
     return [

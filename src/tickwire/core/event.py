@@ -1,7 +1,8 @@
 """What a journal carries: entries on the way in, records on the way out.
 
 A record holds a run of events with consecutive sequence numbers, `first` to `last`. Ticks travel packed, a batch a
-record, and each tick is one event; anything with a name of its own (a status, a message) is a record of one event.
+record, and each tick is one event; so do candles that have closed. Anything with a name of its own (a status, a
+message) is a record of one event.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tickwire.core.candle import CANDLE, PackedCandles
 from tickwire.core.codec import decode, encode
 from tickwire.core.tick import TICK, Ticks
 
@@ -23,6 +25,7 @@ class Kind(enum.IntEnum):
 
     TICKS = 1  # packed ticks
     NAMED = 2  # JSON of a Named event
+    CANDLES = 3  # packed candles that have closed
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +83,13 @@ def ticks_entry(ticks: Ticks, *, source: str = "", key: str | None = None, term:
     if ticks.dtype != TICK:
         raise TypeError(f"expected an array of {TICK}")
     return Entry(Kind.TICKS, len(ticks), ticks.tobytes(), source, key, term)
+
+
+def candles_entry(candles: PackedCandles, *, source: str = "", key: str | None = None) -> Entry:
+    """An entry of packed candles that have closed, each an event."""
+    if candles.dtype != CANDLE:
+        raise TypeError(f"expected an array of {CANDLE}")
+    return Entry(Kind.CANDLES, len(candles), candles.tobytes(), source, key)
 
 
 def named_entry(name: str, data: object, *, kind: str | None = None, target: str | None = None) -> Entry:

@@ -1,9 +1,4 @@
-"""What makes candles of the journal's records, and hands the closed ones to the archive.
-
-Candles are a function of the journal alone. Ticks let time pass; where none come, an event of the kind CLOCK does,
-appended by whoever runs the feed (`due` says when), so that every process and every restart closes the same candles at
-the same event.
-"""
+"""What has candles made of the journal's records, hands the closed ones to the archive, and has them become events."""
 
 from __future__ import annotations
 
@@ -11,18 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 
-from tickwire.core.candle import CANDLE, INTERVALS, Candle, PackedCandles, read_candles
-from tickwire.core.codec import decode
-from tickwire.core.event import Entry, Kind, Record, named_entry, read_named
-from tickwire.core.tick import unpack
+from tickwire.core.candle import INTERVALS, Candle, read_candles
+from tickwire.core.event import Entry, Kind, Record, named_entry
 from tickwire.history.archive import Archive
-from tickwire.market.candles import PATIENCE, Candles
+from tickwire.history.maker import CLOCK, Maker
+from tickwire.history.owed import Owed, Saved
+from tickwire.market.candles import PATIENCE
 from tickwire.market.session import Sessions
 
-CLOCK = "clock"
-"""The kind of an event that says that time has passed; readers are not sent it."""
 # A market whose ticks are further behind the clock is not live: a recording, or history that somebody publishes.
 _LIVE_NS = 60 * 10**9
 
@@ -69,22 +61,39 @@ class ChronicleStats(NamedTuple):
     late: dict[str, int]  # trades that came too late for their candle, by interval, since the journal began
     waiting: int  # closed candles that are not written yet
     dropped: int  # closed candles that could not be written
+    owed: int  # closed candles that are no events yet
+
+
+class _Saved(msgspec.Struct, frozen=True, array_like=True):
+    """A chronicle as bytes: what `Chronicle.save` writes."""
+
+    behind: int
+    candles: bytes
+    owed: Saved = []
 
 
 class Chronicle:
-    """The candles as of event `sequence`."""
+    """The candles as of event `sequence`, and which of those that closed are `owed` to the journal as events."""
 
     def __init__(self, archive: Archive, sessions: Sessions | None = None) -> None:
         self.archive = archive
         self.sequence = 0
-        self.candles = Candles(sessions)
+        self._maker = Maker(sessions)
+        self.candles = self._maker.candles
+        self.owed = Owed()
         self._behind = _LIVE_NS  # how far the newest tick's time was behind the clock when it came, in nanoseconds
 
     def apply(self, records: Iterable[Record], epoch: str) -> None:
         """Take the next records of the journal's `epoch`."""
         for record in records:
-            self.archive.add(self._closed_by(record), epoch, record.last)
+            closed = self._maker.take(record)
+            self.owed.add(closed, record.first)
+            self.archive.add(closed, epoch, record.last)
             self.sequence = record.last
+            if record.kind is Kind.TICKS:
+                self._behind = record.ts - self.candles.newest
+            elif record.kind is Kind.CANDLES:
+                self.owed.settle(record.count)
 
     def due(self, now: int) -> Entry | None:
         """The event to append where time has to pass without ticks; None where nothing waits for it.
@@ -112,30 +121,30 @@ class Chronicle:
 
     def save(self) -> bytes:
         """What `restore` needs to go on after `sequence`."""
-        return msgspec.msgpack.encode((self._behind, self.candles.save()))
+        return msgspec.msgpack.encode(_Saved(self._behind, self.candles.save(), self.owed.save()))
 
     def stats(self) -> ChronicleStats:
         """The counts so far."""
         late = dict(zip(INTERVALS, self.candles.late.tolist(), strict=True))
-        return ChronicleStats(late, self.archive.waiting, self.archive.dropped)
+        return ChronicleStats(late, self.archive.waiting, self.archive.dropped, len(self.owed))
 
     async def recover(self, journal: History, sequence: int, saved: bytes) -> None:
         """Take up what was `saved` at event `sequence`, and everything that the journal holds after it."""
         if saved:
-            self._behind, candles = msgspec.msgpack.decode(saved, type=tuple[int, bytes])
-            self.candles.restore(candles)
+            found = msgspec.msgpack.decode(saved, type=_Saved)
+            self._behind = found.behind
+            self.candles.restore(found.candles)
+            self.owed.restore(found.owed)
         self.sequence = sequence
         while self.sequence < journal.head:
             self.apply(await journal.read(self.sequence), journal.epoch)
             if self.archive.full:
                 await self.archive.flush()
 
-    def _closed_by(self, record: Record) -> PackedCandles:
-        if record.kind is Kind.TICKS:
-            closed = self.candles.apply(unpack(record.data), record.first, record.ts)
-            self._behind = record.ts - self.candles.newest
-            return closed
-        named = read_named(record)
-        if named.kind is None and named.name == CLOCK:
-            return self.candles.pass_time(decode(bytes(named.data), dict[str, int])["ts"] * 1000)
-        return np.empty(0, CANDLE)
+
+def saved_maker(saved: bytes, sessions: Sessions | None = None) -> Maker:
+    """What makes the candles, as it was when a chronicle was `saved`; at its beginning, where nothing was."""
+    maker = Maker(sessions)
+    if saved:
+        maker.candles.restore(msgspec.msgpack.decode(saved, type=_Saved).candles)
+    return maker

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from tickwire.core.candle import PackedCandles, read_candles, unpack_candles
+from tickwire.core.codec import encode
 from tickwire.core.event import Entry, Kind, Record, read_named
 from tickwire.core.instrument import Instrument
 from tickwire.core.quote import Fields
@@ -82,6 +85,56 @@ class AppliedQuotes:
         return self._taken[1]
 
 
+class OneCandle(NamedTuple):
+    """A closed candle as an event."""
+
+    first: int
+    frame: bytes
+
+
+class AppliedCandles:
+    """The closed candles of one record. `rows` are their symbols' rows on the board, `places` where those of an
+    interval stand. Frames are made when somebody first wants them, and then kept.
+    """
+
+    __slots__ = ("_candles", "_events", "_prefix", "first", "last", "places", "rows")
+
+    def __init__(self, prefix: bytes, first: int, candles: PackedCandles, rows: list[int]) -> None:
+        self.first = first
+        self.last = first + len(candles) - 1
+        self.rows = rows
+        self.places: dict[int, list[int]] = {}  # by seconds
+        for place, seconds in enumerate(candles["interval"].tolist()):
+            self.places.setdefault(seconds, []).append(place)
+        self._prefix = prefix
+        self._candles = candles
+        self._events: dict[int, OneCandle] = {}
+
+    def events(self, places: Iterable[int]) -> list[OneCandle]:
+        """The events at `places`, in that order."""
+        places = [*places]
+        missing = [place for place in places if place not in self._events]
+        if missing:
+            numbers = [self.first + place for place in missing]
+            jsons = map(encode, read_candles(self._candles[missing]))
+            frames = numbered_frames(self._prefix, numbers, jsons, event="candle")
+            self._events.update(zip(missing, map(OneCandle, numbers, frames), strict=True))
+        return [self._events[place] for place in places]
+
+    def wanted(self, channel: Channel, after: int, most: int) -> tuple[list[bytes], int]:
+        """At most `most` frames for the channel of events after `after`, and the number up to which that is all."""
+        events = self.events_for(channel, after, most + 1)
+        if len(events) <= most:
+            return [event.frame for event in events], self.last
+        return [event.frame for event in events[:most]], events[most - 1].first
+
+    def events_for(self, channel: Channel, after: int, most: int) -> list[OneCandle]:
+        """The first `most` events for the channel after `after`."""
+        begin, rows = after + 1 - self.first, self.rows
+        places = self.places.get(channel.candles, ())
+        return self.events([place for place in places if place >= begin and channel.has(rows[place])][:most])
+
+
 class AppliedNamed:
     """One event with a name of its own. `kind` is what a subscription lists to get it, `target` whom it is for."""
 
@@ -111,12 +164,18 @@ def aside(entry: Entry, at: int) -> AppliedNamed:
     return item
 
 
-Applied = AppliedQuotes | AppliedNamed
+Applied = AppliedQuotes | AppliedCandles | AppliedNamed
 
 
 def apply(board: Board, prefix: bytes, record: Record) -> Applied:
-    """Let the board take the record's ticks; what came of it. `prefix` stands before the sequence number in an id."""
+    """Let the board take the record's ticks, if it has any; what came of it.
+
+    `prefix` stands before the sequence number in an id.
+    """
     if record.kind is Kind.TICKS:
         quotes = board.apply(unpack(record.data), record.first)
         return AppliedQuotes(prefix, record.first, quotes, board.instruments)
+    if record.kind is Kind.CANDLES:
+        candles = unpack_candles(record.data)
+        return AppliedCandles(prefix, record.first, candles, board.rows(candles["symbol"].tolist()))
     return AppliedNamed(prefix, record)

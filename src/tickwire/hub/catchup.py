@@ -2,7 +2,8 @@
 
 A new reader has seen nothing, a returning one has its last id, and a slow one stands where its socket filled up; all
 three come through here and there is no other way to become live. Newest-only readers get the newest quote of each
-symbol that changed since k, in the order of ids; readers of everything get every event since k.
+symbol that changed since k, in the order of ids; readers of everything get every event since k. Forming candles come
+last, because they are as of the head and have no ids.
 
 A reader whose subscription was changed comes through here too. First it is given the quotes that the change owes it, as
 far as they are no newer than k, and without ids, because ids do not go back; the newer ones come as changed since k.
@@ -11,9 +12,7 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import TypeAlias
 
 import numpy as np
@@ -21,8 +20,10 @@ from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
 from tickwire.errors import JournalAway, JournalError
-from tickwire.hub.applied import MESSAGE, Applied, AppliedNamed
+from tickwire.hub.applied import Applied, AppliedNamed
+from tickwire.hub.backlog import Backlog
 from tickwire.hub.channel import Channel, Numbered
+from tickwire.hub.forming import Forming
 from tickwire.hub.head import Head
 from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
@@ -34,7 +35,6 @@ from tickwire.hub.state import StateFrames
 from tickwire.sse.frame import frame, unnumbered
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
-_PIECE_BYTES = 16 * 1024  # of named events, of which each may be 64 KB
 _MOST_ITEMS = 64  # records looked at in one step
 _AWAY_SECONDS = 0.25  # between two tries, while the journal cannot be reached
 
@@ -50,6 +50,7 @@ class CatchUp:
         state: StateFrames,
         recent: Recent,
         past: Past,
+        forming: Forming,
         *,
         router: Router,
         channels: Mapping[Reader, Channel],
@@ -58,6 +59,8 @@ class CatchUp:
         self._state = state
         self._recent = recent
         self._past = past
+        self._forming = forming
+        self._backlog = Backlog(head, state, recent, past, channels)
         self._router = router
         self._channels = channels
 
@@ -120,9 +123,9 @@ class CatchUp:
         symbols = self._state.board.symbols
         return matches_frame(channel, [symbols[row] for row in self._router.rows(channel).tolist()])
 
-    def named_at_hand(self, reader: Reader, channel: Channel) -> list[AppliedNamed] | None:
-        """The named events that the reader has not seen; None where that takes a look into the journal."""
-        return self._near(reader, channel, reader.position)
+    def at_hand(self, reader: Reader) -> list[Numbered] | None:
+        """The events beside quotes that the reader has not seen; None where that takes a look into the journal."""
+        return self._backlog.at_hand(reader)
 
     async def _bring_latest(self, reader: Reader) -> None:
         told = None
@@ -132,23 +135,19 @@ class CatchUp:
             if told is None:
                 told = self._tell_matches(reader)
                 continue
-            named, upto = await self._named(reader)
+            due = await self._backlog.next(reader, _PIECE)
             if reader.owed is not None:  # changed while the journal was read
                 continue
             channel = self._channels[reader]
-            rows = self._changed(channel, reader.position)
-            named = [item for item in named if item.first > reader.position]
-            upto = min(upto, self._end_of_rows(rows), _end_of_named(named))
-            rows = rows[:_PIECE]
-            rows = rows[self._state.board.sequences[rows] <= upto]
-            frames = self._merged(channel, rows, [item for item in named if item.first <= upto])
-            del named  # who halts here would keep them in memory
+            rows, upto = self._piece(self._changed(channel, reader.position), due.upto)
+            frames = self._merged(channel, rows, [event for event in due.events if event.first <= upto])
+            del due  # who halts here would keep its events in memory
             reader.position = upto
             reader.snapshot = reader.snapshot and upto < reader.opened_at
             reader.sent += len(rows)
             if frames:
                 reader.write(b"".join(frames))
-            elif upto == self._head.sequence:
+            elif upto == self._head.sequence and not self._tell_forming(reader, channel):
                 if self.matches(channel) == told:
                     channel.join(reader)
                     return
@@ -166,6 +165,8 @@ class CatchUp:
             if items is None:
                 items = await self._past.after(reader.position, self._head.sequence)
             elif not items:
+                if self._tell_forming(reader, self._channels[reader]):
+                    continue
                 if self.matches(self._channels[reader]) == told:
                     self._channels[reader].join(reader)
                     return
@@ -191,6 +192,18 @@ class CatchUp:
             reader.write(matches)
         return matches
 
+    def _tell_forming(self, reader: Reader, channel: Channel) -> bool:
+        """Write some of the forming candles that have changed since the reader was given them; whether any had."""
+        if not channel.candles:
+            return False
+        rows = self._forming.changed(channel, reader.formed)
+        piece = rows[:_PIECE].tolist()
+        frames = b"".join(self._forming.frames(piece, channel.candles))
+        reader.formed = self._head.sequence if len(rows) <= _PIECE else self._forming.sequence(piece[-1])
+        if frames:
+            reader.write(frames)
+        return bool(piece)
+
     def _pay(self, reader: Reader) -> bool:
         """Write some of the quotes that a change of its subscription owes the reader; whether there was a change.
 
@@ -208,9 +221,7 @@ class CatchUp:
             reader.write(frame(encode(channel.subscription.describe()), event="subscription"))
         return True
 
-    def _due(
-        self, channel: Channel, owed: NDArray[np.intp], position: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    def _due(self, channel: Channel, owed: Rows, position: int) -> tuple[Rows, Rows]:
         """The next rows whose quotes the channel takes and that are no newer than `position`, and those after them."""
         sequences, rows = self._state.board.sequences, owed[:0]
         while not len(rows) and len(owed):
@@ -230,14 +241,10 @@ class CatchUp:
         return frames
 
     async def _send_snapshot(self, reader: Reader) -> None:
-        named, upto = await self._named(reader)
-        while upto < self._head.sequence:  # much was said since the reader came
-            more, upto = await self._named_after(reader, upto)
-            named += [item for item in more if item.kind == MESSAGE]
+        events = await self._backlog.all(reader)
         # After a gap within a stream the reader knows the state as of its position: ids do not go back.
-        head, position = self._head.sequence, reader.position
-        new = [item for item in named if item.first > position]
-        frames, _ = self.changes(self._channels[reader], position, new)
+        head = self._head.sequence
+        frames, _ = self.changes(self._channels[reader], reader.position, events)
         for begin in range(0, len(frames), _PIECE):
             if not await reader.ready():
                 return
@@ -252,7 +259,7 @@ class CatchUp:
         reader.snapshot, reader.opened_at = True, head.sequence
         return gap
 
-    def _changed(self, channel: Channel, after: int) -> NDArray[np.intp]:
+    def _changed(self, channel: Channel, after: int) -> Rows:
         """The board rows of the channel whose newest quote came after `after`, oldest change first."""
         if "quote" not in channel.subscription.events:
             return np.empty(0, np.intp)
@@ -260,11 +267,13 @@ class CatchUp:
         rows = rows[sequences[rows] > after]
         return rows[np.argsort(sequences[rows])]
 
-    def _end_of_rows(self, rows: Rows) -> int:
-        """The sequence number up to which a piece of these rows goes."""
-        return self._head.sequence if len(rows) <= _PIECE else int(self._state.board.sequences[rows[_PIECE - 1]])
+    def _piece(self, rows: Rows, upto: int) -> tuple[Rows, int]:
+        """The first rows to write of those that changed up to `upto`, and the number up to which that is everything."""
+        sequences = self._state.board.sequences
+        rows = rows[sequences[rows] <= upto]
+        return (rows, upto) if len(rows) <= _PIECE else (rows[:_PIECE], int(sequences[rows[_PIECE - 1]]))
 
-    def _merged(self, channel: Channel, rows: NDArray[np.intp], named: Sequence[Numbered]) -> list[bytes]:
+    def _merged(self, channel: Channel, rows: Rows, named: Sequence[Numbered]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
         frames = self._state.frames(rows.tolist(), channel.subscription.fields)
         if not named:
@@ -272,44 +281,6 @@ class CatchUp:
         numbers = self._state.board.sequences[rows].tolist()
         both = [*zip(numbers, frames, strict=True), *((item.first, item.frame) for item in named)]
         return [found for _, found in sorted(both)]
-
-    async def _named(self, reader: Reader) -> tuple[list[AppliedNamed], int]:
-        """Named events that the reader is to get, in their order, and the number up to which those are all.
-
-        For a new reader those are the current ones of each kind, and the messages since it came.
-        """
-        covered = max(reader.position, reader.opened_at) if reader.snapshot else reader.position
-        found, upto = await self._named_after(reader, covered)
-        if reader.snapshot:
-            found = [*self._state.named(self._channels[reader]), *(item for item in found if item.kind == MESSAGE)]
-            found.sort(key=lambda item: item.first)
-        return found, upto
-
-    async def _named_after(self, reader: Reader, after: int) -> tuple[list[AppliedNamed], int]:
-        """The reader's named events after `after`, or some of them, and the number up to which those are all."""
-        channel = self._channels[reader]  # kinds of events stay as they were asked for
-        head, near = self._head.sequence, self._near(reader, channel, after)
-        if near is not None:
-            return near, head
-        items, upto = await self._past.named(after, head)
-        return _taken(items, reader, channel), upto
-
-    def _near(self, reader: Reader, channel: Channel, after: int) -> list[AppliedNamed] | None:
-        """The reader's named events after `after`; None where the recent window begins later."""
-        if not channel.subscription.named:
-            return []
-        items = self._recent.after(after, self._head.sequence)
-        return None if items is None else _taken(items, reader, channel)
-
-
-def _taken(items: Sequence[Applied], reader: Reader, channel: Channel) -> list[AppliedNamed]:
-    return [item for item in items if isinstance(item, AppliedNamed) and item.is_for(channel, reader.who)]
-
-
-def _end_of_named(items: Sequence[AppliedNamed]) -> int:
-    """The sequence number up to which a piece of these goes: one of them, or more of no great size."""
-    sizes = accumulate(len(item.frame) for item in items)
-    return next((item.first for item, size in zip(items, sizes, strict=True) if size >= _PIECE_BYTES), sys.maxsize)
 
 
 def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:

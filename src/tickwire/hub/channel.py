@@ -44,6 +44,7 @@ class Channel:
         self._head = head
         self._tally = tally
         self.everything = subscription.everything
+        self.candles = subscription.candles
         self.screen = subscription.screen
         self.filter_json = encode(str(self.screen))
         self.tells = self.screen is not None and "screen" in subscription.events  # of symbols that enter and leave
@@ -59,6 +60,8 @@ class Channel:
         self.position = head.sequence  # up to where a paced channel was flushed
         self.counted = 0  # what its symbols' events had come to then
         self.skipped = 0  # quotes that pace left out, for each of its readers
+        self.formed_at = head.sequence  # up to where its live readers have been shown forming candles
+        self.form_due = 0.0  # monotonic seconds: before that, a channel of a quick pace is not shown them again
         self.named: list[Numbered] = []  # what a paced channel has yet to send beside quotes
         self.arriving: dict[Reader, None] = {}  # readers of a paced channel that become live with its next flush
         self._writers: dict[Outlet, list[Write]] | None = None  # write calls of live readers; None: make anew
@@ -69,6 +72,8 @@ class Channel:
 
     def count(self) -> int:
         """How many events there were so far that it would send if nothing were left out."""
+        if not self.subscription.quotes:
+            return 0
         if self.screen is not None:
             return self.routed
         return self._tally.of(None if self.everything else self.rows)
@@ -90,6 +95,7 @@ class Channel:
             reader.position = self.position if self.paced else self._head.sequence
             reader.counted = self.counted if self.paced else self.count()
             reader.conflated += self.skipped - reader.skipped
+            reader.formed = max(reader.formed, self.formed_at)
             self._writers = None
 
     def admit(self, reader: Reader) -> None:

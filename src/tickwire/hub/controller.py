@@ -152,6 +152,7 @@ class Controller:
             dues[old, new] = self._due(old, new)
         due = dues[old, new]
         reader.owed = due if reader.owed is None else self._still_due(reader.owed, due, new)
+        reader.formed = 0  # of the symbols that are new to it, and it does no harm to see the others again
         reader.counted = new.count() if was_counted else None
         self._roster.move(reader, new)
         old.readers -= 1

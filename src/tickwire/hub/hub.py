@@ -9,19 +9,22 @@ from typing import NamedTuple
 from tickwire.core.codec import encode
 from tickwire.core.event import Entry, Record
 from tickwire.core.quote import Fields
-from tickwire.hub.applied import Applied, AppliedNamed, AppliedQuotes, apply, aside
+from tickwire.hub.applied import Applied, AppliedCandles, AppliedNamed, AppliedQuotes, apply, aside
+from tickwire.hub.candling import Candling
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
 from tickwire.hub.control import CONTROL
 from tickwire.hub.controller import Controller
+from tickwire.hub.forming import Forming
 from tickwire.hub.head import Head
 from tickwire.hub.outlet import Outlets
 from tickwire.hub.pacer import Pacer
 from tickwire.hub.past import Past, Source
+from tickwire.hub.plan import Plan
 from tickwire.hub.reader import Reader, Who
 from tickwire.hub.recent import Recent
 from tickwire.hub.roster import Roster
-from tickwire.hub.router import Plan, Router
+from tickwire.hub.router import Router
 from tickwire.hub.saved import Saved, pack_saved
 from tickwire.hub.sink import Sink
 from tickwire.hub.start import Gap, History, Start
@@ -29,6 +32,7 @@ from tickwire.hub.state import StateFrames
 from tickwire.hub.subscription import Subscription
 from tickwire.hub.tally import Tally
 from tickwire.market.board import Board
+from tickwire.market.candles import Candles
 from tickwire.sse.coding import IDENTITY, Coding
 from tickwire.sse.frame import comment, frame
 
@@ -61,8 +65,9 @@ class Hub:
     """Takes the journal's records in order, and keeps every reader supplied.
 
     Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
-    everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of;
-    `lifetime` how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
+    everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of.
+    `candles` are those of the same events: whoever calls `apply` lets them take each record first.
+    `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
     come back at once. A hub that is behind the market on purpose has the one at its head as `leader`: what is done to
     readers from outside does not wait.
     """
@@ -76,6 +81,7 @@ class Hub:
         make_board: Callable[[], Board] = Board,
         start_at: int = 0,
         saved: Saved | None = None,
+        candles: Candles | None = None,
         recent_events: int = RECENT_EVENTS,
         lifetime: float = 0.0,
         leader: Hub | None = None,
@@ -89,11 +95,14 @@ class Hub:
         self._router.extend(board.symbols)
         self._state = StateFrames(board, self._prefix)
         self._recent = Recent(recent_events, start_at)
-        self._past = Past(source, self._prefix, make_board)
+        self._past = Past(source, self._prefix, board, make_board)
+        forming = Forming(board, Candles() if candles is None else candles)
         self._catch_up = CatchUp(
-            self.head, self._state, self._recent, self._past, router=self._router, channels=self.roster.channels
-        )
-        self._pacer = Pacer(self.head, self._catch_up, self._tally)
+            self.head, self._state, self._recent, self._past, forming,
+            router=self._router, channels=self.roster.channels,
+        )  # fmt: skip
+        self._candling = Candling(self.head, forming, self._router.candles)
+        self._pacer = Pacer(self.head, self._catch_up, forming, self._tally)
         self._outlets = Outlets()
         above = None if leader is None else leader.control
         self.control: Controller = Controller(self.head, self.roster, self._router, lifetime, above)
@@ -120,7 +129,11 @@ class Hub:
 
     async def reach(self, sequence: int) -> None:
         """Wait until everything up to `sequence` was applied."""
-        while self.head.sequence < sequence:
+        await self.until(lambda: self.head.sequence >= sequence)
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until this holds, which only records that are applied can bring about."""
+        while not reached():
             self._moved.clear()
             await self._moved.wait()
 
@@ -168,7 +181,9 @@ class Hub:
             position=start.position,
             snapshot=start.snapshot,
         )
-        reader.opened_at = self.head.sequence
+        reader.opened_at = self.head.sequence if start.snapshot else start.position
+        if start.resume is None and start.position == self.head.sequence:
+            reader.formed = self.head.sequence  # it wants nothing but what comes
         if owes:
             reader.owed = self._router.rows(channel)
         self.roster.add(reader, channel)
@@ -217,7 +232,11 @@ class Hub:
                     reader.write(beat)
 
     def pace(self, now: float) -> float:
-        """Flush the paced channels that are due; the seconds until this should be called again. `now` is monotonic."""
+        """Flush the paced channels that are due, and show forming candles; the seconds until the next call is due.
+
+        `now` is monotonic, in seconds.
+        """
+        self._candling.show(now)
         return self._pacer.run(self._router.paced, now)
 
     def stats(self) -> HubStats:
@@ -267,6 +286,8 @@ class Hub:
     def _route(self, item: Applied) -> None:
         if isinstance(item, AppliedQuotes):
             self._route_quotes(item)
+        elif isinstance(item, AppliedCandles):
+            self._dirty |= self._candling.route(item)
         else:
             self._route_named(item)
 

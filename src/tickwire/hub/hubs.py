@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from tickwire.clock import Clock
 from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub, HubStats
-from tickwire.hub.late import Late, LateSource
+from tickwire.hub.late import Late, LateSource, MakeCandles
 from tickwire.hub.rights import Rights
 from tickwire.hub.roster import Client
 from tickwire.market.board import Board
@@ -19,11 +19,20 @@ MOST_DELAYS = 4  # each has a board and a window of recent events: some 20 MB, a
 class Hubs:
     """Finds the hub whose market somebody may see. One for each delay is made when the first reader of it comes."""
 
-    def __init__(self, live: Hub, source: LateSource, make_board: Callable[[], Board], clock: Clock) -> None:
+    def __init__(
+        self,
+        live: Hub,
+        source: LateSource,
+        clock: Clock,
+        *,
+        make_board: Callable[[], Board],
+        make_candles: MakeCandles,
+    ) -> None:
         self.live = live
         self._source = source
-        self._make_board = make_board
         self._clock = clock
+        self._make_board = make_board
+        self._make_candles = make_candles
         self._late: dict[int, Late] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -85,7 +94,10 @@ class Hubs:
     async def _begin(self, delay: int) -> Late:
         if len(self._late) >= MOST_DELAYS:
             raise JournalError(f"readers of {MOST_DELAYS} different delays are here already")
-        late = self._late[delay] = await Late.make(delay, self.live, self._source, self._make_board, self._clock)
+        late = self._late[delay] = await Late.make(
+            delay, self.live, self._source, self._clock,
+            make_board=self._make_board, make_candles=self._make_candles,
+        )  # fmt: skip
         task = asyncio.create_task(late.run(), name=f"the market {delay} s ago")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

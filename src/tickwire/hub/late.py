@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tickwire.clock import Clock
 from tickwire.core.event import Record
 from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub
 from tickwire.hub.past import Source
-from tickwire.hub.saved import read_saved
+from tickwire.hub.saved import Saved, read_saved
 from tickwire.market.board import Board
+from tickwire.market.candles import Candles
 
 log = logging.getLogger(__name__)
 _LONGEST_NAP = 1.0  # seconds: should the clock be set, it is noticed
@@ -36,11 +37,29 @@ class LateSource(Source, Protocol):
         ...
 
 
-class Late:
-    """A hub that stands where the journal was `delay` seconds ago."""
+class Maker(Protocol):
+    """What makes candles of the journal's records."""
 
-    def __init__(self, hub: Hub, delay: int, source: LateSource, clock: Clock) -> None:
+    @property
+    def candles(self) -> Candles:
+        """As of the newest record that was taken."""
+        ...
+
+    def take(self, record: Record) -> object:
+        """Let the candles have what the journal says next."""
+        ...
+
+
+MakeCandles: TypeAlias = Callable[[bytes], Maker]
+"""Answers what makes candles, as it is in a saved state."""
+
+
+class Late:
+    """A hub that stands where the journal was `delay` seconds ago, with the candles of then."""
+
+    def __init__(self, hub: Hub, maker: Maker, delay: int, source: LateSource, clock: Clock) -> None:
         self.hub = hub
+        self._maker = maker
         self.failed: str | None = None  # why it goes no further
         self._delay = delay * 10**9
         self._source = source
@@ -48,7 +67,14 @@ class Late:
 
     @classmethod
     async def make(
-        cls, delay: int, leader: Hub, source: LateSource, make_board: Callable[[], Board], clock: Clock
+        cls,
+        delay: int,
+        leader: Hub,
+        source: LateSource,
+        clock: Clock,
+        *,
+        make_board: Callable[[], Board],
+        make_candles: MakeCandles,
     ) -> Late:
         """A hub that has taken all that is old enough; JournalError where the journal does not reach back so far."""
         upto = await source.find(clock.now() - delay * 10**9 + 1)
@@ -56,17 +82,22 @@ class Late:
         # The oldest that is kept may be newer than what is asked.
         if 0 < upto < source.first or (state is None and source.first > 1):
             raise JournalError(f"the journal does not reach {delay} s back: what is kept has to be more than the delay")
-        board, start = make_board(), 0
+        saved = Saved(b"") if state is None else read_saved(state[1])
+        board, maker = make_board(), make_candles(saved.candles)
         if state is not None:
-            start = state[0]
-            board.restore(read_saved(state[1]).board)
-        hub = Hub(board, leader.head.epoch, source, make_board=make_board, start_at=start, leader=leader)
+            board.restore(saved.board)
+        start = 0 if state is None else state[0]
+        hub = Hub(
+            board, leader.head.epoch, source,
+            make_board=make_board, start_at=start, candles=maker.candles, leader=leader,
+        )  # fmt: skip
+        late = cls(hub, maker, delay, source, clock)
         while hub.head.sequence < upto:
             records = [each for each in await source.read(hub.head.sequence) if each.last <= upto]
             if not records:
                 break
-            hub.apply(records, clock.monotonic())
-        return cls(hub, delay, source, clock)
+            late._take(records)
+        return late
 
     async def run(self) -> None:
         """Follow the journal. Where history it has yet to see expires, its readers are sent away and it ends."""
@@ -84,11 +115,16 @@ class Late:
             now = self._clock.now()
             count = _old(records, now - self._delay)
             if count:
-                self.hub.apply(records[:count], self._clock.monotonic())
+                self._take(records[:count])
                 records = records[count:]
                 await asyncio.sleep(0)  # sockets have their turn
             else:
                 await self._clock.sleep(min((records[0].ts + self._delay - now) / 1e9, _LONGEST_NAP))
+
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._maker.take(record)  # first: what the hub sends now may show forming candles
+        self.hub.apply(records, self._clock.monotonic())
 
 
 def _old(records: Sequence[Record], until: int) -> int:

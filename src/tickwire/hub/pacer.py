@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
+from tickwire.hub.forming import FORMING, Forming
 from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
 from tickwire.hub.tally import Tally
@@ -21,10 +22,11 @@ IDLE = 0.05  # seconds between looks when nothing is due: a new channel waits no
 class Pacer:
     """Flushes paced channels when they are due."""
 
-    def __init__(self, head: Head, catch_up: CatchUp, tally: Tally) -> None:
+    def __init__(self, head: Head, catch_up: CatchUp, forming: Forming, tally: Tally) -> None:
         self._head = head
         self._tally = tally
         self._catch_up = catch_up
+        self._forming = forming
 
     def run(self, channels: Iterable[Channel], now: float) -> float:
         """Flush those that are due; the seconds until it should be called again."""
@@ -38,7 +40,7 @@ class Pacer:
     def at_hand(self, reader: Reader, channel: Channel) -> bool:
         """Whether the next flush can bring the reader up by itself."""
         unchanged = reader.owed is None
-        return channel.paced and unchanged and self._catch_up.named_at_hand(reader, channel) is not None
+        return channel.paced and unchanged and self._catch_up.at_hand(reader) is not None
 
     def _flush(self, channel: Channel, now: float) -> None:
         channel.due = max(channel.due, now - IDLE) + channel.subscription.interval / 1000
@@ -47,6 +49,7 @@ class Pacer:
         if channel.live:
             frames, quotes = self._catch_up.flushed(channel)
             channel.skipped += channel.counted - counted - quotes
+            frames += self._formed(channel, now)
         elif channel.tells:
             self._catch_up.note(channel)
         channel.named = []
@@ -58,8 +61,17 @@ class Pacer:
         for reader in arrivals:
             self._arrive(reader, channel)
 
+    def _formed(self, channel: Channel, now: float) -> list[bytes]:
+        """The forming candles that have changed since the channel was shown them, unless that was only just now."""
+        too_soon = channel.subscription.interval < FORMING * 1000 and now < channel.form_due
+        if not channel.candles or too_soon:
+            return []
+        channel.form_due = now + FORMING
+        after, channel.formed_at = channel.formed_at, self._head.sequence
+        return self._forming.since(channel, after)
+
     def _arrive(self, reader: Reader, channel: Channel) -> None:
-        named = self._catch_up.named_at_hand(reader, channel)
+        named = self._catch_up.at_hand(reader)
         if named is None:  # it was away for long: catch-up first
             reader.live = False
             reader.drained()
@@ -68,6 +80,9 @@ class Pacer:
         matches = self._catch_up.matches(channel)
         reader.position = channel.position
         reader.sent += quotes
+        if channel.candles:
+            frames += self._forming.since(channel, reader.formed)
+            reader.formed = self._head.sequence
         channel.admit(reader)
         if frames or matches:
             reader.write(matches + b"".join(frames))

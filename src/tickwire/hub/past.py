@@ -20,7 +20,7 @@ from tickwire.hub.saved import read_saved
 from tickwire.market.board import Board
 
 STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
-NAMED_EVENTS = 64  # read in one go: each may be 64 KB
+_AT_ONCE = {Kind.NAMED: 64, Kind.CANDLES: STEP_EVENTS}  # events read in one go: a named one may be 64 KB
 _MOST_WALKERS = 4  # boards kept: more would only help if readers resumed from very many different times at once
 _MOST_EVENTS = 20_000  # applied and kept, some 8 MB with their frames
 
@@ -53,8 +53,9 @@ class _Walker:
 class Past:
     """The journal's history as events that can be sent."""
 
-    def __init__(self, source: Source, prefix: bytes, make_board: Callable[[], Board]) -> None:
+    def __init__(self, source: Source, prefix: bytes, board: Board, make_board: Callable[[], Board]) -> None:
         self._source = source
+        self._board = board  # the present one, for what needs no other
         self._prefix = prefix
         self._make_board = make_board
         self._walkers: list[_Walker] = []
@@ -78,27 +79,46 @@ class Past:
                 raise JournalError(f"the events after {sequence} have expired")
             return [await self._applied(record) for record in records if record.last <= head]
 
-    async def named(self, after: int, to: int) -> tuple[list[Applied], int]:
-        """Events with names of their own after `after` up to `to`, and the number up to which those are all.
+    async def of(self, kinds: Sequence[Kind], after: int, to: int) -> tuple[list[Applied], int]:
+        """Events of these kinds after `after`, the first of each, and the number up to which those are all.
 
-        JournalError where some may have expired.
+        That is `to`, or less where there are more. JournalError where some may have expired.
         """
-        if self._source.first > after + 1:
+        found: list[Record] = []
+        for kind in kinds:
+            limit = _AT_ONCE[kind]
+            records = await self._source.read(after, limit=limit, kind=kind)
+            found += records
+            if sum(record.count for record in records) >= limit:
+                to = min(to, records[-1].last)
+        if self._source.first > after + 1:  # looked at last: what expires while it is read would not be missed
             raise JournalError(f"the events after {after} have expired")
-        records = await self._source.read(after, limit=NAMED_EVENTS, kind=Kind.NAMED)
-        found = [apply(Board(), self._prefix, record) for record in records if record.last <= to]
-        return found, to if len(records) < NAMED_EVENTS else min(to, records[-1].last)
+        return [self._stateless(record) for record in sorted(found) if record.last <= to], to
+
+    def _stateless(self, record: Record) -> Applied:
+        """The events of a record that changes no board. Those of any size are not kept."""
+        item = self._items.get(record.first)
+        if item is None:
+            item = apply(self._board, self._prefix, record)
+            if record.kind is not Kind.NAMED:
+                self._keep(record, item)
+        return item
 
     async def _applied(self, record: Record) -> Applied:
         item = self._items.get(record.first)
         if item is None:
             walker = await self._walker_before(record.first)
-            item = self._items[record.first] = apply(walker.board, self._prefix, record)
+            item = self._keep(record, apply(walker.board, self._prefix, record))
             walker.position = record.last
+        return item
+
+    def _keep(self, record: Record, item: Applied) -> Applied:
+        if record.first not in self._items:  # somebody else may have had it made meanwhile
             self._held += record.count
-            while self._held > _MOST_EVENTS and len(self._items) > 1:
-                _, gone = self._items.popitem(last=False)
-                self._held -= gone.last - gone.first + 1
+        self._items[record.first] = item
+        while self._held > _MOST_EVENTS and len(self._items) > 1:
+            _, gone = self._items.popitem(last=False)
+            self._held -= gone.last - gone.first + 1
         return item
 
     async def _walker_before(self, first: int) -> _Walker:

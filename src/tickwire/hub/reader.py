@@ -47,8 +47,9 @@ class Reader:
     """One connected client: how far it has come, and where its bytes go.
 
     `position` is the sequence number up to which the reader has been given everything it asked for; it is its own
-    while the reader is behind, and the channel's while it is `live`. `snapshot` says that the reader has yet to get the
-    current state before anything else; `opened_at` is where the hub stood when it came, so that it misses no message.
+    while the reader is behind, and the channel's while it is `live`. So is `formed`, the event as of which it has the
+    forming candles. `snapshot` says that the reader has yet to get the current state before anything else; what is no
+    state (a message) it gets from `opened_at` on: where the hub stood when it came, or where it went on from.
     `asked` is the subscription it came with; where that was changed since, `owed` are the board rows whose quotes it
     has yet to be given because of the change (None: there was none, or the reader has it all).
     `closing` is the reason why the stream ends, once it does.
@@ -63,6 +64,7 @@ class Reader:
         "conflated",
         "counted",
         "expires",
+        "formed",
         "gaps",
         "live",
         "opened_at",
@@ -97,6 +99,7 @@ class Reader:
         self.snapshot = snapshot
         self.opened_at = position
         self.owed: NDArray[np.intp] | None = None  # not written to: readers that changed together share it
+        self.formed = 0
         self.expires = 0.0  # monotonic seconds; 0 is not yet set
         self.warned = False  # that its token expires soon
         self.live = False

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from tickwire.core.candle import INTERVAL_NAMES
 from tickwire.hub.names import ALL, Names
 from tickwire.hub.subscription import Subscription
 
@@ -66,6 +67,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
             fields=wanted.fields,
             interval=max(self.interval, wanted.interval),
             filter=wanted.screen,
+            candles=INTERVAL_NAMES.get(wanted.candles),
             allowed=self.symbols,
         )
 

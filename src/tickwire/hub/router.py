@@ -10,28 +10,19 @@ from numpy.typing import NDArray
 from tickwire.core.quote import Fields
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
+from tickwire.hub.plan import Plans
 from tickwire.hub.screening import Screening
 from tickwire.hub.subscription import Subscription
 from tickwire.hub.tally import Tally
 from tickwire.market.board import Board
 
 
-class Plan:
-    """The channels of one projection: those that want everything, and for each board row those that want it."""
-
-    __slots__ = ("channels", "everything", "routes")
-
-    def __init__(self, rows: int) -> None:
-        self.channels = 0
-        self.everything: list[Channel] = []
-        self.routes: list[list[Channel]] = [[] for _ in range(rows)]
-
-
 class Router:
-    """Channels by subscription, and the plan by which quotes reach them, one for each projection in use.
+    """Channels by subscription, and the plans by which quotes reach them (one for each projection in use), and candles
+    (one for each interval).
 
-    Paced channels are in no plan: they look at the board when they are due. Nor are those with a filter, which
-    `screening` knows.
+    Paced channels are in no plan for quotes: they look at the board when they are due. Nor are those with a filter,
+    which `screening` knows.
 
     Rows are the board's: they only ever grow in number. A symbol that has not traded has no row; who asked for it
     waits under its name.
@@ -43,7 +34,8 @@ class Router:
         self._head = head
         self._tally = tally
         self.channels: dict[Subscription, Channel] = {}
-        self.plans: dict[Fields, Plan] = {}
+        self.plans = Plans[Fields]()
+        self.candles = Plans[int]()  # by seconds
         self.paced: dict[Channel, None] = {}
         self._rows: dict[str, int] = {}
         self._waiting: dict[str, list[Channel]] = {}
@@ -59,7 +51,7 @@ class Router:
             self.channels[subscription] = channel
             if channel.paced:
                 self.paced[channel] = None
-            if subscription.quotes:
+            if subscription.of_symbols:
                 self._connect(channel)
         return channel
 
@@ -78,12 +70,14 @@ class Router:
         self.paced.pop(channel, None)
         if channel.screen is not None:
             self.screening.disconnect(channel)
-        if channel.subscription.quotes:
+        if channel.subscription.of_symbols:
             self._disconnect(channel)
 
     def _disconnect(self, channel: Channel) -> None:
         if _planned(channel):
-            self._unplan(channel)
+            self.plans.remove(channel.subscription.fields, channel)
+        if channel.candles:
+            self.candles.remove(channel.candles, channel)
         for symbol in channel.subscription.symbols:
             waiting = self._waiting.get(symbol)
             if waiting is not None and channel in waiting:
@@ -93,30 +87,22 @@ class Router:
         if channel in self._globs:
             self._globs.remove(channel)
 
-    def _unplan(self, channel: Channel) -> None:
-        plan = self.plans[channel.subscription.fields]
-        plan.channels -= 1
-        if not plan.channels:
-            del self.plans[channel.subscription.fields]
-        for row in channel.rows:
-            plan.routes[row].remove(channel)
-        if channel in plan.everything:
-            plan.everything.remove(channel)
-
     def extend(self, symbols: Sequence[str]) -> None:
         """Take notice of the board's new rows; `symbols` are all of its symbols in row order."""
         for row in range(len(self._rows), len(symbols)):
             symbol = symbols[row]
             self._rows[symbol] = row
-            for plan in self.plans.values():
-                plan.routes.append([])
+            self.plans.extend()
+            self.candles.extend()
             wanted = self._waiting.pop(symbol, [])
             for channel in (*wanted, *(channel for channel in self._globs if channel.subscription.matches(symbol))):
                 self._route(channel, row)
 
     def _connect(self, channel: Channel) -> None:
         if _planned(channel):
-            self._plan(channel)
+            self.plans.add(channel.subscription.fields, channel, len(self._rows))
+        if channel.candles:
+            self.candles.add(channel.candles, channel, len(self._rows))
         if channel.everything:
             return
         for symbol in channel.subscription.symbols:
@@ -131,24 +117,18 @@ class Router:
                 if channel.subscription.matches(symbol):
                     self._route(channel, row)
 
-    def _plan(self, channel: Channel) -> None:
-        fields = channel.subscription.fields
-        if fields not in self.plans:
-            self.plans[fields] = Plan(len(self._rows))
-        self.plans[fields].channels += 1
-        if channel.everything:
-            self.plans[fields].everything.append(channel)
-
     def _route(self, channel: Channel, row: int) -> None:
         if row not in channel.rows:
             channel.rows.add(row)
             if _planned(channel):
                 self.plans[channel.subscription.fields].routes[row].append(channel)
+            if channel.candles:
+                self.candles[channel.candles].routes[row].append(channel)
 
 
 def _planned(channel: Channel) -> bool:
     """Whether quotes reach the channel by a plan."""
-    return not channel.paced and channel.screen is None
+    return channel.subscription.quotes and not channel.paced and channel.screen is None
 
 
 def _array(rows: Collection[int]) -> NDArray[np.intp]:

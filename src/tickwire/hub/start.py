@@ -75,7 +75,7 @@ def after(history: History, asked: EventId, subscription: Subscription) -> Start
     if asked.epoch != history.epoch or asked.sequence > history.head:
         return _lost(history, asked, "epoch")
     if asked.sequence < history.first - 1:
-        if subscription.delivery == "all" or subscription.named:
+        if subscription.delivery == "all" or subscription.unskipped:
             return _lost(history, asked, "expired")
         resume = Resume(str(asked), str(asked), complete=True, reason=None)
         return Start(position=0, snapshot=False, resume=resume)

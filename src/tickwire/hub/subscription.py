@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
+from tickwire.core.candle import INTERVAL_NAMES, INTERVALS
+from tickwire.core.event import Kind
 from tickwire.core.instrument import check_symbol
 from tickwire.core.quote import QUOTE_FIELDS, Fields
 from tickwire.errors import InputError
@@ -15,7 +17,8 @@ from tickwire.screens.screen import Screen, screen
 
 Delivery: TypeAlias = Literal["latest", "all"]
 DELIVERIES: tuple[Delivery, ...] = ("latest", "all")
-EVENTS = ("quote", "screen", "status", "message")
+EVENTS = ("quote", "candle", "screen", "status", "message")
+CANDLES = "1m"  # the interval of candles where none is named
 _GLOB = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 LEAST_INTERVAL, MOST_INTERVAL = 10, 60_000  # milliseconds: a flush of the fastest market; what proxies call idle
@@ -38,6 +41,7 @@ class Subscription:
         fields: Iterable[str] | None = None,
         interval: int = 0,
         filter: str | Screen | None = None,  # noqa: A002  # the parameter's name
+        candles: str | None = None,
         allowed: Names | Iterable[str] = ALL,
     ) -> None:
         self._wanted, self.bound = _within(Names(symbols), allowed if isinstance(allowed, Names) else Names(allowed))
@@ -46,8 +50,9 @@ class Subscription:
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds
         self.screen = screen(filter) if isinstance(filter, str) else filter
+        self.candles = INTERVALS[candles or CANDLES] if "candle" in self.events else 0  # seconds; 0 for none
         self._key = (
-            self._wanted, self.bound, self.events, self.delivery, self.fields, self.interval, self.screen
+            self._wanted, self.bound, self.events, self.delivery, self.fields, self.interval, self.screen, self.candles
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -62,9 +67,15 @@ class Subscription:
         return "quote" in self.events or "screen" in self.events
 
     @property
-    def named(self) -> bool:
-        """Whether events are wanted that are in the journal under a name of their own."""
-        return "status" in self.events or "message" in self.events
+    def of_symbols(self) -> bool:
+        """Whether anything is wanted that is about symbols."""
+        return self.quotes or bool(self.candles)
+
+    @property
+    def unskipped(self) -> tuple[Kind, ...]:
+        """Kinds of records with events that are wanted and of which none may be skipped, whatever the delivery."""
+        named = "status" in self.events or "message" in self.events
+        return (Kind.NAMED,) * named + (Kind.CANDLES,) * bool(self.candles)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -112,6 +123,7 @@ class Subscription:
         return {
             "symbols": list(self.names),
             "events": list(self.events),
+            "candles": INTERVAL_NAMES.get(self.candles),
             "delivery": self.delivery,
             "interval": self.interval,
             "filter": None if self.screen is None else str(self.screen),

@@ -28,6 +28,7 @@ from tickwire.journal.sqlite_file import (
     file_size,
     inspect_file,
     mapped,
+    upgrade,
 )
 from tickwire.journal.tail import Follower, Tail
 from tickwire.journal.writer import Commit, Writer
@@ -83,6 +84,7 @@ class SQLiteJournal:
             connection = connect(path, f"synchronous = {synchronous}", f"wal_autocheckpoint = {LOG_BYTES // _PAGE}")
             opened.callback(connection.close)
             with mapped(path, "written"):
+                upgrade(connection)
                 epoch = begin_session(connection, contents.epoch, contents.session, synchronous)
             journal = cls(path, contents._replace(epoch=epoch), clock, lock)
             finish = partial(end_session, epoch=epoch, synchronous=synchronous)

@@ -18,10 +18,10 @@ from tickwire.core.ids import EPOCH_ALPHABET
 from tickwire.errors import JournalDamaged, JournalError
 from tickwire.journal.base import new_epoch
 from tickwire.journal.retention import Mark
-from tickwire.journal.sqlite_rows import NEWEST_RECORD, SCHEMA, BadRow, load_state, row_record
+from tickwire.journal.sqlite_rows import CANDLES_INDEX, NEWEST_RECORD, SCHEMA, BadRow, load_state, row_record
 
 APPLICATION_ID = int.from_bytes(b"Tick", "big")
-FORMAT = 1
+FORMAT = 2  # 1 had no candles
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
 _AWAY = "move it away or choose another with --journal sqlite:PATH"
@@ -183,6 +183,16 @@ def _contents(connection: sqlite3.Connection) -> Contents:
     newest = row_record(rows[0])
     first, count = connection.execute("SELECT first, count FROM records ORDER BY first LIMIT 1").fetchall()[0]
     return Contents(epoch, session, first, newest.last, newest.first, first + count - 1, marks)
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a journal of an older format to this one, all at once or not at all."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < FORMAT:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(CANDLES_INDEX)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
 
 
 def _read_text(data: bytes) -> str:

@@ -10,6 +10,7 @@ from functools import cache
 from tickwire.core.event import Kind, Record
 from tickwire.journal.base import State
 
+CANDLES_INDEX = f"CREATE INDEX IF NOT EXISTS records_candles ON records (kind) WHERE kind = {Kind.CANDLES:d}"
 SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE records (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, kind INTEGER NOT NULL, "
@@ -17,8 +18,9 @@ SCHEMA = (
     "CREATE UNIQUE INDEX records_key ON records (source, key) WHERE key IS NOT NULL",
     # Ordered by source, then first: the newest key of a source is one step away.
     "CREATE INDEX records_source ON records (source) WHERE key IS NOT NULL",
-    # A reader that catches up asks for the few named events among millions of ticks.
+    # A reader that catches up asks for the few named events, or candles, among millions of ticks.
     f"CREATE INDEX records_named ON records (kind) WHERE kind = {Kind.NAMED:d}",
+    CANDLES_INDEX,
     "CREATE TABLE states (sequence INTEGER PRIMARY KEY, ts INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL)",
 )
 

@@ -39,6 +39,7 @@ class Tail:
         self._most_records = records
         self._most_bytes = size
         self._records: list[Record] = []
+        self._rare: dict[Kind, list[Record]] = {Kind.NAMED: [], Kind.CANDLES: []}  # those few of them, also by kind
         self._waiting: dict[asyncio.Future[None], None] = {}  # a dict, so that they wake in the order they came
 
     @property
@@ -49,6 +50,9 @@ class Tail:
     def push(self, records: Sequence[Record]) -> None:
         """Take records that have just become durable, let go of the oldest beyond the bounds, wake the followers."""
         self._records.extend(records)
+        for record in records:
+            if record.kind is not Kind.TICKS:
+                self._rare[record.kind].append(record)
         self.bytes += sum(len(record.data) for record in records)
         self.head = records[-1].last
         self._shrink()
@@ -56,7 +60,7 @@ class Tail:
 
     def drop(self, through: int) -> Sequence[Record]:
         """Let go of records with `last <= through`, though never of the newest; answers those that went."""
-        return self._cut(min(self._after(through), len(self._records) - 1))
+        return self._cut(min(_after(self._records, through), len(self._records) - 1))
 
     def older(self, ts: float) -> int:
         """The last sequence number of the records from the oldest on that were taken before `ts`; 0 for none."""
@@ -73,16 +77,15 @@ class Tail:
 
     def take(self, after: int, limit: int, kind: Kind | None = None) -> list[Record]:
         """Whole records with `last > after`, of one kind or all, until they hold `limit` events."""
-        taken: list[Record] = []
+        records = self._records if kind is None else self._rare.get(kind)
+        if records is None:
+            records = [record for record in self._records if record.kind is kind]
+        begin = end = _after(records, after)
         events = 0
-        for index in range(self._after(after), len(self._records)):
-            record = self._records[index]
-            if kind is None or record.kind == kind:
-                taken.append(record)
-                events += record.count
-                if events >= limit:
-                    break
-        return taken
+        while end < len(records) and events < limit:
+            events += records[end].count
+            end += 1
+        return records[begin:end]
 
     async def moved(self) -> None:
         """Return once there is something new or the journal has closed."""
@@ -103,13 +106,6 @@ class Tail:
         self.closed = True
         self._ring()
 
-    def _after(self, position: int) -> int:
-        """The index of the first record with `last > position`. Records touch, so their first numbers find it."""
-        index = bisect_right(self._records, position + 1, key=_first)
-        if index and self._records[index - 1].last > position:
-            return index - 1
-        return index
-
     def _shrink(self) -> None:
         size, surplus = self.bytes, 0
         newest = len(self._records) - 1
@@ -123,6 +119,8 @@ class Tail:
             return ()
         gone = self._records[:count]
         del self._records[:count]
+        for records in self._rare.values():
+            del records[: _after(records, gone[-1].last)]
         self.bytes -= sum(len(record.data) for record in gone)
         return gone
 
@@ -131,6 +129,14 @@ class Tail:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiting.clear()
+
+
+def _after(records: Sequence[Record], position: int) -> int:
+    """The index of the first record with `last > position`."""
+    index = bisect_right(records, position + 1, key=_first)
+    if index and records[index - 1].last > position:
+        return index - 1
+    return index
 
 
 class Follower:

@@ -100,6 +100,10 @@ class Board:
         """The symbol's row, or None while it has not traded."""
         return self._rows.get(symbol.encode())
 
+    def rows(self, symbols: Iterable[bytes]) -> list[int]:
+        """The rows of symbols that have been on the board; KeyError for one that has not."""
+        return [self._rows[symbol] for symbol in symbols]
+
     def apply(self, ticks: Ticks, first: int) -> QuoteColumns:
         """The quotes after each of `ticks`, which are the events from sequence number `first` on."""
         rows = self._rows_of(ticks["symbol"].tolist())

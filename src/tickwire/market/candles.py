@@ -87,6 +87,11 @@ class Candles:
         return self._newest
 
     @property
+    def passed(self) -> int:
+        """The second since the Unix epoch up to which time has closed candles."""
+        return self._passed
+
+    @property
     def sequences(self) -> Ints:
         """For each symbol, in the order of `symbols`, the sequence number of its newest trade."""
         return self._sequences[: len(self)]

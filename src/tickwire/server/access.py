@@ -133,7 +133,7 @@ def permitted(rights: Rights, wanted: Subscription) -> Subscription:
     left = rights.narrowed(wanted)
     if wanted.events and not left.events:
         raise Forbidden(f"the token allows none of these events: {', '.join(wanted.events)}", field="events")
-    if wanted.names and not left.names and left.quotes:
+    if wanted.names and not left.names and left.of_symbols:
         raise Forbidden("the token allows none of these symbols", field="symbols")
     return left
 

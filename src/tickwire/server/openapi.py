@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
+from tickwire.core.candle import INTERVALS
 from tickwire.core.tick import Tick
+from tickwire.hub.subscription import CANDLES
 from tickwire.server.publish import KEY_LENGTH
 
 _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -20,8 +22,13 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "example": "volume > 1M and change_rate > 5%"},
     ),
     "events": (
-        "comma list of kinds of events: quote, screen, status, message; with a filter, quote,screen if left out",
+        "comma list of kinds of events: quote, candle, screen, status, message. If left out, quote; with a filter "
+        "also screen, with candles also candle",
         {"type": "string", "default": "quote"},
+    ),
+    "candles": (
+        "the interval of candle events; they are sent twice a second as they form, and once when they have closed",
+        {"type": "string", "enum": [*INTERVALS], "default": CANDLES},
     ),
     "fields": (
         "comma list of quote fields to send; symbol is always among them. All, if left out",

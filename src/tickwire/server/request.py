@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from urllib.parse import parse_qsl
 
+from tickwire.core.candle import check_interval
 from tickwire.core.ids import parse_id
 from tickwire.errors import InputError
 from tickwire.hub.rights import USER
@@ -21,7 +22,7 @@ from tickwire.hub.subscription import (
 )
 from tickwire.server.credential import IN_QUERY
 
-SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "fields", "interval", "delivery")
+SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "candles", "fields", "interval", "delivery")
 START_PARAMETERS = ("snapshot", "since", "client_id", "last_event_id")
 PARAMETERS = (*SUBSCRIPTION_PARAMETERS, *START_PARAMETERS, "subscription", *IN_QUERY)
 _CLIENT_ID_LENGTH = 64
@@ -55,7 +56,16 @@ def parse_subscription(given: Mapping[str, str], most_symbols: int) -> Subscript
     """The subscription that the parameters spell; what is not given has its default."""
     symbols = parse_symbols(given.get("symbols", "*"), most=most_symbols)
     wanted = given.get("filter")
-    events = parse_events(given.get("events", "quote" if wanted is None else "quote,screen"))
+    candles = given.get("candles")
+    events = parse_events(given["events"]) if "events" in given else _events(wanted, candles)
+    if candles is not None:
+        check_interval(candles, field="candles")
+        if "candle" not in events:
+            raise InputError(
+                "candles= is the interval of candle events, and events= lists none",
+                field="candles",
+                hint=f"events={','.join([*events, 'candle'])}",
+            )
     if "screen" in events and wanted is None:
         raise InputError("screen events are about a filter, and there is none", field="events")
     delivery = given.get("delivery", "latest")
@@ -65,7 +75,14 @@ def parse_subscription(given: Mapping[str, str], most_symbols: int) -> Subscript
     interval = parse_interval(given.get("interval", "0"))
     if interval and delivery == "all":
         raise InputError("an interval leaves quotes out, and delivery=all leaves none out", field="interval")
-    return Subscription(symbols, events=events, delivery=delivery, fields=fields, interval=interval, filter=wanted)
+    return Subscription(
+        symbols, events=events, delivery=delivery, fields=fields, interval=interval, filter=wanted, candles=candles
+    )
+
+
+def _events(wanted: str | None, candles: str | None) -> list[str]:
+    """What a reader gets that names no events: quotes, and what its other parameters are about."""
+    return ["quote", *["screen"] * (wanted is not None), *["candle"] * (candles is not None)]
 
 
 def parse_query(query: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from tickwire.core.candle import INTERVALS
 from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
 from tickwire.hub.control import Keep, control_entry
@@ -28,6 +29,7 @@ _SCHEMA: dict[str, Any] = {
         "symbols": _LIST,
         "filter": {"type": "string", "example": "volume > 1M and change_rate > 5%"},
         "events": _LIST,
+        "candles": {"type": "string", "enum": [*INTERVALS]},
         "fields": _LIST,
         "interval": {"type": "string", "example": "250ms"},
         "delivery": {"type": "string", "enum": ["latest", "all"]},

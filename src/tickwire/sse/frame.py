@@ -37,9 +37,12 @@ def quote_frames(prefix: bytes, first: int, jsons: Sequence[bytes]) -> list[byte
     return numbered_frames(prefix, range(first, first + len(jsons)), jsons)
 
 
-def numbered_frames(prefix: bytes, numbers: Iterable[int], jsons: Iterable[bytes]) -> list[bytes]:
-    """Events with the ids `prefix` + number, one for each line of JSON."""
-    form = b"id: " + prefix.replace(b"%", b"%%") + b"%d\ndata: %b\n\n"
+def numbered_frames(
+    prefix: bytes, numbers: Iterable[int], jsons: Iterable[bytes], *, event: str | None = None
+) -> list[bytes]:
+    """Events with the ids `prefix` + number, one for each line of JSON, all of one name."""
+    named = b"" if event is None else b"event: " + _one_line(event.encode()) + b"\n"
+    form = b"id: " + prefix.replace(b"%", b"%%") + b"%d\n" + named.replace(b"%", b"%%") + b"data: %b\n\n"
     return [form % pair for pair in zip(numbers, jsons, strict=True)]
 
 

@@ -11,9 +11,11 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tickwire.core.event import Entry, Kind, Record, Span, named_entry, ticks_entry
+from tickwire.core.candle import CANDLE
+from tickwire.core.event import Entry, Kind, Record, Span, candles_entry, named_entry, ticks_entry
 from tickwire.core.tick import empty
 from tickwire.errors import JournalError
 from tickwire.journal.base import Journal, Retention, State
@@ -98,6 +100,22 @@ class JournalContract:
         assert [record.first for record in await journal.read(0, limit=1)] == [1]
         assert [record.first for record in await journal.read(0, kind=Kind.NAMED)] == [13]
         assert list(await journal.read(13)) == []
+
+    async def test_candles_are_a_kind_of_their_own(self, journal: Journal) -> None:
+        """Candles come back as they were, each an event, and can be read without the ticks between them."""
+        candles = np.zeros(3, CANDLE)
+        candles["symbol"], candles["interval"], candles["start"] = b"A", 60, range(3)
+        entry = candles_entry(candles, source="candles", key="1")
+        await journal.append(batch(4))
+        assert await journal.append(entry) == Span(5, 7)
+        await journal.append(batch(4))
+        assert await journal.append(entry) == Span(5, 7, fresh=False)
+        await journal.append(candles_entry(candles[:1]))
+        one, other = await journal.read(0, kind=Kind.CANDLES)
+        assert (one.first, one.last, one.kind, one.data) == (5, 7, Kind.CANDLES, entry.data)
+        assert (other.first, other.last) == (12, 12)
+        assert [record.first for record in await journal.read(5, kind=Kind.CANDLES)] == [5, 12]
+        assert [record.first for record in await journal.read(7, kind=Kind.CANDLES)] == [12]
 
     async def test_times_are_found(self, journal: Journal, clock: ManualClock) -> None:
         """The last event taken before a moment, by whole records; the ends where the moment is outside."""

@@ -44,9 +44,9 @@ class Wire:
         """A comma list of names as the server has them."""
         return ",".join(self.prefix + name for name in names.split(","))
 
-    async def publish(self, **prices: float) -> dict[str, Any]:
-        """One tick for each symbol, in that order; the answer."""
-        ticks = [{"symbol": self.prefix + name, "last": last} for name, last in prices.items()]
+    async def publish(self, at: int | None = None, **prices: float) -> dict[str, Any]:
+        """One tick for each symbol, in that order; the answer. `at` is their time in microseconds, else it is now."""
+        ticks = [{"symbol": self.prefix + name, "last": last, "ts": at} for name, last in prices.items()]
         answer = await self.client.post("/v1/quotes", json=ticks)
         assert answer.status_code == 201, answer.text
         return answer.json()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from time import perf_counter
+from time import perf_counter, time_ns
 
 import pytest
 
 from tickwire.core.quote import QUOTE_FIELDS
-from tickwire.testing.wire import open_stream
+from tickwire.testing.wire import WireEvent, WireStream, open_stream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # a server for all of them
 
@@ -44,7 +44,7 @@ async def test_the_welcome_tells_what_is_in_force(wire) -> None:
         assert (data["mode"], data["delay"], data["resume"]) == ("live", 0, None)
         assert data["subscription"] == {
             "symbols": wire.named("A,B").split(","), "filter": None, "events": ["quote"], "fields": list(QUOTE_FIELDS),
-            "interval": 0, "delivery": "latest", "snapshot": True,
+            "candles": None, "interval": 0, "delivery": "latest", "snapshot": True,
         }  # fmt: skip
         assert (await wire.welcome(named))["client_id"] == f"{wire.prefix}ann" != data["client_id"]
 
@@ -144,6 +144,53 @@ async def test_a_filter_takes_and_tells(wire) -> None:
         assert quote.sequence < leave.sequence
 
 
+@pytest.mark.parametrize("delivery", ["latest", "all"])
+async def test_candles_form_without_ids_and_close_once_with_one(wire, delivery: str) -> None:
+    """Whatever the filter. Who comes back with the id of a closed one is told of those that closed after it."""
+    second, size = time_ns() // 10**9 * 10**6, 10**6
+    params = {"events": "candle", "candles": "1s", "delivery": delivery}
+    await wire.publish(second, A=1, B=1)
+    async with wire.stream("A", **params, filter="last > 100") as stream:
+        assert (await wire.welcome(stream))["subscription"]["candles"] == "1s"
+        (forming,) = await stream.events(1, name="candle")
+        assert forming.id is None
+        assert forming.data == {
+            "symbol": wire.named("A"), "interval": "1s", "start": second, "open": 1, "high": 1, "low": 1, "close": 1,
+            "volume": 0, "closed": False,
+        }  # fmt: skip
+        await wire.publish(second + size, A=2)
+        closed = await next_closed(stream)
+        assert (bool(closed.id), closed.data) == (True, forming.data | {"closed": True})
+    await wire.publish(second + 2 * size, A=3)
+    async with wire.stream("A", **params, headers={"Last-Event-ID": closed.id}) as resumed:
+        event = await next_closed(resumed)
+        assert (event.data["start"], event.data["close"]) == (second + size, 2)
+        assert event.sequence > closed.sequence
+        await wire.publish(second + 3 * size, A=4)
+        assert (await next_closed(resumed)).data["start"] == second + 2 * size
+
+
+async def next_closed(stream: WireStream) -> WireEvent:
+    """The next candle that has closed."""
+    while True:
+        (event,) = await stream.events(1, name="candle")
+        if event.data["closed"]:
+            return event
+
+
+async def test_an_interval_of_candles_asks_for_them_and_quotes(wire) -> None:
+    """`candles=` without `events=`; a forming one comes again as it has become, after it has changed."""
+    await wire.publish(A=1)
+    async with wire.stream("A", candles="1d") as stream:
+        subscription = (await wire.welcome(stream))["subscription"]
+        assert (subscription["events"], subscription["candles"]) == (["quote", "candle"], "1d")
+        assert await wire.quotes(stream, 1) == [("A", 1.0)]
+        assert (await stream.events(1, name="candle"))[0].data["close"] == 1
+        await wire.publish(A=3)
+        (event,) = await stream.events(1, name="candle")
+        assert (event.data["open"], event.data["high"], event.data["close"]) == (1, 3, 3)
+
+
 async def test_many_come_at_once(wire) -> None:
     """Fifty readers of one list, in three codings: each has every event, in order."""
     await wire.publish(A=0)
@@ -209,6 +256,8 @@ WRONG = [
     ({"delivery": "some"}, "delivery", "choose latest or all"),
     ({"snapshot": "maybe"}, "snapshot", "choose true or false"),
     ({"events": "quote,noise"}, "events", "'noise' is no kind of event"),
+    ({"candles": "2m"}, "candles", "'2m' is no interval"),
+    ({"candles": "5m", "events": "quote"}, "candles", "events= lists none"),
     ({"since": "yesterday"}, "since", "neither 'earliest' nor an event id"),
     ({"last_event_id": "12"}, "last_event_id", "not an event id"),
     ({"client_id": ""}, "client_id", "client_id"),

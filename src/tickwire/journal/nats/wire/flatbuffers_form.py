@@ -1,4 +1,4 @@
-"""A commit in FlatBuffers, as schemas/tickwire.fbs has it: ticks are the packed records themselves.
+"""A commit in FlatBuffers, as schemas/tickwire.fbs has it: ticks and candles are the packed records themselves.
 
 The schema is small enough to be written out here, so that nothing generated has to be kept.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from flatbuffers import Builder, number_types, packer, table
 from flatbuffers import encode as reading
 
+from tickwire.core.candle import CANDLE
 from tickwire.core.event import Kind
 from tickwire.core.tick import TICK
 from tickwire.errors import JournalError
@@ -19,8 +20,14 @@ from tickwire.journal.nats.commit import Commit, Item
 _IDENTIFIER = b"TWB1"
 _NO_TERM = -1
 _FIRST, _WRITER, _ITEMS = range(3)  # fields of a Batch
-_COUNT, _TS, _SOURCE, _KEY, _TERM, _TICKS, _NAMED = range(7)  # fields of an Item
+_COUNT, _TS, _SOURCE, _KEY, _TERM, _TICKS, _NAMED, _CANDLES = range(8)  # fields of an Item
 _ROOM = 512  # bytes beside the data, to begin with
+# Where the data of each kind is, and the size and alignment of its elements.
+_DATA = {
+    Kind.TICKS: (_TICKS, TICK.itemsize, 8),
+    Kind.NAMED: (_NAMED, 1, 1),
+    Kind.CANDLES: (_CANDLES, CANDLE.itemsize, 8),
+}
 
 
 def encode(commit: Commit) -> bytes:
@@ -52,18 +59,18 @@ def decode(data: bytes) -> Commit:
 
 
 def _write(builder: Any, item: Item) -> int:
-    ticks = item.kind == Kind.TICKS
-    data = _bytes(builder, item.data, *(TICK.itemsize, 8) if ticks else (1, 1))
+    field, size, alignment = _DATA[Kind(item.kind)]
+    data = _bytes(builder, item.data, size, alignment)
     source = builder.CreateString(item.source)
     key = None if item.key is None else builder.CreateString(item.key)
-    builder.StartObject(7)
+    builder.StartObject(8)
     builder.PrependUint32Slot(_COUNT, item.count, 0)
     builder.PrependInt64Slot(_TS, item.ts, 0)
     builder.PrependUOffsetTRelativeSlot(_SOURCE, source, 0)
     if key is not None:
         builder.PrependUOffsetTRelativeSlot(_KEY, key, 0)
     builder.PrependInt64Slot(_TERM, _NO_TERM if item.term is None else item.term, _NO_TERM)
-    builder.PrependUOffsetTRelativeSlot(_TICKS if ticks else _NAMED, data, 0)
+    builder.PrependUOffsetTRelativeSlot(field, data, 0)
     offset: int = builder.EndObject()
     return offset
 
@@ -78,19 +85,27 @@ def _bytes(builder: Any, data: bytes, size: int, alignment: int) -> int:
 
 
 def _read(item: Any) -> Item:
-    ticks = _vector(item, _TICKS)
-    begin, count = ticks or _vector(item, _NAMED) or (0, 0)
-    size = count * (1 if ticks is None else TICK.itemsize)
+    kind, data = _data(item)
     term = _number(item, _TERM, number_types.Int64Flags, _NO_TERM)
     return Item(
-        int(Kind.NAMED if ticks is None else Kind.TICKS),
+        int(kind),
         _number(item, _COUNT, number_types.Uint32Flags, 0),
         _number(item, _TS, number_types.Int64Flags, 0),
-        bytes(item.Bytes[begin : begin + size]),
+        data,
         _text(item, _SOURCE) or "",
         _text(item, _KEY),
         None if term == _NO_TERM else term,
     )
+
+
+def _data(item: Any) -> tuple[Kind, bytes]:
+    """Of which kind an item is, and its data."""
+    for kind, (field, size, _) in _DATA.items():
+        found = _vector(item, field)
+        if found is not None:
+            begin, count = found
+            return kind, bytes(item.Bytes[begin : begin + count * size])
+    return Kind.NAMED, b""
 
 
 def _place(of: Any, field: int) -> int:

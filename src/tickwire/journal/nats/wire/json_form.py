@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from tickwire.core.candle import CANDLE, unpack_candles
 from tickwire.core.codec import decode as decode_json
 from tickwire.core.codec import encode as encode_json
 from tickwire.core.event import Kind
@@ -25,6 +26,7 @@ class _Item(msgspec.Struct, omit_defaults=True):
     key: str | None = None
     term: int | None = None
     ticks: list[dict[str, Any]] | None = None
+    candles: list[dict[str, Any]] | None = None
     named: msgspec.Raw = msgspec.Raw()
 
 
@@ -52,6 +54,8 @@ def _plain(item: Item) -> _Item:
     plain = _Item(item.count, item.ts, item.source, item.key, item.term)
     if item.kind == Kind.TICKS:
         plain.ticks = [_said(row) for row in unpack(item.data).tolist()]
+    elif item.kind == Kind.CANDLES:
+        plain.candles = [_candle(row) for row in unpack_candles(item.data).tolist()]
     else:
         plain.named = msgspec.Raw(item.data)
     return plain
@@ -64,13 +68,23 @@ def _said(row: tuple[Any, ...]) -> dict[str, Any]:
     return {"symbol": symbol.decode("ascii"), "ts": ts, **said}
 
 
+def _candle(row: tuple[Any, ...]) -> dict[str, Any]:
+    symbol, *numbers = row
+    return dict(zip(CANDLE.names or (), (symbol.decode("ascii"), *numbers), strict=True))
+
+
 def _item(plain: _Item) -> Item:
-    if plain.ticks is None:
-        data, kind = bytes(plain.named), Kind.NAMED
-    else:
-        rows = [_row(tick) for tick in plain.ticks]
-        data, kind = np.array(rows, dtype=TICK).tobytes(), Kind.TICKS
+    kind, data = _data(plain)
     return Item(int(kind), plain.count, plain.ts, data, plain.source, plain.key, plain.term)
+
+
+def _data(plain: _Item) -> tuple[Kind, bytes]:
+    if plain.ticks is not None:
+        return Kind.TICKS, np.array([_row(tick) for tick in plain.ticks], dtype=TICK).tobytes()
+    if plain.candles is not None:
+        rows = [(each["symbol"].encode("ascii"), *map(each.get, (CANDLE.names or ())[1:])) for each in plain.candles]
+        return Kind.CANDLES, np.array(rows, dtype=CANDLE).tobytes()
+    return Kind.NAMED, bytes(plain.named)
 
 
 def _row(tick: dict[str, Any]) -> tuple[Any, ...]:
