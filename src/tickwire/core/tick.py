@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isnan
+from operator import attrgetter
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -47,6 +48,9 @@ Microseconds = Annotated[int, msgspec.Meta(ge=0, le=LATEST_TS)]
 _FLOATS = ("last", "bid", "ask", "bid_size", "ask_size", "size", "volume")  # in the order of TICK
 
 
+_values_of = attrgetter("symbol", "ts", *_FLOATS)
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One tick as JSON has it: times in microseconds since the Unix epoch, prices in the instrument's currency.
 
@@ -65,23 +69,19 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     volume: Size | msgspec.UnsetType = msgspec.UNSET
 
 
-def _packed(value: float | msgspec.UnsetType | None) -> float:
-    if value is msgspec.UNSET:
-        return NOT_SAID
-    return NONE if value is None else float(value)
-
-
 def pack(ticks: Iterable[Tick], *, now: int) -> Ticks:
     """The packed form of `ticks`; those without a time get `now` (nanoseconds since the Unix epoch)."""
-    rows = [
-        (
-            tick.symbol.encode("ascii"),
-            now if tick.ts is None else tick.ts * 1000,
-            *(_packed(getattr(tick, name)) for name in _FLOATS),
-        )
-        for tick in ticks
-    ]
-    return np.array(rows, dtype=TICK)
+    columns = [*zip(*map(_values_of, ticks), strict=True)]  # by column: less than half the time that rows take
+    packed = np.empty(len(columns[0]) if columns else 0, TICK)
+    if columns:
+        symbols, times, *floats = columns
+        packed["symbol"] = [symbol.encode("ascii") for symbol in symbols]
+        packed["ts"] = [now if ts is None else ts * 1000 for ts in times]
+        for name, values in zip(_FLOATS, floats, strict=True):
+            packed[name] = [
+                NOT_SAID if value is msgspec.UNSET else NONE if value is None else value for value in values
+            ]
+    return packed
 
 
 def unpacked(ticks: Ticks) -> list[Tick]:

@@ -58,6 +58,8 @@ class Outlet:
 
     def put(self, body: bytes, readers: int = 1) -> bytes:
         """The bytes as `readers` of them get them, who have got their first ones."""
+        if self.coding is IDENTITY:  # the way of most, some 50,000 times a second
+            return chunk(body) if self.framed else body
         return self._framed(self._packed(body, readers))
 
     def _packed(self, body: bytes, readers: int) -> bytes:
