@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tickwire.testing.nats import NatsCluster, find_server
+from tickwire.journal.nats.program import find_server
+from tickwire.testing.nats import NatsCluster
 from tickwire.testing.storm import Blow, Storm
 
 
@@ -35,7 +36,7 @@ def main() -> int:
     parser.add_argument("--roll", action="store_true", help="instead of a storm, restart the edges one after the other")
     given = parser.parse_args()
     if find_server() is None:
-        print("there is no nats-server on the PATH (Debian: apt-get install nats-server)", file=sys.stderr)
+        print("there is no nats-server on this machine (Debian: apt-get install nats-server)", file=sys.stderr)
         return 2
     with contextlib.ExitStack() as opened:
         folder = given.folder or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="tickwire-nats-")))

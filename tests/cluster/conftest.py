@@ -6,14 +6,15 @@ import secrets
 
 import pytest
 
-from tickwire.testing.nats import NatsServer, find_server
+from tickwire.journal.nats.program import find_server
+from tickwire.testing.nats import NatsServer
 
 
 def pytest_collection_modifyitems(items):
     if find_server() is None:
         for item in items:
             if "cluster" in item.path.parts:
-                item.add_marker(pytest.mark.skip(reason="there is no nats-server on the PATH"))
+                item.add_marker(pytest.mark.skip(reason="there is no nats-server on this machine"))
 
 
 @pytest.fixture(scope="session")

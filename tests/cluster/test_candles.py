@@ -87,3 +87,31 @@ async def test_without_anybody_who_leads_publishing_is_put_off_in_the_end(nats, 
             await until(lambda: one.runtime.leads)
             await until(lambda: settled(one, edge))
             assert await trade(edge, 6, "A") == 201
+
+
+async def test_who_resumes_on_another_edge_has_each_closed_candle_once(nats, name):
+    """Every closed candle has one id, whatever edge sends it and whoever led when it closed."""
+    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": ManualClock()}
+    async with run_server(**options, role="edge") as one, run_server(**options, role="edge") as two:
+        seen, last = [], f"{one.runtime.journal.epoch}-0"
+        for turn, (publishing, reading) in enumerate([(one, two), (two, one)] * 2):
+            async with run_server(**options) as leader:  # another each turn
+                await until(lambda leader=leader: leader.runtime.leads)
+                for second in range(3 * turn, 3 * turn + 3):
+                    assert await trade(publishing, second, "A", "B") == 201
+                await until(lambda leader=leader: settled(leader, one, two))
+                fresh = await closed_candles(reading, last, 2 * (3 * turn + 2) - len(seen))
+            seen += [(event.data["symbol"], event.data["start"]) for event in fresh]
+            last = fresh[-1].id
+    assert seen == [(symbol, T0 + second * 1_000_000) for second in range(11) for symbol in "AB"]
+
+
+async def closed_candles(server, last, count):
+    """The first so many that a reader gets who has everything up to `last`."""
+    params, found = {"events": "candle", "candles": "1s", "symbols": "A,B"}, []
+    async with open_stream(server.url, params, headers={"Last-Event-ID": last}) as stream:
+        while len(found) < count:
+            event = await stream.event()
+            if event.name == "candle" and event.id is not None:
+                found.append(event)
+    return found

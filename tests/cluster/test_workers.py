@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 
 import httpx2
@@ -71,8 +72,8 @@ async def test_workers_share_a_port_and_are_kept_running(nats, name, tmp_path):
     """Readers spread; a worker that is killed comes back, SIGHUP replaces each, SIGTERM drains all; ids go on."""
     base = free_port()
     options = ("--workers", "2", "--metrics-port", str(base), "--journal", f"{nats.url}/{name}", "--rate", "5")
-    server = await ServerProcess(*options, cwd=tmp_path).start()
-    async with contextlib.AsyncExitStack() as opened:
+    server = ServerProcess(*options, cwd=tmp_path)
+    async with server, contextlib.AsyncExitStack() as opened:
         streams = [await opened.enter_async_context(open_stream(server.url)) for _ in range(READERS)]
         seen = (await streams[0].events(50))[-1]
         spread = await shares(base)
@@ -204,3 +205,39 @@ async def leading(server):
     """Return once the process runs the feed."""
     while not await leads(server):
         await asyncio.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_no_worker_outlives_who_started_it(nats, name, tmp_path):
+    """A supervisor that is killed cannot tell anybody: its edges and its feed drain and end all the same."""
+    options = ("--workers", "2", "--journal", f"{nats.url}/{name}")
+    async with ServerProcess(*options, cwd=tmp_path) as server, open_stream(server.url) as stream:
+        await stream.events(1)
+        left = children(server)
+        assert sorted(map(role, left)) == ["edge", "edge", "feed"]
+        await server.kill()
+        assert (await ends(stream)).data["reason"] == "drain"
+    while any(Path(f"/proc/{pid}").exists() for pid in left):
+        await asyncio.sleep(0.02)
+
+
+async def test_a_worker_ends_with_its_parent_before_it_serves(tmp_path):
+    """Also one that still waits for NATS, which nobody answers for."""
+    variables = {**os.environ, "TICKWIRE_PARENT": "1", "PYTHONUNBUFFERED": "1"}
+    command = (
+        sys.executable,
+        "-m",
+        "tickwire",
+        "serve",
+        "--role",
+        "edge",
+        "--journal",
+        f"nats://127.0.0.1:{free_port()}",
+    )
+    began = asyncio.get_running_loop().time()
+    process = await asyncio.create_subprocess_exec(
+        *command, env=variables, cwd=tmp_path, stderr=asyncio.subprocess.PIPE
+    )
+    await process.communicate()
+    assert asyncio.get_running_loop().time() - began < 5

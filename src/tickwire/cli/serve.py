@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
 import resource
 import signal
 import socket
@@ -20,7 +19,8 @@ import uvloop
 
 from tickwire.app import App
 from tickwire.cli.options import settings_options
-from tickwire.cli.workers import WORKER_OF, supervise
+from tickwire.cli.parent import end_with_parent
+from tickwire.cli.workers import supervise
 from tickwire.errors import SettingsError
 from tickwire.guarding import check_exposure
 from tickwire.journal.open import is_shared
@@ -32,7 +32,6 @@ from tickwire.settings import Settings, load_settings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-_LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 10  # for answers under way, once the streams have been told to end
 
 
@@ -45,6 +44,7 @@ _GRACE_SECONDS = 10  # for answers under way, once the streams have been told to
 )
 def serve(config: Path | None, **given: Any) -> None:
     """Run the server: prices from a feed, out to every reader."""
+    end_with_parent()
     said = {name: value for name, value in given.items() if value is not None}
     settings = load_settings(said, config=config)
     logging.basicConfig(
@@ -59,7 +59,8 @@ def serve(config: Path | None, **given: Any) -> None:
         return
     with contextlib.ExitStack() as opened:
         listeners = [opened.enter_context(each) for each in _listeners(settings)]
-        uvloop.run(_serve(settings, listeners))
+        with contextlib.suppress(asyncio.CancelledError):  # told to stop before it served
+            uvloop.run(_serve(settings, listeners))
 
 
 def check_sharing(settings: Settings) -> None:
@@ -111,7 +112,6 @@ async def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     )
     server = StreamServer(config, before_shutdown=app.drain)
     _stop_on_signals(server)
-    _stop_without_parent(server)
     async with app.running() as runtime:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         _greet(runtime, listeners[0])
@@ -158,27 +158,16 @@ def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
 
 
 def _stop_on_signals(server: StreamServer) -> None:
+    loop, starting = asyncio.get_running_loop(), asyncio.current_task()
+
     def stop() -> None:
         server.force_exit = server.should_exit  # asked twice: do not wait for anything
         server.should_exit = True
+        if starting is not None and not server.started:  # it may be waiting for NATS
+            starting.cancel()
 
-    loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop)
-
-
-def _stop_without_parent(server: StreamServer) -> None:
-    """A worker whose supervisor was killed would go on unwatched, beside those of the next one: it drains instead."""
-    loop, parent = asyncio.get_running_loop(), os.environ.get(WORKER_OF)
-
-    def look() -> None:
-        if str(os.getppid()) == parent:
-            loop.call_later(_LOOK_SECONDS, look)
-        else:
-            server.should_exit = True
-
-    if parent is not None:
-        look()
 
 
 def _who_gets_in(settings: Settings) -> str:

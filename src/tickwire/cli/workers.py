@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tickwire.cli.parent import PARENT
 from tickwire.errors import TickwireError
 from tickwire.settings import PREFIX, Settings
 
@@ -25,8 +26,6 @@ _LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 30.0
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 20.0  # twice what a process itself gives to answers under way
-
-WORKER_OF = "TICKWIRE_WORKER_OF"  # the variable that names whose worker a process is
 
 log = logging.getLogger("tickwire.workers")
 
@@ -89,7 +88,7 @@ class Worker:
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tickwire", "serve"),
             stdout=asyncio.subprocess.PIPE,
-            env={**self._environment, WORKER_OF: str(os.getpid())},
+            env={**self._environment, PARENT: str(os.getpid())},
         )
         assert self._process.stdout is not None  # noqa: S101  # a pipe was asked for
         async for line in self._process.stdout:

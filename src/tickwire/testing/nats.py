@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -11,13 +10,16 @@ import subprocess
 import time
 from pathlib import Path
 
+from tickwire.journal.nats.program import find_server
+
 _PATIENCE = 10.0
 _POLL = 0.01
 
 
-def find_server() -> str | None:
-    """The program: what TICKWIRE_NATS_SERVER names, or the one on the PATH."""
-    return os.environ.get("TICKWIRE_NATS_SERVER") or shutil.which("nats-server")
+def _dying_with_us() -> list[str]:
+    """What makes a program end with this process even where that is killed, if this machine has it (Linux)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def free_port() -> int:
@@ -52,8 +54,19 @@ class NatsServer:
         """Start, and return once it listens."""
         program = find_server()
         if program is None:
-            raise RuntimeError("there is no nats-server on the PATH")
-        command = [program, "-a", "127.0.0.1", "-p", str(self.port), "-n", self.name, "-l", str(self.log)]
+            raise RuntimeError("there is no nats-server on this machine")
+        command = [
+            *_dying_with_us(),
+            program,
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-n",
+            self.name,
+            "-l",
+            str(self.log),
+        ]
         if self._jetstream:
             command += ["-js", "-sd", str(self.folder / self.name)]
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import statistics
 import tempfile
 import time
@@ -18,6 +17,7 @@ from tickwire.clock import SystemClock
 from tickwire.core.event import ticks_entry
 from tickwire.journal.base import Journal, Retention
 from tickwire.journal.memory import MemoryJournal
+from tickwire.journal.nats.program import find_server
 from tickwire.journal.open import JournalOptions, opened_journal
 from tickwire.journal.sqlite import SQLiteJournal
 
@@ -83,7 +83,7 @@ async def _way(name: str, into: Journal, out: Journal, seconds: float) -> Row:
 @contextlib.contextmanager
 def _nats(folder: Path) -> Iterator[str | None]:
     """A NATS server of our own, on the first core; None where there is no program for it."""
-    program = shutil.which("nats-server")
+    program = find_server()
     if program is None:
         yield None
         return
