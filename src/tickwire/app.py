@@ -147,6 +147,8 @@ async def _open_journal(settings: Settings, clock: Clock, opened: contextlib.Asy
         replicas=settings.replicas,
         candidate=settings.role != "edge",
         codec=settings.codec,
+        nats_creds=settings.nats_creds,
+        nats_ca=settings.nats_ca,
     )
     if settings.journal:
         return await opened.enter_async_context(opened_journal(settings.journal, options, clock))

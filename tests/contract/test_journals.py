@@ -9,9 +9,10 @@ import pytest
 from tickwire.journal.memory import MemoryJournal
 from tickwire.journal.nats.address import parse_address
 from tickwire.journal.nats.journal import NatsJournal
+from tickwire.journal.nats.program import find_server
 from tickwire.journal.sqlite import SQLiteJournal
 from tickwire.testing.journal_contract import JournalContract
-from tickwire.testing.nats import NatsServer, find_server
+from tickwire.testing.nats import NatsServer
 
 
 class TestMemory(JournalContract):
@@ -48,7 +49,7 @@ def server(tmp_path_factory):
         yield server
 
 
-@pytest.mark.skipif(find_server() is None, reason="there is no nats-server on the PATH")
+@pytest.mark.skipif(find_server() is None, reason="there is no nats-server on this machine")
 class TestNats(JournalContract):
     @pytest.fixture
     async def journals(self, server):

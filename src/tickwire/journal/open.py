@@ -22,7 +22,8 @@ class JournalOptions(NamedTuple):
     """What the journals can be told; each takes what concerns it.
 
     `name` is what a journal on NATS is called unless its address says, `replicas` how many servers keep it, a
-    `candidate` may come to speak for the feed, and `codec` is the form of what this process writes.
+    `candidate` may come to speak for the feed, and `codec` is the form of what this process writes. `nats_creds` and
+    `nats_ca` are files: credentials, and who signs NATS' certificate.
     """
 
     retention: Retention = Retention()
@@ -31,6 +32,8 @@ class JournalOptions(NamedTuple):
     replicas: int = 1
     candidate: bool = True
     codec: Literal["packed", "json", "protobuf", "flatbuffers"] = "packed"
+    nats_creds: str = ""
+    nats_ca: str = ""
 
 
 def journal_path(spec: str) -> Path | None:
@@ -52,10 +55,11 @@ async def opened_journal(spec: str, options: JournalOptions, clock: Clock) -> As
     """
     if is_shared(spec):
         try:
-            from tickwire.journal.nats.join import joined, parse_address
+            from tickwire.journal.nats.join import Credentials, joined, parse_address
         except ModuleNotFoundError as error:
             raise InputError(f"{error}: install tickwire[nats]", field="journal") from None
-        address = parse_address(spec, options.name)
+        credentials = Credentials(file=_path(options.nats_creds), authority=_path(options.nats_ca))
+        address = parse_address(spec, options.name, credentials)
         wishes: dict[str, Any] = {"replicas": options.replicas, "candidate": options.candidate, "codec": options.codec}
         async with joined(address, options.retention, clock, **wishes) as found:
             yield found
@@ -65,6 +69,10 @@ async def opened_journal(spec: str, options: JournalOptions, clock: Clock) -> As
         yield journal, alone()
     finally:
         await journal.close()
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
 
 
 async def open_journal(spec: str, options: JournalOptions, clock: Clock) -> Journal:

@@ -9,9 +9,10 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tickwire.cli.bench.local import append_rate, bench_ticks
-from tickwire.cli.bench.process import free_port, running
+from tickwire.cli.bench.process import Server, free_port, running
 from tickwire.cli.bench.report import Row
 from tickwire.clock import SystemClock
 from tickwire.core.event import ticks_entry
@@ -25,7 +26,7 @@ COLUMNS = {"ticks_per_s": "ticks/s", "us_per_append": "us/append", "p50_ms": "p5
 _BATCHES = (1, 100, 500)
 _PACED = 200  # appends a second while the way is timed
 _PACED_TICKS = 100  # in each: 20,000 ticks a second
-_MISSING = "nats-server is not on this machine (Debian: apt-get install nats-server)"
+MISSING = "nats-server is not on this machine (Debian: apt-get install nats-server)"
 
 
 def cluster(seconds: float) -> list[Row]:
@@ -34,14 +35,14 @@ def cluster(seconds: float) -> list[Row]:
 
 
 async def _cluster(seconds: float) -> list[Row]:
-    with tempfile.TemporaryDirectory(prefix="tickwire-bench-", dir=Path.cwd()) as name, _nats(Path(name)) as url:
-        rows = []
+    with tempfile.TemporaryDirectory(prefix="tickwire-bench-", dir=Path.cwd()) as name, nats_server(Path(name)) as nats:
+        rows, url = [], nats and nats.url
         if url is not None:
             for count in _BATCHES:
                 async with _opened(url, f"bench{count}") as opened:
                     rows.append(await append_rate(f"nats, {count} a batch", opened, count, seconds))
         rows += await _ways(Path(name), url, seconds)
-    return rows if url is not None else [*rows, {"name": "nats", "missing": _MISSING}]
+    return rows if url is not None else [*rows, {"name": "nats", "missing": MISSING}]
 
 
 async def _ways(folder: Path, url: str | None, seconds: float) -> list[Row]:
@@ -80,8 +81,15 @@ async def _way(name: str, into: Journal, out: Journal, seconds: float) -> Row:
     return {"name": name, "p50_ms": round(1e3 * cuts[49], 3), "p99_ms": round(1e3 * cuts[98], 3)}
 
 
+class Nats(NamedTuple):
+    """A running NATS server."""
+
+    url: str
+    server: Server
+
+
 @contextlib.contextmanager
-def _nats(folder: Path) -> Iterator[str | None]:
+def nats_server(folder: Path) -> Iterator[Nats | None]:
     """A NATS server of our own, on the first core; None where there is no program for it."""
     program = find_server()
     if program is None:
@@ -89,8 +97,8 @@ def _nats(folder: Path) -> Iterator[str | None]:
         return
     port = free_port()
     command = [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder / "nats")]
-    with running(command, port, folder, {}):
-        yield f"nats://127.0.0.1:{port}"
+    with running(command, port, folder, {}) as server:
+        yield Nats(f"nats://127.0.0.1:{port}", server)
 
 
 @contextlib.asynccontextmanager

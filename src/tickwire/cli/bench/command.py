@@ -12,6 +12,7 @@ import click
 from tickwire.cli.bench import cluster as clustered
 from tickwire.cli.bench import compress as coded
 from tickwire.cli.bench import crowd as crowds
+from tickwire.cli.bench import edges as several
 from tickwire.cli.bench import fanout as streams
 from tickwire.cli.bench import filters as screens
 from tickwire.cli.bench import forms as wire
@@ -92,6 +93,21 @@ def watchlists(only: str, file: Path | None, **given: Any) -> list[Row]:
     columns = {name: heading for name, heading in streams.COLUMNS.items() if name != "ratio"}
     title = "watchlists: {readers:,} readers x {watch} of {symbols} symbols, {ticks:,} ticks/s".format(**given)
     return _finish(title, rows, columns, file)
+
+
+@bench.command()
+@_readers
+@_seconds
+@_rounds
+@_json
+@_symbols
+@_watch
+@_ticks
+def edges(file: Path | None, **given: Any) -> list[Row]:
+    """Watchlists at one edge and at two, fed through NATS, beside one process."""
+    rows = several.edges(**given)
+    title = "edges: {readers:,} readers x {watch} of {symbols} symbols, {ticks:,} ticks/s"
+    return _finish(title.format(**given), rows, several.COLUMNS, file)
 
 
 @bench.command()

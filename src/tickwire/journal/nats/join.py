@@ -14,6 +14,7 @@ from tickwire.errors import JournalAway, JournalError
 from tickwire.journal.base import Retention
 from tickwire.journal.company import Company, Never
 from tickwire.journal.nats.address import Address, parse_address
+from tickwire.journal.nats.credentials import Credentials
 from tickwire.journal.nats.journal import NatsJournal
 from tickwire.journal.nats.lease import NatsLease
 from tickwire.journal.nats.peers import NatsPeers
@@ -25,7 +26,7 @@ _PAUSE = 0.25
 
 log = logging.getLogger("tickwire.journal")
 
-__all__ = ["joined", "parse_address"]
+__all__ = ["Credentials", "joined", "parse_address"]
 
 
 @contextlib.asynccontextmanager

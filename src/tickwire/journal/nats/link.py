@@ -158,10 +158,13 @@ class Link:
             ping_interval=_PING_SECONDS,
             max_outstanding_pings=2,
             pending_size=_PENDING_BYTES,
+            **self.address.credentials.options(),
         )
         self.fault = None
 
     async def _failed(self, error: Exception) -> None:
+        if isinstance(error, ConnectionResetError) and self.fault is not None:
+            return  # who does not let us in says so and closes: the first of the two is the reason
         self.fault = str(error) or type(error).__name__
         log.debug("NATS: %s", self.fault)
 
