@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -60,10 +61,21 @@ _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"
 
 
 @routes.get("/v1/clients", response_class=Response)
-async def read_clients(request: Request) -> Response:
-    """Every connected reader."""
+async def read_clients(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="readers in one answer")] = 1_000,
+    after: Annotated[str, Query(max_length=64, description="those whose client ids come after this one")] = "",
+) -> Response:
+    """The connected readers in the order of their client ids; where there may be more, `Link` says where those are.
+
+    Those with the same id stay together, so there may be a few more than `limit`.
+    """
     service: Service = request.app.state.service
-    return Response(encode(await service.readers.clients()), media_type="application/json")
+    found = await service.readers.page(after, limit)
+    headers = {}
+    if len(found) >= limit:
+        headers["link"] = f'<?{urlencode({"limit": limit, "after": found[-1].id})}>; rel="next"'
+    return Response(encode(found), media_type="application/json", headers=headers)
 
 
 @routes.delete("/v1/clients", response_class=Response)

@@ -19,20 +19,33 @@ from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.hub.reader import Reader
 from tickwire.hub.rights import TOKEN, USER
-from tickwire.hub.roster import Client
+from tickwire.hub.roster import Client, first_of
 from tickwire.hub.subscription import Subscription
 from tickwire.journal.company import Peers
 
-_CLIENTS, _AUDIENCE, _HELD, _BEARERS = "clients", "audience", "held", "bearers"
+_CLIENTS, _PAGE, _AUDIENCE, _HELD, _BEARERS = "clients", "page", "audience", "held", "bearers"
 _REACH_SECONDS = 1.0  # less than who asks waits: who is behind says what it knows
 
 
 class _Named(msgspec.Struct, frozen=True):
-    """Readers of one client id or user (None: all), once everything up to event `after` was applied."""
+    """Readers of one client id or user, once everything up to event `after` was applied."""
+
+    name: str
+    after: int = 0
+
+
+class _Page(msgspec.Struct, frozen=True):
+    """Some readers, by client id."""
+
+    after: str
+    limit: int
+
+
+class _Audience(msgspec.Struct, frozen=True):
+    """Readers that take events of this kind: those of one client id or user (None: all)."""
 
     name: str | None
-    after: int = 0
-    kind: str = ""
+    kind: str
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -64,18 +77,24 @@ class Readers:
         self._peers = peers
         self._reach = reach
         peers.answer(_CLIENTS, self._tell_clients)
+        peers.answer(_PAGE, self._tell_page)
         peers.answer(_AUDIENCE, self._tell_audience)
         peers.answer(_HELD, self._tell_held)
         peers.answer(_BEARERS, self._tell_bearers)
 
-    async def clients(self, name: str | None = None, *, after: int = 0) -> list[Client]:
-        """Those with this client id or user (None: all), described as of event `after` or later."""
+    async def clients(self, name: str, *, after: int = 0) -> list[Client]:
+        """Those with this client id or user, described as of event `after` or later."""
         answers = await self._peers.ask(_CLIENTS, encode(_Named(name, after)))
         return [client for answer in answers for client in decode(answer, list[Client])]
 
+    async def page(self, after: str, limit: int) -> list[Client]:
+        """The first `limit` by client id after the id `after`; see `Roster.page`."""
+        answers = await self._peers.ask(_PAGE, encode(_Page(after, limit)))
+        return first_of([client for answer in answers for client in decode(answer, list[Client])], limit)
+
     async def audience(self, kind: str, target: str | None) -> int:
         """How many there are that take an event of this kind that is for `target` (None: for all)."""
-        return sum(decode(answer, int) for answer in await self._peers.ask(_AUDIENCE, encode(_Named(target, 0, kind))))
+        return sum(decode(answer, int) for answer in await self._peers.ask(_AUDIENCE, encode(_Audience(target, kind))))
 
     async def held(self, name: str) -> Sequence[Held]:
         """The subscriptions of those with this client id, with all changes that this process knows of."""
@@ -91,8 +110,12 @@ class Readers:
         await self._settle(asked.after)
         return encode(self._hubs.clients(asked.name))
 
+    async def _tell_page(self, data: bytes) -> bytes:
+        asked = decode(data, _Page)
+        return encode(self._hubs.page(asked.after, asked.limit))
+
     async def _tell_audience(self, data: bytes) -> bytes:
-        asked = decode(data, _Named)
+        asked = decode(data, _Audience)
         return encode(self._hubs.audience(asked.kind, asked.name))
 
     async def _tell_held(self, data: bytes) -> bytes:
