@@ -143,7 +143,7 @@ class Storm:
         self._returns: list[float] = []
 
     async def run(self, seconds: float) -> Outcome:
-        """Let it blow for so long, heal everything, and see what readers have."""
+        """Let it blow for so long, and every kind of blow once; heal everything, and see what readers have."""
         return await self._watched(lambda: self._blow(seconds))
 
     async def roll(self) -> Outcome:
@@ -183,7 +183,7 @@ class Storm:
         await self._begun()
         end = loop.time() + seconds
         order = list(_BLOWS)
-        while loop.time() < end:
+        while loop.time() < end or len(blows) < len(_BLOWS):
             if not order:
                 order = self._rng.sample(_BLOWS, len(_BLOWS))
             what = order.pop(0)
