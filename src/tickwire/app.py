@@ -35,6 +35,7 @@ from tickwire.server.readers import Readers
 from tickwire.server.reception import Reception
 from tickwire.server.service import Limits, Service
 from tickwire.settings import Settings
+from tickwire.starting import make_runtime
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class App:
             journal, company = await _open_journal(self.settings, self._clock, opened)
             archive = await _open_archive(self.settings)
             opened.push_async_callback(archive.close)
-            runtime = await Runtime.make(
+            runtime = await make_runtime(
                 self.settings, self._clock, journal, archive=archive, sessions=sessions, company=company
             )
             try:

@@ -7,31 +7,26 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tickwire.clock import Clock
 from tickwire.core.codec import decode
 from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
-from tickwire.errors import InputError, JournalAway, JournalError, JournalFenced, TickwireError
+from tickwire.errors import JournalAway, JournalError, JournalFenced, TickwireError
 from tickwire.feeds.base import Feed
 from tickwire.feeds.control import Paced
 from tickwire.feeds.desk import Desk
-from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, mode_of, open_feed
+from tickwire.feeds.open import FeedOptions, check_spec, mode_of, open_feed
 from tickwire.feeds.playlist import Reading
-from tickwire.feeds.sources import Source, open_source
+from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
-from tickwire.history.archive import Archive
-from tickwire.history.chronicle import Chronicle, saved_maker
+from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
-from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
-from tickwire.journal.company import Company, alone
-from tickwire.market.board import Board
-from tickwire.market.model import Model, read_model
-from tickwire.market.session import Sessions
+from tickwire.journal.company import Company
+from tickwire.market.model import Model
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -46,12 +41,30 @@ _REACH_SECONDS = 3.0  # how far behind another server this one may be
 _MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyond this who publishes has to wait
 
 
+class Modelled(NamedTuple):
+    """The market's model, where it came from, and the mark of its version there."""
+
+    model: Model
+    source: Source
+    mark: str
+
+
 class Runtime:
     """A feed, a journal, a board, candles and a hub at work."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, journal: Journal, hubs: Hubs, *, chronicle: Chronicle, company: Company
+        self,
+        settings: Settings,
+        clock: Clock,
+        journal: Journal,
+        hubs: Hubs,
+        *,
+        chronicle: Chronicle,
+        company: Company,
+        modelled: Modelled | None,
+        saved: int,
     ) -> None:
+        """Use `make_runtime`. `saved` is the event up to which the newest saved state goes."""
         self.settings = settings
         self.clock = clock
         self.journal = journal
@@ -66,58 +79,12 @@ class Runtime:
         name = check_spec(settings.feed)[0]
         self.status = FeedStatus(name, mode_of(settings.feed), settings.stale_after)
         self.desk = Desk(None, self.status, clock, self._tell_status)
-        self._model: Model | None = None
-        self._source: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
-        self._saved = self.hub.head.sequence
+        self._modelled = modelled
+        self._saved = saved
         self._failed: str | None = None
         self._away: str | None = None  # the journal's fault, as readers were told
-
-    @classmethod
-    async def make(
-        cls,
-        settings: Settings,
-        clock: Clock,
-        journal: Journal,
-        *,
-        archive: Archive,
-        sessions: Sessions,
-        company: Company | None = None,
-    ) -> Runtime:
-        """A runtime whose board and candles have taken all that the journal holds."""
-        source, model = await _load_model(settings)
-        instruments = instruments_of(settings.feed, model)
-
-        def make_board() -> Board:
-            return Board(instruments, sessions)
-
-        state = await journal.load_state()
-        if state is None:
-            # There is a state from the start on, because history goes only where a state covers it.
-            state = State(0, pack_saved(Saved(make_board().save())))
-            if settings.role != "edge":
-                await journal.save_state(state)
-        saved, board = read_saved(state.data), make_board()
-        board.restore(saved.board)
-        chronicle = Chronicle(archive, sessions)
-        hub = Hub(
-            board,
-            journal.epoch,
-            journal,
-            make_board=make_board,
-            start_at=state.sequence,
-            saved=saved,
-            lifetime=settings.max_lifetime,
-            candles=chronicle.candles,
-        )
-        make_candles = partial(saved_maker, sessions=sessions)
-        hubs = Hubs(hub, journal, clock, make_board=make_board, make_candles=make_candles)
-        runtime = cls(settings, clock, journal, hubs, chronicle=chronicle, company=company or alone())
-        await runtime._recover()
-        await runtime._recover_candles(state)
-        runtime._model, runtime._source = model, source
-        if runtime.leads:
-            runtime._open_feed()
-        return runtime
+        if self.leads:
+            self._open_feed()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -199,29 +166,13 @@ class Runtime:
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
-            model=self._model,
+            model=self._modelled.model if self._modelled else None,
             scenario=Path(settings.scenario) if settings.scenario else None,
         )
         board = self.hub.board
         feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
         self.feed = feed
         self.desk.take(feed)
-
-    async def _recover(self) -> None:
-        """Apply what the journal holds beyond the saved state."""
-        while self.hub.head.sequence < self.journal.head:
-            records = await self.journal.read(self.hub.head.sequence)
-            self.hub.apply(records, self.clock.monotonic())
-
-    async def _recover_candles(self, newest: State) -> None:
-        """Make the candles anew from a saved state: the newest, or where the archive lags behind that, an older one."""
-        journal, archive = self.journal, self.chronicle.archive
-        if not journal.head and archive.sequence:
-            await archive.clear()
-        state = newest
-        if archive.sequence < newest.sequence:
-            state = await journal.load_state(max(archive.sequence, journal.first)) or newest
-        await self.chronicle.recover(journal, state.sequence, read_saved(state.data).candles)
 
     async def _follow(self) -> None:
         """Everything durable goes to the hub, in order; where that ends, so should the process."""
@@ -277,8 +228,8 @@ class Runtime:
         if self.company.shared:
             await self._claim()
         async with asyncio.TaskGroup() as tasks:
-            if self._source is not None:
-                tasks.create_task(self.desk.watch(*self._source, self.settings.model_poll))
+            if self._modelled is not None:
+                tasks.create_task(self.desk.watch(self._modelled.source, self._modelled.mark, self.settings.model_poll))
             if self.feed is not None:
                 tasks.create_task(self._pump(self.feed))
 
@@ -422,19 +373,6 @@ class Runtime:
                     await self.journal.save_state(state)
                 if self.company.shared:  # who starts from this state hears it first
                     await self._tell_status()
-
-
-async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:
-    """The model that the settings name, and where to look whether it has changed."""
-    if not settings.model or check_spec(settings.feed)[0] != "simulator":
-        return None, None
-    source = open_source(settings.model)
-    found = await source.fetch()
-    if found is None:
-        raise InputError(f"there is nothing at {settings.model}", field="model")
-    model = read_model(found.data)
-    log.info("the model is %s, from %s", model.version, settings.model)
-    return (source, found.mark), model
 
 
 def _retry_ms(spread: int = _SPREAD_MS) -> int:

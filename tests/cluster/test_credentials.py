@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import datetime
@@ -9,6 +10,7 @@ import hashlib
 import ipaddress
 import json
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -23,7 +25,8 @@ from tickwire.journal.nats.credentials import Credentials
 from tickwire.journal.nats.link import Link
 from tickwire.journal.open import JournalOptions, opened_journal
 from tickwire.testing.nats import NatsServer
-from tickwire.testing.server import ServerProcess
+from tickwire.testing.server import ServerProcess, run_server
+from tickwire.testing.wire import open_stream
 
 OPERATOR, ACCOUNT, USER, SEED = 14 << 3, 0, 20 << 3, 18 << 3  # the letters O, A, U, S that NATS' keys begin with
 RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
@@ -164,3 +167,30 @@ async def test_secrets_of_nats_are_said_nowhere(name, tmp_path):
             said = "".join(process.lines) + (tmp_path / "server.log").read_text()
         assert "hush" not in said
         assert "hush" not in repr(parse_address(spec, ""))
+
+
+async def test_the_subjects_that_docs_scaling_names_are_enough(name, tmp_path):
+    """A user who may use only those can lead, ask other nodes, publish, save states and read."""
+    subjects = json.dumps([f"{name}.>", f"$KV.{name}-lease.>", "$JS.>", "_INBOX.>"])
+    (tmp_path / "nats.conf").write_text(
+        "authorization { users = [{ user: tick, password: hush, "
+        f"permissions: {{ publish: {subjects}, subscribe: {subjects} }} }}] }}\n"
+    )
+    with NatsServer(tmp_path, "-c", str(tmp_path / "nats.conf")) as server:
+        options = {"journal": f"nats://tick:hush@{server.url.removeprefix('nats://')}/{name}", "feed": "http"}
+        async with (
+            run_server(**options) as one,
+            run_server(**options, role="edge") as two,
+            open_stream(one.url, {"client_id": "me"}) as stream,
+            httpx2.AsyncClient(base_url=two.url) as client,
+        ):
+            assert (await stream.event()).name == "welcome"
+            while not (one.runtime.leads and two.runtime.company.peers.count == 2):
+                await asyncio.sleep(0.005)
+            assert (await client.post("/v1/quotes", json=[{"symbol": "A", "last": 1}])).status_code == 201
+            (event,) = await stream.events(1)
+            assert event.data["symbol"] == "A"
+            assert [each["id"] for each in (await client.get("/v1/clients")).json()] == ["me"]
+        assert await appended(options["journal"]) > 2  # who left saved a state, which this starts from
+        said = server.log.read_text()
+    assert "iolation" not in said
