@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
 
@@ -16,8 +17,9 @@ from tickwire.journal.nats.address import parse_address
 from tickwire.journal.nats.commit import Commit, Item, encode_packed
 from tickwire.journal.nats.journal import NatsJournal
 from tickwire.journal.nats.link import Link
+from tickwire.journal.open import JournalOptions, opened_journal
 from tickwire.testing.journal_contract import batch, take
-from tickwire.testing.nats import NatsServer
+from tickwire.testing.nats import NatsCluster, NatsServer
 
 
 async def opened(server, name, retention=Retention()):  # noqa: B008  # a constant
@@ -217,3 +219,17 @@ async def test_too_large_an_entry_is_refused(nats, name):
         await journal.append(batch(20_000))
     assert (await journal.append(batch(10_000))).last == 10_000
     await journal.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+async def test_many_may_start_at_once_with_the_cluster(name, tmp_path):
+    """Servers that just begin know nothing of a stream that one of them has made: who is told so asks again."""
+    with NatsCluster(tmp_path) as cluster:
+        spec, options = f"{cluster.url}/{name}", JournalOptions(replicas=3)
+        async with contextlib.AsyncExitStack() as leaving:
+            opening = [leaving.enter_async_context(opened_journal(spec, options, SystemClock())) for _ in range(8)]
+            journals = [journal for journal, _ in await asyncio.gather(*opening)]
+            spans = await asyncio.gather(*(journal.append(batch(1)) for journal in journals))
+    assert len({journal.epoch for journal in journals}) == 1
+    assert sorted(span.first for span in spans) == [*range(1, 9)]

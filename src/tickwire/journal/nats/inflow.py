@@ -20,6 +20,7 @@ from tickwire.journal.nats.stream import epoch_of, stream_info
 BEAT_SECONDS = 0.4  # between signs of life from the server while nothing happens
 SILENCE_SECONDS = 1.0  # without any: the consumer is taken for gone (the client's own way would wait 20 s)
 _RETRY_SECONDS = 0.2
+_SURE_SECONDS = 1.0  # a server that has just become leader may not know of every stream yet
 _NANOSECONDS = 10**9
 _SHORT, _DOMAIN = 9, 2  # tokens in the subject of an acknowledgement; newer servers put two more in the middle
 
@@ -86,16 +87,25 @@ class Inflow:
     async def _last_message(self) -> int:
         """The number of the stream's newest message; Lost where it is not the stream that was read."""
         name = self._link.address.name
-        try:
-            info = await stream_info(self._link, name)
-        except Refused as error:
-            if is_missing(error):
-                raise Lost(f"the stream {name} is gone from NATS: its history is lost") from None
-            raise
+        info = await self._surely_there()
         if epoch_of(info) != self._epoch or info["state"]["last_seq"] < self.position:
             raise Lost(f"the stream {name} on NATS is not the one this process has read: its history was replaced")
         last: int = info["state"]["last_seq"]
         return last
+
+    async def _surely_there(self) -> dict[str, Any]:
+        """What JetStream says of the stream; Lost where it goes on saying that there is none."""
+        name, loop = self._link.address.name, asyncio.get_running_loop()
+        end = loop.time() + _SURE_SECONDS
+        while True:
+            try:
+                return await stream_info(self._link, name)
+            except Refused as error:
+                if not is_missing(error):
+                    raise
+                if loop.time() > end:
+                    raise Lost(f"the stream {name} is gone from NATS: its history is lost") from None
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _subscribe(self, inbox: str) -> None:
         name = self._link.address.name

@@ -17,6 +17,7 @@ from tickwire.journal.nats.address import Address, parse_address
 from tickwire.journal.nats.credentials import Credentials
 from tickwire.journal.nats.journal import NatsJournal
 from tickwire.journal.nats.lease import NatsLease
+from tickwire.journal.nats.link import Refused, is_missing
 from tickwire.journal.nats.peers import NatsPeers
 from tickwire.journal.nats.stream import NoRoom
 from tickwire.journal.nats.wire.forms import Codec, form
@@ -57,10 +58,17 @@ async def _patiently(open_journal: Callable[[], Awaitable[NatsJournal]]) -> Nats
     while True:
         try:
             return await open_journal()
-        except (JournalAway, NoRoom) as error:
+        except JournalError as error:
+            if not _passing(error):
+                raise
             if loop.time() > end:
                 raise JournalError(str(error)) from None
             if not told:
                 log.warning("%s; waiting for it", error)
             told = True
             await asyncio.sleep(_PAUSE)
+
+
+def _passing(error: JournalError) -> bool:
+    """Whether it may go by itself. Of a stream that another process has just made not every server knows yet."""
+    return isinstance(error, JournalAway | NoRoom) or (isinstance(error, Refused) and is_missing(error))

@@ -75,14 +75,16 @@ class NatsJournal:
     ) -> NatsJournal:
         """Open the journal, or make one where there is none; JournalError says why that cannot be."""
         link = await Link.open(address)
+        leave = link.close
         try:
             opened = await open_stream(link, replicas)
             journal = cls(link, opened, retention, clock, encode)
+            leave = journal.close
             await journal._states.open(replicas)
             await journal._look()
             await journal._start()
         except BaseException:
-            await link.close()
+            await leave()
             raise
         return journal
 
@@ -209,7 +211,10 @@ class NatsJournal:
             asyncio.create_task(self._writer.run()),
             asyncio.create_task(self._look_on()),
         ]
-        await self._inflow.started()
+        started = asyncio.create_task(self._inflow.started())
+        await asyncio.wait([started, self._tasks[0]], return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        self._check_open()  # the stream may have gone meanwhile
 
     async def _read_on(self) -> None:
         try:
