@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import resource
 import signal
@@ -32,6 +33,7 @@ from tickwire.settings import Settings, load_settings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_GARBAGE = (10_000, 20, 100)  # objects before a look at the young, and so many of those before one at older ones
 _GRACE_SECONDS = 10  # for answers under way, once the streams have been told to end
 
 
@@ -115,6 +117,7 @@ async def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
     async with app.running() as runtime:
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         _greet(runtime, listeners[0])
+        _settle_garbage()
         runtime.failed.add_done_callback(lambda _: setattr(server, "should_exit", True))
         await server.serve(listeners)
         if runtime.failed.done():
@@ -155,6 +158,17 @@ def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
             raise SettingsError(message, field="port") from None
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", field="port") from None
     return listener
+
+
+def _settle_garbage() -> None:
+    """Look through what is made from now on only, and seldom through all of it.
+
+    Python's collector stops the loop while it looks at every object that lives: 76 ms were seen with 1,000 readers,
+    most of it for modules that stay anyway. Cycles are few here, and young ones are still found at once.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 def _stop_on_signals(server: StreamServer) -> None:

@@ -307,10 +307,10 @@ class Hub:
             dirty.update(plan.everything)
         wanted = [place for place, row in enumerate(item.rows) if routes[row]]
         for place, one in zip(wanted, item.frames(wanted, fields), strict=True):
-            channels = routes[item.rows[place]]
-            for channel in channels:
+            for channel in routes[item.rows[place]]:
+                if not channel.pending:  # what has something pending is among the dirty already
+                    dirty.add(channel)
                 channel.pending.append(one)
-            dirty.update(channels)
 
     def _route_named(self, item: AppliedNamed) -> None:
         if item.kind == CONTROL:
