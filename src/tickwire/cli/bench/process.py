@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tickwire.cli.bench.machine import cores, pinned
+from tickwire.cli.parent import PARENT
 from tickwire.errors import ClientError
 
 _PATIENCE = 20.0  # seconds for a server to listen
@@ -34,7 +35,7 @@ def running(
     with log.open("wb") as out:
         process = subprocess.Popen(
             on_core(0, command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder,
-            env={**os.environ, **env}, start_new_session=True,
+            env={**os.environ, **env, PARENT: str(os.getpid())}, start_new_session=True,
         )  # fmt: skip
     try:
         _await_port(process, port, log, ready)
