@@ -15,6 +15,7 @@ from tickwire.journal.base import Retention
 from tickwire.journal.company import Company, Never
 from tickwire.journal.nats.address import Address, parse_address
 from tickwire.journal.nats.credentials import Credentials
+from tickwire.journal.nats.inflow import Lost
 from tickwire.journal.nats.journal import NatsJournal
 from tickwire.journal.nats.lease import NatsLease
 from tickwire.journal.nats.link import Refused, is_missing
@@ -70,5 +71,9 @@ async def _patiently(open_journal: Callable[[], Awaitable[NatsJournal]]) -> Nats
 
 
 def _passing(error: JournalError) -> bool:
-    """Whether it may go by itself. Of a stream that another process has just made not every server knows yet."""
-    return isinstance(error, JournalAway | NoRoom) or (isinstance(error, Refused) and is_missing(error))
+    """Whether it may go by itself.
+
+    Of a stream that another process has just made not every server of a cluster that begins knows yet; and of two that
+    make it at once, both may be told that they did, until the cluster settles on one of them. Then it is opened anew.
+    """
+    return isinstance(error, JournalAway | NoRoom | Lost) or (isinstance(error, Refused) and is_missing(error))
