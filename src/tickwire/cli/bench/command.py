@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from tickwire.cli.bench import cluster as clustered
 from tickwire.cli.bench import compress as coded
 from tickwire.cli.bench import crowd as crowds
+from tickwire.cli.bench import edges as several
 from tickwire.cli.bench import fanout as streams
 from tickwire.cli.bench import filters as screens
+from tickwire.cli.bench import forms as wire
 from tickwire.cli.bench import local, slow
 from tickwire.cli.bench import reconnect as storms
 from tickwire.cli.bench import stalled as silence
@@ -96,6 +99,21 @@ def watchlists(only: str, file: Path | None, **given: Any) -> list[Row]:
 
 
 @bench.command()
+@_readers
+@_seconds
+@_rounds
+@_json
+@_symbols
+@_watch
+@_ticks
+def edges(file: Path | None, **given: Any) -> list[Row]:
+    """Watchlists at one edge and at two, fed through NATS, beside one process."""
+    rows = several.edges(**given)
+    title = "edges: {readers:,} readers x {watch} of {symbols} symbols, {ticks:,} ticks/s"
+    return _finish(title.format(**given), rows, several.COLUMNS, file)
+
+
+@bench.command()
 @_in_a_market
 @click.option("--interval", type=click.IntRange(100, 10_000), default=250, show_default=True, help="milliseconds")
 def paced(only: str, file: Path | None, **given: Any) -> list[Row]:
@@ -162,7 +180,15 @@ def _local(name: str, work: Callable[[float], list[Row]], columns: dict[str, str
 
 
 _local("journal", local.journal, local.JOURNAL_COLUMNS)
-_local("codecs", local.codecs, local.CODEC_COLUMNS)
+
+
+def _codecs(seconds: float) -> list[Row]:
+    """From packed ticks to quotes, frames and candles; and the forms in which batches travel between programs."""
+    return [*local.codecs(seconds), *wire.forms(seconds)]
+
+
+_local("codecs", _codecs, {**local.CODEC_COLUMNS, **wire.COLUMNS})
+_local("cluster", clustered.cluster, clustered.COLUMNS)
 _local("simulator", local.simulator, local.SIMULATOR_COLUMNS)
 _local("slow", slow.slow, slow.COLUMNS)
 
