@@ -113,7 +113,7 @@ def _service(runtime: Runtime) -> Service:
         desk=runtime.desk,
         clock=runtime.clock,
         mode=runtime.status.mode,
-        journal=runtime.journal.stats,
+        monitor=runtime.monitor,
         heartbeat=settings.heartbeat,
         compress=settings.compress == "auto",
         token_seconds=settings.auth_max_age if settings.auth != "none" else 0.0,

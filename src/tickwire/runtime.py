@@ -28,6 +28,7 @@ from tickwire.journal.base import Journal, State
 from tickwire.market.board import Board
 from tickwire.market.model import Model, read_model
 from tickwire.market.session import Sessions
+from tickwire.server.monitor import Monitor
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -50,6 +51,7 @@ class Runtime:
         self.hubs = hubs
         self.hub = hubs.live
         self.chronicle = chronicle
+        self.monitor = Monitor(hubs, journal.stats, clock)
         self.feed: Feed | None = None
         self.status = FeedStatus("http", "live", settings.stale_after)
         self.desk = Desk(None, self.status, clock, self._tell_status)
@@ -184,6 +186,7 @@ class Runtime:
         async for records in self.journal.follow(self.hub.head.sequence):
             self.chronicle.apply(records, self.journal.epoch)  # first: what the hub sends now may show forming candles
             self.hub.apply(records, self.clock.monotonic())
+            self.monitor.flushed(records)
             self._moved.set()
             if self.chronicle.archive.full:
                 await self.chronicle.archive.flush()
@@ -217,6 +220,7 @@ class Runtime:
             self.hubs.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
             self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
             self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
+            self.monitor.look()
             if self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
@@ -248,7 +252,10 @@ class Runtime:
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
-            await self.clock.sleep(self.hubs.pace(self.clock.monotonic()))
+            begun = self.clock.monotonic()
+            wait = self.hubs.pace(begun)
+            await self.clock.sleep(wait)
+            self.monitor.woke(begun + wait)
 
     async def _tell_status(self) -> None:
         with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it

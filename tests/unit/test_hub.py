@@ -451,7 +451,17 @@ async def _random_history(rng: random.Random) -> None:
         client.take(1.0)
         check(client, market)
         assert client.reader.live
+    check_totals(market)
     await market.close()
+
+
+def check_totals(market: Market) -> None:
+    """What is counted for all is the sum of what is counted for each, those who are gone among them."""
+    roster, stats = market.hub.roster, market.hub.stats()
+    here = roster.clients()
+    for name in ("stalls", "conflated", "gaps"):
+        gone = sum(getattr(reader, name) for reader in market.readers if reader not in roster.channels)
+        assert getattr(stats, name) == gone + sum(getattr(each, name) for each in here)
 
 
 async def test_many_who_resume_from_far_back_walk_the_past_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from tickwire.feeds.simulator import Simulator
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.market.model import Model, read_model
+from tickwire.market.scenario import read_scenario
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Desk:
         self.swaps = self.rejected = self.unreachable = 0
         if isinstance(feed, Simulator):
             status.model = feed.model.version
+            status.scenario = None if feed.scenario is None else feed.scenario.name
 
     @property
     def held(self) -> bool:
@@ -56,10 +58,11 @@ class Desk:
         """The feed's state, its clock and its model, for people and programs."""
         status = self._status
         plain = {"feed": status.feed, "mode": status.mode, "state": status.state}
-        known = plain if self._control is None else self._control.describe()
+        known = plain | {"commands": []} if self._control is None else self._control.describe()
         counts = self.counts()
         return known | {
             "model": None if status.model is None else {"version": status.model, **counts},
+            "scenario": status.scenario,
             "notice": status.notice,
         }
 
@@ -82,6 +85,16 @@ class Desk:
             await self._notice(f"another model was rejected, {self._status.model} stays: {error}")
             raise
         await self._swap(self._feed, model)
+
+    async def stage(self, text: str | None) -> None:
+        """Play the scenario that the TOML `text` says, or none for None; InputError where it will not do."""
+        if not isinstance(self._feed, Simulator):
+            raise InputError(f"the feed {self._status.feed} plays no scenario: only the simulator does")
+        scenario = None if text is None else read_scenario(text)
+        self._feed.stage(scenario)
+        self._status.scenario = None if scenario is None else scenario.name
+        log.info("the scenario is now %s", self._status.scenario or "none")
+        await self._tell()
 
     async def watch(self, source: Source, mark: str, seconds: float) -> None:
         """For ever: look every so often whether the model at `source` has changed from the one with `mark`."""

@@ -211,6 +211,12 @@ class Script:
         since, self._now = self._seconds(self._now), until
         return [name for event, which in self._cast for name in event.drive(walk, which, since, self._seconds(until))]
 
+    def end(self, walk: Walk) -> None:
+        """Let go of what it still holds: everybody trades, as often as the model says."""
+        every = np.ones(len(walk.symbols), np.bool_)
+        walk.hurry(every, 1.0)
+        walk.release(every)
+
     def alter(self, ticks: Ticks) -> Ticks:
         """What arrives of the market's ticks."""
         for event, cast in self._cast:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -16,6 +17,7 @@ from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.reader import Reader
 from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
+from tickwire.hub.selection import MOST, Place, Selection, Sort
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
 from tickwire.server.access import rights_of
 from tickwire.server.audit import note
@@ -59,10 +61,19 @@ _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"
 
 
 @routes.get("/v1/clients", response_class=Response)
-async def read_clients(request: Request) -> Response:
-    """Every connected reader."""
+async def read_clients(
+    request: Request,
+    sort: Annotated[Sort, Query(description="id is the alphabet; of anything else the most come first")] = "id",
+    limit: Annotated[int, Query(ge=1, le=MOST, description="at most so many")] = MOST,
+    search: Annotated[str, Query(max_length=100, description="only ids and users with this in them")] = "",
+    after: Annotated[str, Query(description="as the Link to the next page has it")] = "",
+) -> Response:
+    """The connected readers, a page at a time; a Link with `rel="next"` leads on to where there are more."""
     service: Service = request.app.state.service
-    return Response(encode(service.hubs.clients()), media_type="application/json")
+    asked = Selection(sort, limit + 1, search, _read_cursor(after) if after else None)
+    found = await service.hubs.select(asked)
+    headers = {"link": _next(asked, found[limit - 1].place(asked))} if len(found) > limit else {}
+    return Response(encode(found[:limit]), media_type="application/json", headers=headers)
 
 
 @routes.delete("/v1/clients", response_class=Response)
@@ -132,6 +143,21 @@ async def evict_client(request: Request, client_id: str) -> Response:
     only = None if rights.may("admin") else rights.address
     await service.publish(control_entry(Evict(client_id, COME_BACK_MS, only)))
     return Response(encode({"evicted": count}), media_type="application/json")
+
+
+def _next(asked: Selection, last: Place) -> str:
+    """Where the page after `last` is, relative to this one (RFC 8288)."""
+    given = {"sort": asked.sort, "limit": asked.limit - 1, "search": asked.search}
+    return f'<?{urlencode({**given, "after": f"{last.rank}:{last.since}:{last.id}"})}>; rel="next"'
+
+
+def _read_cursor(text: str) -> Place:
+    rank, _, rest = text.partition(":")
+    since, _, name = rest.partition(":")
+    try:
+        return Place(int(rank), name, int(since))
+    except ValueError:
+        raise InputError(f"{text[:40]!r} is no place in the list: take it from the Link", field="after") from None
 
 
 def _nobody(client_id: str) -> Response:

@@ -13,7 +13,7 @@ from tickwire.feeds.desk import Desk
 from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
-from tickwire.journal.base import JournalStats
+from tickwire.server.monitor import Monitor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Service:
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
     health: Callable[[], Health]
     desk: Desk
-    journal: Callable[[], JournalStats]
+    monitor: Monitor
     clock: Clock
     mode: str
     heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
