@@ -18,7 +18,7 @@ from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
 from tickwire.hub.selection import Place, Selection
 
-_AT_ONCE = 1_000  # readers looked at before others have a turn: a millisecond
+_AT_ONCE = 1_000  # readers looked at before others have a turn: some two milliseconds
 
 
 class Client(msgspec.Struct, frozen=True):
