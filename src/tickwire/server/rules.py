@@ -30,6 +30,7 @@ _TOKEN = Rule("token")
 
 RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/"): _PUBLIC,
+    ("GET", "/app/"): _PUBLIC,  # the page's scripts and styles
     ("GET", "/docs"): _PUBLIC,
     ("GET", "/openapi.json"): _PUBLIC,
     ("GET", "/healthz"): _PUBLIC,

@@ -1,0 +1,95 @@
+// What the server says, as docs/protocol.md has it. Times are microseconds since 1970.
+
+export interface Quote {
+  symbol: string;
+  last: number | null;
+  bid: number | null;
+  ask: number | null;
+  bid_size: number | null;
+  ask_size: number | null;
+  volume: number | null;
+  turnover: number | null;
+  open: number | null;
+  high: number | null;
+  low: number | null;
+  prev_close: number | null;
+  change: number | null;
+  change_rate: number | null; // percent
+  vwap: number | null;
+  pe: number | null;
+  market_cap: number | null;
+  ts: number;
+}
+
+export interface Instrument {
+  symbol: string;
+  name: string | null;
+  exchange: string | null;
+  sector: string | null;
+  currency: string | null;
+  tick_size: number | null;
+  prev_close: number | null;
+  eps: number | null;
+  shares: number | null;
+  volatility: number | null;
+}
+
+export interface Candle {
+  symbol: string;
+  interval: string;
+  start: number;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+  volume: number;
+  closed: boolean;
+}
+
+export type Mode = "simulated" | "replay" | "live";
+export type FeedState = "waiting" | "running" | "paused" | "stale" | "halted";
+
+export interface Status {
+  feed: string;
+  mode: Mode;
+  state: FeedState;
+  speed: number;
+  symbol: string | null; // not null: only trading in this symbol stopped or goes on
+  last_tick_ts: number | null;
+  halted: string[];
+  model: string | null;
+  notice: string | null;
+}
+
+export interface Welcome {
+  client_id: string;
+  head: string;
+  mode: Mode;
+  heartbeat: number; // seconds
+  delay: number; // seconds
+  subscription: Record<string, unknown>;
+  resume: { asked: string; from: string; complete: boolean; reason: string | null } | null;
+}
+
+export interface Gap {
+  from: string;
+  to: string;
+  reason: "expired" | "epoch";
+}
+
+export interface Bye {
+  reason: "drain" | "lifetime" | "expired" | "evicted" | "limit";
+  reconnect_in_ms: number;
+}
+
+/** RFC 9457, with what this server adds. */
+export interface Problem {
+  title: string;
+  status: number;
+  detail: string;
+  field?: string;
+  index?: number;
+  position?: number;
+  caret?: string;
+  hint?: string;
+}

@@ -1,0 +1,101 @@
+import { computed, signal } from "@preact/signals";
+import { ask } from "../api/http";
+import { refused } from "../api/session";
+import type { Bye, Gap, Instrument, Mode, Quote, Status, Welcome } from "../api/types";
+import { Frames } from "./frames";
+import { note } from "./log";
+import { type Connection, Source } from "./source";
+
+/** What is known of the market, kept by one stream. Quotes are plain data, told of by `frames`; the rest are signals. */
+export const quotes = new Map<string, Quote>();
+export const frames = new Frames();
+
+export const connection = signal<Connection>("connecting");
+export const connectionDetail = signal("");
+export const welcome = signal<Welcome | null>(null);
+export const status = signal<Status | null>(null);
+export const halted = signal<ReadonlySet<string>>(new Set());
+export const instruments = signal<ReadonlyMap<string, Instrument>>(new Map());
+export const symbolCount = signal(0);
+export const reconnects = signal(0);
+
+export const mode = computed<Mode | null>(() => status.value?.mode ?? welcome.value?.mode ?? null);
+
+/** Why prices on the screen may not be the newest; null while they are. */
+export const stale = computed(() => {
+  if (connection.value !== "open") return "connection" as const;
+  const state = status.value?.state;
+  return state === "stale" || state === "halted" ? state : null;
+});
+
+/** The name under which the server knows this page; another after a reload, since two pages may not share one. */
+export const clientId = `page-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+
+let source: Source | null = null;
+
+export const lastId = (): string => source?.lastId ?? "";
+export const reconnect = (): void => source?.reconnect();
+
+/** Open the stream; again after signing in. */
+export function start(): void {
+  source?.close();
+  source = new Source(
+    { events: "quote,status", client_id: clientId },
+    {
+      quote: onQuote,
+      state: onState,
+      events: { welcome: onWelcome, status: onStatus, gap: onGap, bye: onBye, expiring: onExpiring },
+    },
+  );
+  void readInstruments();
+}
+
+function onQuote(data: string): void {
+  const quote = JSON.parse(data) as Quote;
+  if (!quotes.has(quote.symbol)) symbolCount.value = quotes.size + 1;
+  quotes.set(quote.symbol, quote);
+  frames.mark(quote.symbol);
+}
+
+function onState(state: Connection, detail: string): void {
+  connectionDetail.value = detail;
+  if (state === connection.value) return;
+  connection.value = state;
+  note(state, detail);
+}
+
+function onWelcome(data: string): void {
+  const first = welcome.value === null;
+  welcome.value = JSON.parse(data) as Welcome;
+  if (!first) reconnects.value += 1;
+  note("welcome", welcome.value.head);
+}
+
+function onStatus(data: string): void {
+  const told = JSON.parse(data) as Status;
+  halted.value = new Set(told.halted);
+  if (told.symbol === null) status.value = told;
+  note("status", told.symbol === null ? told.state : `${told.symbol} ${told.state}`);
+}
+
+function onGap(data: string): void {
+  const { from, to, reason } = JSON.parse(data) as Gap;
+  note("gap", `${from} … ${to} (${reason})`);
+}
+
+function onBye(data: string): void {
+  note("bye", (JSON.parse(data) as Bye).reason);
+}
+
+function onExpiring(data: string): void {
+  note("expiring", `${Math.round((JSON.parse(data) as { in_ms: number }).in_ms / 1000)} s`);
+}
+
+async function readInstruments(): Promise<void> {
+  try {
+    const all = await ask<Instrument[]>("v1/instruments");
+    instruments.value = new Map(all.map((each) => [each.symbol, each]));
+  } catch {
+    if (refused.value === null) setTimeout(() => void readInstruments(), 5_000); // names and sectors can wait
+  }
+}

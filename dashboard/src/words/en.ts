@@ -1,0 +1,61 @@
+export const en = {
+  views: {
+    board: "Board",
+    chart: "Chart",
+    screener: "Screener",
+    market: "Market",
+    operations: "Operations",
+    connection: "Connection",
+  },
+  shell: {
+    skip: "Skip to the content",
+    views: "Views",
+    language: "Language",
+    theme: "Theme",
+    themes: { system: "System", light: "Light", dark: "Dark" },
+    colours: "Rising prices",
+    coloursOf: { green: "Green", red: "Red" },
+    settings: "Settings",
+    api: "API",
+    loading: "One moment …",
+    failed: "This view could not be loaded.",
+    again: "Try again",
+  },
+  modes: { simulated: "Simulated", replay: "Replay", live: "Live" },
+  modeNote: {
+    simulated: "These prices are made up by the simulator.",
+    replay: "These prices are a recording.",
+    live: "",
+  },
+  delayed: (minutes: string) => `Delayed ${minutes}`,
+  states: {
+    connecting: "Connecting",
+    open: "Connected",
+    waiting: "Reconnecting",
+    refused: "Signed out",
+    resting: "Resting",
+  },
+  feed: {
+    waiting: "waiting for prices",
+    running: "running",
+    paused: "paused",
+    stale: "feed silent",
+    halted: "feed halted",
+  },
+  signIn: {
+    title: "Sign in",
+    about: "This server asks for a token. Whoever runs it can give you one.",
+    token: "Token",
+    go: "Sign in",
+    out: "Sign out",
+    kept: "It is kept in this tab only, and forgotten when you close it.",
+    why: {
+      required: "",
+      refused: "The server did not take that token.",
+      expired: "Your token has expired. Sign in with a new one.",
+      out: "You are signed out.",
+    },
+  },
+};
+
+export type Words = typeof en;

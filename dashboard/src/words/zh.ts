@@ -1,0 +1,45 @@
+import type { Words } from "./en";
+
+export const zh: Words = {
+  views: {
+    board: "行情",
+    chart: "图表",
+    screener: "选股",
+    market: "市场控制",
+    operations: "运维",
+    connection: "连接",
+  },
+  shell: {
+    skip: "跳到内容",
+    views: "视图",
+    language: "语言",
+    theme: "外观",
+    themes: { system: "跟随系统", light: "浅色", dark: "深色" },
+    colours: "上涨颜色",
+    coloursOf: { green: "绿色", red: "红色" },
+    settings: "设置",
+    api: "API",
+    loading: "请稍候……",
+    failed: "无法加载此视图。",
+    again: "重试",
+  },
+  modes: { simulated: "模拟", replay: "回放", live: "实时" },
+  modeNote: { simulated: "价格由模拟器生成，并非真实行情。", replay: "价格来自历史记录，并非当前行情。", live: "" },
+  delayed: (minutes) => `延迟 ${minutes}`,
+  states: { connecting: "连接中", open: "已连接", waiting: "重新连接中", refused: "未登录", resting: "已休眠" },
+  feed: { waiting: "等待行情", running: "运行中", paused: "已暂停", stale: "行情中断", halted: "行情已停止" },
+  signIn: {
+    title: "登录",
+    about: "此服务器需要令牌，请向管理员索取。",
+    token: "令牌",
+    go: "登录",
+    out: "退出登录",
+    kept: "令牌只保存在此标签页中，关闭后即清除。",
+    why: {
+      required: "",
+      refused: "服务器不接受该令牌。",
+      expired: "令牌已过期，请使用新令牌登录。",
+      out: "您已退出登录。",
+    },
+  },
+};
