@@ -3,8 +3,10 @@ import { ask } from "../api/http";
 import { refused } from "../api/session";
 import type { Bye, Gap, Instrument, Mode, Quote, Status, Welcome } from "../api/types";
 import { Frames } from "./frames";
+import { Latency } from "./latency";
 import { note } from "./log";
 import { type Connection, Source } from "./source";
+import { Timepiece } from "./timepiece";
 
 /** What is known of the market, kept by one stream. Quotes are plain data, told of by `frames`; the rest are signals. */
 export const quotes = new Map<string, Quote>();
@@ -18,6 +20,13 @@ export const halted = signal<ReadonlySet<string>>(new Set());
 export const instruments = signal<ReadonlyMap<string, Instrument>>(new Map());
 export const symbolCount = signal(0);
 export const reconnects = signal(0);
+export const since = signal(Date.now()); // ms: when the connection came to be as it is
+
+/** What has come in all: events, and their text. */
+export const received = { quotes: 0, characters: 0 };
+export const timepiece = new Timepiece();
+/** From a price's `ts` until it is painted. */
+export const latency = new Latency();
 
 export const mode = computed<Mode | null>(() => status.value?.mode ?? welcome.value?.mode ?? null);
 
@@ -28,10 +37,25 @@ export const stale = computed(() => {
   return state === "stale" || state === "halted" ? state : null;
 });
 
+/** Whether prices come as they are made: only then does a silent symbol mean something. */
+export const moving = computed(() => connection.value === "open" && status.value?.state === "running");
+
 /** The name under which the server knows this page; another after a reload, since two pages may not share one. */
 export const clientId = `page-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 
+const LONGEST = 3_600_000; // ms: what is older has a time of its own, such as a recording that somebody publishes
+
 let source: Source | null = null;
+let live = 0; // ms: prices from before it came late because we did
+
+frames.each((changed) => {
+  const now = performance.now();
+  const delay = (welcome.value?.delay ?? 0) * 1000;
+  for (const symbol of changed) {
+    const age = timepiece.since(quotes.get(symbol)?.ts ?? 0, now);
+    if (age !== null && age < now - live && age < LONGEST) latency.add(age - delay, now);
+  }
+});
 
 export const lastId = (): string => source?.lastId ?? "";
 export const reconnect = (): void => source?.reconnect();
@@ -52,6 +76,9 @@ export function start(): void {
 
 function onQuote(data: string): void {
   const quote = JSON.parse(data) as Quote;
+  received.quotes += 1;
+  received.characters += data.length;
+  timepiece.saw(quote.ts, performance.now());
   if (!quotes.has(quote.symbol)) symbolCount.value = quotes.size + 1;
   quotes.set(quote.symbol, quote);
   frames.mark(quote.symbol);
@@ -61,6 +88,8 @@ function onState(state: Connection, detail: string): void {
   connectionDetail.value = detail;
   if (state === connection.value) return;
   connection.value = state;
+  since.value = Date.now();
+  if (state !== "open") timepiece.stop();
   note(state, detail);
 }
 
@@ -68,13 +97,18 @@ function onWelcome(data: string): void {
   const first = welcome.value === null;
   welcome.value = JSON.parse(data) as Welcome;
   if (!first) reconnects.value += 1;
+  live = performance.now();
+  timepiece.begin();
   note("welcome", welcome.value.head);
 }
 
 function onStatus(data: string): void {
   const told = JSON.parse(data) as Status;
   halted.value = new Set(told.halted);
-  if (told.symbol === null) status.value = told;
+  if (told.symbol === null) {
+    if (told.state !== status.value?.state || told.speed !== status.value.speed) timepiece.begin();
+    status.value = told;
+  }
   note("status", told.symbol === null ? told.state : `${told.symbol} ${told.state}`);
 }
 

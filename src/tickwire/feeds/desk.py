@@ -55,9 +55,9 @@ class Desk:
         await self._tell()
 
     def describe(self) -> dict[str, Any]:
-        """The feed's state, its clock and its model, for people and programs."""
+        """The feed's state, its clock and its model, for people and programs; a feed from outside has our clock."""
         status = self._status
-        plain = {"feed": status.feed, "mode": status.mode, "state": status.state}
+        plain = {"feed": status.feed, "mode": status.mode, "state": status.state, "time": self._clock.now() // 1000}
         known = plain | {"commands": []} if self._control is None else self._control.describe()
         counts = self.counts()
         return known | {
