@@ -4,7 +4,7 @@ import { NONE } from "../format/numbers";
 import { duration } from "../format/times";
 import { Fact } from "../shell/Fact";
 import { words } from "../words";
-import { Outcome } from "./Outcome";
+import { Refused } from "./Refused";
 import { Seek } from "./Seek";
 import { Speed } from "./Speed";
 import { marketTime, may, order, simulator } from "./simulator";
@@ -28,7 +28,7 @@ export function Control() {
       <Buttons />
       <Speed />
       <Seek />
-      <Outcome of="control" />
+      <Refused of="control" />
     </section>
   );
 }

@@ -22,11 +22,14 @@ export function Happenings() {
   );
 }
 
+/** What is not worth telling at the first status: no symbol is halted. */
+const NEW: Partial<Status> = { halted: [] };
+
 /** The state, and what else is not as it was before. */
 function told({ now, before }: Happening): string {
   const { feed, market } = words.value;
   const { said } = market;
-  const differs = (name: keyof Status): boolean => String(now[name]) !== String(before?.[name] ?? null);
+  const differs = (name: keyof Status): boolean => String(now[name]) !== String(before?.[name] ?? NEW[name] ?? null);
   const parts = [
     feed[now.state],
     differs("speed") && said.speed(now.speed === 0 ? market.unpaced : `${now.speed}×`),

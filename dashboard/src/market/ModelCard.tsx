@@ -6,7 +6,7 @@ import { elapsed } from "../format/times";
 import { Fact } from "../shell/Fact";
 import { words } from "../words";
 import { FileButton } from "./FileButton";
-import { Outcome } from "./Outcome";
+import { Refused } from "./Refused";
 import { model, simulator, useModel } from "./simulator";
 
 const SHOWN = 50; // symbols
@@ -20,6 +20,7 @@ export function ModelCard() {
     <section class="card model">
       <h2>{say.model}</h2>
       <p class="big">{used?.version}</p>
+      {known?.about && <p class="muted">{known.about}</p>}
       {known && <Summary model={known} swaps={used?.swaps ?? 0} />}
       <div class="buttons">
         <FileButton name={say.swap} accept=".json,application/json" disabled={!isAdmin.value} take={useModel} />
@@ -27,7 +28,7 @@ export function ModelCard() {
           {say.save}
         </button>
       </div>
-      <Outcome of="model" />
+      <Refused of="model" />
       {known && <Symbols model={known} />}
     </section>
   );
@@ -40,7 +41,6 @@ function Summary({ model, swaps }: { model: Model; swaps: number }) {
   const jumping = symbols.filter(({ jumps }) => jumps !== null);
   return (
     <dl>
-      {model.about && <Fact name={say.about}>{model.about}</Fact>}
       <Fact name={say.symbols}>{count(symbols.length)}</Fact>
       <Fact name={say.sectors}>{count(sectors.size)}</Fact>
       <Fact name={say.session}>{session ? `${session.open}–${session.close} ${session.timezone}` : say.always}</Fact>

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { isAdmin } from "../api/rights";
 import { words } from "../words";
 import { FileButton } from "./FileButton";
-import { Outcome } from "./Outcome";
+import { Refused } from "./Refused";
 import { endScenario, simulator, startScenario } from "./simulator";
 import { type Template, templateNames, templates } from "./templates";
 
@@ -38,7 +38,7 @@ export function Scenario() {
           {say.scenarioEnd}
         </button>
       </div>
-      <Outcome of="scenario" />
+      <Refused of="scenario" />
     </section>
   );
 }

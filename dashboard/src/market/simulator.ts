@@ -29,12 +29,13 @@ export function marketTime(): number | null {
 
 export const model = signal<Model | null>(null);
 
-/** What became of what was asked last; `of` is where on the page it was asked. */
-export interface Result {
-  of: "control" | "scenario" | "model";
-  error: string; // empty: it was done
-}
-export const result = signal<Result | null>(null);
+/** Where on the page one asks for something. */
+export type Place = "control" | "scenario" | "model";
+
+/** What was wrong with what was asked last, and where; null where it was done, which the state shows. */
+export const refused = signal<{ of: Place; why: string } | null>(null);
+
+const SOON = 400; // ms: a seek has played what lies before
 
 export async function readSimulator(): Promise<void> {
   try {
@@ -59,12 +60,13 @@ export const endScenario = (): Promise<void> => change("scenario", "v1/simulator
 export const useModel = (json: string): Promise<void> =>
   change("model", "v1/simulator/model", { method: "PUT", body: json });
 
-async function change(of: Result["of"], path: string, how: Parameters<typeof ask>[1]): Promise<void> {
+async function change(of: Place, path: string, how: Parameters<typeof ask>[1]): Promise<void> {
   try {
     take(await ask<Simulator>(path, how));
-    result.value = { of, error: "" };
+    refused.value = null;
+    window.setTimeout(() => void readSimulator(), SOON);
   } catch (error) {
-    result.value = { of, error: error instanceof Error ? error.message : String(error) };
+    refused.value = { of, why: error instanceof Error ? error.message : String(error) };
   }
 }
 

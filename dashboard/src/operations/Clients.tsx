@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Client } from "../api/types";
 import { count } from "../format/amounts";
+import { NONE } from "../format/numbers";
 import { elapsed } from "../format/times";
 import { clientId } from "../live/market";
 import { usePolling } from "../live/polling";
@@ -16,7 +17,7 @@ export function Clients() {
   usePolling(readClients, EVERY);
   useEffect(() => void readClients(), [wish.value]);
   return (
-    <section class="clients" aria-labelledby="clients">
+    <section class="clients">
       <header>
         <h2 id="clients">{say.clients}</h2>
         <input
@@ -74,13 +75,21 @@ function Heads() {
     <thead>
       <tr>
         <Head by="id" name={columns.id} />
-        <th scope="col">{user}</th>
-        <th scope="col">{watching}</th>
-        <th scope="col">{state}</th>
+        <th scope="col" class="wide">
+          {user}
+        </th>
+        <th scope="col" class="wide">
+          {watching}
+        </th>
+        <th scope="col" class="wide">
+          {state}
+        </th>
         {sorts.slice(1).map((by) => (
           <Head key={by} by={by} name={columns[by]} />
         ))}
-        <th scope="col">{coding}</th>
+        <th scope="col" class="wide">
+          {coding}
+        </th>
         <th scope="col">
           <span class="unseen">{last}</span>
         </th>
@@ -89,11 +98,21 @@ function Heads() {
   );
 }
 
+/** What else than an id and losses there is no room for on a phone. */
+const looks: Record<Sort, string> = {
+  id: "",
+  since: "wide number",
+  behind: "number",
+  conflated: "number",
+  stalls: "wide number",
+  gaps: "wide number",
+};
+
 function Head({ by, name }: { by: Sort; name: string }) {
   const chosen = sort.value === by;
   const way = by === "id" ? "ascending" : "descending";
   return (
-    <th scope="col" class={by === "id" ? "" : "number"} aria-sort={chosen ? way : "none"}>
+    <th scope="col" class={looks[by]} aria-sort={chosen ? way : "none"}>
       <button
         type="button"
         class="quiet"
@@ -114,17 +133,17 @@ function Row({ client, send }: { client: Client; send: (id: string) => void }) {
       <th scope="row">
         {client.id} {client.id === clientId && <small>{say.thisPage}</small>}
       </th>
-      <td>{client.user ?? "–"}</td>
-      <td class="watching" title={watched(client, 200)}>
+      <td class="wide">{client.user ?? NONE}</td>
+      <td class="wide watching" title={watched(client, 200)}>
         {watched(client, 3)}
       </td>
-      <td>{client.live ? say.live : say.catching}</td>
-      <td class="number">{elapsed(Date.now() / 1000 - client.since / 1e6)}</td>
+      <td class="wide">{client.live ? say.live : say.catching}</td>
+      <td class="wide number">{elapsed(Date.now() / 1000 - client.since / 1e6)}</td>
       <td class="number">{count(client.behind)}</td>
       <td class="number">{count(client.conflated)}</td>
-      <td class="number">{count(client.stalls)}</td>
-      <td class="number">{count(client.gaps)}</td>
-      <td>{client.compression}</td>
+      <td class="wide number">{count(client.stalls)}</td>
+      <td class="wide number">{count(client.gaps)}</td>
+      <td class="wide">{client.compression}</td>
       <td>
         <button type="button" aria-label={say.evictOne(client.id)} onClick={() => send(client.id)}>
           {say.evict}

@@ -1,4 +1,5 @@
 import type { Operations } from "../api/types";
+import { NONE } from "../format/numbers";
 import { duration } from "../format/times";
 import { words } from "../words";
 
@@ -6,7 +7,7 @@ import { words } from "../words";
 export function Feeds({ feeds }: { feeds: Operations["feeds"] }) {
   const { operations: say, feed: states, modes } = words.value;
   return (
-    <table class="plain">
+    <table class="plain card">
       <caption>{say.feeds}</caption>
       <thead>
         <tr>
@@ -24,7 +25,7 @@ export function Feeds({ feeds }: { feeds: Operations["feeds"] }) {
             <th scope="row">{feed.feed}</th>
             <td>{modes[feed.mode]}</td>
             <td class="state">{states[feed.state]}</td>
-            <td class="number">{feed.last_tick_age === null ? "–" : duration(feed.last_tick_age * 1000)}</td>
+            <td class="number">{feed.last_tick_age === null ? NONE : duration(feed.last_tick_age * 1000)}</td>
           </tr>
         ))}
       </tbody>

@@ -1,9 +1,10 @@
 import { isAdmin, readRights, rights } from "../api/rights";
+import { elapsed } from "../format/times";
 import { usePolling } from "../live/polling";
 import { words } from "../words";
 import { Clients } from "./Clients";
 import { Feeds } from "./Feeds";
-import { EVERY, failure, figures, readFigures } from "./figures";
+import { EVERY, failure, figures, readFigures, shown } from "./figures";
 import { Tiles } from "./Tiles";
 import "./operations.css";
 
@@ -12,7 +13,7 @@ export default function OperationsView() {
   usePolling(readRights, EVERY);
   return (
     <section class="operations">
-      <h1>{views.operations}</h1>
+      <h1 class="unseen">{views.operations}</h1>
       {rights.value === null ? (
         <p class="note">{shell.loading}</p>
       ) : isAdmin.value ? (
@@ -37,6 +38,7 @@ function Figures() {
         </p>
       ))}
       {now && <Tiles now={now} />}
+      <small>{say.past(elapsed((shown.value * EVERY) / 1000))}</small>
       {now && <Feeds feeds={now.feeds} />}
       <Clients />
     </>

@@ -1,26 +1,30 @@
+import type { ComponentChildren } from "preact";
+import { elapsed } from "../format/times";
 import { words } from "../words";
 import { Chart, type Line } from "./Chart";
-import { pointed } from "./figures";
+import { EVERY, pointed } from "./figures";
 
 interface Figure {
   name: string;
   value: string;
-  note?: string;
-  lines?: readonly Line[]; // of the last 15 minutes
+  note?: ComponentChildren;
+  lines?: readonly Line[]; // how it was
   say?: (value: number | null) => string;
 }
 
-/** One figure, with how it was; while a moment is pointed at in any chart, what it was then. */
-export function Tile({ name, value, note, lines, say = String }: Figure) {
-  const { most } = words.value.operations;
-  const past = lines && pointed.value !== null ? lines.map((line) => line.at(-1 - (pointed.value ?? 0)) ?? null) : null;
-  const peaks = lines?.map((line) => say(Math.max(0, ...line.map((each) => each ?? 0)))) ?? [];
+/** One figure, and how it was; while a moment is pointed at in any of the charts, what it was then. */
+export function Tile({ name, value, note, lines = [], say = String }: Figure) {
+  const { operations } = words.value;
+  const at = lines.length > 0 ? pointed.value : null;
+  const then = lines.map((line) => say(line.at(-1 - (at ?? 0)) ?? null)).join(" / ");
+  const peak = operations.peak(say(Math.max(0, ...lines.flat().map((each) => each ?? 0))));
   return (
     <div class="tile" role="group" aria-label={name}>
-      <h3>{name}</h3>
-      <output class={past ? "past" : ""}>{past ? past.map(say).join(" / ") : value}</output>
-      {note && <small>{note}</small>}
-      {lines && <Chart lines={lines} label={`${name}: ${most(peaks.join(" / "))}`} />}
+      <h2>{name}</h2>
+      <output data-past={at !== null}>{at === null ? value : then}</output>
+      <small>{at === null ? note : operations.ago(elapsed((at * EVERY) / 1000))}</small>
+      {lines.length > 0 && <small class="peak">{peak}</small>}
+      {lines.length > 0 && <Chart lines={lines} label={`${name}: ${peak}`} />}
     </div>
   );
 }

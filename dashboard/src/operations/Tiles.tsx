@@ -1,12 +1,12 @@
 import type { Operations } from "../api/types";
 import { bytes, count } from "../format/amounts";
-import { compact } from "../format/numbers";
+import { compact, NONE } from "../format/numbers";
 import { duration, elapsed } from "../format/times";
 import { words } from "../words";
 import { samples } from "./figures";
 import { Tile } from "./Tile";
 
-const ms = (value: number | null): string => (value === null ? "–" : duration(value));
+const ms = (value: number | null | undefined): string => (value == null ? NONE : duration(value));
 
 /** The figures, and how they were in the last 15 minutes. Flows are of the newest sample. */
 export function Tiles({ now }: { now: Operations }) {
@@ -33,8 +33,12 @@ export function Tiles({ now }: { now: Operations }) {
       <Tile name={say.ticks} value={flow(past.ticks.at(-1))} lines={[past.ticks]} say={flow} />
       <Tile
         name={say.latency}
-        value={`${ms(past.p50.at(-1) ?? null)} / ${ms(past.p99.at(-1) ?? null)}`}
-        note={say.latencyNote}
+        value={`${ms(past.p50.at(-1))} / ${ms(past.p99.at(-1))}`}
+        note={
+          <>
+            <span class="p50">p50</span> / <span class="p99">p99</span>
+          </>
+        }
         lines={[past.p50, past.p99]}
         say={ms}
       />
@@ -56,7 +60,7 @@ export function Tiles({ now }: { now: Operations }) {
       <Tile name={say.memory} value={bytes(now.memory)} lines={[past.memory]} say={bytes} />
       <Tile
         name={say.loopDelay}
-        value={ms(past.loop_delay.at(-1) ?? null)}
+        value={ms(past.loop_delay.at(-1))}
         note={say.loopDelayNote}
         lines={[past.loop_delay]}
         say={ms}

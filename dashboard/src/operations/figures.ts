@@ -1,9 +1,9 @@
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { ask } from "../api/http";
 import type { Operations, Samples, Series } from "../api/types";
 
 export const EVERY = 5_000; // ms: as often as the server takes a sample
-export const KEPT = 180; // samples: 15 minutes
+const KEPT = 180; // samples: 15 minutes
 const NONE: Samples = {
   ts: [],
   readers: [],
@@ -23,6 +23,11 @@ const NONE: Samples = {
 /** What the server said last, and its samples of the last 15 minutes. */
 export const figures = signal<Operations | null>(null);
 export const samples = signal<Samples>(NONE);
+
+const LEAST = 36; // samples: charts of a server that has just begun are of 3 minutes
+
+/** How many samples charts have room for. */
+export const shown = computed(() => Math.max(LEAST, samples.value.ts.length));
 
 /** Why there is nothing newer; empty while there is. */
 export const failure = signal("");

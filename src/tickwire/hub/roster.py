@@ -23,7 +23,7 @@ _AT_ONCE = 1_000  # readers looked at before others have a turn: some two millis
 
 class Client(msgspec.Struct, frozen=True):
     """One connected reader. `position` is the id up to which it has everything that it asked for, and `behind` how many
-    events there are after that; `since` is when it came, in microseconds since the Unix epoch.
+    events there are after that, if it is not `live`; `since` is when it came, in microseconds since the Unix epoch.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Client(msgspec.Struct, frozen=True):
 class _Standing(NamedTuple):
     """What is to be told of a reader beside who it is."""
 
+    position: int
     behind: int
     conflated: int
     stalls: int
@@ -145,7 +146,7 @@ class Roster:
             user=reader.who.rights.user,
             since=standing.since,
             subscription=channel.subscription.describe(),
-            position=str(EventId(self._head.epoch, self._head.sequence - standing.behind)),
+            position=str(EventId(self._head.epoch, standing.position)),
             behind=standing.behind,
             live=reader.live,
             stalls=standing.stalls,
@@ -160,4 +161,11 @@ class Roster:
         if reader in channel.live:
             position = channel.position if channel.paced else head
             paced_out = channel.skipped - reader.skipped
-        return _Standing(head - position, reader.conflated + paced_out, reader.stalls, reader.gaps, reader.who.since)
+        return _Standing(
+            position=position,
+            behind=0 if reader.live else head - position,
+            conflated=reader.conflated + paced_out,
+            stalls=reader.stalls,
+            gaps=reader.gaps,
+            since=reader.who.since,
+        )
