@@ -84,6 +84,7 @@ async def test_figures_charts_and_clients(browser: Browser, tmp_path: Path) -> N
         await page.get_by_role("searchbox").fill("SK-2")
         await expect(page.locator(".clients tbody tr")).to_have_count(1)
         await button(page, "Evict desk-2").press("Enter")
+        await expect(page.get_by_role("dialog")).to_be_visible()
         await page.keyboard.press("Escape")
         await expect(page.get_by_role("dialog")).to_have_count(0)
         await expect(button(page, "Evict desk-2")).to_be_focused()
@@ -102,7 +103,7 @@ async def test_figures_charts_and_clients(browser: Browser, tmp_path: Path) -> N
         await expect(page.get_by_label("Publish to flush", exact=True).locator("output")).to_have_text(
             re.compile("ms /")
         )
-        await page.get_by_label("Memory", exact=True).locator("svg").hover(position={"x": 100, "y": 10})
+        await page.get_by_label("Memory", exact=True).locator("svg").hover(position={"x": 172, "y": 10})
         await expect(page.get_by_label("Readers", exact=True)).to_contain_text("ago")
         await accessible(page)
         await picture(page, "operations")

@@ -1,4 +1,4 @@
-import { pointed, shown } from "./figures";
+import { pointed, samples, shown } from "./figures";
 
 export type Line = readonly (number | null)[]; // one a sample, the newest last
 
@@ -8,7 +8,7 @@ const HEIGHT = 40;
 export function Chart({ lines, label }: { lines: readonly Line[]; label: string }) {
   const last = shown.value - 1;
   const most = Math.max(0, ...lines.flat().map((value) => value ?? 0)) || 1;
-  const at = pointed.value;
+  const at = pointed.value !== null && pointed.value < samples.value.ts.length ? pointed.value : null;
   return (
     <svg
       class="chart"

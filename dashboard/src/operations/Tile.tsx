@@ -15,7 +15,8 @@ interface Figure {
 /** One figure, and how it was; while a moment is pointed at in any of the charts, what it was then. */
 export function Tile({ name, value, note, lines = [], say = String }: Figure) {
   const { operations } = words.value;
-  const at = lines.length > 0 ? pointed.value : null;
+  const known = lines[0]?.length ?? 0;
+  const at = pointed.value !== null && pointed.value < known ? pointed.value : null;
   const then = lines.map((line) => say(line.at(-1 - (at ?? 0)) ?? null)).join(" / ");
   const peak = operations.peak(say(Math.max(0, ...lines.flat().map((each) => each ?? 0))));
   return (
@@ -23,7 +24,7 @@ export function Tile({ name, value, note, lines = [], say = String }: Figure) {
       <h2>{name}</h2>
       <output data-past={at !== null}>{at === null ? value : then}</output>
       <small>{at === null ? note : operations.ago(elapsed((at * EVERY) / 1000))}</small>
-      {lines.length > 0 && <small class="peak">{peak}</small>}
+      {known > 0 && <small class="peak">{peak}</small>}
       {lines.length > 0 && <Chart lines={lines} label={`${name}: ${peak}`} />}
     </div>
   );

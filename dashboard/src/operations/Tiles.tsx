@@ -12,7 +12,8 @@ const ms = (value: number | null | undefined): string => (value == null ? NONE :
 export function Tiles({ now }: { now: Operations }) {
   const { operations: say } = words.value;
   const past = samples.value;
-  const flow = (value: number | null | undefined): string => say.perSecond(compact(value));
+  const flow = (value: number | null | undefined): string => (value == null ? NONE : say.perSecond(compact(value)));
+  const volume = (value: number | null | undefined): string => (value == null ? NONE : say.perSecond(bytes(value)));
   const losses = (newest: number | null | undefined): string => say.now(flow(newest ?? 0));
   return (
     <div class="tiles">
@@ -24,12 +25,7 @@ export function Tiles({ now }: { now: Operations }) {
         say={count}
       />
       <Tile name={say.deliveries} value={flow(past.deliveries.at(-1))} lines={[past.deliveries]} say={flow} />
-      <Tile
-        name={say.bytes}
-        value={say.perSecond(bytes(past.bytes.at(-1)))}
-        lines={[past.bytes]}
-        say={(value) => say.perSecond(bytes(value))}
-      />
+      <Tile name={say.bytes} value={volume(past.bytes.at(-1))} lines={[past.bytes]} say={volume} />
       <Tile name={say.ticks} value={flow(past.ticks.at(-1))} lines={[past.ticks]} say={flow} />
       <Tile
         name={say.latency}

@@ -189,7 +189,7 @@ export const en = {
     ticks: "Ticks in",
     latency: "Publish to flush",
     lag: "Lag",
-    lagNote: "events not applied yet",
+    lagNote: "not applied yet",
     conflated: "Conflated",
     gaps: "Gaps",
     memory: "Memory",

@@ -188,7 +188,7 @@ export const zh: Words = {
     ticks: "流入报价",
     latency: "发布到写出",
     lag: "积压",
-    lagNote: "尚未处理的事件",
+    lagNote: "尚未处理",
     conflated: "合并",
     gaps: "缺口",
     memory: "内存",

@@ -177,7 +177,7 @@ def read_scenario(text: str) -> Scenario:
     """The scenario that the TOML `text` says; InputError names the key and the value that are wrong."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # the parser calls itself for each bracket
         raise InputError(f"scenario: {error}", field="scenario") from None
     try:
         return msgspec.convert(document, Scenario)

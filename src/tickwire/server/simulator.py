@@ -32,7 +32,7 @@ _NONE: dict[int | str, dict[str, Any]] = {
     404: {"description": "nothing is simulated here", "content": {"application/problem+json": {}}}
 }
 _MODEL = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
-_SCENARIO = {"requestBody": {"required": True, "content": {"application/toml": {"schema": {"type": "string"}}}}}
+_SCENARIO = {"requestBody": {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
