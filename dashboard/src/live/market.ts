@@ -64,6 +64,7 @@ const watch = new Watch({
 let live = 0; // ms: prices from before it came late because we did
 
 frames.each((changed) => {
+  symbolCount.value = quotes.size; // once a frame: a board of thousands is put in order for each new count
   const now = performance.now();
   const delay = (welcome.value?.delay ?? 0) * 1000;
   for (const symbol of changed) {
@@ -114,7 +115,6 @@ function onQuote(data: string): void {
   const now = performance.now();
   watch.heard(now);
   timepiece.saw(quote.ts, now);
-  if (!quotes.has(quote.symbol)) symbolCount.value = quotes.size + 1;
   quotes.set(quote.symbol, quote);
   frames.mark(quote.symbol);
 }
