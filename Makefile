@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-deps --require-hashes -r
+PAGE := src/tickwire/server/pages/app/index.html
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev run test check format lock bench docs clean
@@ -32,27 +33,32 @@ $(VENV)/.dev: locks/dev.txt $(VENV)/.run
 	@$(INSTALL) locks/dev.txt
 	@touch $@
 
-setup: $(VENV)/.run  ## a .venv in this checkout with tickwire in it
+$(PAGE): $(shell find dashboard -name node_modules -prune -o -type f -print) | $(VENV)/.run
+	@echo "building the page (when its sources have changed)"
+	@$(BIN)/python dashboard/build.py
+
+setup: $(VENV)/.run $(PAGE)  ## a .venv in this checkout with tickwire in it, and the page
 
 dev: $(VENV)/.dev  ## the same with everything for tests and checks
 
 run: setup  ## a simulated market with a page at http://127.0.0.1:8000/
 	@$(BIN)/tickwire serve $(ARGS)
 
-test: dev  ## every test
+test: dev $(PAGE)  ## every test
 	@sh tests/system-programs
 	@$(BIN)/pytest $(ARGS)
 
-check: dev  ## formatting, lint, types, import directions, links in the docs
+check: dev  ## formatting, lint, types, import directions, links in the docs; of the page too
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python docs/check_links.py
 	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python dashboard/build.py check
 
 format: dev  ## let ruff format and mend what it can
-	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(BIN)/python dashboard/build.py format
 
 bench: dev  ## every benchmark, beside the peers that are here
 	@$(BIN)/tickwire bench all $(ARGS)
@@ -67,4 +73,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 		--no-emit-index-url --upgrade --group dev --all-extras -o locks/dev.txt
 
 clean:  ## remove what the targets made (not the data in .tickwire)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis artifacts dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis artifacts dist dashboard/node_modules $(dir $(PAGE))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tickwire.core.ids import EventId
 from tickwire.hub import past, recent
 from tickwire.hub.control import Change
+from tickwire.hub.selection import Selection
 from tickwire.hub.start import after, earliest, fresh
 from tickwire.hub.subscription import Subscription
 from tickwire.sse.coding import CODINGS, IDENTITY, Coding
@@ -451,7 +452,17 @@ async def _random_history(rng: random.Random) -> None:
         client.take(1.0)
         check(client, market)
         assert client.reader.live
+    await check_totals(market)
     await market.close()
+
+
+async def check_totals(market: Market) -> None:
+    """What is counted for all is the sum of what is counted for each, those who are gone among them."""
+    roster = market.hub.roster
+    here, stats = await roster.select(Selection()), market.hub.stats()
+    for name in ("stalls", "conflated", "gaps"):
+        gone = sum(getattr(reader, name) for reader in market.readers if reader not in roster.channels)
+        assert getattr(stats, name) == gone + sum(getattr(each, name) for each in here)
 
 
 async def test_many_who_resume_from_far_back_walk_the_past_once(monkeypatch: pytest.MonkeyPatch) -> None:

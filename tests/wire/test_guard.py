@@ -34,13 +34,14 @@ async def test_every_answer_is_hardened_and_has_an_id(path) -> None:
             assert (headers["cache-control"], headers["x-accel-buffering"]) == ("no-store", "no")
 
 
-async def test_a_page_runs_nothing_that_is_not_written_in_it() -> None:
-    """Scripts by their hash or from here; no frames, no forms elsewhere."""
+async def test_a_page_runs_nothing_that_is_not_its_own() -> None:
+    """The dashboard's scripts are files of ours, those of /docs known by hash; no frames, no forms elsewhere."""
     async with run_server() as server, httpx2.AsyncClient(base_url=server.url) as client:
-        policy = (await client.get("/")).headers["content-security-policy"]
-        assert "default-src 'none'" in policy
-        assert "script-src 'self' 'sha256-" in policy
-        assert "unsafe" not in policy
+        for path, scripts in (("/", "script-src 'self';"), ("/docs", "script-src 'self' 'sha256-")):
+            policy = (await client.get(path)).headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert scripts in policy
+            assert "unsafe" not in policy
 
 
 async def test_only_listed_origins_may_read_answers() -> None:

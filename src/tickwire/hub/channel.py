@@ -106,6 +106,10 @@ class Channel:
             return self.routed
         return self._tally.of(None if self.everything else self.rows)
 
+    def note_stall(self) -> None:
+        """The sink of one of its readers was full."""
+        self._tally.stalls += 1
+
     def join(self, reader: Reader) -> None:
         """The reader has everything up to the head: from now on it is written to."""
         reader.live = True
@@ -136,8 +140,15 @@ class Channel:
     def settle(self, reader: Reader) -> None:
         """Note how many quotes a reader was not sent that has been catching up until now."""
         if reader.counted is not None and self.subscription.delivery == "latest":
-            reader.conflated += max(0, self.count() - reader.counted - reader.sent)
+            replaced = max(0, self.count() - reader.counted - reader.sent)
+            reader.conflated += replaced
+            self._tally.conflated += replaced
         reader.counted, reader.sent = None, 0
+
+    def skip(self, quotes: int) -> None:
+        """So many quotes were replaced by newer ones before a paced channel was flushed."""
+        self.skipped += quotes
+        self._tally.conflated += quotes * len(self.live)
 
     def flush(self, now: float) -> None:
         """Write what is pending to every live reader."""

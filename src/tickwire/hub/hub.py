@@ -49,7 +49,9 @@ class HubStats(NamedTuple):
     live: int
     channels: int
     events: int
+    ticks: int
     deliveries: int
+    bytes: int  # that readers were sent
     stalls: int
     conflated: int
     gaps: int
@@ -196,6 +198,7 @@ class Hub:
         while await reader.ready():
             if gap is not None:
                 reader.gaps += 1
+                self._tally.gaps += 1
                 reader.write(frame(encode(gap), event="gap"))
             channel = self.roster.channels[reader]
             if arrived and self._pacer.at_hand(reader, channel):
@@ -241,16 +244,18 @@ class Hub:
 
     def stats(self) -> HubStats:
         """The counts so far."""
-        counts = self.roster.counts()
+        tally = self._tally
         return HubStats(
             readers=len(self.roster),
             live=sum(len(channel.live) for channel in self._router.channels.values()),
             channels=len(self._router.channels),
             events=self._events,
-            deliveries=self._tally.delivered,
-            stalls=counts["stalls"],
-            conflated=counts["conflated"],
-            gaps=counts["gaps"],
+            ticks=tally.of(None),
+            deliveries=tally.delivered,
+            bytes=self._outlets.sent,
+            stalls=tally.stalls,
+            conflated=tally.conflated,
+            gaps=tally.gaps,
             opened=self.roster.opened,
             closed=dict(self.roster.closed),
             changed=len(self.control.ledger.changes),

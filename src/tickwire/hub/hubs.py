@@ -10,7 +10,8 @@ from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub, HubStats
 from tickwire.hub.late import Late, LateSource, MakeCandles
 from tickwire.hub.rights import Rights
-from tickwire.hub.roster import Client, first_of
+from tickwire.hub.roster import Client, selected
+from tickwire.hub.selection import Selection
 from tickwire.market.board import Board
 
 MOST_DELAYS = 4  # each has a board and a window of recent events: some 20 MB, and all the work of a hub
@@ -68,9 +69,10 @@ class Hubs:
         """The readers with this client id or user, described."""
         return [client for hub in self for client in hub.roster.clients(name)]
 
-    def page(self, after: str, limit: int) -> list[Client]:
-        """The first readers by client id; see `Roster.page`."""
-        return first_of([client for hub in self for client in hub.roster.page(after, limit)], limit)
+    async def select(self, selection: Selection) -> list[Client]:
+        """The readers of a selection, in its order, described."""
+        found = [client for hub in [*self] for client in await hub.roster.select(selection)]
+        return selected(found, selection)
 
     def beat(self, now: float, ts: int, silence: float) -> None:
         """Write a heartbeat where nothing was written for a while; see `Hub.beat`."""
@@ -88,7 +90,9 @@ class Hubs:
     def stats(self) -> HubStats:
         """What all of them counted; events, and what controls left, as the live one has it, which has seen them all."""
         all_, live = [hub.stats() for hub in self], self.live.stats()
-        summed = ("readers", "live", "channels", "deliveries", "stalls", "conflated", "gaps", "opened", "spared")
+        summed = (
+            "readers", "live", "channels", "deliveries", "bytes", "stalls", "conflated", "gaps", "opened", "spared",
+        )  # fmt: skip
         closed: dict[str, int] = {}
         for stats in all_:
             for reason, count in stats.closed.items():

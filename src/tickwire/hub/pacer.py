@@ -48,7 +48,7 @@ class Pacer:
         frames: list[bytes] = []
         if channel.live:
             frames, quotes = self._catch_up.flushed(channel)
-            channel.skipped += channel.counted - counted - quotes
+            channel.skip(channel.counted - counted - quotes)
             frames += self._formed(channel, now)
         elif channel.tells:
             self._catch_up.note(channel)

@@ -23,13 +23,20 @@ class Group(Protocol):
         """Write to the reader no longer."""
         ...
 
+    def note_stall(self) -> None:
+        """The sink of a reader is full."""
+        ...
+
 
 class Who(NamedTuple):
-    """Whom a stream belongs to. `own` says that the client chose its id, and so will come back with it."""
+    """Whom a stream belongs to. `own` says that the client chose its id, and so will come back with it; `since` when
+    this one came, in microseconds since the Unix epoch.
+    """
 
     client_id: str
     own: bool = False
     rights: Rights = OPEN
+    since: int = 0
 
     @property
     def user(self) -> str | None:
@@ -130,6 +137,7 @@ class Reader:
     def filled(self) -> None:
         """The sink is full: leave the live flow; catch-up goes on from here once it has drained."""
         self.stalls += 1
+        self._group.note_stall()
         if self.live:
             self._group.leave(self)
         self._wake()

@@ -20,15 +20,18 @@ from tickwire.server import (
     instruments,
     messages,
     metrics,
+    operations,
     quotes,
     screens,
     simulator,
     subscriptions,
     tickets,
+    whoami,
 )
 from tickwire.server.access import STREAM_PATH, no_rule
 from tickwire.server.admission import address_of
 from tickwire.server.asgi import Receive, Scope, Send
+from tickwire.server.dashboard import add_dashboard
 from tickwire.server.guard import Answer, Guard
 from tickwire.server.hardening import page_policy
 from tickwire.server.openapi import document
@@ -102,10 +105,10 @@ def _rest(service: Service, guard: Guard) -> FastAPI:
     app.state.service = service
     app.state.tickets = guard.tickets
     market = (quotes, candles, instruments, screens)
-    for part in (*market, subscriptions, tickets, messages, clients, simulator, health, metrics):
+    for part in (*market, subscriptions, tickets, whoami, messages, clients, simulator, health, metrics, operations):
         app.include_router(part.routes)
-    for path, name in (("/", "page.html"), ("/docs", "docs.html")):
-        app.add_api_route(path, _page(name), include_in_schema=False)
+    app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
+    add_dashboard(app)
     app.add_exception_handler(InputError, _on_input_error)
     app.add_exception_handler(JournalError, _on_journal_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)

@@ -30,6 +30,7 @@ _TOKEN = Rule("token")
 
 RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/"): _PUBLIC,
+    ("GET", "/app/"): _PUBLIC,  # the page's scripts and styles
     ("GET", "/docs"): _PUBLIC,
     ("GET", "/openapi.json"): _PUBLIC,
     ("GET", "/healthz"): _PUBLIC,
@@ -44,11 +45,15 @@ RULES: dict[tuple[str, str], Rule] = {
     ("POST", "/v1/screens/check"): Rule("token", event="quote"),
     ("POST", "/v1/subscriptions"): _TOKEN,
     ("POST", "/v1/tickets"): _TOKEN,
+    ("GET", "/v1/whoami"): _TOKEN,
     ("POST", "/v1/messages"): Rule("messages", audit="message"),
     ("GET", "/v1/simulator"): _TOKEN,
     ("POST", "/v1/simulator"): Rule("admin", audit="simulator"),
     ("GET", "/v1/simulator/model"): Rule("admin"),
     ("PUT", "/v1/simulator/model"): Rule("admin", audit="model"),
+    ("PUT", "/v1/simulator/scenario"): Rule("admin", audit="scenario"),
+    ("DELETE", "/v1/simulator/scenario"): Rule("admin", audit="scenario"),
+    ("GET", "/v1/operations"): Rule("admin"),
     ("GET", "/v1/clients"): Rule("admin"),
     ("DELETE", "/v1/clients"): Rule("admin", audit="revoke"),
     ("GET", "/v1/clients/"): _TOKEN,  # one's own; an admin's are everybody's

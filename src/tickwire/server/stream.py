@@ -122,7 +122,7 @@ class StreamEndpoint:
             )
         if request.moment is not None:
             await self._find(hub, request, given["since"])
-        who = Who(request.client_id, request.own_id, rights)
+        who = Who(request.client_id, request.own_id, rights, service.clock.now() // 1000)
         if request.start.resume is None:
             await self._start_over(who, request)
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")

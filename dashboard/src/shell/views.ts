@@ -1,0 +1,19 @@
+import type { ComponentType } from "preact";
+
+/** A view's module has its component as the default export. It is loaded when one first goes there. */
+type Load = () => Promise<{ default: ComponentType }>;
+
+/** Every view, in the order of the navigation. Another one: a folder beside `board/`, a line here, a word in `words/`. */
+export const views = {
+  board: () => import("../board/BoardView"),
+  market: () => import("../market/MarketView"),
+  operations: () => import("../operations/OperationsView"),
+  connection: () => import("../connection/ConnectionView"),
+} satisfies Partial<Record<Known, Load>>;
+
+type Known = "board" | "chart" | "screener" | "market" | "operations" | "connection";
+export type ViewName = Known;
+
+export const isView = (name: string): name is ViewName => name in views;
+export const listed = Object.keys(views) as (keyof typeof views)[];
+export const loaderOf = (name: ViewName): Load => (views as Partial<Record<Known, Load>>)[name] ?? views.board;
