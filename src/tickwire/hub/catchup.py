@@ -107,7 +107,10 @@ class CatchUp:
         quotes = self._changed(channel, channel.position).tolist()
         rows = [*{*quotes, *(now ^ before)}]
         frames = dict(zip(rows, self._state.frames(rows, channel.subscription.fields), strict=True))
-        pieces = [(int(self._state.board.sequences[row]), _crossed(channel, row, frames[row], before)) for row in rows]
+        board = self._state.board
+        pieces = [
+            (int(board.sequences[row]), _crossed(channel, row, board.symbols[row], frames[row], before)) for row in rows
+        ]
         pieces += [(item.first, item.frame) for item in channel.named]
         return [piece for _, piece in sorted(pieces)], len(quotes)
 
@@ -283,8 +286,8 @@ class CatchUp:
         return [found for _, found in sorted(both)]
 
 
-def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:
+def _crossed(channel: Channel, row: int, symbol: str, quote: bytes, before: frozenset[int]) -> bytes:
     """What a paced channel gets for a row that changed, which may have entered or left its screen."""
     if row not in channel.members:
-        return left_frame(channel, quote)
-    return quote if row in before else b"".join(entered_frames(channel, quote))
+        return left_frame(channel, symbol, quote)
+    return quote if row in before else b"".join(entered_frames(channel, symbol, quote))
