@@ -29,7 +29,7 @@ from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
 from tickwire.hub.router import Router
-from tickwire.hub.screening import entered_frames, left_frame, matches_frame
+from tickwire.hub.screening import entered_frames, left_frames, matches_frame
 from tickwire.hub.start import Gap
 from tickwire.hub.state import StateFrames
 from tickwire.sse.frame import frame, unnumbered
@@ -109,7 +109,8 @@ class CatchUp:
         frames = dict(zip(rows, self._state.frames(rows, channel.subscription.fields), strict=True))
         board = self._state.board
         pieces = [
-            (int(board.sequences[row]), _crossed(channel, row, board.symbols[row], frames[row], before)) for row in rows
+            (int(board.sequences[row]), b"".join(_crossed(channel, row, board.symbols[row], frames[row], before)))
+            for row in rows
         ]
         pieces += [(item.first, item.frame) for item in channel.named]
         return [piece for _, piece in sorted(pieces)], len(quotes)
@@ -286,8 +287,8 @@ class CatchUp:
         return [found for _, found in sorted(both)]
 
 
-def _crossed(channel: Channel, row: int, symbol: str, quote: bytes, before: frozenset[int]) -> bytes:
+def _crossed(channel: Channel, row: int, symbol: str, quote: bytes, before: frozenset[int]) -> list[bytes]:
     """What a paced channel gets for a row that changed, which may have entered or left its screen."""
     if row not in channel.members:
-        return left_frame(channel, symbol, quote)
-    return quote if row in before else b"".join(entered_frames(channel, symbol, quote))
+        return left_frames(channel, symbol, quote)
+    return [quote] if row in before else entered_frames(channel, symbol, quote)

@@ -16,6 +16,7 @@ from tickwire.hub.tally import Tally
 log = logging.getLogger(__name__)
 
 Write: TypeAlias = Callable[[bytes], None]
+_AGAIN_MS = 5_000  # what the readers of a channel that failed are told to wait: what it failed at may be over
 
 
 class Numbered(Protocol):
@@ -158,7 +159,28 @@ class Channel:
                 try:
                     write(shared)
                 except Exception:  # whatever one socket's write raises, its neighbours are still to be served
-                    log.debug("a write failed; the connection's own loss ends its reader", exc_info=True)
+                    log.debug("a write failed", exc_info=True)
+                    self._broken(write)
+
+    def tell(self, body: bytes, now: float) -> None:
+        """Write something without an id to all who are up to date, those too that wait for the next flush."""
+        self.write(body, now)
+        for reader in list(self.arriving):  # whom this fills is no longer one of them
+            reader.write(body)
+
+    def fail(self) -> None:
+        """Something could not be made for these readers: they are sent away, and come back with what they have seen.
+
+        To go on without it would be a loss that nobody is told of, and to stop would be everybody's loss.
+        """
+        self.pending.clear()
+        self.named = []
+        for reader in (*self.live, *self.arriving):
+            reader.dismiss("error", _AGAIN_MS)
+
+    def _broken(self, write: Write) -> None:
+        for reader in [reader for reader in self.live if reader.sink.write == write]:
+            reader.broken()
 
     def _sorted_writers(self) -> dict[Outlet, list[Write]]:
         found: dict[Outlet, list[Write]] = {}

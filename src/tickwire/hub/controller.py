@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import uniform
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +75,12 @@ class Controller:
         self._ending = True
         for crowd in self._crowds:
             for reader in list(crowd._roster.channels):
-                dismiss(reader, reason, retry_of())
+                reader.dismiss(reason, retry_of())
 
     def end_here(self, reason: str) -> None:
         """Say `bye` to this hub's readers only."""
         for reader in list(self._roster.channels):
-            dismiss(reader, reason, _LATER_MS)
+            reader.dismiss(reason, _LATER_MS)
 
     def retire(self, now: float, wall: float, retry_of: Callable[[], int]) -> None:
         """Say `bye` to the readers whose time, or whose token's, is up, and warn those whose token's soon will be.
@@ -109,11 +109,11 @@ class Controller:
         if isinstance(control, Evict):
             for reader in self._roster.named(control.name):
                 if control.user in (None, reader.who.user):
-                    dismiss(reader, "evicted", control.retry_ms)
+                    reader.dismiss("evicted", control.retry_ms)
         elif isinstance(control, Revoke):
             for reader in list(self._roster.channels):
                 if self.ledger.revoked.refuses(reader.who.rights):
-                    dismiss(reader, "evicted", control.retry_ms)
+                    reader.dismiss("evicted", control.retry_ms)
         elif isinstance(control, Change):
             asked, wanted = Subscription(**control.asked), Subscription(**control.now)
             dues: _Dues = {}
@@ -128,7 +128,7 @@ class Controller:
         if not reader.expires:
             reader.expires = now + self._lifetime * uniform(0.9, 1.1)  # noqa: S311  # spreads load
         elif reader.expires <= now:
-            dismiss(reader, "lifetime", retry_of())
+            reader.dismiss("lifetime", retry_of())
 
     def _change(self, reader: Reader, subscription: Subscription, now: float, dues: _Dues) -> None:
         """Another subscription for a reader, wherever it stands: it goes on from there, in another channel.
@@ -146,7 +146,7 @@ class Controller:
         try:
             new = self._router.channel(subscription)
         except ScreensFull:  # others came first, between the answer to who wanted it and now
-            dismiss(reader, "limit", _LATER_MS)
+            reader.dismiss("limit", _LATER_MS)
             return
         if (old, new) not in dues:  # new ones may differ, as rights do
             dues[old, new] = self._due(old, new)
@@ -171,18 +171,10 @@ class Controller:
         return np.union1d(np.intersect1d(before, self._router.rows(new)), due)
 
 
-def dismiss(reader: Reader, reason: str, retry_ms: int) -> None:
-    """Say `bye` to a reader, and let its stream end."""
-    if reader.closing is None:
-        data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
-        reader.write(frame(encode(data), event="bye", retry=retry_ms))
-    reader.end(reason)
-
-
 def _expire(reader: Reader, left: float, retry_of: Callable[[], int]) -> None:
     """See to a reader whose token is good for `left` seconds more."""
     if left <= 0:
-        dismiss(reader, "expired", retry_of())
+        reader.dismiss("expired", retry_of())
     elif left <= WARNING_SECONDS and not reader.warned and reader.closing is None:
         reader.warned = True
         reader.write(frame(encode({"in_ms": int(left * 1000)}), event="expiring"))

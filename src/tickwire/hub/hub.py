@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -35,6 +36,8 @@ from tickwire.market.board import Board
 from tickwire.market.candles import Candles
 from tickwire.sse.coding import IDENTITY, Coding
 from tickwire.sse.frame import comment, frame
+
+log = logging.getLogger(__name__)
 
 RECENT_EVENTS = 50_000  # some 20 MB with every frame made; a second of a busy market, minutes of a usual one
 
@@ -120,11 +123,10 @@ class Hub:
             item = apply(self.board, self._prefix, record)
             self._recent.add(item)
             self._events += record.count
+            self._make_way(item)
             self.head.sequence = record.last
             self._route(item)
-        for channel in self._dirty:
-            channel.flush(now)
-        self._dirty.clear()
+        self._flush()
         self._moved.set()
 
     async def reach(self, sequence: int) -> None:
@@ -227,9 +229,7 @@ class Hub:
             if channel.written_at is None:
                 channel.written_at = now
             elif (channel.live or channel.arriving) and now - channel.written_at >= silence:
-                channel.write(beat, now)
-                for reader in channel.arriving:
-                    reader.write(beat)
+                channel.tell(beat, now)
 
     def pace(self, now: float) -> float:
         """Flush the paced channels that are due, and show forming candles; the seconds until the next call is due.
@@ -263,27 +263,54 @@ class Hub:
         """An event without its id, at once to all who take its kind."""
         for channel in self._router.channels.values():
             if item.kind in channel.subscription.events:
-                channel.write(item.bare, now)
-                for reader in channel.arriving:
-                    reader.write(item.bare)
+                channel.tell(item.bare, now)
+
+    def _make_way(self, item: Applied) -> None:
+        """Write what is pending before an event that not all readers of a channel get.
+
+        The head still stands before it: whom this fills finds the event when it catches up.
+        """
+        if isinstance(item, AppliedNamed) and item.target is not None:
+            for reader in self.roster.named(item.target):
+                self.roster.channels[reader].flush(self._now)
 
     def _tell(self, reader: Reader, item: AppliedNamed) -> None:
-        """An event for one reader of a channel, between what the channel writes to all."""
+        """An event for one reader of a channel, after all that the channel writes to everybody."""
         channel = self.roster.channels[reader]
         if not reader.live or item.kind not in channel.subscription.events:
             return  # catch-up will find it, or it is not wanted
         if channel.paced:
             channel.leave(reader)
             channel.join(reader)  # its next flush is one of its own
-            return
-        channel.flush(self._now)
-        if reader in channel.live:
+        else:
             reader.write(item.frame)
             self._tally.delivered += 1
-        else:
-            reader.position = item.first - 1  # the flush has filled it: it has all before this event
+
+    def _flush(self) -> None:
+        for channel in self._dirty:
+            try:
+                channel.flush(self._now)
+            except Exception:  # the others have their frames
+                log.exception("readers of a channel are sent away: %s", channel.subscription.describe())
+                channel.fail()
+        self._dirty.clear()
 
     def _route(self, item: Applied) -> None:
+        """Give an event to all who want it. The board has taken it, so whatever goes wrong here is about readers."""
+        try:
+            self._give(item)
+        except Exception:  # this process goes on, and everybody comes back with what was seen before
+            log.exception("all readers are sent away: events up to %d cannot be given to them", item.last)
+            for channel in self._router.channels.values():
+                channel.fail()
+
+    def _obey(self, item: AppliedNamed) -> None:
+        try:
+            self.control.obey(item, self._now)
+        except Exception:  # of another version, perhaps: it stands in the journal for good, so no restart would help
+            log.exception("control %d cannot be obeyed", item.first)
+
+    def _give(self, item: Applied) -> None:
         if isinstance(item, AppliedQuotes):
             self._route_quotes(item)
         elif isinstance(item, AppliedCandles):
@@ -314,7 +341,7 @@ class Hub:
 
     def _route_named(self, item: AppliedNamed) -> None:
         if item.kind == CONTROL:
-            self.control.obey(item, self._now)
+            self._obey(item)
             return
         self._state.keep(item)
         if item.target is not None:

@@ -7,6 +7,7 @@ that all stand at the same place and ids never go back.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from tickwire.hub.catchup import CatchUp
@@ -15,6 +16,8 @@ from tickwire.hub.forming import FORMING, Forming
 from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
 from tickwire.hub.tally import Tally
+
+log = logging.getLogger(__name__)
 
 IDLE = 0.05  # seconds between looks when nothing is due: a new channel waits no longer
 
@@ -33,7 +36,7 @@ class Pacer:
         wait = IDLE
         for channel in channels:
             if channel.due <= now:
-                self._flush(channel, now)
+                self._try_flush(channel, now)
             wait = min(wait, channel.due - now)
         return max(wait, 0.001)
 
@@ -41,6 +44,13 @@ class Pacer:
         """Whether the next flush can bring the reader up by itself."""
         unchanged = reader.owed is None
         return channel.paced and unchanged and self._catch_up.at_hand(reader) is not None
+
+    def _try_flush(self, channel: Channel, now: float) -> None:
+        try:
+            self._flush(channel, now)
+        except Exception:  # the next one's flush is due too
+            log.exception("readers of a paced channel are sent away: %s", channel.subscription.describe())
+            channel.fail()
 
     def _flush(self, channel: Channel, now: float) -> None:
         channel.due = max(channel.due, now - IDLE) + channel.subscription.interval / 1000

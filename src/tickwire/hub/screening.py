@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,11 @@ from tickwire.market.board import Board
 from tickwire.screens.index import Changes, ScreenIndex
 from tickwire.screens.screen import Screen
 from tickwire.sse.frame import data_of, frame, id_of
+
+log = logging.getLogger(__name__)
+
+_Make: TypeAlias = Callable[[Channel, str, bytes], list[bytes]]
+"""Makes a channel's frames of a symbol and its quote's frame."""
 
 
 class Screening:
@@ -75,8 +82,7 @@ class Screening:
         for number in changes.left.get(place, ()):
             for channel in self._channels.get(int(number), ()):
                 if channel.has(item.rows[place]) and channel.tells and not channel.paced:
-                    (quote,) = item.frames([place], channel.subscription.fields)
-                    channel.pending.append(left_frame(channel, self._symbol(item, place), quote))
+                    self._give(channel, item, place, left_frames)
                     yield channel
 
     def _take(self, channel: Channel, item: AppliedQuotes, place: int, *, entered: bool) -> None:
@@ -84,14 +90,19 @@ class Screening:
         channel.routed += 1
         if channel.paced:
             return
-        (quote,) = item.frames([place], channel.subscription.fields)
         if entered and channel.tells:
-            channel.pending += entered_frames(channel, self._symbol(item, place), quote)
+            self._give(channel, item, place, entered_frames)
         elif "quote" in channel.subscription.events:
-            channel.pending.append(quote)
+            self._give(channel, item, place, _quote_alone)
 
-    def _symbol(self, item: AppliedQuotes, place: int) -> str:
-        return self._board.symbols[item.rows[place]]
+    def _give(self, channel: Channel, item: AppliedQuotes, place: int, made_of: _Make) -> None:
+        """Let the channel have what this quote means to it."""
+        try:
+            (quote,) = item.frames([place], channel.subscription.fields)
+            channel.pending += made_of(channel, self._board.symbols[item.rows[place]], quote)
+        except Exception:  # the channels after it are to be served
+            log.exception("readers with the filter %s are sent away", channel.screen)
+            channel.fail()
 
     def _begun(self) -> ScreenIndex:
         if self._index is None:
@@ -116,9 +127,13 @@ def entered_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     return [_crossing(channel, "enter", symbol, quote, numbered=False), quote]
 
 
-def left_frame(channel: Channel, symbol: str, quote: bytes) -> bytes:
+def left_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     """What a channel gets for a symbol that leaves its screen with this quote's frame."""
-    return _crossing(channel, "leave", symbol, quote, numbered=True)
+    return [_crossing(channel, "leave", symbol, quote, numbered=True)]
+
+
+def _quote_alone(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
+    return [quote]
 
 
 def _among(number: int, numbers: NDArray[np.intp] | None) -> bool:
