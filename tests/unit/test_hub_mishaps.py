@@ -140,3 +140,15 @@ async def test_an_event_that_cannot_be_given_to_anybody_is_passed_over() -> None
     assert market.hub.head.sequence == 2
     assert [name for _, name, _ in sink.events()] == ["quote"]
     await market.close()
+
+
+async def test_who_comes_while_the_server_stops_is_sent_away_too() -> None:
+    """A request that was let in before the drain is given its bye after it."""
+    market = Market()
+    market.hub.control.end_all("drain", lambda: 1234)
+    sink = HandSink()
+    market.read(Subscription(), fresh(market.hub.history(), snapshot=True), sink)
+    await market.settle()
+    assert b'data: {"reason":"drain","reconnect_in_ms":1234}' in sink.bytes
+    assert not market.hub.roster
+    await market.close()

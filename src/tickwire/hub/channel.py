@@ -9,14 +9,13 @@ from typing import Protocol, TypeAlias
 from tickwire.core.codec import encode
 from tickwire.hub.head import Head
 from tickwire.hub.outlet import Outlet
-from tickwire.hub.reader import Reader
+from tickwire.hub.reader import LATER_MS, Reader
 from tickwire.hub.subscription import Subscription
 from tickwire.hub.tally import Tally
 
 log = logging.getLogger(__name__)
 
 Write: TypeAlias = Callable[[bytes], None]
-_AGAIN_MS = 5_000  # what the readers of a channel that failed are told to wait: what it failed at may be over
 
 
 class Numbered(Protocol):
@@ -176,7 +175,7 @@ class Channel:
         self.pending.clear()
         self.named = []
         for reader in (*self.live, *self.arriving):
-            reader.dismiss("error", _AGAIN_MS)
+            reader.dismiss("error", LATER_MS)
 
     def _broken(self, write: Write) -> None:
         for reader in [reader for reader in self.live if reader.sink.write == write]:

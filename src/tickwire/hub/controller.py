@@ -16,14 +16,16 @@ from tickwire.hub.channel import Channel
 from tickwire.hub.control import Change, Control, Evict, Revoke, read_control
 from tickwire.hub.head import Head
 from tickwire.hub.ledger import Ledger
-from tickwire.hub.reader import Reader
+from tickwire.hub.reader import LATER_MS, Reader
 from tickwire.hub.roster import Roster
 from tickwire.hub.router import Router
 from tickwire.hub.subscription import Subscription
 from tickwire.sse.frame import frame
 
 WARNING_SECONDS = 30.0  # before a token expires: time to fetch another, and to try twice
-_LATER_MS = 5_000  # what a reader is told to wait for whose new subscription there was no room
+
+_Farewell: TypeAlias = tuple[str, Callable[[], int]]
+"""The reason of a bye, and what gives each reader its time to come back, in ms."""
 
 _Dues: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
 
@@ -45,7 +47,7 @@ class Controller:
         self._router = router
         self._lifetime = lifetime
         self._leader = leader
-        self._ending = False
+        self._farewell: _Farewell | None = None  # for whoever is here, and for whoever still comes
         self._crowds = [self]  # all that obey together
         if leader is not None:
             leader._crowds.append(self)  # one of its own kind
@@ -53,7 +55,11 @@ class Controller:
     @property
     def ending(self) -> bool:
         """Whether everybody was sent away."""
-        return self._ending if self._leader is None else self._leader.ending
+        return self._last_word is not None
+
+    @property
+    def _last_word(self) -> _Farewell | None:
+        return self._farewell or (None if self._leader is None else self._leader._last_word)
 
     def obey(self, item: AppliedNamed, now: float) -> None:
         """Do what an event of kind CONTROL says. `now` is monotonic, in seconds."""
@@ -72,15 +78,17 @@ class Controller:
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
-        self._ending = True
         for crowd in self._crowds:
-            for reader in list(crowd._roster.channels):
-                reader.dismiss(reason, retry_of())
+            crowd._end((reason, retry_of))
 
     def end_here(self, reason: str) -> None:
         """Say `bye` to this hub's readers only."""
+        self._end((reason, lambda: LATER_MS))
+
+    def _end(self, farewell: _Farewell) -> None:
+        self._farewell = farewell
         for reader in list(self._roster.channels):
-            reader.dismiss(reason, _LATER_MS)
+            self.admit(reader)
 
     def retire(self, now: float, wall: float, retry_of: Callable[[], int]) -> None:
         """Say `bye` to the readers whose time, or whose token's, is up, and warn those whose token's soon will be.
@@ -95,9 +103,12 @@ class Controller:
                     self._wear_out(reader, now, retry_of)
 
     def admit(self, reader: Reader) -> None:
-        """A reader has come; its token may have been revoked on the way."""
-        if self.ledger.revoked.refuses(reader.who.rights):
-            reader.end("evicted")
+        """A reader has come and had its welcome. Meanwhile all may have been sent away, or its token revoked."""
+        if self._last_word is not None:
+            reason, retry_of = self._last_word
+            reader.dismiss(reason, retry_of())
+        elif self.ledger.revoked.refuses(reader.who.rights):
+            reader.dismiss("evicted", LATER_MS)
 
     def tidy(self, channel: Channel) -> None:
         """A channel that nobody reads any more is dropped."""
@@ -146,7 +157,7 @@ class Controller:
         try:
             new = self._router.channel(subscription)
         except ScreensFull:  # others came first, between the answer to who wanted it and now
-            reader.dismiss("limit", _LATER_MS)
+            reader.dismiss("limit", LATER_MS)
             return
         if (old, new) not in dues:  # new ones may differ, as rights do
             dues[old, new] = self._due(old, new)

@@ -161,19 +161,24 @@ class Hub:
         """All that was learned from the events up to `head`; `candles` go with it."""
         return pack_saved(self.control.ledger.save(self.board.save(), candles))
 
-    def admits(self, subscription: Subscription) -> bool:
-        """Whether there is room for what this subscription's filter costs."""
+    def admits(self, asked: Subscription, start: Start, who: Who) -> bool:
+        """Whether there is room for what the filter costs of a reader that asks so."""
+        subscription, _ = self._in_force(asked, start, who)
         return subscription.screen is None or self._router.screening.admits(subscription.screen)
 
-    def open(
-        self, subscription: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY
-    ) -> Reader:
+    def _in_force(self, asked: Subscription, start: Start, who: Who) -> tuple[Subscription, bool]:
+        """What a reader that asks so gets within its rights, and whether it has not seen all of that where it starts.
+
+        Who comes back has what its subscription was changed to.
+        """
+        changes = self.control.ledger.changes
+        now, owes = changes.resumed(who, asked, start.position) if start.resume is not None else (asked, False)
+        return who.rights.narrowed(now), owes
+
+    def open(self, asked: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY) -> Reader:
         """A new reader. It gets nothing until `run`; `close` must follow in any case. ScreensFull: see `admits`."""
-        asked = subscription
-        owes = False
-        if start.resume is not None:
-            subscription, owes = self.control.ledger.changes.resumed(who, asked, start.position)
-        channel = self._router.channel(who.rights.narrowed(subscription))
+        subscription, owes = self._in_force(asked, start, who)
+        channel = self._router.channel(subscription)
         reader = Reader(
             channel,
             who,
@@ -189,11 +194,11 @@ class Hub:
         if owes:
             reader.owed = self._router.rows(channel)
         self.roster.add(reader, channel)
-        self.control.admit(reader)
         return reader
 
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
         """Keep the reader supplied until its stream is to end; answers why. `gap` is told to it first."""
+        self.control.admit(reader)
         arrived = False
         while await reader.ready():
             if gap is not None:

@@ -18,6 +18,7 @@ from tickwire.hub.subscription import Subscription
 from tickwire.sse.frame import frame
 
 log = logging.getLogger(__name__)
+LATER_MS = 5_000  # what a reader is told to wait for which there is no room, or for which something went wrong
 _STEPS = 16  # of a reader before others have a turn: some milliseconds
 
 
@@ -134,8 +135,7 @@ class Reader:
     def dismiss(self, reason: str, retry_ms: int) -> None:
         """Say `bye`, and let the stream end."""
         if self.closing is None:
-            data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
-            self.write(frame(encode(data), event="bye", retry=retry_ms))
+            self.write(bye(reason, retry_ms))
         self.end(reason)
 
     def move(self, group: Group) -> None:
@@ -199,3 +199,9 @@ class Reader:
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
+
+
+def bye(reason: str, retry_ms: int) -> bytes:
+    """The last frame of a stream."""
+    data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
+    return frame(encode(data), event="bye", retry=retry_ms)

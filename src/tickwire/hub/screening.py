@@ -38,7 +38,7 @@ class Screening:
 
     def admits(self, screen: Screen) -> bool:
         """Whether one more such screen can be had."""
-        index = self._begun()
+        index = ScreenIndex((), {}) if self._index is None else self._index  # who only asks begins nothing
         try:
             index.remove(index.add(screen))
         except ScreensFull:
