@@ -49,8 +49,6 @@ class Controller:
         self._leader = leader
         self._farewell: _Farewell | None = None  # for whoever is here, and for whoever still comes
         self._crowds = [self]  # all that obey together
-        if leader is not None:
-            leader._crowds.append(self)  # one of its own kind
 
     @property
     def ending(self) -> bool:
@@ -60,6 +58,14 @@ class Controller:
     @property
     def _last_word(self) -> _Farewell | None:
         return self._farewell or (None if self._leader is None else self._leader._last_word)
+
+    def lead(self, follower: Controller) -> None:
+        """Tell this one too, whose leader this is."""
+        self._crowds.append(follower)
+
+    def release(self, follower: Controller) -> None:
+        """It has gone."""
+        self._crowds.remove(follower)
 
     def obey(self, item: AppliedNamed, now: float) -> None:
         """Do what an event of kind CONTROL says. `now` is monotonic, in seconds."""
