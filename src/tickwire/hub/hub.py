@@ -56,6 +56,7 @@ class HubStats(NamedTuple):
     stalls: int
     conflated: int
     gaps: int
+    unreadable: int  # of those, because the journal could not read what it holds
     opened: int
     closed: dict[str, int]  # by reason
     changed: int  # subscriptions that are not what their readers came with
@@ -256,6 +257,7 @@ class Hub:
             stalls=counts["stalls"],
             conflated=counts["conflated"],
             gaps=counts["gaps"],
+            unreadable=self._catch_up.unreadable,
             opened=self.roster.opened,
             closed=dict(self.roster.closed),
             changed=len(self.control.ledger.changes),

@@ -127,7 +127,9 @@ class Hubs:
 
 def _together(all_: Sequence[HubStats]) -> HubStats:
     """The sums of what can be summed, and of the rest what the first one says."""
-    summed = ("readers", "live", "channels", "deliveries", "stalls", "conflated", "gaps", "opened", "spared")
+    summed = (
+        "readers", "live", "channels", "deliveries", "stalls", "conflated", "gaps", "unreadable", "opened", "spared"
+    )  # fmt: skip
     closed = Counter[str]()
     for stats in all_:
         closed.update(stats.closed)
