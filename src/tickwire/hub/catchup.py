@@ -1,9 +1,13 @@
 """The one catch-up: from "I have seen everything up to event k" to live.
 
 A new reader has seen nothing, a returning one has its last id, and a slow one stands where its socket filled up; all
-three come through here and there is no other way to become live. Newest-only readers get the newest quote of each
-symbol that changed since k, in the order of ids; readers of everything get every event since k. Forming candles come
-last, because they are as of the head and have no ids.
+three come through here. Newest-only readers get the newest quote of each symbol that changed since k, in the order of
+ids; readers of everything get every event since k. Forming candles come last, because they are as of the head and have
+no ids. All of it is made in pieces while it is sent: a reader that halts half-way holds none of it.
+
+A reader of a paced channel then waits for the channel's flush, where all of its readers stand at one place, and that
+brings it what has changed meanwhile (`pacer.py`). Catch-up cannot do that last step: it goes to the head, so that who
+has just come sees the present, and the channel is at the head only while it is flushed.
 
 A reader whose subscription was changed comes through here too. First it is given the quotes that the change owes it, as
 far as they are no newer than k, and without ids, because ids do not go back; the newer ones come as changed since k.

@@ -1,8 +1,8 @@
 """Paced channels: at most one update of a symbol in their interval, always the newest.
 
 A paced channel takes no part in the live flow. When its interval has passed it is flushed: what changed since the last
-time is joined once and written to every reader, which is catch-up for a whole channel. Readers come in with a flush, so
-that all stand at the same place and ids never go back.
+time is joined once and written to every reader, which is catch-up for a whole channel. Readers that have caught up come
+in with a flush, which brings each what it has missed since: all stand at the same place then, and ids never go back.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Pacer:
         return self._forming.since(channel, after)
 
     def _arrive(self, reader: Reader, channel: Channel) -> None:
+        """Bring a reader from where it has been waiting to where the channel is, and let it in."""
         named = self._catch_up.at_hand(reader)
         if named is None:  # it was away for long: catch-up first
             reader.live = False
