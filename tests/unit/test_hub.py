@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tickwire.core.ids import EventId
-from tickwire.hub import past, recent
+from tickwire.hub import catchup, made, past, recent
 from tickwire.hub.control import Change
 from tickwire.hub.selection import Selection
 from tickwire.hub.start import after, earliest, fresh
@@ -387,7 +387,13 @@ def check_candles(client: Client, market: Market) -> None:
 @given(st.integers(0, 2**32))
 def test_whatever_happens_readers_end_with_what_they_asked_for(seed: int) -> None:
     """Random trades, stalls, cuts and returns: everything exactly once for `all`, the exact state for `latest`."""
-    asyncio.run(_random_history(random.Random(seed)))
+    rng = random.Random(seed)
+    with pytest.MonkeyPatch.context() as patch:  # with few symbols, pieces have to be small to be several
+        patch.setattr(catchup, "_PIECE", rng.choice([1, 2, 16]))
+        patch.setattr(past, "_MOST_ITEMS", rng.choice([1, 64]))
+        patch.setattr(past, "_FEW", rng.choice([1, 64]))
+        patch.setattr(made, "_MOST_EVENTS", rng.choice([5, 20_000]))
+        asyncio.run(_random_history(rng))
 
 
 async def _step(market: Market, rng: random.Random, step: int) -> None:
