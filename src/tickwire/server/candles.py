@@ -53,8 +53,9 @@ async def read_candles(
     rights = rights_of(request.scope)
     check_symbol_allowed(rights, symbol)
     board = (await service.hubs.of(rights)).board
-    if rights.delay:  # those that had closed then: what others have seen of the one that was forming is not kept
-        asked = asked._replace(end=min(asked.end, board.newest - seconds * 10**9 + 1))
+    late = service.hubs.late(rights)
+    if late is not None:  # those that had closed then: what others have seen of the one that was forming is not kept
+        asked = asked._replace(end=min(asked.end, late.closed_until(symbol, seconds)))
     candles = await service.candles(asked)
     if not candles and board.row(symbol) is None:
         return problem(404, f"{symbol} has not traded here", field="symbol")
