@@ -16,7 +16,7 @@ from tickwire.core.codec import encode
 from tickwire.core.event import ticks_entry
 from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, JournalError, RowError
-from tickwire.hub.rights import Rights
+from tickwire.hub.rights import TOKEN, Rights
 from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.audit import note
@@ -69,11 +69,12 @@ class PublishEndpoint:
         if len(ticks) > service.limits.batch_ticks:
             raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
         packed = _timely(service, ticks)
-        _check_rights(rights_of(request.scope), ticks)
+        rights = rights_of(request.scope)
+        _check_rights(rights, ticks)
         new = _new_symbols(service, packed)
         service.arriving.update(new)
         try:
-            span = await service.publish(ticks_entry(packed, source=_SOURCE, key=key))
+            span = await service.publish(ticks_entry(packed, source=_source(rights), key=key))
         finally:
             service.arriving.difference_update(new)
         epoch = service.hub.head.epoch
@@ -82,6 +83,13 @@ class PublishEndpoint:
             span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
         )
         return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
+
+
+def _source(rights: Rights) -> str:
+    """Whose keys these are: each user's are its own, and where a token names no user, each token's."""
+    if rights.address is not None:
+        return f"{_SOURCE} {rights.address}"
+    return _SOURCE if rights.token is None else f"{_SOURCE} {TOKEN}{rights.token}"
 
 
 def _new_symbols(service: Service, ticks: Ticks) -> set[str]:
