@@ -142,7 +142,7 @@ def _service(runtime: Runtime) -> Service:
 async def _open_journal(settings: Settings, clock: Clock, opened: contextlib.AsyncExitStack) -> tuple[Journal, Company]:
     path = _default_path(settings)
     options = JournalOptions(
-        Retention(settings.keep_events, settings.keep_seconds),
+        Retention(settings.keep_events, settings.keep_seconds, settings.keep_bytes),
         synchronous=settings.synchronous,
         name=f"tickwire-{_NOT_IN_A_NAME.sub('-', path.stem)}"[:48],
         replicas=settings.replicas,

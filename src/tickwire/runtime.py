@@ -35,6 +35,8 @@ from tickwire.settings import Settings
 log = logging.getLogger(__name__)
 
 STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
+_STATE_BYTES = 32 * 2**20  # and bytes, where events are large: only what a saved board covers may be dropped
+_STRIDES = 8  # saved boards at least in what is kept: the oldest eighth goes at a time
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
@@ -83,6 +85,8 @@ class Runtime:
         self.desk = Desk(None, self.status, clock, self._tell_status)
         self._modelled = modelled
         self._saved = saved
+        self._unsaved = 0  # bytes of records since then
+        self._stride = min(_STATE_BYTES, settings.keep_bytes // _STRIDES)
         self.entrance = Entrance(journal, clock, control_entry(Spend()))
         self.lost = 0  # ticks of the feed of which nobody can tell whether the journal kept them
         self._untold = False  # whether the journal lacks the newest status
@@ -196,7 +200,8 @@ class Runtime:
                 await self._hear(records)
             if self.chronicle.archive.full:
                 await self.chronicle.archive.flush()
-            if self.hub.head.sequence - self._saved >= STATE_EVERY:
+            self._unsaved += sum(len(record.data) for record in records)
+            if self.hub.head.sequence - self._saved >= STATE_EVERY or self._unsaved >= self._stride:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
 
@@ -375,7 +380,7 @@ class Runtime:
         """Save what was learned so far, if that is this process's to do; and say behind it how the feed is."""
         sequence = self.hub.head.sequence
         if self.leads and sequence > self._saved:
-            self._saved = sequence
+            self._saved, self._unsaved = sequence, 0
             state = State(sequence, self.hub.save(self.chronicle.save()))
             # Candles that closed before a state are not made again from it, so they must be kept before it is.
             if await self.chronicle.archive.flush():

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, description="events the journal keeps at least; older ones go in strides of 100,000"
     )
     keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
+    keep_bytes: int = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="how large the journal may grow, whatever else it should keep; in memory 256 MB at most",
+    )
     keep_candles: int = Field(
         5_000, ge=100, description="closed candles that are kept of each symbol and interval; in memory 1,000 at most"
     )

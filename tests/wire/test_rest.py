@@ -165,3 +165,20 @@ async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
     await server.runtime.publish(control_entry(Evict("ann", 1)))
     await reader.readuntil(b"HTTP/1.1 201")
     writer.close()
+
+
+async def test_the_journal_keeps_to_its_bytes() -> None:
+    """However few events there are: large messages make room for themselves, and their readers go on."""
+    async with (
+        run_server(keep_bytes=1_000_000) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, {"events": "message", "since": "earliest", "delivery": "all"}) as stream,
+    ):
+        for number in range(40):
+            message = {"event": "note", "data": {"n": number, "text": "x" * 60_000}}
+            assert (await client.post("/v1/messages", json=message)).status_code == 201
+            (event,) = await stream.events(1, name="note")
+            assert event.data["n"] == number
+        stats = server.runtime.journal.stats()
+        assert 500_000 < stats.bytes < 1_000_000 + 200_000  # what came after the newest saved board is on top
+        assert stats.first > 1

@@ -14,6 +14,7 @@ from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import JournalStats
+from tickwire.server.putdown import PutDown
 from tickwire.server.readers import Readers
 from tickwire.server.reception import Reception
 
@@ -64,6 +65,7 @@ class Service:
     token_seconds: float = 0.0  # how long a token may be good for; 0 where none are asked for
     limits: Limits = field(default_factory=Limits)
     refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
+    put_down: PutDown = field(default_factory=PutDown)
     arriving: set[str] = field(default_factory=set)  # new symbols that are being published
 
     @property

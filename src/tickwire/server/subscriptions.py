@@ -58,8 +58,13 @@ async def put_subscription(request: Request) -> Response:
         return problem(
             503, "as many subscriptions are kept as may be", headers={"retry-after": f"{UNUSED_SECONDS:.0f}"}
         )
-    await service.publish(control_entry(Keep(name, parameters)))
-    answer = Put(name, f"/v1/stream?subscription={name}", UNUSED_SECONDS, subscription.describe())
+    now = service.clock.monotonic()
+    age = service.put_down.age(name, now) if kept.parameters(name) is not None else None
+    if age is None:
+        await service.publish(control_entry(Keep(name, parameters)))
+        service.put_down.note(name, now)
+    left = UNUSED_SECONDS - (age or 0)
+    answer = Put(name, f"/v1/stream?subscription={name}", left, subscription.describe())
     return Response(encode(answer), 201, media_type="application/json")
 
 
