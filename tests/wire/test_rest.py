@@ -182,3 +182,51 @@ async def test_the_journal_keeps_to_its_bytes() -> None:
         stats = server.runtime.journal.stats()
         assert 500_000 < stats.bytes < 1_000_000 + 200_000  # what came after the newest saved board is on top
         assert stats.first > 1
+
+
+BODIES = [
+    ("POST", "/v1/quotes", b'[{"symbol": "%s"}]'),
+    ("POST", "/v1/messages", b'{"event": "note", "data": "%s"}'),
+    ("POST", "/v1/messages", b'{"event": "%s", "data": 1}'),
+    ("POST", "/v1/subscriptions", b'{"symbols": "%s"}'),
+    ("PATCH", "/v1/clients/me", b'{"add": ["%s"]}'),
+    ("POST", "/v1/screens/check", b'{"filter": "%s"}'),
+    ("POST", "/v1/simulator", b'{"command": "%s"}'),
+    ("PUT", "/v1/simulator/model", b'{"name": "%s"}'),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), BODIES)
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80"])
+async def test_bodies_that_are_no_text_are_wrong_and_no_accident(server, client, method, path, body, text) -> None:
+    """Bytes that are no UTF-8, and nesting without end, are 400 wherever a body is read, and change nothing."""
+    async with open_stream(server.url, {"client_id": "me", "symbols": "A"}):
+        for wrong in (body % text, body.partition(b'"%s"')[0] + b"[" * 3_000):
+            answer = await client.request(method, path, content=wrong)
+            assert answer.status_code == 400, answer.text
+        assert server.runtime.journal.head == 0
+
+
+async def test_a_wrong_body_names_its_field(client) -> None:
+    """Whatever is asked, in the same words, with what would do where that is short."""
+    for path, body, field in (
+        ("/v1/messages", {"event": 1, "data": 1}, "event"),
+        ("/v1/messages", {"data": 1}, "event"),
+        ("/v1/subscriptions", {"symbols": 1.5}, None),
+        ("/v1/screens/check", {"filter": "last > 1", "sym": "A"}, "sym"),
+        ("/v1/simulator", {"command": 5}, "command"),
+    ):
+        answer = await client.post(path, json=body)
+        assert (answer.status_code, answer.json().get("field")) == (400, field), answer.text
+
+
+async def test_client_ids_with_slashes_are_clients_like_others(server, client) -> None:
+    """They are seen, changed and evicted; so are users."""
+    async with open_stream(server.url, {"client_id": "team/desk/1", "symbols": "A"}) as stream:
+        await stream.event()
+        for path in ("team%2Fdesk%2F1", "team/desk/1"):
+            assert [each["id"] for each in (await client.get(f"/v1/clients/{path}")).json()] == ["team/desk/1"]
+        answer = await client.patch("/v1/clients/team%2Fdesk%2F1", json={"add": ["B"]})
+        assert answer.json()[0]["subscription"]["symbols"] == ["A", "B"]
+        assert (await client.delete("/v1/clients/team%2Fdesk%2F1")).json() == {"evicted": 1}
+        assert (await client.get("/v1/clients/")).status_code in (307, 404)

@@ -20,7 +20,7 @@ from tickwire.hub.rights import TOKEN, Rights
 from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.audit import note
-from tickwire.server.body import TooLarge, read_body
+from tickwire.server.body import NO_TEXT, TooLarge, read_body
 from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.refusal import Forbidden
 from tickwire.server.service import Service
@@ -138,7 +138,7 @@ def _decode(body: bytes) -> list[Tick]:
         ticks = _ARRAY.decode(text) if text.startswith(b"[") else _LINES.decode_lines(text)
     except msgspec.ValidationError as error:
         raise _row_error(str(error)) from None
-    except msgspec.DecodeError as error:
+    except NO_TEXT as error:
         raise InputError(f"the body is neither a JSON array of ticks nor NDJSON: {error}") from None
     if not ticks:
         raise InputError("the body holds no tick", hint='example: [{"symbol":"AAPL","last":187.25,"size":100}]')

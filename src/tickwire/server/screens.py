@@ -9,18 +9,18 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import decode, encode
+from tickwire.core.codec import encode
 from tickwire.core.instrument import check_symbol
-from tickwire.errors import InputError
 from tickwire.market.board import Board
 from tickwire.screens.screen import Cost, Reason, Screen, screen
 from tickwire.screens.sheet import Sheet
 from tickwire.server.access import check_symbol_allowed, rights_of
-from tickwire.server.body import read_body
+from tickwire.server.body import decode_body, read_body
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["screens"])
 _BODY_BYTES = 64 * 1024  # the longest filter, every character of it written as an escape
+_EXAMPLE = 'example: {"filter": "last > 5"}'
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +68,7 @@ _OPENAPI: dict[str, Any] = {
 async def check_screen(request: Request) -> Response:
     """What a filter means and which symbols match it now. A wrong one is answered with its position and a hint."""
     service: Service = request.app.state.service
-    question = _decode(await read_body(request, _BODY_BYTES))
+    question = decode_body(await read_body(request, _BODY_BYTES), Question, "the question", hint=_EXAMPLE)
     rights, wanted = rights_of(request.scope), screen(question.filter)
     if question.symbol is not None:
         check_symbol_allowed(rights, check_symbol(question.symbol, field="symbol"))
@@ -92,12 +92,3 @@ def _explained(wanted: Screen, board: Board, symbol: str) -> Explained:
 
 def _sheet(board: Board, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Sheet:
     return Sheet([board.symbols[row] for row in rows.tolist()], board.instruments, board.quotes(rows).numbers())
-
-
-def _decode(body: bytes) -> Question:
-    try:
-        return decode(body, Question)
-    except msgspec.ValidationError as error:
-        raise InputError(f"the question: {str(error)[0].lower()}{str(error)[1:]}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the body is no JSON: {error}", hint='example: {"filter": "last > 5"}') from None
