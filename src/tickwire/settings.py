@@ -132,6 +132,11 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="networks whose X-Forwarded-For and --user-header are believed: 10.0.0.0/8,127.0.0.1"
     )
+    hosts: str = Field(
+        "",
+        description="names by which a server on loopback without --auth may be called, beside localhost and addresses: "
+        "ticks.example.org,...; * is any",
+    )
     cors: str = Field("", description="origins whose pages may read answers: https://app.example.org,...; empty: none")
     max_requests: float = Field(
         0.0, ge=0, description="requests a second of one address or user, in bursts of five times that; 0 is no limit"

@@ -34,7 +34,7 @@ from tickwire.server.hardening import page_policy
 from tickwire.server.openapi import document
 from tickwire.server.problem import input_problem, journal_problem, problem
 from tickwire.server.publish import PublishEndpoint
-from tickwire.server.rules import rule_for
+from tickwire.server.rules import PUBLIC, rule_for
 from tickwire.server.service import Service
 from tickwire.server.stream import StreamEndpoint
 
@@ -75,6 +75,8 @@ class Edge:
                 return preflight
             guard.cors.check(scope)
             answer.rule = rule_for(scope["method"], path)
+            if answer.rule != PUBLIC and not guard.proxies.sent(scope):
+                guard.hosts.check(scope)
             rights = scope["state"]["rights"] = await guard.access.rights(scope, path, answer.rule)
             guard.count(rights.address, path)
         except InputError as error:
