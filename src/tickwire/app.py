@@ -106,7 +106,9 @@ class App:
 
 
 def create_app(settings: Settings | None = None, **given: Any) -> App:
-    """Tickwire as an ASGI application; `given` are settings by name, such as `feed="http"`."""
+    """Tickwire as an ASGI application, with `settings` or with those `given` by name, such as `feed="http"`."""
+    if settings is not None and given:
+        raise TypeError(f"create_app has settings already: {', '.join(given)} would not count")
     return App(settings or Settings(**given))
 
 

@@ -29,7 +29,6 @@ class Limits:
     symbols: int = 1_000  # in one subscription
     board_symbols: int = 100_000  # in all; each costs about 1 KB for as long as the journal lives
     body_bytes: int = 8 * 1024 * 1024
-    batch_ticks: int = 10_000  # in one publish: applied in one go, some 10 ms
 
 
 @dataclass(frozen=True, kw_only=True)
