@@ -91,7 +91,7 @@ class App:
             detail = (
                 "Tickwire is not running: enter `app.running()` in the lifespan of the application it is mounted in"
             )
-            await problem(503, detail)(scope, receive, send)
+            await problem(503, detail, headers={"retry-after": "5"})(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -119,6 +119,8 @@ def _service(runtime: Runtime) -> Service:
         publish=runtime.publish,
         find=runtime.journal.find,
         candles=runtime.chronicle.read,
+        chronicle=runtime.chronicle.stats,
+        lost=lambda: runtime.lost,
         health=runtime.health,
         desk=runtime.desk,
         readers=Readers(runtime.hubs, peers, runtime.reach),

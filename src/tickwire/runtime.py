@@ -342,7 +342,7 @@ class Runtime:
             await self.clock.sleep(self.hubs.pace(self.clock.monotonic()))
 
     def _tell_fault(self) -> None:
-        """Readers learn from this process itself that the journal takes nothing, and so prices are old, or does again."""
+        """Readers learn from this process itself that the journal takes nothing, so prices are old, or does again."""
         away = self.journal.fault() or self.entrance.failed
         if (away is None) != (self._away is None):
             said = self.status.describe() | ({} if away is None else {"state": "stale", "notice": away})

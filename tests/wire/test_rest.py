@@ -132,7 +132,7 @@ async def test_an_endless_head_is_refused(server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     for line in (b"X-A: " + b"a" * 1_000 + b"\r\n", b"a" * 1_000):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /v1/quotes HTTP/1.1\r\nHost: x\r\nX-Start: ")
+        writer.write(b"GET /v1/quotes HTTP/1.1\r\nHost: localhost\r\nX-Start: ")
         answer = asyncio.create_task(reader.read())
         with contextlib.suppress(ConnectionError):
             for _ in range(2_000):
@@ -159,8 +159,8 @@ async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = b'[{"symbol":"A","last":1}]'
-    writer.write(b"GET /v1/stream?client_id=ann HTTP/1.1\r\nHost: x\r\n\r\n")
-    writer.write(b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    writer.write(b"GET /v1/stream?client_id=ann HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    writer.write(b"POST /v1/quotes HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     await reader.readuntil(b"welcome")
     await server.runtime.publish(control_entry(Evict("ann", 1)))
     await reader.readuntil(b"HTTP/1.1 201")
@@ -182,6 +182,20 @@ async def test_the_journal_keeps_to_its_bytes() -> None:
         stats = server.runtime.journal.stats()
         assert 500_000 < stats.bytes < 1_000_000 + 200_000  # what came after the newest saved board is on top
         assert stats.first > 1
+
+
+async def test_losses_are_counted_where_they_can_be_seen() -> None:
+    """Late trades, candles on their way and given up, ticks, lines of the audit log: each has a family."""
+    async with run_server() as server, httpx2.AsyncClient(base_url=server.url) as client:
+        for second in (1_767_366_100, 1_767_366_200, 1_767_366_000, 1_767_366_300):
+            await client.post("/v1/quotes", json=[{"symbol": "A", "last": 1, "ts": second * 10**6}])
+        text = (await client.get("/metrics")).text
+        assert '\ntickwire_late_trades_total{interval="1s"} 1\n' in text
+        assert '\ntickwire_late_trades_total{interval="1d"} 0\n' in text
+        for name in ("candles_waiting", "candles_owed"):
+            assert f"# TYPE tickwire_{name} gauge" in text
+        for name in ("candles_dropped_total", "feed_lost_ticks_total", "audit_dropped_total"):
+            assert f"\ntickwire_{name} 0\n" in text
 
 
 BODIES = [

@@ -7,33 +7,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx2
-import msgspec
 
 from tickwire.client.backoff import Backoff
 from tickwire.client.refusal import Refusal, check_url
 from tickwire.client.token import Token, bearer
 from tickwire.clock import Clock, SystemClock
 from tickwire.core.codec import decode, encode_lines
+from tickwire.core.published import Published
 from tickwire.core.tick import Tick
 from tickwire.errors import ClientError
 
 _SECONDS = 30.0  # for one request
 
 
-class Published(msgspec.Struct, frozen=True):
-    """What became of a batch; `repeated` says that the server already had it."""
-
-    accepted: int
-    first_id: str
-    last_id: str
-    repeated: bool
-
-
 class Publisher:
     """Publishes to the server at `url`. Use it in an `async with`.
 
-    A request that fails is repeated with the same key (each batch is tried up to `attempts` times, and waits as `backoff`
-    does), so that a batch counts once even if an answer was lost. `token` says who publishes; a function is called with each request, for tokens that expire.
+    A request that fails is repeated with the same key, so that a batch counts once even if an answer was lost: each
+    batch up to `attempts` times, with waits like those of `backoff`. `token` says who publishes; a function is called
+    with each request, for tokens that expire.
     """
 
     def __init__(

@@ -58,7 +58,7 @@ class Marks:
         )
 
     def following(self, event: int) -> int:
-        """The first summary that covers `event`: up to there the oldest goes where everything is too large. 0 for none."""
+        """The first summary that covers `event`, up to which the oldest goes where all is too large; 0 for none."""
         return next((mark.sequence for mark in self._marks if mark.sequence >= event), 0)
 
     def before(self, sequence: int) -> list[int]:

@@ -28,7 +28,9 @@ from tickwire.journal.sqlite_rows import (
 ONE_STATEMENT = 32  # so many rows go in one statement; with more, a statement each costs less than preparing a long one
 EXPIRY_STEP = 64  # records deleted at a time: some milliseconds with large batches, which the next append may wait
 _EMPTY = 2**63
-_MEASURE_STEPS = 64  # the file is measured once it may have grown by a 64th of what it may have: a look costs some 10 us
+_MEASURE_STEPS = (
+    64  # the file is measured once it may have grown by a 64th of what it may have: a look costs some 10 us
+)
 
 log = logging.getLogger("tickwire.journal")
 

@@ -152,7 +152,7 @@ class Candles:
         In nanoseconds since the Unix epoch; none that starts at it or later has. 0 for a symbol that has not traded.
         """
         row = self.row(symbol)
-        stage = _NEVER if row is None else int(self._stages[_SECONDS == seconds, row].item())
+        stage = _NEVER if row is None else int(self._stages[seconds == _SECONDS, row].item())
         return 0 if stage == _NEVER else stage // 2 * _SECOND + stage % 2
 
     def save(self) -> bytes:

@@ -103,6 +103,7 @@ def _rest(service: Service, guard: Guard) -> FastAPI:
     app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
     app.state.service = service
     app.state.tickets = guard.tickets
+    app.state.audit = guard.audit
     market = (quotes, candles, instruments, screens)
     for part in (*market, subscriptions, tickets, messages, clients, simulator, health, metrics):
         app.include_router(part.routes)

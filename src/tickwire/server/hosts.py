@@ -40,8 +40,8 @@ class Hosts:
 
 
 def _by_loopback(scope: Scope) -> bool:
-    server = scope.get("server")
-    return bool(server) and _is_address(server[0]) and ip_address(server[0]).is_loopback
+    server: tuple[str, int | None] | None = scope.get("server")
+    return server is not None and _is_address(server[0]) and ip_address(server[0]).is_loopback
 
 
 def _without_port(host: str) -> str:

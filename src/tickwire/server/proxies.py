@@ -48,7 +48,7 @@ def _client(scope: Scope) -> str:
 def _plain(address: str) -> IPv4Address | IPv6Address:
     """The address; one of IPv4 as such, also where a socket for both kinds writes it as one of IPv6."""
     found = ip_address(address)
-    return found if found.version == 4 else found.ipv4_mapped or found  # noqa: PLR2004  # that is its name
+    return found if found.version == 4 else found.ipv4_mapped or found  # see RFC 4291, section 2.5.5.2
 
 
 def _is_address(text: str) -> bool:

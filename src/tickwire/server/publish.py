@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.core.event import ticks_entry
+from tickwire.core.published import Published
 from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, JournalError, RowError
 from tickwire.hub.rights import TOKEN, Rights
@@ -34,15 +35,6 @@ _DAY = 86_400 * 10**9  # ns
 _MOST_DAYS = 500  # each begins a session, which costs about as much as a batch
 _AHEAD = _DAY  # ns: a time from the far future would begin a session that no later tick belongs to
 _SOURCE = "http"
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """What a publish answers."""
-
-    accepted: int
-    first_id: str
-    last_id: str
-    repeated: bool
 
 
 class PublishEndpoint:
@@ -80,7 +72,7 @@ class PublishEndpoint:
             service.arriving.difference_update(new)
         epoch = service.hub.head.epoch
         note(request.scope, ticks=len(ticks), first=span.first, last=span.last, repeated=not span.fresh)
-        answer = Accepted(
+        answer = Published(
             span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
         )
         return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from tickwire.core.codec import encode
 from tickwire.core.instrument import check_symbol
 from tickwire.market.board import Board
-from tickwire.screens.screen import Cost, Reason, Screen, screen
+from tickwire.screens.answer import Checked, Explained
+from tickwire.screens.screen import Screen, screen
 from tickwire.screens.sheet import Sheet
 from tickwire.server.access import check_symbol_allowed, rights_of
 from tickwire.server.body import decode_body, read_body
@@ -28,26 +29,6 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     filter: Annotated[str, msgspec.Meta(description="a filter, such as volume > 1M and change_rate > 5%")]
     symbol: Annotated[str | None, msgspec.Meta(description="say of this symbol why it matches, or why not")] = None
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """Whether one symbol matches, and each single condition for it. Without a quote it matches nothing."""
-
-    symbol: str
-    traded: bool
-    matches: bool
-    reasons: list[Reason]
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """A filter that is one: its normal form, what it looks at, and the symbols that match now."""
-
-    valid: bool
-    filter: str
-    fields: tuple[str, ...]
-    cost: Cost
-    symbols: list[str]
-    explained: Explained | None = None
 
 
 _OPENAPI: dict[str, Any] = {
@@ -77,7 +58,7 @@ async def check_screen(request: Request) -> Response:
     matching = (board.symbols[row] for row in np.flatnonzero(taken).tolist())
     symbols = [symbol for symbol in matching if rights.symbols.takes(symbol)]
     explained = None if question.symbol is None else _explained(wanted, board, question.symbol)
-    answer = Checked(True, wanted.text, wanted.needs, wanted.cost, symbols, explained)
+    answer = Checked(filter=wanted.text, fields=wanted.needs, cost=wanted.cost, symbols=symbols, explained=explained)
     return Response(encode(answer), media_type="application/json")
 
 

@@ -10,7 +10,7 @@ from tickwire.clock import Clock
 from tickwire.core.candle import Candle
 from tickwire.core.event import Entry, Span
 from tickwire.feeds.desk import Desk
-from tickwire.history.chronicle import Asked
+from tickwire.history.chronicle import Asked, ChronicleStats
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import JournalStats
@@ -51,6 +51,8 @@ class Service:
     publish: Callable[[Entry], Awaitable[Span]]
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
+    chronicle: Callable[[], ChronicleStats]
+    lost: Callable[[], int]  # ticks of the feed that the journal may not have kept
     health: Callable[[], Health]
     desk: Desk
     readers: Readers  # of all processes
