@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, description="events the journal keeps at least; older ones go in strides of 100,000"
     )
     keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
+    keep_bytes: int = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="how large the journal may grow, whatever else it should keep; in memory 256 MB at most",
+    )
     keep_candles: int = Field(
         5_000, ge=100, description="closed candles that are kept of each symbol and interval; in memory 1,000 at most"
     )
@@ -126,6 +131,11 @@ class Settings(BaseSettings):
     insecure: bool = Field(False, description="listen on other addresses than loopback though everybody gets in")
     trusted_proxies: str = Field(
         "", description="networks whose X-Forwarded-For and --user-header are believed: 10.0.0.0/8,127.0.0.1"
+    )
+    hosts: str = Field(
+        "",
+        description="names by which a server on loopback without --auth may be called, beside localhost and addresses: "
+        "ticks.example.org,...; * is any",
     )
     cors: str = Field("", description="origins whose pages may read answers: https://app.example.org,...; empty: none")
     max_requests: float = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections import Counter
 
 import pytest
 
@@ -169,3 +170,21 @@ async def test_a_watchlist_too_long_for_a_url_is_put_down_first() -> None:
     async with run_server(max_symbols=10) as server, connect(server.url, names) as stream:
         with pytest.raises(InputError, match="a reader may have 10"):
             await anext(stream)
+
+
+async def test_each_batch_has_its_own_attempts() -> None:
+    """However many are sent at once, each is tried as often as it may be, and no success of another starts it over."""
+    tries: Counter[str] = Counter()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        tries[head.split("idempotency-key: ")[1].split("\r\n")[0]] += 1
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, Publisher(f"http://{host}:{port}", attempts=4, backoff=Backoff(0.0)) as publisher:
+        sends = [publisher.publish([{"symbol": "A", "last": 1}], key=str(number)) for number in range(10)]
+        failures = await asyncio.gather(*sends, return_exceptions=True)
+        assert all(isinstance(failure, ClientError) for failure in failures)
+        assert tries == {str(number): 4 for number in range(10)}

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 
 import httpx2
+import numpy as np
 import pytest
 
 from tickwire.core.event import ticks_entry
 from tickwire.core.tick import Tick, pack
 from tickwire.hub.hubs import IDLE_SECONDS, MOST_DELAYS
+from tickwire.market.candles import Candles
+from tickwire.market.session import Sessions
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.tokens import SECRET, bearer, token
@@ -282,3 +285,27 @@ async def test_a_journal_too_short_for_the_delay_is_said() -> None:
 
 def _ticks(price: float):
     return ticks_entry(pack([Tick(symbol="A", last=price)] * 5, now=0))
+
+
+async def test_a_time_ahead_shows_nobody_newer_candles(world) -> None:
+    """A symbol whose feed's clock is wrong lifts the delay of no other, nor its own."""
+    for price, seconds in ((1, 60), (2, 5), (3, 5), (4, 5)):
+        ahead = {"symbol": "FUTURE", "last": price, "ts": world.clock.now() // 1000 + 3_600_000_000}
+        ticks = [{"symbol": "A", "last": price}, ahead]
+        await world.client.post("/v1/quotes", json=ticks, headers=world.headers(scope="publish"))
+        await world.pass_time(seconds)
+    for asked, closed in (("A?interval=1s", [1.0, 2.0]), ("A?interval=1d", []), ("FUTURE?interval=1s", [1.0, 2.0])):
+        answer = await world.client.get(f"/v1/candles/{asked}", headers=world.headers(delay=8))
+        assert [candle["close"] for candle in answer.json()] == closed, asked
+
+
+def test_what_had_closed_is_said_by_candles_and_not_by_times() -> None:
+    """A session of more than a day has not closed after a day; what closed stays so while nothing else forms."""
+    day = 86_400 * 10**9
+    candles = Candles(Sessions(np.array([0, 3, 6]) * day, np.array([0, 3, 6])))
+    found = []
+    for days in (1, 2, 3):
+        candles.apply(pack([Tick(symbol="A", ts=days * day // 1000, last=1.0)], now=0), 1, days * day)
+        found.append(candles.closed_until("A", 86_400))
+    candles.pass_time(7 * day)
+    assert [*found, candles.closed_until("A", 86_400), candles.closed_until("B", 60)] == [0, 0, 3 * day, 3 * day + 1, 0]

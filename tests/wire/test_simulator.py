@@ -123,7 +123,8 @@ async def test_a_bad_command_changes_nothing_and_names_the_good_ones(body: bytes
         before = (await client.get("/v1/simulator")).json()
         response = await client.post("/v1/simulator", content=body)
         assert response.status_code == 400
-        assert says in response.json()["detail"]
+        said = response.json()
+        assert says in said["detail"] + said.get("hint", "")
         after = (await client.get("/v1/simulator")).json()
         assert (after["state"] in ("running", "waiting"), after["speed"]) == (True, before["speed"])
 

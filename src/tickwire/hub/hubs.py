@@ -64,6 +64,10 @@ class Hubs:
             raise JournalError(late.failed)
         return late.hub
 
+    def late(self, rights: Rights) -> Late | None:
+        """Those behind that `of` has answered with, at that moment; None where that is the live hub."""
+        return self._late.get(rights.delay)
+
     async def close(self) -> None:
         """Stop those behind."""
         for task in self._tasks.values():

@@ -100,6 +100,10 @@ class Late:
             late._take(records)
         return late
 
+    def closed_until(self, symbol: str, seconds: int) -> int:
+        """Before which moment the candles of a symbol had closed then; see `Candles.closed_until`."""
+        return self._maker.candles.closed_until(symbol, seconds)
+
     async def run(self) -> None:
         """Follow the journal. Where history it has yet to see expires, its readers are sent away and it ends."""
         try:

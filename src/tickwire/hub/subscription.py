@@ -45,7 +45,8 @@ class Subscription:
         allowed: Names | Iterable[str] = ALL,
     ) -> None:
         self._wanted, self.bound = _within(Names(symbols), allowed if isinstance(allowed, Names) else Names(allowed))
-        self.events = tuple(name for name in EVENTS if name in set(events))
+        kinds = set(events)
+        self.events = tuple(name for name in EVENTS if name in kinds)
         self.delivery = delivery
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds

@@ -37,7 +37,7 @@ from tickwire.server.hardening import page_policy
 from tickwire.server.openapi import document
 from tickwire.server.problem import input_problem, journal_problem, problem
 from tickwire.server.publish import PublishEndpoint
-from tickwire.server.rules import rule_for
+from tickwire.server.rules import PUBLIC, rule_for
 from tickwire.server.service import Service
 from tickwire.server.stream import StreamEndpoint
 
@@ -78,6 +78,8 @@ class Edge:
                 return preflight
             guard.cors.check(scope)
             answer.rule = rule_for(scope["method"], path)
+            if answer.rule != PUBLIC and not guard.proxies.sent(scope):
+                guard.hosts.check(scope)
             rights = scope["state"]["rights"] = await guard.access.rights(scope, path, answer.rule)
             guard.count(rights.address, path)
         except InputError as error:
@@ -104,6 +106,7 @@ def _rest(service: Service, guard: Guard) -> FastAPI:
     app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
     app.state.service = service
     app.state.tickets = guard.tickets
+    app.state.audit = guard.audit
     market = (quotes, candles, instruments, screens)
     for part in (*market, subscriptions, tickets, whoami, messages, clients, simulator, health, metrics, operations):
         app.include_router(part.routes)

@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl
 
 from tickwire.core.candle import check_interval
 from tickwire.core.ids import parse_id
+from tickwire.core.moment import read_moment
 from tickwire.errors import InputError
 from tickwire.hub.rights import USER
-from tickwire.hub.start import History, Start, after, fresh, parse_time, since
+from tickwire.hub.start import History, Start, after, fresh, since
 from tickwire.hub.subscription import (
     DELIVERIES,
     Subscription,
@@ -47,8 +48,9 @@ class StreamRequest:
         if asked:
             return after(history, parse_id(asked), self.subscription)
         if "since" in given:
-            self.moment = parse_time(given["since"])
-            if self.moment is None:
+            try:
+                self.moment = read_moment(given["since"], field="since")
+            except InputError:
                 return since(history, given["since"], self.subscription)
         return fresh(history, snapshot=_flag(given, "snapshot", default=True))
 
