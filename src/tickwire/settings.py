@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tickwire.errors import SettingsError
+from tickwire.errors import SettingsError, nearest
 
 PREFIX = "TICKWIRE_"
 
@@ -183,9 +182,7 @@ def _explained(error: ValidationError, given: Mapping[str, Any], config: Path | 
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, Settings.model_fields, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return SettingsError(f"{config}: unknown key {name}{hint}", field=name)
+        return SettingsError(f"{config}: unknown key {name}", field=name, hint=nearest(name, Settings.model_fields))
     variable = PREFIX + name.upper()
     if name in given:
         where = f"--{name.replace('_', '-')}"

@@ -165,3 +165,24 @@ async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
     await server.runtime.publish(control_entry(Evict("ann", 1)))
     await reader.readuntil(b"HTTP/1.1 201")
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "field", "hint"),
+    [
+        ("/v1/candles/AAPL?intervall=5s", 400, "intervall", "did you mean interval?"),
+        ("/v1/instruments?symbol=AAPL", 400, "symbol", "did you mean symbols?"),
+        ("/v1/quotes?symbols=A&fields=last", 400, "fields", "known: symbols"),
+        ("/v1/quotes?symbols=A&symbols=B", 400, "symbols", None),
+        ("/v1/simulator?verbose=1", 400, "verbose", None),
+        ("/v1/clients?limit=5&after=", 200, None, None),
+        ("/healthz?from=balancer", 200, None, None),
+        ("/v1/instruments/", 404, None, None),
+    ],
+)
+async def test_a_parameter_that_a_call_does_not_take_is_refused(client, url, status, field, hint) -> None:
+    """As on a stream, with what was probably meant; and a wrong path is no detour to another."""
+    answer = await client.get(url)
+    assert answer.status_code == status
+    said = answer.json() if status == 400 else {}
+    assert (said.get("field"), said.get("hint")) == (field, hint)
