@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tickwire.clock import Clock
 from tickwire.core.codec import decode
 from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
+from tickwire.core.moment import read_moment
 from tickwire.errors import JournalAway, JournalError, JournalFenced, TickwireError
 from tickwire.feeds.base import Feed
 from tickwire.feeds.control import Paced
@@ -165,6 +166,7 @@ class Runtime:
             loop=settings.loop,
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
+            start=read_moment(settings.start, field="start") if settings.start else None,
             rate=settings.rate,
             model=self._modelled.model if self._modelled else None,
             scenario=Path(settings.scenario) if settings.scenario else None,

@@ -63,6 +63,11 @@ class Settings(BaseSettings):
     map: str = Field("", description="replay: which column is what, such as symbol=ticker,ts=time@ms,last=px")
     symbol: str = Field("", description="replay: the symbol of a file that names none")
     seed: int = Field(0, ge=0, description="simulator: the same seed gives the same market; 0 takes one by chance")
+    start: str = Field(
+        "",
+        description="simulator: where market time begins, such as 2026-01-05T14:30:00Z (UTC without an offset); if "
+        "empty, now",
+    )
     rate: float = Field(3.0, gt=0, le=1000, description="simulator: ticks a second of each symbol, on average")
     model: str = Field(
         "",

@@ -128,6 +128,32 @@ async def test_a_bad_command_changes_nothing_and_names_the_good_ones(body: bytes
         assert (after["state"] in ("running", "waiting"), after["speed"]) == (True, before["speed"])
 
 
+async def test_a_market_of_the_past_is_told_live() -> None:
+    """With a start, market time is that of then, however fast; silence is measured by the clock on the wall."""
+    async with serving(start="2026-01-05T14:30:00Z", speed=60) as (_, client):
+        await soon(lambda: _running(client))
+        found = (await client.get("/v1/quotes/AAPL")).json()["ts"]
+        assert 0 <= found - 1_767_623_400_000_000 < 3_600_000_000
+        assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"feed": "simulator", "start": "tomorrow"}, "'tomorrow' is no time"),
+        ({"feed": "simulator", "start": "9999-01-01"}, "'9999-01-01' is no time"),
+        ({"feed": "http", "start": "2026-01-05"}, "--start 2026-01-05 is for a simulated market, and --feed http has"),
+        ({"feed": "http", "scenario": "crash.toml"}, "--scenario crash.toml is for a simulated market"),
+        ({"feed": "http", "model": "mine.json"}, "--model mine.json is for a simulated market"),
+    ],
+)
+async def test_what_only_a_simulation_can_be_told_is_refused_elsewhere(settings: dict[str, Any], says: str) -> None:
+    """Before anything runs, not passed over."""
+    with pytest.raises(InputError, match=says):
+        async with run_server(**settings):
+            pass
+
+
 async def test_a_paused_feed_is_not_stale_and_a_stuck_one_is() -> None:
     """Held, the market is ready however long; silent by itself, it is not."""
     clock = ManualClock()

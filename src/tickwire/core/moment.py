@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from tickwire.errors import InputError
 
 _MICROSECONDS = 16  # digits of a time in microseconds until the year 2286; one more would be nanoseconds
+LATEST = 4_102_444_800 * 10**9  # 2100-01-01: beyond this a time is a slip, and numbers become too large
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -17,12 +18,17 @@ def nanoseconds(moment: datetime, zone: tzinfo = UTC) -> int:
 
 
 def read_moment(text: str, *, field: str) -> int:
-    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); else InputError."""
-    if text.isascii() and text.isdigit() and len(text) <= _MICROSECONDS:
-        return int(text) * 1000
+    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); else InputError.
+
+    From 1970 to `LATEST`.
+    """
     try:
-        return nanoseconds(datetime.fromisoformat(text))
+        numbers = text.isascii() and text.isdigit() and len(text) <= _MICROSECONDS
+        moment = int(text) * 1000 if numbers else nanoseconds(datetime.fromisoformat(text))
     except ValueError:
+        moment = -1
+    if not 0 <= moment <= LATEST:
         raise InputError(
             f"{text[:40]!r} is no time", field=field, hint="2026-01-31T15:30:00Z, or microseconds since 1970"
-        ) from None
+        )
+    return moment
