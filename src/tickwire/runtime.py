@@ -264,6 +264,8 @@ class Runtime:
                     await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self.term))
                 if batch.trading:
                     await self._tell_trading(batch.trading)
+                if self.desk.ended and self.status.halt():
+                    await self._tell_status()
             changed = self.status.halt()
         except JournalFenced as error:
             log.warning("%s", error)

@@ -109,7 +109,7 @@ async def test_the_state_says_what_is() -> None:
         (b'{"command":"SPEED=-1"}', "expected a number from 0 to 1000"),
         (b'{"command":"SPEED=nan"}', "expected a number from 0 to 1000"),
         (b'{"command":"STEP=0"}', "expected a whole number from 1"),
-        (b'{"command":"STEP=1.5"}', "expected a whole number from 1"),
+        (b'{"command":"STEP=1.5"}', "expected a whole number from 1 to 1000000"),
         (b'{"command":"SEEK=yesterday"}', "'yesterday' is no time"),
         (b'{"command":"SEEK=2026-01-01"}', "the feed simulator has no past to go to"),
         (b'{"command":5}', "one of START, PAUSE"),
@@ -234,7 +234,41 @@ async def test_a_replay_is_paused_stepped_and_sought(tmp_path: Path) -> None:
         await soon(lambda: price(99))
         await soon(lambda: _halted(client))
         response = await client.post("/v1/simulator", json={"command": "PAUSE"})
-        assert "has ended" in response.json()["detail"]
+        assert "has come to its end" in response.json()["detail"]
+        assert "START plays it from its start" in response.json()["hint"]
+
+
+async def test_a_recording_that_has_ended_can_be_started_and_sought_again(tmp_path: Path) -> None:
+    """Each time with times moved on by a day; ids grow and nothing of before is lost. In a named journal too."""
+    path = tmp_path / "A.csv"
+    path.write_text("ts_ns,price\n" + "".join(f"{(1_767_366_000 + row) * 10**9},{row}\n" for row in range(5)))
+    options = {"feed": f"replay:{path}", "speed": 0, "journal": f"sqlite:{tmp_path / 'kept'}"}
+
+    async def ends(client: httpx2.AsyncClient, text: str = "STATUS") -> bool:
+        if text != "STATUS":
+            await command(client, text)
+        await soon(lambda: _halted(client))
+        return True
+
+    async with serving(**options) as (server, client):
+        await ends(client)
+        state = await command(client, "SEEK=2026-01-02T15:00:02Z")
+        assert state["state"] == "paused"
+        await soon(lambda: _shows(client, 2))
+        await ends(client, "RESUME")
+        await ends(client, "START")
+        async with open_stream(server.url, {"delivery": "all", "since": "earliest"}) as stream:
+            events = await stream.events(15)
+        assert [event.data["last"] for event in events] == [0, 1, 2, 3, 4] * 3
+        assert [event.data["ts"] // 86_400_000_000 - 20_455 for event in events] == [0] * 5 + [1] * 5 + [2] * 5
+    async with serving(**options) as (server, client):
+        await ends(client)
+        await ends(client, "START")
+        assert (await client.get("/v1/quotes/A")).json()["ts"] // 86_400_000_000 == 20_455 + 3
+
+
+async def _shows(client: httpx2.AsyncClient, price: float) -> bool:
+    return bool((await client.get("/v1/quotes/A")).json()["last"] == price)
 
 
 async def _halted(client: httpx2.AsyncClient) -> bool:

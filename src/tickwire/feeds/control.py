@@ -51,9 +51,8 @@ class Control:
 
     def obey(self, command: Command, now: int) -> None:
         """Do it; InputError where this feed cannot. `now` is the wall clock's, in nanoseconds."""
-        if self._status.state == "halted" and self._feed.pace.motion != "stopped":
-            raise InputError(f"the feed {self._feed.name} has ended: there is nothing to control", field="command")
         verb, value = command
+        self._check(verb)
         if verb == "SPEED":
             self._feed.pace.accelerate(value)
         elif verb == "SEEK":
@@ -77,6 +76,16 @@ class Control:
             "halted": sorted(status.halted),
         }
 
+    def _check(self, verb: str) -> None:
+        motion, name = self._feed.pace.motion, self._feed.name
+        if self._status.state == "halted" and motion not in ("stopped", "ended"):
+            raise InputError(f"the feed {name} has ended: there is nothing to control", field="command")
+        if motion == "ended" and verb in ("PAUSE", "RESUME", "STOP"):
+            said = f"{verb}: the feed {name} has come to its end"
+            raise InputError(
+                said, field="command", hint="START plays it from its start, SEEK=time goes to a time of it"
+            )
+
     def _seek(self, moment: int) -> None:
         if not isinstance(self._feed, Seekable):
             raise InputError(f"SEEK: the feed {self._feed.name} has no past to go to; a replay has", field="command")
@@ -89,7 +98,7 @@ class Control:
             if status.state in ("paused", "halted"):
                 status.let_go(now)
         else:
-            status.hold("halted" if pace.motion == "stopped" else "paused")
+            status.hold("paused" if pace.motion == "paused" else "halted")
 
 
 def read_command(text: str) -> Command:
@@ -114,5 +123,5 @@ def _number(text: str, value: str, low: float, high: float, *, whole: bool = Fal
         number = -1
     if not low <= number <= high:
         kind = "a whole number" if whole else "a number"
-        raise InputError(f"{text[:40]!r}: expected {kind} from {low} to {high:g}; {COMMANDS}", field="command")
+        raise InputError(f"{text[:40]!r}: expected {kind} from {low} to {high:.0f}; {COMMANDS}", field="command")
     return number
