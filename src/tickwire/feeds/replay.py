@@ -71,7 +71,7 @@ class Replay:
         self._loop = loop
         self._reading = reading or Reading()
         with self._open() as first:  # what is wrong with it should be known before anything runs
-            timed, found = first.timed, first.symbols
+            timed, found, turned = first.timed, first.symbols, first.turned
         if not timed and speed:
             raise InputError(
                 f"{paths[0]} has no times to be paced by",
@@ -80,6 +80,8 @@ class Replay:
             )
         for path, symbol in found.items():
             log.info("%s names no symbol; taken from its name: %s", path, symbol)
+        for path in turned:
+            log.info("%s has its newest rows first; it is played in the order of time", path)
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
         """The recording's ticks, from its start or from where the batch with the key `after` left off."""
