@@ -17,6 +17,15 @@ def nanoseconds(moment: datetime, zone: tzinfo = UTC) -> int:
     return (known - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def in_words(seconds: float) -> str:
+    """A length of time as people say it: 30 days, 1 hour, 90 seconds."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        count, rest = divmod(seconds, length)
+        if count and not rest:
+            return f"{count:.0f} {unit}{'s' * (count > 1)}"
+    return f"{seconds:g} second{'s' * (seconds != 1)}"
+
+
 def read_moment(text: str, *, field: str) -> int:
     """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); else InputError.
 
