@@ -17,9 +17,12 @@ TickwireError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from unicodedata import combining, east_asian_width
 
 _CARET_REACH = 60  # characters shown on either side of the place
+_MOST_LISTED = 20  # names in a hint
 
 
 class TickwireError(Exception):
@@ -108,6 +111,15 @@ class ClientError(TickwireError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The hint for a name that is not `known`: the one that looks like it, else all there are, if that can be read."""
+    names = list(known)
+    near = get_close_matches(name, names, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _MOST_LISTED else None
 
 
 def _visible(character: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tickwire.clock import Clock
 from tickwire.core.codec import decode
 from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
+from tickwire.core.moment import read_moment
 from tickwire.errors import JournalAway, JournalError, JournalFenced, TickwireError
 from tickwire.feeds.base import Batch, Feed
 from tickwire.feeds.control import Paced
@@ -177,6 +178,7 @@ class Runtime:
             loop=settings.loop,
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
+            start=read_moment(settings.start, field="start") if settings.start else None,
             rate=settings.rate,
             model=self._modelled.model if self._modelled else None,
             scenario=Path(settings.scenario) if settings.scenario else None,
@@ -271,6 +273,8 @@ class Runtime:
         try:
             async for batch in feed.batches(await self.journal.last_key(feed.name)):
                 await self._take(feed, batch)
+                if self.desk.ended and self.status.halt():
+                    await self._tell_status()
             changed = self.status.halt()
         except JournalFenced as error:
             log.warning("%s", error)

@@ -244,3 +244,24 @@ async def test_client_ids_with_slashes_are_clients_like_others(server, client) -
         assert answer.json()[0]["subscription"]["symbols"] == ["A", "B"]
         assert (await client.delete("/v1/clients/team%2Fdesk%2F1")).json() == {"evicted": 1}
         assert (await client.get("/v1/clients/")).status_code in (307, 404)
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "field", "hint"),
+    [
+        ("/v1/candles/AAPL?intervall=5s", 400, "intervall", "did you mean interval?"),
+        ("/v1/instruments?symbol=AAPL", 400, "symbol", "did you mean symbols?"),
+        ("/v1/quotes?symbols=A&fields=last", 400, "fields", "known: symbols"),
+        ("/v1/quotes?symbols=A&symbols=B", 400, "symbols", None),
+        ("/v1/simulator?verbose=1", 400, "verbose", None),
+        ("/v1/clients?limit=5&after=", 200, None, None),
+        ("/healthz?from=balancer", 200, None, None),
+        ("/v1/instruments/", 404, None, None),
+    ],
+)
+async def test_a_parameter_that_a_call_does_not_take_is_refused(client, url, status, field, hint) -> None:
+    """As on a stream, with what was probably meant; and a wrong path is no detour to another."""
+    answer = await client.get(url)
+    assert answer.status_code == status
+    said = answer.json() if status == 400 else {}
+    assert (said.get("field"), said.get("hint")) == (field, hint)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from tickwire.core.tick import LATEST_TS
 from tickwire.errors import InputError
 
 _MICROSECONDS = 16  # digits of a time in microseconds until the year 2286; one more would be nanoseconds
-LATEST = LATEST_TS * 1000
-"""The latest moment that a tick can have, in nanoseconds since the Unix epoch."""
+LATEST = 4_102_444_800 * 10**9
+"""The latest moment, 2100-01-01, in nanoseconds since the Unix epoch: beyond it a time is a slip."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -17,6 +16,15 @@ def nanoseconds(moment: datetime, zone: tzinfo = UTC) -> int:
     """Nanoseconds since the Unix epoch; a moment without an offset is in `zone`."""
     known = moment if moment.tzinfo else moment.replace(tzinfo=zone)
     return (known - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def in_words(seconds: float) -> str:
+    """A length of time as people say it: 30 days, 1 hour, 90 seconds."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        count, rest = divmod(seconds, length)
+        if count and not rest:
+            return f"{count:.0f} {unit}{'s' * (count > 1)}"
+    return f"{seconds:g} second{'s' * (seconds != 1)}"
 
 
 def read_moment(text: str, *, field: str) -> int:
