@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { instruments, mode, quotes, symbolCount } from "../live/market";
+import { instruments, mode, quotes, stale, symbolCount } from "../live/market";
 import { pref } from "../shell/prefs";
 import { go, href, route } from "../shell/route";
 import { locale, words } from "../words";
@@ -27,14 +27,14 @@ export default function ChartView() {
     lastInterval.value = interval;
   }, [symbol, interval, instead]);
   return (
-    <section class="chart">
+    <section class="chart" data-stale={stale.value ?? undefined}>
       <h1 class="unseen">
         {words.value.views.chart} {symbol}
       </h1>
       <div class="toolbar">
-        <SymbolPicker symbol={symbol} choose={(to) => go("chart", [to, interval])} />
+        <SymbolPicker key={`of ${symbol}`} symbol={symbol} choose={(to) => go("chart", [to, interval])} />
         <span class="about">{instruments.value.get(symbol)?.name}</span>
-        <Price symbol={symbol} />
+        <Price key={`price of ${symbol}`} symbol={symbol} />
         <Intervals interval={interval} choose={(to) => symbol && go("chart", [symbol, to])} />
       </div>
       {symbol ? (

@@ -7,6 +7,7 @@ type Load = () => Promise<{ default: ComponentType }>;
 export const views = {
   board: () => import("../board/BoardView"),
   chart: () => import("../chart/ChartView"),
+  screener: () => import("../screener/ScreenerView"),
   connection: () => import("../connection/ConnectionView"),
 } satisfies Partial<Record<Known, Load>>;
 
