@@ -2,7 +2,6 @@ import { render } from "preact";
 import { start } from "./live/market";
 import { App } from "./shell/App";
 import "./style/base.css";
-import "./style/flash.css";
 import "./style/shell.css";
 
 start();

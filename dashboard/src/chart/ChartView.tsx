@@ -49,7 +49,8 @@ export default function ChartView() {
 
 /** Where nobody has chosen yet: the symbol with the most money in it today. */
 function firstSymbol(): string {
-  const [first] = [...quotes.values()].sort((one, other) => (other.turnover ?? 0) - (one.turnover ?? 0));
+  const turnover = (quote: { last: number | null; volume: number | null }) => (quote.last ?? 0) * (quote.volume ?? 0);
+  const [first] = [...quotes.values()].sort((one, other) => turnover(other) - turnover(one));
   return first?.symbol ?? "";
 }
 
@@ -58,6 +59,7 @@ function Drawn({ symbol, interval }: { symbol: string; interval: Interval }) {
   const box = useRef<HTMLDivElement>(null);
   const [chart, setChart] = useState<LiveChart | "failed" | null>(null);
   const [attempt, setAttempt] = useState(0);
+  const [said, setSaid] = useState(""); // of the bar that keys point at, to who cannot see it
   useEffect(() => {
     let made: LiveChart | null = null;
     let left = false;
@@ -88,9 +90,14 @@ function Drawn({ symbol, interval }: { symbol: string; interval: Interval }) {
         aria-describedby="chart-keys"
         onKeyDown={(event) => {
           if (event.ctrlKey || event.metaKey || event.altKey) return;
-          if (live?.key(event.key, event.shiftKey)) event.preventDefault();
+          if (!live?.key(event.key, event.shiftKey)) return;
+          event.preventDefault();
+          setSaid(live.told());
         }}
       />
+      <p class="unseen" role="status">
+        {said}
+      </p>
       <p id="chart-keys" class="unseen">
         {say.keys}
       </p>

@@ -1,12 +1,15 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { Candle, Quote } from "../api/types";
 import { decimalsFor } from "../board/decimals";
+import { compact, price } from "../format/numbers";
 import { frames, instruments, quotes } from "../live/market";
 import { rising, theme } from "../shell/theme";
+import { words } from "../words";
 import { withQuote } from "./bars";
 import { History } from "./history";
 import { type Interval, lengths } from "./intervals";
 import { Plot } from "./plot";
+import { zoneFor } from "./zone";
 
 /** A bar to tell of, and the one before it. */
 export interface Pointed {
@@ -85,6 +88,18 @@ export class LiveChart {
     };
     done[key]?.();
     return key in done;
+  }
+
+  /** The bar that keys point at, in words; "" while they point at none. */
+  told(): string {
+    const pointed = this.start.value === null ? null : this.legend.value;
+    if (!pointed) return "";
+    const { open, high, low, close, volume } = words.value.chart.legend;
+    const { bar } = pointed;
+    const shown = (value: number): string => price(value, this.decimals.value);
+    const prices = [open, shown(bar.open), high, shown(bar.high), low, shown(bar.low), close, shown(bar.close)];
+    const parts = [...prices, volume, compact(bar.volume)].map((part) => (typeof part === "string" ? part : part[1]));
+    return `${zoneFor(lengths[this.interval]).full(bar.start / 1_000_000)}: ${parts.join(" ")}`;
   }
 
   /** The newest bar, with the newest price. */

@@ -7,6 +7,7 @@ import type { Verdict } from "./check";
 import { type Completion, complete, type Option } from "./completion";
 import { type Field, isField, type TextField } from "./fields";
 import { Mark } from "./Mark";
+import { Said } from "./Said";
 
 const LIST = "continuations";
 const NOTHING: Completion = { from: 0, to: 0, typed: "", options: [] };
@@ -16,15 +17,17 @@ interface Writing {
   write: (text: string) => void;
   run: () => void;
   verdict: Verdict;
+  running: string; // the filter that is watched
 }
 
-/** The box for a filter: it suggests how to go on, and shows where it is wrong. */
-export function ExpressionBox({ text, write, run, verdict }: Writing) {
+/** The box for a filter: it suggests how to go on, shows where it is wrong, and says what it means. */
+export function ExpressionBox({ text, write, run, verdict, running }: Writing) {
   const box = useRef<HTMLInputElement>(null);
   const [completion, setCompletion] = useState(NOTHING);
   const caret = useRef<number | null>(null); // where to put it once the text is there
   const list = useList(LIST, completion.options.length, -1, take);
   const { screener: say } = words.value;
+  const said = list.open && unfinished(verdict, completion, text) ? ({ kind: "none" } as const) : verdict;
 
   useLayoutEffect(() => {
     if (caret.current === null || !box.current) return;
@@ -60,7 +63,7 @@ export function ExpressionBox({ text, write, run, verdict }: Writing) {
         {...list.aria}
         aria-label={say.filter}
         aria-describedby="verdict"
-        aria-invalid={verdict.kind === "wrong"}
+        aria-invalid={said.kind === "wrong"}
         placeholder={say.placeholder}
         maxLength={4000}
         autocomplete="off"
@@ -87,7 +90,8 @@ export function ExpressionBox({ text, write, run, verdict }: Writing) {
           }
         }}
       />
-      <Mark box={box} text={text} verdict={verdict} />
+      <Mark box={box} text={text} verdict={said} />
+      <Said text={text} verdict={said} running={running} />
       {list.open && (
         <Suggestions
           id={LIST}
@@ -100,6 +104,10 @@ export function ExpressionBox({ text, write, run, verdict }: Writing) {
     </div>
   );
 }
+
+/** Whether it is only wrong where one is writing a word: what is suggested says more. */
+const unfinished = (verdict: Verdict, { from, typed }: Completion, text: string): boolean =>
+  verdict.kind === "wrong" && typed !== "" && verdict.problem.position === [...text.slice(0, from)].length;
 
 function Shown({ option: { text, kind } }: { option: Option }) {
   const { fields, functions, operators } = words.value.screener;

@@ -1,7 +1,6 @@
 import { decimalsFor } from "../board/decimals";
 import { price } from "../format/numbers";
 import { timeOfDay } from "../format/times";
-import { quotes } from "../live/market";
 import { href } from "../shell/route";
 import { words } from "../words";
 import type { Matches, Move } from "./matches";
@@ -35,11 +34,10 @@ export function MoveLog({ matches }: { matches: Matches }) {
 function Line({ move }: { move: Move }) {
   const { screener: say } = words.value;
   if (move.what === "matches") return <span class="muted">{say.matched(move.count)}</span>;
-  const quote = quotes.get(move.symbol);
   return (
     <>
       <b>{say.move[move.what]}</b> <a href={href("chart", [move.symbol])}>{move.symbol}</a>
-      <span class="numbers muted">{quote ? price(move.last, decimalsFor(quote)) : ""}</span>
+      <span class="numbers muted">{price(move.quote.last, decimalsFor(move.quote))}</span>
     </>
   );
 }

@@ -1,16 +1,14 @@
-import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { stale, symbolCount } from "../live/market";
 import { go, href, route } from "../shell/route";
 import { words } from "../words";
 import { Bell, type BellState } from "./bell";
-import { useVerdict } from "./check";
+import { useVerdict, type Verdict, verdictOn } from "./check";
 import { ExpressionBox } from "./ExpressionBox";
 import { examples } from "./examples";
 import { type Field, isField } from "./fields";
 import { MoveLog } from "./MoveLog";
 import { Matches } from "./matches";
-import { Said } from "./Said";
 import { SavedScreens } from "./SavedScreens";
 import { nameOf } from "./saved";
 import { Table } from "./Table";
@@ -26,8 +24,10 @@ export default function ScreenerView() {
   useEffect(() => setText(filter), [filter]); // a link, an example, the browser's way back
   const verdict = useVerdict(text);
   const { screener: say, views } = words.value;
-  const run = (): void => {
-    if (text.trim()) go("screener", [], { filter: text.trim() });
+  const run = async (): Promise<void> => {
+    const known = verdict.kind !== "none" && verdict.text === text;
+    const { kind } = known ? verdict : await verdictOn(text);
+    if (kind === "valid") go("screener", [], { filter: text.trim() });
   };
   return (
     <section class="screener" data-stale={stale.value ?? undefined}>
@@ -36,23 +36,15 @@ export default function ScreenerView() {
         <form
           onSubmit={(event) => {
             event.preventDefault();
-            run();
+            void run();
           }}
         >
-          <ExpressionBox text={text} write={setText} run={run} verdict={verdict} />
+          <ExpressionBox text={text} write={setText} run={() => void run()} verdict={verdict} running={filter} />
           <button type="submit" class="main">
             {say.run}
           </button>
         </form>
-        <Said text={text} verdict={verdict} />
-        <nav class="examples" aria-label={say.examples}>
-          <small>{say.examples}</small>
-          {examples.map(({ id, filter: example }) => (
-            <a key={id} href={href("screener", [], { filter: example })} title={example}>
-              {say.exampleOf[id]}
-            </a>
-          ))}
-        </nav>
+        {filter && <Examples />}
       </div>
       {filter ? <Running key={filter} filter={filter} /> : <Invitation />}
     </section>
@@ -65,6 +57,7 @@ function Invitation() {
     <div class="parts">
       <div class="card invitation">
         <p>{words.value.screener.invitation}</p>
+        <Examples />
       </div>
       <aside>
         <SavedScreens filter="" />
@@ -73,15 +66,31 @@ function Invitation() {
   );
 }
 
+function Examples() {
+  const { screener: say } = words.value;
+  return (
+    <nav class="examples" aria-label={say.examples}>
+      {examples.map(({ id, filter }) => (
+        <a key={id} href={href("screener", [], { filter })} title={filter}>
+          <span>{say.exampleOf[id]}</span>
+          <code>{filter}</code>
+        </a>
+      ))}
+    </nav>
+  );
+}
+
 function Running({ filter }: { filter: string }) {
   const bell = useMemo(() => new Bell(), []);
   const keep = bell.state.value === "on";
-  const matches = useMatches(filter, keep, bell);
-  const fields = useFields(filter);
+  const verdict = useVerdict(filter, 0);
+  const matches = useMatches(verdict.kind === "wrong" ? null : filter, keep, bell);
+  const fields = useFields(verdict);
   useEffect(() => () => bell.close(), [bell]);
   return (
     <div class="parts">
       <div class="card found">
+        {verdict.kind === "wrong" && <p class="note">{words.value.screener.none}</p>}
         {matches && (
           <>
             <Summary matches={matches} bell={bell} />
@@ -101,10 +110,14 @@ function Running({ filter }: { filter: string }) {
   );
 }
 
-/** The stream of a filter, for as long as it is looked at. */
-function useMatches(filter: string, keep: boolean, bell: Bell): Matches | null {
+/** The stream of a filter, for as long as it is looked at; none for what is no filter. */
+function useMatches(filter: string | null, keep: boolean, bell: Bell): Matches | null {
   const [matches, setMatches] = useState<Matches | null>(null);
   useEffect(() => {
+    if (filter === null) {
+      setMatches(null);
+      return;
+    }
     const made = new Matches(filter, keep, (symbol) => bell.ring(symbol, nameOf(filter) ?? filter));
     setMatches(made);
     return () => made.close();
@@ -113,11 +126,11 @@ function useMatches(filter: string, keep: boolean, bell: Bell): Matches | null {
 }
 
 /** The usual columns, and those that the filter is about. */
-function useFields(filter: string): readonly Field[] {
-  const verdict = useVerdict(filter);
-  const about = useSignal<readonly Field[]>([]);
-  if (verdict.kind === "valid") about.value = verdict.answer.fields.filter(isField);
-  return useMemo(() => [...new Set([...USUAL, ...about.value])], [about.value]);
+function useFields(verdict: Verdict): readonly Field[] {
+  return useMemo(() => {
+    const about = verdict.kind === "valid" ? verdict.answer.fields.filter(isField) : [];
+    return [...new Set([...USUAL, ...about])];
+  }, [verdict]);
 }
 
 function Summary({ matches, bell }: { matches: Matches; bell: Bell }) {
@@ -141,7 +154,10 @@ function BellButton({ bell }: { bell: Bell }) {
     <>
       <small role="status">{explained.includes(state) ? say[state] : ""}</small>
       <button type="button" aria-pressed={state === "on"} title={say.about} onClick={() => void bell.toggle()}>
-        <span aria-hidden="true">🔔</span> {say.name}
+        <svg viewBox="0 0 20 20" width="15" height="15" aria-hidden="true">
+          <path d="M4 14h12c-1.4-1.4-1.8-2.6-1.8-5.2C14.2 5.6 12.6 4 10 4S5.8 5.6 5.8 8.8C5.8 11.4 5.4 12.6 4 14zM8.5 16.5h3M10 4V2.5" />
+        </svg>
+        {say.name}
       </button>
     </>
   );

@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Quote } from "../api/types";
 import { trendOf } from "../board/cells";
-import { frames, instruments, quotes } from "../live/market";
+import { instruments } from "../live/market";
 import { pref } from "../shell/prefs";
 import { href } from "../shell/route";
 import { words } from "../words";
@@ -10,6 +11,8 @@ import type { Matches } from "./matches";
 const BEAT = 250; // ms: who comes and goes is shown at most so often
 const REORDER = 4; // beats: rows that change places more often cannot be read
 const MOST = 200; // rows at first; more when asked for
+
+type Quotes = ReadonlyMap<string, Quote>;
 
 interface Sort {
   by: Field;
@@ -24,11 +27,11 @@ export function Table({ matches, fields }: { matches: Matches; fields: readonly 
   const body = useRef<HTMLTableSectionElement>(null);
   const shows = useBeat(matches);
   const order = useMemo(
-    () => [...new Set([...shows.symbols, ...shows.left])].sort(comparison(sort.value)),
-    [shows, sort.value],
+    () => [...new Set([...shows.symbols, ...shows.left])].sort(comparison(sort.value, matches.quotes)),
+    [shows, sort.value, matches],
   );
   const rows = all ? order : order.slice(0, MOST);
-  usePainted(body);
+  usePainted(body, matches);
   const { screener: say } = words.value;
   return (
     <>
@@ -124,20 +127,20 @@ function Row({ symbol, fields, move }: { symbol: string; fields: readonly Field[
 }
 
 /** Write quotes into the cells: each frame those that changed, and all of them when the rows are drawn anew. */
-function usePainted(body: { current: HTMLTableSectionElement | null }): void {
+function usePainted(body: { current: HTMLTableSectionElement | null }, { frames, quotes }: Matches): void {
   useLayoutEffect(() => {
-    for (const row of body.current?.rows ?? []) paint(row);
+    for (const row of body.current?.rows ?? []) paint(row, quotes);
   });
   useEffect(
     () =>
       frames.each((changed) => {
-        for (const row of body.current?.rows ?? []) if (changed.has(row.dataset.symbol ?? "")) paint(row);
+        for (const row of body.current?.rows ?? []) if (changed.has(row.dataset.symbol ?? "")) paint(row, quotes);
       }),
-    [body],
+    [body, frames, quotes],
   );
 }
 
-function paint(row: HTMLTableRowElement): void {
+function paint(row: HTMLTableRowElement, quotes: Quotes): void {
   const symbol = row.dataset.symbol ?? "";
   const quote = quotes.get(symbol);
   if (!quote) return;
@@ -154,7 +157,7 @@ function paint(row: HTMLTableRowElement): void {
   }
 }
 
-function comparison({ by, descending }: Sort) {
+function comparison({ by, descending }: Sort, quotes: Quotes) {
   const value = (symbol: string): number | string | null => {
     const quote = quotes.get(symbol);
     return quote ? valueIn(by, quote, instruments.value.get(symbol)) : null;

@@ -29,8 +29,8 @@ const PAUSE = 200; // ms without a key until the server is asked
 export const check = (filter: string, symbol: string | null = null, signal: AbortSignal | null = null) =>
   ask<Checked>("v1/screens/check", { method: "POST", json: { filter, symbol }, signal });
 
-/** Ask about the text whenever one pauses. */
-export function useVerdict(text: string): Verdict {
+/** Ask about the text whenever one pauses (ms). */
+export function useVerdict(text: string, pause = PAUSE): Verdict {
   const [verdict, setVerdict] = useState<Verdict>({ kind: "none" });
   useEffect(() => {
     if (!text.trim()) {
@@ -41,16 +41,16 @@ export function useVerdict(text: string): Verdict {
     const timer = window.setTimeout(async () => {
       const found = await verdictOn(text, stop.signal);
       if (!stop.signal.aborted) setVerdict(found);
-    }, PAUSE);
+    }, pause);
     return () => {
       window.clearTimeout(timer);
       stop.abort();
     };
-  }, [text]);
+  }, [text, pause]);
   return verdict;
 }
 
-async function verdictOn(text: string, signal: AbortSignal): Promise<Verdict> {
+export async function verdictOn(text: string, signal: AbortSignal | null = null): Promise<Verdict> {
   try {
     return { kind: "valid", text, answer: await check(text, null, signal) };
   } catch (error) {

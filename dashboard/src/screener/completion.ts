@@ -31,7 +31,9 @@ export function complete(text: string, caret: number, values: Values): Completio
   const open = last !== undefined && last.end === caret && unfinished(last.text);
   const typed = open ? last.text : "";
   const context = (open ? before.slice(0, -1) : before).map((token) => token.text);
-  return { from: caret - typed.length, to: caret, typed, options: fitting(typed, expected(context, values)) };
+  const goesOn = !open && last?.end === caret && /^\d/.test(last.text); // a number may have more digits
+  const options = goesOn ? [] : fitting(typed, expected(context, values));
+  return { from: caret - typed.length, to: caret, typed, options };
 }
 
 interface Token {

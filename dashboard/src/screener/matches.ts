@@ -1,10 +1,11 @@
 import { signal } from "@preact/signals";
 import type { Quote } from "../api/types";
+import { Frames } from "../live/frames";
 import { type Connection, Source } from "../live/source";
 
 /** Who came into a screen or went out of it, and when (ms); or that the whole set came anew. */
 export type Move =
-  | { what: "enter" | "leave"; symbol: string; last: number | null; at: number; id: number }
+  | { what: "enter" | "leave"; symbol: string; quote: Quote; at: number; id: number }
   | { what: "matches"; count: number; at: number; id: number };
 
 const KEPT = 300; // moves in the log
@@ -12,11 +13,10 @@ const LINGER = 4_000; // ms that a symbol is shown as one that just came or went
 
 let moves = 0;
 
-/**
- * The symbols that match a filter, by a stream of its own. Its prices are those that the page has anyway, so the stream
- * carries only who comes and goes.
- */
+/** The symbols that match a filter and their quotes, by a stream of its own: the page's has not all fields of a quote. */
 export class Matches {
+  readonly quotes = new Map<string, Quote>();
+  readonly frames = new Frames();
   readonly symbols = signal<ReadonlySet<string> | null>(null); // null until the stream has told
   readonly entered = signal<ReadonlySet<string>>(new Set()); // a moment ago
   readonly left = signal<ReadonlySet<string>>(new Set()); // likewise: shown for a while yet
@@ -33,7 +33,8 @@ export class Matches {
     private readonly told: (symbol: string) => void,
   ) {
     const events = { matches: this.replace, enter: this.enter, leave: this.leave };
-    this.source = new Source({ filter, events: "screen" }, { events, state: this.onState }, keep);
+    const quote = (data: string): void => this.put(JSON.parse(data) as Quote);
+    this.source = new Source({ filter, events: "quote,screen" }, { quote, events, state: this.onState }, keep);
   }
 
   close(): void {
@@ -50,6 +51,11 @@ export class Matches {
     this.detail.value = detail;
   };
 
+  private put(quote: Quote): void {
+    this.quotes.set(quote.symbol, quote);
+    this.frames.mark(quote.symbol);
+  }
+
   private readonly replace = (data: string): void => {
     const { symbols } = JSON.parse(data) as { symbols: string[] };
     this.symbols.value = new Set(symbols);
@@ -59,21 +65,23 @@ export class Matches {
 
   private readonly enter = (data: string): void => {
     const { symbol, quote } = JSON.parse(data) as { symbol: string; quote: Quote };
+    this.put(quote);
     this.symbols.value = with_(this.symbols.value ?? new Set(), symbol);
     this.left.value = without(this.left.value, [symbol]);
     this.entered.value = with_(this.entered.value, symbol);
     this.later(symbol);
-    this.note({ what: "enter", symbol, last: quote.last, at: Date.now(), id: ++moves });
+    this.note({ what: "enter", symbol, quote, at: Date.now(), id: ++moves });
     this.told(symbol);
   };
 
   private readonly leave = (data: string): void => {
     const { symbol, quote } = JSON.parse(data) as { symbol: string; quote: Quote };
+    this.put(quote);
     this.symbols.value = without(this.symbols.value ?? new Set(), [symbol]);
     this.entered.value = without(this.entered.value, [symbol]);
     this.left.value = with_(this.left.value, symbol);
     this.later(symbol);
-    this.note({ what: "leave", symbol, last: quote.last, at: Date.now(), id: ++moves });
+    this.note({ what: "leave", symbol, quote, at: Date.now(), id: ++moves });
   };
 
   /** A while later it is neither new nor on its way out. */

@@ -59,7 +59,7 @@ export const en = {
     run: "Watch",
     intro: "Write what you look for. Fields, operators and texts are suggested as you type; Enter begins to watch.",
     invitation:
-      "Choose an example above or write a filter of your own. You will see which symbols match it now, and who comes and goes from then on.",
+      "Write a filter above, or begin with one of these. You will see which symbols match it now, and who comes and goes from then on.",
     continuations: "What may come next",
     at: (place: number) => `Character ${place}:`,
     now: (count: number) => (count === 1 ? "1 symbol matches now" : `${count} symbols match now`),
@@ -78,6 +78,7 @@ export const en = {
     },
     opening: "One moment …",
     matching: (count: number, all: number) => (count === 1 ? `1 of ${all} matches` : `${count} of ${all} match`),
+    none: "This is no filter; what is wrong with it stands above.",
     nobody: "Nothing matches now. Who comes in will be shown here.",
     more: (count: number) => `Show ${count} more`,
     bell: {
@@ -101,7 +102,7 @@ export const en = {
     clear: "Clear",
     matched: (count: number) => `The whole set: ${count}`,
     move: { enter: "in", leave: "out" },
-    why: "Why does a symbol match, or not?",
+    why: "Why, or why not?",
     ask: "Ask",
     isIn: (symbol: string) => `${symbol} matches.`,
     isOut: (symbol: string) => `${symbol} does not match.`,
