@@ -27,7 +27,7 @@ export default function ChartView() {
     lastInterval.value = interval;
   }, [symbol, interval, instead]);
   return (
-    <section class="chart" data-stale={stale.value ?? undefined}>
+    <section class="candles" data-stale={stale.value ?? undefined}>
       <h1 class="unseen">
         {words.value.views.chart} {symbol}
       </h1>

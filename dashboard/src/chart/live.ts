@@ -66,6 +66,7 @@ export class LiveChart {
   }
 
   close(): void {
+    cancelAnimationFrame(this.frame);
     this.history.close();
     for (const end of this.ends) end();
     this.plot.close();
@@ -83,6 +84,7 @@ export class LiveChart {
       "+": () => this.plot.zoom(1.25),
       "=": () => this.plot.zoom(1.25), // the same key, without shift
       "-": () => this.plot.zoom(0.8),
+      Home: () => this.plot.point(-Infinity),
       End: () => this.plot.toEnd(),
       Escape: () => this.plot.point(null),
     };
@@ -125,6 +127,8 @@ export class LiveChart {
   }
 
   private readonly restyle = (): void => {
-    requestAnimationFrame(() => this.plot.restyle()); // once the style has followed
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.plot.restyle()); // once the style has followed
   };
+  private frame = 0;
 }

@@ -129,7 +129,8 @@ export class Plot {
   }
 
   toEnd(): void {
-    this.chart.timeScale().scrollToRealTime();
+    this.point(null);
+    this.chart.timeScale().scrollToPosition(ROOM, false);
   }
 
   /** Closer (above 1) or farther, about the right edge. */
@@ -148,14 +149,17 @@ export class Plot {
   point(step: number | null): void {
     if (step === null) {
       this.chart.clearCrosshairPosition();
+      this.ways.pointed(null);
       return;
     }
     const end = this.shown.length - 1;
-    this.pointedAt = Math.min(end, Math.max(0, this.pointedAt === null ? end : this.pointedAt + step));
+    const from = this.pointedAt ?? end - Math.max(-1, step); // at first a step leads to the newest
+    this.pointedAt = Math.min(end, Math.max(0, from + step));
     const bar = this.shown[this.pointedAt];
     if (!bar) return;
     this.reveal(this.pointedAt);
     this.chart.setCrosshairPosition(bar.close, seconds(bar), this.candles);
+    this.ways.pointed(bar.start); // the library tells of it with the next frame
   }
 
   private reveal(at: number): void {

@@ -9,7 +9,7 @@ export type Move =
   | { what: "matches"; count: number; at: number; id: number };
 
 const KEPT = 300; // moves in the log
-const LINGER = 4_000; // ms that a symbol is shown as one that just came or went
+const LINGER = 3_000; // ms that a symbol is shown as one that just came or went
 
 let moves = 0;
 

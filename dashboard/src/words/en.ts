@@ -44,7 +44,7 @@ export const en = {
       volume: ["Vol", "Volume"],
     } as Record<"open" | "high" | "low" | "close" | "change" | "volume", readonly [string, string]>,
     label: (symbol: string, interval: string) => `Candles of ${symbol}, ${interval} each`,
-    keys: "Left and right move the crosshair, with shift the chart; plus and minus zoom; End goes to the newest; Escape puts the crosshair away.",
+    keys: "Left and right move the crosshair, with shift the chart; plus and minus zoom; Home and End go to the oldest and the newest; Escape puts the crosshair away.",
     toEnd: "Newest",
     noSymbol: "Which symbol? Type a name above.",
     empty: (symbol: string) => `${symbol} has not traded yet`,

@@ -46,7 +46,7 @@ export const zh: Words = {
       volume: ["量", "成交量"],
     },
     label: (symbol, interval) => `${symbol} 的 K 线，周期 ${interval}`,
-    keys: "左右方向键移动十字线，加 Shift 平移图表；加号和减号缩放；End 回到最新；Esc 收起十字线。",
+    keys: "左右方向键移动十字线，加 Shift 平移图表；加号和减号缩放；Home 和 End 到最早和最新；Esc 收起十字线。",
     toEnd: "最新",
     noSymbol: "看哪个品种？请在上方输入代码或名称。",
     empty: (symbol) => `${symbol} 尚无成交`,
