@@ -1,4 +1,4 @@
-import { signOut, token } from "./session";
+import { refused, signOut, token } from "./session";
 import type { Problem } from "./types";
 
 /** An answer other than 2xx, with the server's own words for it. */
@@ -16,18 +16,20 @@ export class Refusal extends Error {
 export async function ask<T>(path: string, init: RequestInit & { json?: unknown } = {}): Promise<T> {
   const { json, ...rest } = init;
   const headers = new Headers(rest.headers);
-  if (token.value !== null) headers.set("Authorization", `Bearer ${token.value}`);
+  const used = token.value;
+  if (used !== null) headers.set("Authorization", `Bearer ${used}`);
   if (json !== undefined) headers.set("Content-Type", "application/json");
   const body = json === undefined ? (rest.body ?? null) : JSON.stringify(json);
   const answer = await fetch(path, { ...rest, headers, body });
-  if (!answer.ok) throw await refusal(answer);
+  if (!answer.ok) throw await refusal(answer, used);
   const text = await answer.text();
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
-/** What an answer refuses; a 401 leads to the sign-in form. */
-export async function refusal(answer: Response): Promise<Refusal> {
-  if (answer.status === 401) signOut(token.value === null ? "required" : "refused");
+/** What an answer refuses. A 401 leads to the sign-in form, unless somebody has signed in with another token meanwhile. */
+export async function refusal(answer: Response, used: string | null): Promise<Refusal> {
+  const current = token.value === used && refused.value === null;
+  if (answer.status === 401 && current) signOut(used === null ? "required" : "refused");
   const problem = (await answer.json().catch(() => ({}))) as Partial<Problem>;
   const wait = Number(answer.headers.get("Retry-After"));
   return new Refusal(answer.status, problem, wait > 0 ? wait : null);

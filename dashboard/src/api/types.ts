@@ -21,6 +21,25 @@ export interface Quote {
   ts: number;
 }
 
+/** What the page's own stream asks for of each quote: enough for the board and a headline, in two thirds of the bytes. */
+export const BRIEF = [
+  "symbol",
+  "last",
+  "bid",
+  "ask",
+  "bid_size",
+  "ask_size",
+  "volume",
+  "open",
+  "high",
+  "low",
+  "prev_close",
+  "change",
+  "change_rate",
+  "ts",
+] as const satisfies readonly (keyof Quote)[];
+export type Brief = Pick<Quote, (typeof BRIEF)[number]>;
+
 export interface Instrument {
   symbol: string;
   name: string | null;

@@ -1,6 +1,7 @@
 import { effect } from "@preact/signals";
 import { frames, halted, instruments, moving, quotes } from "../live/market";
 import { words } from "../words";
+import type { Flash } from "./cells";
 import { Head } from "./Head";
 import { stars, toggle } from "./lists";
 import type { Line } from "./order";
@@ -9,6 +10,8 @@ import { Silence } from "./silence";
 import { Sparks } from "./sparks";
 
 const OVERSCAN = 6; // lines kept beyond what is seen, so that scrolling does not uncover nothing
+
+const DIM = 100; // ms: how often lit cells are looked at
 
 export interface Ways {
   open: (symbol: string) => void; // where Enter leads
@@ -29,6 +32,7 @@ export class Grid {
   private readonly spareHeads: Head[] = [];
   private readonly sparks = new Sparks((symbol) => this.drawSpark(symbol));
   private readonly silence = new Silence();
+  private readonly lit = new Set<Flash>();
   private active = -1;
   private made = 0;
   private height = 0; // px of a line, as the style says
@@ -42,6 +46,7 @@ export class Grid {
     const resized = new ResizeObserver(() => this.measure());
     resized.observe(scroller);
     const tick = window.setInterval(() => this.showSilence(), 1000);
+    const dim = window.setInterval(() => this.dim(), DIM);
     scroller.addEventListener("scroll", this.show, { passive: true });
     scroller.addEventListener("keydown", this.onKey);
     body.addEventListener("click", this.onClick);
@@ -49,6 +54,7 @@ export class Grid {
     this.ends = [
       () => resized.disconnect(),
       () => window.clearInterval(tick),
+      () => window.clearInterval(dim),
       frames.each((changed) => this.paint(changed)),
       effect(() => this.relabel()),
       effect(() => this.silence.begin(moving.value ? performance.now() : Infinity)),
@@ -145,7 +151,7 @@ export class Grid {
 
   private take(kind: Line["kind"]): Row | Head {
     const id = `line-${this.made++}`;
-    if (kind === "symbol") return this.spareRows.pop() ?? new Row(id);
+    if (kind === "symbol") return this.spareRows.pop() ?? new Row(id, this.lit);
     return this.spareHeads.pop() ?? new Head(id, this.ways.fold);
   }
 
@@ -178,6 +184,11 @@ export class Grid {
       this.quieten(row, now);
     }
     void [words.value, stars.value, instruments.value, halted.value]; // also while there are no rows yet
+  }
+
+  private dim(): void {
+    const now = performance.now();
+    for (const flash of this.lit) flash.dim(now);
   }
 
   private showSilence(): void {

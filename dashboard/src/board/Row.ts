@@ -1,4 +1,4 @@
-import type { Instrument, Quote } from "../api/types";
+import type { Brief, Instrument } from "../api/types";
 import { compact, NONE, percent, price, signed } from "../format/numbers";
 import { timeOfDay } from "../format/times";
 import { href } from "../shell/route";
@@ -12,46 +12,45 @@ const SVG = "http://www.w3.org/2000/svg";
 export class Row {
   readonly node = element("div", "row");
   symbol = "";
-  private shown: Quote | null = null;
+  private shown: Brief | null = null;
   private readonly star = document.createElement("button");
   private readonly link = document.createElement("a");
-  private readonly name = new Text(element("span", "about"));
-  private readonly last = new Text(element("span", ""));
-  private readonly change = new Text(element("span", ""));
-  private readonly rate = new Text(element("span", ""));
+  private readonly name = new Text(cell("name"));
+  private readonly last = new Text(cell("last"));
+  private readonly change = new Text(cell("change"));
+  private readonly rate = new Text(cell("rate"));
   private readonly bid = new Text(element("span", ""));
   private readonly bidSize = new Text(element("small", ""));
   private readonly ask = new Text(element("span", ""));
   private readonly askSize = new Text(element("small", ""));
-  private readonly volume = new Text(element("span", ""));
+  private readonly volume = new Text(cell("volume"));
   private readonly range = new Text(element("span", "unseen"));
   private readonly bar = element("i", "bar");
-  private readonly time = new Text(element("span", ""));
+  private readonly time = new Text(cell("time"));
   private readonly line = document.createElementNS(SVG, "polyline");
   private readonly flash: Flash;
   private readonly tone: Tone;
 
-  constructor(id: string) {
+  constructor(id: string, lit: Set<Flash>) {
     this.node.id = id;
     this.node.setAttribute("role", "row");
     this.star.type = "button";
     this.star.tabIndex = this.link.tabIndex = -1; // the grid has the focus; keys do the same
-    const last = cell("last", this.last.node);
-    this.flash = new Flash(last, "cell last");
+    this.flash = new Flash(this.last.node, "cell last", lit);
     this.tone = new Tone(this.node, "row");
     this.node.append(
       cell("star", this.star),
       cell("symbol", this.link),
-      cell("name", this.name.node),
+      this.name.node,
       cell("trend", this.spark()),
-      last,
-      cell("change", this.change.node),
-      cell("rate", this.rate.node),
+      this.last.node,
+      this.change.node,
+      this.rate.node,
       cell("bid", this.bidSize.node, this.bid.node),
       cell("ask", this.ask.node, this.askSize.node),
-      cell("volume", this.volume.node),
+      this.volume.node,
       cell("range", this.bar, this.range.node),
-      cell("time", this.time.node),
+      this.time.node,
     );
   }
 
@@ -75,7 +74,7 @@ export class Row {
   }
 
   /** Show a quote; what moved lights up, where this row showed the same symbol before. */
-  paint(quote: Quote, now: number): void {
+  paint(quote: Brief, now: number): void {
     const before = this.shown?.last ?? null;
     this.shown = quote;
     const decimals = decimalsFor(quote);
@@ -104,7 +103,7 @@ export class Row {
     this.line.setAttribute("points", points);
   }
 
-  private paintRange(quote: Quote, decimals: number): void {
+  private paintRange(quote: Brief, decimals: number): void {
     const at = place(quote);
     this.bar.style.setProperty("--at", at === null ? "-1" : at.toFixed(3));
     this.bar.hidden = at === null;

@@ -48,26 +48,40 @@ export class Tone {
   }
 }
 
-const FLASH_EVERY = 250; // ms: a price that changes more often would only glow
+const BRIGHT = 120; // ms
+const GONE = 350;
+const APART = 500; // a price that changes all the time would only glow
 
-/** Lights a cell up when its value rises or falls. Two names by turns, since one animation cannot begin twice. */
+/** Lights a cell up when its value rises or falls, in two steps of brightness. Those that are lit are in `lit`. */
 export class Flash {
   private readonly tone: Tone;
-  private odd = false;
-  private last = 0;
+  private begun = -APART;
+  private way = "";
 
-  constructor(node: HTMLElement, fixed: string) {
+  constructor(
+    node: HTMLElement,
+    fixed: string,
+    private readonly lit: Set<Flash>,
+  ) {
     this.tone = new Tone(node, fixed);
   }
 
   light(way: "up" | "down", now: number): void {
-    if (now - this.last < FLASH_EVERY) return;
-    this.last = now;
-    this.odd = !this.odd;
-    this.tone.set(`flash-${way}-${this.odd ? "a" : "b"}`);
+    if (now - this.begun < APART) return;
+    this.way = `flash-${way}`;
+    this.begun = now;
+    this.tone.set(this.way);
+    this.lit.add(this);
+  }
+
+  /** Grow dim. An animation would cost a style in each of forty frames; this costs two. */
+  dim(now: number): void {
+    if (now - this.begun > GONE) this.off();
+    else if (now - this.begun > BRIGHT) this.tone.set(`${this.way} dim`);
   }
 
   off(): void {
     this.tone.set("");
+    this.lit.delete(this);
   }
 }

@@ -1,11 +1,11 @@
-import type { Instrument, Quote } from "../api/types";
+import type { Brief, Instrument } from "../api/types";
 import type { Words } from "../words/en";
 
 /** By what rows can be sorted. `live` says that it changes with every tick, so that the order has to be made anew. */
 export interface Column {
   id: ColumnId;
   label: (words: Words) => string;
-  value?: (quote: Quote, instrument: Instrument | undefined) => number | string | null;
+  value?: (quote: Brief, instrument: Instrument | undefined) => number | string | null;
   live: boolean;
 }
 
@@ -22,7 +22,7 @@ export type ColumnId =
   | "range"
   | "time";
 
-const place = ({ last, low, high }: Quote): number | null =>
+const place = ({ last, low, high }: Brief): number | null =>
   last === null || low === null || high === null || high <= low ? null : (last - low) / (high - low);
 
 export { place };

@@ -1,4 +1,4 @@
-import type { Quote } from "../api/types";
+import type { Brief } from "../api/types";
 import { decimalsOf } from "../format/numbers";
 import { instruments } from "../live/market";
 
@@ -6,7 +6,7 @@ const MOST = 8;
 const seen = new Map<string, number>();
 
 /** With how many decimals a symbol's prices are shown: those of its tick size, else the most that it was seen with. */
-export function decimalsFor(quote: Quote): number {
+export function decimalsFor(quote: Brief): number {
   const step = instruments.value.get(quote.symbol)?.tick_size;
   if (step) return decimalsOf(step);
   const now = Math.max(2, ...[quote.last, quote.bid, quote.ask].map(fractionDigits));

@@ -1,4 +1,4 @@
-import type { Instrument, Quote } from "../api/types";
+import type { Brief, Instrument } from "../api/types";
 import { type ColumnId, columnOf } from "./columns";
 
 /** A line of the board: a symbol, or the head of a group. */
@@ -18,7 +18,7 @@ type Instruments = ReadonlyMap<string, Instrument>;
 
 /** The lines to show, in order. `title` names a sector for people; symbols without one ("") come last. */
 export function lines(
-  quotes: Iterable<Quote>,
+  quotes: Iterable<Brief>,
   instruments: Instruments,
   wish: Wish,
   title: (sector: string) => string,
@@ -35,7 +35,7 @@ export function lines(
   });
 }
 
-function wanted({ symbol }: Quote, instruments: Instruments, { search, only }: Wish): boolean {
+function wanted({ symbol }: Brief, instruments: Instruments, { search, only }: Wish): boolean {
   if (only && !only.has(symbol)) return false;
   const text = search.trim().toLowerCase();
   return !text || symbol.toLowerCase().includes(text) || !!instruments.get(symbol)?.name?.toLowerCase().includes(text);
@@ -44,7 +44,7 @@ function wanted({ symbol }: Quote, instruments: Instruments, { search, only }: W
 function comparison(instruments: Instruments, { by, descending }: Wish["sort"]) {
   const value = columnOf(by).value ?? (() => null);
   const sign = descending ? -1 : 1;
-  return (one: Quote, other: Quote): number => {
+  return (one: Brief, other: Brief): number => {
     const [a, b] = [value(one, instruments.get(one.symbol)), value(other, instruments.get(other.symbol))];
     if (a === null || b === null) return Number(a === null) - Number(b === null) || byName(one.symbol, other.symbol);
     if (a !== b) return a < b ? -sign : sign;

@@ -1,5 +1,5 @@
 import { ask } from "../api/http";
-import type { Candle, Quote } from "../api/types";
+import type { Brief, Candle } from "../api/types";
 
 const POINTS = 60;
 const FEW = 12; // a server so young that its minutes make no line: its shortest candles do
@@ -26,7 +26,7 @@ export class Sparks {
   constructor(private readonly arrived: (symbol: string) => void) {}
 
   /** Take a price in. */
-  add({ symbol, last, ts }: Quote): void {
+  add({ symbol, last, ts }: Brief): void {
     if (last === null) return;
     const spark = this.known.get(symbol);
     if (spark) advance(spark, ts, last);
@@ -62,7 +62,7 @@ export class Sparks {
 
   private async work(): Promise<void> {
     this.running += 1;
-    for (let symbol = this.queue.pop(); symbol !== undefined; symbol = this.queue.pop()) {
+    for (let symbol = this.queue.shift(); symbol !== undefined; symbol = this.queue.shift()) {
       await this.load(symbol).catch(() => this.asked.delete(symbol)); // the next time it is seen, again
       this.arrived(symbol);
     }

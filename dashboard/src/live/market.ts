@@ -1,15 +1,25 @@
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal, untracked } from "@preact/signals";
 import { ask } from "../api/http";
 import { refused } from "../api/session";
-import type { Bye, Gap, Instrument, Mode, Quote, Status, Welcome } from "../api/types";
+import {
+  BRIEF,
+  type Brief,
+  type Bye,
+  type Gap,
+  type Instrument,
+  type Mode,
+  type Status,
+  type Welcome,
+} from "../api/types";
 import { Frames } from "./frames";
 import { Latency } from "./latency";
 import { note } from "./log";
 import { type Connection, Source } from "./source";
 import { Timepiece } from "./timepiece";
+import { Watch } from "./watch";
 
 /** What is known of the market, kept by one stream. Quotes are plain data, told of by `frames`; the rest are signals. */
-export const quotes = new Map<string, Quote>();
+export const quotes = new Map<string, Brief>();
 export const frames = new Frames();
 
 export const connection = signal<Connection>("connecting");
@@ -46,9 +56,15 @@ export const clientId = `page-${crypto.getRandomValues(new Uint32Array(2)).join(
 const LONGEST = 3_600_000; // ms: what is older has a time of its own, such as a recording that somebody publishes
 
 let source: Source | null = null;
+const watch = new Watch({
+  clientId,
+  heartbeat: () => (connection.value === "open" && welcome.value ? welcome.value.heartbeat * 1000 : null),
+  lost: reconnect,
+});
 let live = 0; // ms: prices from before it came late because we did
 
 frames.each((changed) => {
+  symbolCount.value = quotes.size; // once a frame: a board of thousands is put in order for each new count
   const now = performance.now();
   const delay = (welcome.value?.delay ?? 0) * 1000;
   for (const symbol of changed) {
@@ -58,13 +74,15 @@ frames.each((changed) => {
 });
 
 export const lastId = (): string => source?.lastId ?? "";
-export const reconnect = (): void => source?.reconnect();
+export function reconnect(): void {
+  source?.reconnect();
+}
 
-/** Open the stream; again after signing in. */
+/** Open the stream; after signing in anew, since another token may show another market. */
 export function start(): void {
-  source?.close();
+  stop();
   source = new Source(
-    { events: "quote,status", client_id: clientId },
+    { events: "quote,status", fields: BRIEF.join(","), client_id: clientId },
     {
       quote: onQuote,
       state: onState,
@@ -74,12 +92,29 @@ export function start(): void {
   void readInstruments();
 }
 
+function stop(): void {
+  source?.close();
+  timepiece.stop();
+  quotes.clear();
+  symbolCount.value = 0;
+  welcome.value = status.value = null;
+}
+
+effect(() => {
+  if (refused.value === null) return;
+  untracked(() => {
+    stop();
+    onState("refused", "");
+  });
+});
+
 function onQuote(data: string): void {
-  const quote = JSON.parse(data) as Quote;
+  const quote = JSON.parse(data) as Brief;
   received.quotes += 1;
   received.characters += data.length;
-  timepiece.saw(quote.ts, performance.now());
-  if (!quotes.has(quote.symbol)) symbolCount.value = quotes.size + 1;
+  const now = performance.now();
+  watch.heard(now);
+  timepiece.saw(quote.ts, now);
   quotes.set(quote.symbol, quote);
   frames.mark(quote.symbol);
 }
@@ -95,6 +130,7 @@ function onState(state: Connection, detail: string): void {
 
 function onWelcome(data: string): void {
   const first = welcome.value === null;
+  watch.heard(performance.now());
   welcome.value = JSON.parse(data) as Welcome;
   if (!first) reconnects.value += 1;
   live = performance.now();

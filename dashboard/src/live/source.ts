@@ -29,6 +29,8 @@ export class Source {
   private failures = 0;
   private hint = 0; // ms that a `bye` asked us to wait
   private closed = false;
+  private resting = false;
+  private restTimer = 0;
   private readonly query: URLSearchParams;
   private readonly seen: (data: string, id: string) => void;
 
@@ -83,7 +85,7 @@ export class Source {
     this.source = source;
     source.onopen = () => this.opened();
     source.onmessage = (event: MessageEvent<string>) => {
-      this.lastId = event.lastEventId;
+      if (event.lastEventId) this.lastId = event.lastEventId; // one without an id does not take the position back
       this.seen(event.data, event.lastEventId);
     };
     source.onerror = () => this.lost(source);
@@ -106,16 +108,13 @@ export class Source {
     const { reason, reconnect_in_ms } = JSON.parse(data) as Bye;
     this.hint = reconnect_in_ms;
     this.listener.events?.bye?.(data, id);
-    if (reason !== "expired" || token.value === null) return;
-    this.drop();
-    signOut("expired");
-    this.say("refused", "");
+    if (reason === "expired" && token.value !== null) signOut("expired");
   };
 
   private lost(source: EventSource): void {
-    if (source !== this.source) return;
+    if (source !== this.source || refused.value !== null) return;
     if (source.readyState === EventSource.CONNECTING && token.value === null) {
-      this.say("connecting", "");
+      this.say("waiting", "");
       return; // the browser tries again, with the last id
     }
     const gaveUp = source.readyState === EventSource.CLOSED;
@@ -127,9 +126,10 @@ export class Source {
   /** An EventSource does not say what it was answered: ask for the same once more, and read only the head. */
   private async askWhy(): Promise<void> {
     const stop = new AbortController();
+    const used = token.value;
     try {
       const answer = await fetch(await this.url(), { signal: stop.signal });
-      this.again(answer.ok ? null : await refusal(answer));
+      this.again(answer.ok ? null : await refusal(answer, used));
     } catch (error) {
       this.again(error);
     } finally {
@@ -138,11 +138,7 @@ export class Source {
   }
 
   private again(error: unknown): void {
-    if (this.closed) return;
-    if (refused.value !== null) {
-      this.say("refused", "");
-      return; // until somebody signs in
-    }
+    if (this.closed || this.resting || this.source || refused.value !== null) return;
     const asked = Math.max(this.hint, error instanceof Refusal ? (error.retryAfter ?? 0) * 1000 : 0);
     const most = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.failures++);
     this.hint = 0;
@@ -158,8 +154,6 @@ export class Source {
     if (document.hidden) this.restTimer = window.setTimeout(() => this.rest(), REST_AFTER);
     else if (this.resting) this.wake();
   };
-  private restTimer = 0;
-  private resting = false;
 
   private rest(): void {
     this.resting = true;

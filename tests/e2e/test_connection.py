@@ -1,0 +1,76 @@
+"""The page's connection: lost and found, measured, and what is told of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from playwright.async_api import expect
+
+from tickwire.testing.server import ServerProcess
+
+RECONNECTS = "dt:has-text('Reconnects') + dd"
+
+
+async def test_a_server_that_restarts_is_found_again(visit, tmp_path: Path) -> None:
+    """The plug pulled: prices go grey; plugged in again: live, where it was, without a reload."""
+    options = ("--data", str(tmp_path / "data"), "--seed", "1")
+    server = await ServerProcess(*options, cwd=tmp_path).start()
+    page = await visit(server.url)
+    await page.wait_for_selector(".lines [data-symbol]")
+    await page.evaluate("window.sameDocument = true")
+    await server.kill()
+    await page.wait_for_selector(".board[data-stale=connection]")
+    async with ServerProcess(*options, "--port", server.url.rpartition(":")[2], cwd=tmp_path):
+        await page.wait_for_selector(".connection[data-state=open]", timeout=30_000)
+        await page.wait_for_selector(".board:not([data-stale])")
+        assert await page.evaluate("window.sameDocument")
+        await page.goto(f"{server.url}/#/connection")
+        await page.wait_for_selector("text=Reconnects")
+        await expect(page.locator(RECONNECTS)).to_have_text("1")
+        assert await page.locator(".log tr").count() >= 4
+
+
+async def test_how_late_prices_are(visit, market) -> None:
+    """Percentiles from a price's time to the frame that shows it, on a clock found to a few milliseconds."""
+    page = await visit(f"{market.url}/#/connection")
+    await expect(page.locator(".figures dd").first).to_have_text(re.compile("ms$"))
+    texts = await page.locator(".figures dd").all_inner_texts()
+    figures = [float(text.removesuffix(" ms")) if text.endswith(" ms") else float(text[:-2]) * 1000 for text in texts]
+    assert figures == sorted(figures)
+    assert figures[0] < 250  # a busy machine; on a quiet one it is below 10
+
+
+async def test_a_market_with_its_own_time_is_measured_too(visit, tmp_path: Path) -> None:
+    """At twenty times the speed, prices carry the time of a clock that is far from ours."""
+    async with ServerProcess("--speed", "20", "--rate", "0.3", "--journal", "memory", cwd=tmp_path) as server:
+        page = await visit(f"{server.url}/#/connection")
+        await expect(page.locator(".figures dd").first).to_have_text(re.compile("ms$"))
+        text = await page.locator(".figures dd").first.inner_text()
+        assert float(text.removesuffix(" ms")) < 250
+        assert await page.locator(".feed").inner_text() == "20×"
+
+
+async def test_an_evicted_page_comes_back(visit, market) -> None:
+    """When one asks for it: the server said goodbye, and to wait a while, which the page would."""
+    page = await visit(f"{market.url}/#/connection")
+    await page.wait_for_selector(".connection[data-state=open]")
+    name = await page.locator("code", has_text="page-").inner_text()
+    await page.evaluate("name => fetch(`v1/clients/${name}`, { method: 'DELETE' })", name)
+    await page.wait_for_selector("text=evicted")
+    await page.wait_for_selector(".connection[data-state=waiting]")
+    await page.get_by_role("button", name="Reconnect now").click()
+    await expect(page.locator(RECONNECTS)).to_have_text("1")
+
+
+async def test_a_refused_page_says_why_and_tries_again(visit, tmp_path: Path) -> None:
+    """EventSource hides what it was answered; the page shows the server's words, and comes in when there is room."""
+    async with ServerProcess("--feed", "http", "--max-readers", "1", "--journal", "memory", cwd=tmp_path) as server:
+        first = await visit(server.url)
+        await first.wait_for_selector(".connection[data-state=open]")
+        second = await visit(f"{server.url}/#/connection")
+        await second.wait_for_selector(".connection[data-state=waiting]")
+        assert "reader" in await second.locator(".connection-view .down").inner_text()
+        await first.close()
+        await second.get_by_role("button", name="Reconnect now").click()
+        await second.wait_for_selector(".connection[data-state=open]")
