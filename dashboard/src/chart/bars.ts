@@ -1,4 +1,4 @@
-import type { Candle, Quote } from "../api/types";
+import type { Brief, Candle } from "../api/types";
 
 /** What taking a candle in did to the row of bars. */
 export type Change = "nothing" | "newest" | "inside" | "inserted";
@@ -74,7 +74,7 @@ export class Bars {
  * A forming bar with the newest price in it: quotes come with every trade, forming candles twice a second. A quote of
  * another time than the bar's tells nothing of it.
  */
-export function withQuote(bar: Candle, quote: Quote | undefined, seconds: number): Candle {
+export function withQuote(bar: Candle, quote: Brief | undefined, seconds: number): Candle {
   const price = quote?.last ?? null;
   if (bar.closed || quote === undefined || price === null) return bar;
   if (quote.ts < bar.start || quote.ts >= bar.start + seconds * 1_000_000) return bar;

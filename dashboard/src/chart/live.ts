@@ -1,5 +1,5 @@
 import { computed, effect, signal } from "@preact/signals";
-import type { Candle, Quote } from "../api/types";
+import type { Brief, Candle } from "../api/types";
 import { decimalsFor } from "../board/decimals";
 import { compact, price } from "../format/numbers";
 import { frames, instruments, quotes } from "../live/market";
@@ -30,7 +30,7 @@ export class LiveChart {
   });
   readonly decimals = computed(() => {
     void [instruments.value, this.drawn.value];
-    return decimalsFor(quotes.get(this.symbol) ?? ({ symbol: this.symbol, last: null, bid: null, ask: null } as Quote));
+    return decimalsFor(quotes.get(this.symbol) ?? ({ symbol: this.symbol, last: null, bid: null, ask: null } as Brief));
   });
   private readonly start = signal<number | null>(null); // of the bar under the crosshair
   private readonly drawn = signal(0); // grows with every change
