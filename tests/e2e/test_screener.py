@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import quote
 
 import httpx2
@@ -140,8 +141,11 @@ async def test_who_wants_to_be_told_is_asked_once_and_not_flooded(visit) -> None
         await expect(page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
         await expect(page.locator(".found h2")).to_have_text("0 of 5 match")
         await trade(server.url, AAA=20, BBB=20, CCC=20, DDD=20, EEE=20)
-        await expect(page.locator(".moves li[data-what=enter]")).to_have_count(5)
+        async with asyncio.timeout(10):
+            while not await page.evaluate("shown.length"):
+                pass
         await trade(server.url, AAA=5)
         await trade(server.url, AAA=20)
         await expect(page.locator(".moves li[data-what=enter]")).to_have_count(6)
+        await page.get_by_role("button", name="Notify me").click()  # not any more
         assert await page.evaluate("shown") == ["New in “last > 10”: AAA, BBB, CCC and 2 more"]

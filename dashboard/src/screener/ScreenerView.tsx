@@ -23,6 +23,7 @@ export default function ScreenerView() {
   const [text, setText] = useState(filter);
   useEffect(() => setText(filter), [filter]); // a link, an example, the browser's way back
   const verdict = useVerdict(text);
+  const bell = useMemo(() => new Bell(), []);
   const { screener: say, views } = words.value;
   const run = async (): Promise<void> => {
     const known = verdict.kind !== "none" && verdict.text === text;
@@ -46,7 +47,7 @@ export default function ScreenerView() {
         </form>
         {filter && <Examples />}
       </div>
-      {filter ? <Running key={filter} filter={filter} /> : <Invitation />}
+      {filter ? <Running key={filter} filter={filter} bell={bell} /> : <Invitation />}
     </section>
   );
 }
@@ -80,13 +81,11 @@ function Examples() {
   );
 }
 
-function Running({ filter }: { filter: string }) {
-  const bell = useMemo(() => new Bell(), []);
-  const keep = bell.state.value === "on";
+function Running({ filter, bell }: { filter: string; bell: Bell }) {
   const verdict = useVerdict(filter, 0);
-  const matches = useMatches(verdict.kind === "wrong" ? null : filter, keep, bell);
+  const matches = useMatches(verdict.kind === "wrong" ? null : filter, bell);
   const fields = useFields(verdict);
-  useEffect(() => () => bell.close(), [bell]);
+  useEffect(() => () => bell.forget(), [bell]);
   return (
     <div class="parts">
       <div class="card found">
@@ -111,17 +110,18 @@ function Running({ filter }: { filter: string }) {
 }
 
 /** The stream of a filter, for as long as it is looked at; none for what is no filter. */
-function useMatches(filter: string | null, keep: boolean, bell: Bell): Matches | null {
+function useMatches(filter: string | null, bell: Bell): Matches | null {
   const [matches, setMatches] = useState<Matches | null>(null);
   useEffect(() => {
     if (filter === null) {
       setMatches(null);
       return;
     }
-    const made = new Matches(filter, keep, (symbol) => bell.ring(symbol, nameOf(filter) ?? filter));
+    const made = new Matches(filter, (symbol) => bell.ring(symbol, nameOf(filter) ?? filter));
     setMatches(made);
     return () => made.close();
-  }, [filter, keep, bell]);
+  }, [filter, bell]);
+  useEffect(() => matches?.keep(bell.state.value === "on"), [matches, bell.state.value]);
   return matches;
 }
 

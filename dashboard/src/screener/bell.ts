@@ -2,6 +2,7 @@ import { signal } from "@preact/signals";
 import { words } from "../words";
 
 const APART = 10_000; // ms between two notifications: what comes meanwhile is told together
+const GATHER = 400; // ms: who comes in at the same time is told together
 const NAMED = 3;
 
 /** Whether one is to be told, or why that cannot be. */
@@ -28,10 +29,11 @@ export class Bell {
     if (this.state.value !== "on") return;
     this.waiting.push(symbol);
     window.clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.show(name), Math.max(0, this.last + APART - performance.now()));
+    this.timer = window.setTimeout(() => this.show(name), Math.max(GATHER, this.last + APART - performance.now()));
   }
 
-  close(): void {
+  /** Tell nothing more of who has come in so far. */
+  forget(): void {
     window.clearTimeout(this.timer);
     this.waiting = [];
   }

@@ -26,20 +26,23 @@ export class Matches {
   private readonly source: Source;
   private readonly timers = new Map<string, number>();
 
-  /** With `keep` the stream goes on while the tab is hidden, for who wants to be told. */
   constructor(
     filter: string,
-    keep: boolean,
     private readonly told: (symbol: string) => void,
   ) {
     const events = { matches: this.replace, enter: this.enter, leave: this.leave };
     const quote = (data: string): void => this.put(JSON.parse(data) as Quote);
-    this.source = new Source({ filter, events: "quote,screen" }, { quote, events, state: this.onState }, keep);
+    this.source = new Source({ filter, events: "quote,screen" }, { quote, events, state: this.onState });
   }
 
   close(): void {
     this.source.close();
     for (const timer of this.timers.values()) window.clearTimeout(timer);
+  }
+
+  /** Whether the stream goes on while the tab is hidden: for who wants to be told. */
+  keep(on: boolean): void {
+    this.source.keep = on;
   }
 
   clearLog(): void {
