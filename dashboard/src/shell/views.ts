@@ -6,6 +6,8 @@ type Load = () => Promise<{ default: ComponentType }>;
 /** Every view, in the order of the navigation. Another one: a folder beside `board/`, a line here, a word in `words/`. */
 export const views = {
   board: () => import("../board/BoardView"),
+  chart: () => import("../chart/ChartView"),
+  screener: () => import("../screener/ScreenerView"),
   connection: () => import("../connection/ConnectionView"),
 } satisfies Partial<Record<Known, Load>>;
 
