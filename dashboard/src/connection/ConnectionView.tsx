@@ -1,5 +1,4 @@
 import { signal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { compact, NONE } from "../format/numbers";
 import { duration, elapsed, timeOfDay } from "../format/times";
@@ -18,6 +17,7 @@ import {
   timepiece,
   welcome,
 } from "../live/market";
+import { Fact } from "../shell/Fact";
 import { words } from "../words";
 import { LatencyChart } from "./LatencyChart";
 import "./connection.css";
@@ -138,15 +138,6 @@ function Log() {
 
 /** A state of the feed in words; of one symbol, as it is. */
 const translated = (state: string): string => (words.value.feed as Record<string, string>)[state] ?? state;
-
-function Fact({ name, children }: { name: string; children: ComponentChildren }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
 
 function everySecond(): () => void {
   let before = { ...received, at: performance.now() };
