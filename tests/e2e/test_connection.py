@@ -31,6 +31,20 @@ async def test_a_server_that_restarts_is_found_again(visit, tmp_path: Path) -> N
         assert await page.locator(".log tr").count() >= 4
 
 
+async def test_another_market_at_the_same_address(visit, tmp_path: Path) -> None:
+    """Nothing of the old one is left, and what is shown of it is marked as what it is."""
+    server = await ServerProcess("--journal", "memory", cwd=tmp_path).start()
+    page = await visit(server.url)
+    await expect(page.locator("#count")).to_have_text("105 symbols")
+    await server.kill()
+    path = tmp_path / "A.csv"
+    path.write_text("ts_ns,price\n" + "".join(f"{number * 10**8},{number + 1}\n" for number in range(20)))
+    options = ("--feed", f"replay:{path}", "--journal", "memory", "--port", server.url.rpartition(":")[2])
+    async with ServerProcess(*options, cwd=tmp_path):
+        await expect(page.locator("#count")).to_have_text("1 symbol")
+        await expect(page.locator(".mode")).to_have_text("Replay")
+
+
 async def test_how_late_prices_are(visit, market) -> None:
     """Percentiles from a price's time to the frame that shows it, on a clock found to a few milliseconds."""
     page = await visit(f"{market.url}/#/connection")
@@ -74,3 +88,18 @@ async def test_a_refused_page_says_why_and_tries_again(visit, tmp_path: Path) ->
         await first.close()
         await second.get_by_role("button", name="Reconnect now").click()
         await second.wait_for_selector(".connection[data-state=open]")
+
+
+async def test_a_hidden_page_rests(visit, market) -> None:
+    """Half a minute after it was hidden it gives its connection back; shown again it catches up."""
+    page = await visit(market.url)
+    await page.clock.install()
+    await page.reload()
+    await page.wait_for_selector(".lines [data-symbol]")
+    await page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.clock.fast_forward(31_000)
+    await page.wait_for_selector(".connection[data-state=resting]")
+    await page.evaluate("delete document.hidden")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.wait_for_selector(".connection[data-state=open]")
