@@ -13,7 +13,7 @@ LOOKS = {
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True},
 }
 BEYOND = ("#/chart/AAPL/1s", "#/chart/NOSUCH/1m", "#/screener?filter=volume > 100")  # states that no link of it has
-SETTLED = 700  # ms: time for a view to have something to show
+SETTLED = 400  # ms: time for a view to have something to show
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -10,7 +10,7 @@ from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub, HubStats
 from tickwire.hub.late import Late, LateSource, MakeCandles
 from tickwire.hub.rights import Rights
-from tickwire.hub.roster import Client
+from tickwire.hub.roster import Client, first_of
 from tickwire.market.board import Board
 
 MOST_DELAYS = 4  # each has a board and a window of recent events: some 20 MB, and all the work of a hub
@@ -46,8 +46,10 @@ class Hubs:
         """The hub for these rights; JournalError where the market of then cannot be shown."""
         if not rights.delay:
             return self.live
-        async with self._turn:
-            late = self._late.get(rights.delay) or await self._begin(rights.delay)
+        late = self._late.get(rights.delay)
+        if late is None:
+            async with self._turn:  # others may have asked for the same meanwhile
+                late = self._late.get(rights.delay) or await self._begin(rights.delay)
         if late.failed is not None:
             raise JournalError(late.failed)
         return late.hub
@@ -62,9 +64,13 @@ class Hubs:
         """How many readers there are in all."""
         return sum(len(hub.roster) for hub in self)
 
-    def clients(self, name: str | None = None) -> list[Client]:
-        """The readers with this client id or user, described; all, for None."""
+    def clients(self, name: str) -> list[Client]:
+        """The readers with this client id or user, described."""
         return [client for hub in self for client in hub.roster.clients(name)]
+
+    def page(self, after: str, limit: int) -> list[Client]:
+        """The first readers by client id; see `Roster.page`."""
+        return first_of([client for hub in self for client in hub.roster.page(after, limit)], limit)
 
     def beat(self, now: float, ts: int, silence: float) -> None:
         """Write a heartbeat where nothing was written for a while; see `Hub.beat`."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from heapq import nsmallest
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -26,6 +29,12 @@ class Client(msgspec.Struct, frozen=True):
     conflated: int
     gaps: int
     compression: str
+
+
+def first_of(clients: Sequence[Client], limit: int) -> list[Client]:
+    """The first `limit` of several pages in the order of ids, and whoever else has the last of these ids."""
+    found = sorted(clients, key=attrgetter("id"))
+    return found[: bisect_right(found, found[limit - 1].id, key=attrgetter("id"))] if len(found) > limit else found
 
 
 class Roster:
@@ -78,9 +87,15 @@ class Roster:
         known = self._named.get(name, ())
         return (known,) if isinstance(known, Reader) else tuple(known)
 
-    def clients(self, name: str | None = None) -> list[Client]:
-        """The same, described."""
+    def clients(self, name: str) -> list[Client]:
+        """Those with this client id or user, described."""
         return [self._describe(reader) for reader in self.named(name)]
+
+    def page(self, after: str, limit: int) -> list[Client]:
+        """The first `limit` by client id whose ids come after `after`, and whoever else has the last of these ids."""
+        ids = nsmallest(limit, (reader.who.client_id for reader in self.channels if reader.who.client_id > after))
+        last = ids[-1] if ids else after
+        return [self._describe(reader) for reader in self.channels if after < reader.who.client_id <= last]
 
     def counts(self) -> Counter[str]:
         """Stalls, conflated quotes and gaps of all readers so far."""
