@@ -139,7 +139,9 @@ function Summary({ matches, bell }: { matches: Matches; bell: Bell }) {
   const count = matches.symbols?.size;
   return (
     <header>
-      <h2 class="numbers">{count === undefined ? say.opening : say.matching(count, symbolCount.value)}</h2>
+      <h2 class="numbers">
+        {count === undefined ? !matches.deaf.value && say.opening : say.matching(count, symbolCount.value)}
+      </h2>
       <span class="spring" />
       <BellButton bell={bell} />
     </header>
@@ -175,6 +177,7 @@ function Nobody({ matches }: { matches: Matches }) {
       </p>
     );
   }
+  if (matches.deaf.value) return <p class="note">{say.deaf}</p>;
   if (matches.symbols?.size !== 0 || matches.left.size > 0) return null;
   return <p class="note">{say.nobody}</p>;
 }

@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import type { Quote } from "../api/types";
+import type { Quote, Welcome } from "../api/types";
 import { Frames } from "../live/frames";
 import { type Connection, Source } from "../live/source";
 
@@ -29,6 +29,7 @@ export class Matches {
   readonly beat = signal(0);
   readonly connection = signal<Connection>("connecting");
   readonly detail = signal("");
+  readonly deaf = signal(false); // this token may not see who comes and goes
   log: Move[] = []; // newest first
   private changed = true;
   private beats = 0;
@@ -39,7 +40,7 @@ export class Matches {
     filter: string,
     private readonly told: (symbol: string) => void,
   ) {
-    const events = { matches: this.replace, enter: this.enter, leave: this.leave };
+    const events = { welcome: this.welcome, matches: this.replace, enter: this.enter, leave: this.leave };
     const quote = (data: string): void => this.put(JSON.parse(data) as Quote);
     const query = { filter, events: "quote,screen", interval: `${BEAT}ms` };
     this.source = new Source(query, { quote, events, state: this.onState });
@@ -78,6 +79,11 @@ export class Matches {
   private readonly onState = (state: Connection, detail: string): void => {
     this.connection.value = state;
     this.detail.value = detail;
+  };
+
+  private readonly welcome = (data: string): void => {
+    const { events } = (JSON.parse(data) as Welcome).subscription as { events: string[] };
+    this.deaf.value = !events.includes("screen");
   };
 
   private put(quote: Quote): void {
