@@ -124,7 +124,7 @@ def _service(runtime: Runtime) -> Service:
         reach=runtime.reach,
         clock=runtime.clock,
         mode=runtime.status.mode,
-        journal=runtime.journal.stats,
+        monitor=runtime.monitor,
         heartbeat=settings.heartbeat,
         compress=settings.compress == "auto",
         token_seconds=settings.auth_max_age if settings.auth != "none" else 0.0,

@@ -9,6 +9,7 @@ TickwireError
 ├── JournalError          the journal cannot do what was asked
 │   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
 │   ├── JournalBusy       another process has it open
+│   ├── JournalExpired    it no longer holds what was asked for
 │   ├── JournalAway       it cannot be reached now; it may be again soon
 │   └── JournalFenced     another process speaks for this source now
 └── ClientError           the client side: a server that cannot be reached, or refuses
@@ -87,6 +88,10 @@ class JournalDamaged(JournalError):
 
 class JournalBusy(JournalError):
     """Another process has the journal open."""
+
+
+class JournalExpired(JournalError):
+    """What was asked for is older than what the journal still holds."""
 
 
 class JournalAway(JournalError):

@@ -27,6 +27,7 @@ from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import Journal, State
 from tickwire.journal.company import Company
 from tickwire.market.model import Model
+from tickwire.server.monitor import Monitor
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
@@ -72,6 +73,7 @@ class Runtime:
         self.hubs = hubs
         self.hub = hubs.live
         self.chronicle = chronicle
+        self.monitor = Monitor(hubs, journal.stats, clock)
         self.feed: Feed | None = None
         self.leads = not company.shared  # whether this process speaks for the feed
         self.term: int | None = None  # what it speaks under, where there are others
@@ -187,6 +189,7 @@ class Runtime:
         async for records in self.journal.follow(self.hub.head.sequence):
             self.chronicle.apply(records, self.journal.epoch)  # first: what the hub sends now may show forming candles
             self.hub.apply(records, self.clock.monotonic())
+            self.monitor.flushed(records)
             if self.company.shared:
                 await self._hear(records)
             if self.chronicle.archive.full:
@@ -282,6 +285,7 @@ class Runtime:
             self.hubs.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
             self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
             self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
+            self.monitor.look()
             self._tell_fault()
             if self.leads and self._away is None and self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
@@ -317,7 +321,10 @@ class Runtime:
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
         while True:
-            await self.clock.sleep(self.hubs.pace(self.clock.monotonic()))
+            begun = self.clock.monotonic()
+            wait = self.hubs.pace(begun)
+            await self.clock.sleep(wait)
+            self.monitor.woke(begun + wait)
 
     def _tell_fault(self) -> None:
         """Readers learn from this process itself that the journal is away, and so prices old, and that it is back."""

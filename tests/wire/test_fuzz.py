@@ -65,6 +65,7 @@ def _call_all(document, url: str) -> int:
 
 
 BODIES = [b"0 0", b"0x", b"\n0x", b"{}\n0x", b"\xff", b"[" * 10_000, b'{"a":' * 10_000, b'"\\ud800"', b"NaN", b"null"]
+BODIES += [b"a = " + b"[" * 10_000, b"[a" + b".a" * 10_000 + b"]"]  # TOML
 
 
 async def test_no_body_is_the_servers_fault() -> None:

@@ -22,7 +22,7 @@ from tickwire.market.model import Model
 from tickwire.market.universe import built_in
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import RunningServer, ServerProcess, run_server
-from tickwire.testing.wire import open_stream
+from tickwire.testing.wire import WireStream, open_stream
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PLAYED = {"feed": "simulator", "seed": 7}
@@ -278,6 +278,51 @@ async def test_a_bad_model_leaves_the_old_one_says_why_and_is_counted() -> None:
         assert 'tickwire_models_total{outcome="swaps"} 1' in lines
 
 
+CRASH = 'name = "crash"\n[[event]]\nat = "0s"\ndo = "halt"\nsymbols = ["AAPL"]\n'
+
+
+async def test_a_scenario_begins_and_ends_while_the_market_runs() -> None:
+    """Every reader of statuses is told; what it held trades again when it ends; a bad one changes nothing."""
+    async with serving() as (server, client), open_stream(server.url, {"events": "status"}) as stream:
+        await soon(lambda: _running(client))
+        assert (await client.get("/v1/simulator")).json()["scenario"] is None
+        begun = await client.put("/v1/simulator/scenario", content=CRASH)
+        assert begun.json()["scenario"] == "crash"
+        await _told(stream, scenario="crash", halted=["AAPL"])
+        wrong = await client.put("/v1/simulator/scenario", content=CRASH.replace("halt", "jump"))
+        assert (wrong.status_code, wrong.json()["field"]) == (400, "event[0].do")
+        assert (await client.get("/v1/simulator")).json()["scenario"] == "crash"
+        assert (await client.delete("/v1/simulator/scenario")).json()["scenario"] is None
+        await _told(stream, scenario=None, halted=[])
+        assert (await client.put("/v1/simulator/scenario", content=b"\xff")).status_code == 400
+
+
+async def _told(stream: WireStream, **said: Any) -> None:
+    """Read statuses of the feed until one says this."""
+    status: dict[str, Any] = {}
+    while any(status.get(name, said) != value for name, value in said.items()):
+        (event,) = await stream.events(1, name="status")
+        status = event.data
+
+
+async def test_a_feed_says_what_it_can_be_told(tmp_path: Path) -> None:
+    """A simulation has no past to go to; what comes from outside, or has ended, takes no commands."""
+    plain = ["START", "PAUSE", "RESUME", "STOP", "STEP", "SPEED"]
+    async with serving() as (_, client):
+        assert (await client.get("/v1/simulator")).json()["commands"] == plain
+    async with serving(feed="http") as (_, client):
+        assert (await client.get("/v1/simulator")).json()["commands"] == []
+        answer = await client.put("/v1/simulator/scenario", content=CRASH)
+        assert (answer.status_code, "only the simulator" in answer.text) == (400, True)
+    path = tmp_path / "one.csv"
+    path.write_text("time,symbol,price\n2026-01-02T15:00:00Z,A,1\n2026-01-02T15:00:01Z,A,2\n")
+    async with serving(feed=f"replay:{path}", speed=1) as (_, client):
+        assert (await client.get("/v1/simulator")).json()["commands"] == [*plain, "SEEK"]
+        await command(client, "SPEED=0")
+        await soon(lambda: _halted(client))
+        assert (await client.get("/v1/simulator")).json()["commands"] == []
+
+
 async def _version(client: httpx2.AsyncClient, version: str) -> bool:
     return bool((await client.get("/v1/simulator")).json()["model"]["version"] == version)
 
@@ -395,6 +440,8 @@ async def test_the_command_line_drives_a_server(tmp_path: Path) -> None:
             (("pause",), 0, "simulator paused · speed 1 · market time 2"),
             (("speed", "0.5"), 0, "simulator paused · speed 0.5"),
             (("model", tmp_path / "model.json"), 0, "· model mine"),
+            (("scenario", EXAMPLES / "scenarios" / "crash.toml"), 0, "· scenario "),
+            (("scenario",), 0, "· model mine"),
             (("speed", "fast"), 2, "'SPEED=fast': expected a number from 0 to 1000"),
         ]
         for arguments, code, says in calls:

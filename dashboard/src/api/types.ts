@@ -77,6 +77,7 @@ export interface Status {
   last_tick_ts: number | null;
   halted: string[];
   model: string | null;
+  scenario: string | null;
   notice: string | null;
 }
 
@@ -111,4 +112,119 @@ export interface Problem {
   position?: number;
   caret?: string;
   hint?: string;
+}
+
+/** Who one is and what one may: `GET /v1/whoami`. */
+export interface Whoami {
+  user: string | null;
+  scopes: string[];
+  symbols: string[];
+  events: string[] | null; // null: every kind
+  interval: number; // ms
+  delay: number; // seconds
+  expires: number | null;
+}
+
+export type Command = "START" | "PAUSE" | "RESUME" | "STOP" | "STEP" | "SPEED" | "SEEK";
+
+/** The feed as `GET /v1/simulator` has it. What comes from outside has no speed and no time. */
+export interface Simulator {
+  feed: string;
+  mode: Mode;
+  state: FeedState;
+  speed?: number;
+  time?: number | null; // the market's
+  behind?: number; // seconds
+  halted?: string[];
+  commands: Command[];
+  model: { version: string; swaps: number; rejected: number; unreachable: number } | null;
+  scenario: string | null;
+  notice: string | null;
+}
+
+export interface SymbolModel {
+  symbol: string;
+  price: number;
+  name: string | null;
+  sector: string | null;
+  volatility: number;
+  jumps: unknown;
+}
+
+export interface Model {
+  version: string;
+  about: string | null;
+  symbols: SymbolModel[];
+  session: { open: string; close: string; timezone: string } | null;
+  clusters: unknown;
+  halts: { move: number; seconds: number } | null;
+}
+
+/** What a sample of `GET /v1/operations` has: flows a second, latencies and loop delay in ms. */
+export type Series =
+  | "ts"
+  | "readers"
+  | "behind"
+  | "lag"
+  | "ticks"
+  | "deliveries"
+  | "bytes"
+  | "conflated"
+  | "gaps"
+  | "p50"
+  | "p99"
+  | "loop_delay"
+  | "memory";
+
+export type Samples = Record<Series, (number | null)[]>;
+
+export interface Operations {
+  version: string;
+  uptime: number; // seconds
+  head: string;
+  problems: string[];
+  feeds: { feed: string; mode: Mode; state: FeedState; last_tick_age: number | null }[];
+  journal: { kind: string; events: number; bytes: number; expired: number };
+  readers: number;
+  behind: number;
+  max_readers: number;
+  channels: number;
+  lag: number;
+  memory: number | null;
+  totals: {
+    events: number;
+    ticks: number;
+    deliveries: number;
+    bytes: number;
+    spared: number;
+    stalls: number;
+    conflated: number;
+    gaps: number;
+    opened: number;
+    closed: Record<string, number>;
+    refused: Record<string, number>;
+  };
+  history: Samples & { seconds: number };
+}
+
+/** One connected reader. */
+export interface Client {
+  id: string;
+  user: string | null;
+  since: number;
+  subscription: {
+    symbols: string[];
+    events: string[];
+    candles: string | null;
+    delivery: "latest" | "all";
+    interval: number; // ms
+    filter: string | null;
+  };
+  position: string;
+  behind: number;
+  live: boolean;
+  stalls: number;
+  conflated: number;
+  gaps: number;
+  compression: string;
 }

@@ -7,7 +7,7 @@ import { Settings } from "./Settings";
 export function Header() {
   return (
     <header class="top">
-      <a class="brand" href={href("board")}>
+      <a class="brand" href={href("board")} aria-label="Tickwire">
         <Logo />
         <span>Tickwire</span>
       </a>

@@ -15,7 +15,7 @@ from tickwire.feeds.control import read_command
 
 @click.group()
 def simulator() -> None:
-    """Start, hold and speed up a running server's market, and give it another model."""
+    """Start, hold and speed up a running server's market, and give it another model or a scenario."""
 
 
 def _plain(name: str, text: str) -> None:
@@ -71,6 +71,14 @@ def model(file: Path, url: str) -> None:
     _show(Remote(url, given_token()).put_model(file))
 
 
+@simulator.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@url_option
+def scenario(file: Path | None, url: str) -> None:
+    """Play the scenario in FILE from now on, in place of the one before; without FILE, none."""
+    _show(Remote(url, given_token()).put_scenario(file))
+
+
 def _send(command: str, url: str) -> None:
     read_command(command)  # what is wrong with it need not go to the server
     _show(Remote(url, given_token()).command(command))
@@ -86,6 +94,8 @@ def _show(state: dict[str, Any]) -> None:
         parts.append(f"{state['behind']:g} s behind")
     if state.get("model"):
         parts.append(f"model {state['model']['version']}")
+    if state.get("scenario"):
+        parts.append(f"scenario {state['scenario']}")
     if state.get("halted"):
         parts.append(f"halted {' '.join(state['halted'])}")
     print(" · ".join(parts))

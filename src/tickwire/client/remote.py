@@ -36,11 +36,13 @@ class Remote:
 
     def put_model(self, path: Path) -> dict[str, Any]:
         """Let the simulator use the model in a file."""
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ClientError(f"{path} cannot be read: {error.strerror}") from None
-        return decode(self._call("PUT", f"{_PATH}/model", content=data), dict[str, Any])
+        return decode(self._call("PUT", f"{_PATH}/model", content=_content(path)), dict[str, Any])
+
+    def put_scenario(self, path: Path | None) -> dict[str, Any]:
+        """Let the simulator play the scenario in a file from now on, or none."""
+        where = f"{_PATH}/scenario"
+        answer = self._call("DELETE", where) if path is None else self._call("PUT", where, content=_content(path))
+        return decode(answer, dict[str, Any])
 
     def _call(self, method: str, path: str, **body: Any) -> bytes:
         try:
@@ -51,3 +53,10 @@ class Remote:
         if not response.is_success:
             raise Refusal(response).error()
         return response.content
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ClientError(f"{path} cannot be read: {error.strerror}") from None

@@ -12,6 +12,7 @@ from tickwire.feeds.status import FeedStatus
 
 COMMANDS = "START, PAUSE, RESUME, STOP, STEP or STEP=n, SPEED=n, SEEK=time"
 _PLAIN = ("START", "PAUSE", "RESUME", "STOP", "STEP")
+_VERBS = (*_PLAIN, "SPEED")  # that every paced feed takes
 _MOST_STEPS = 1_000_000
 
 
@@ -51,7 +52,7 @@ class Control:
 
     def obey(self, command: Command, now: int) -> None:
         """Do it; InputError where this feed cannot. `now` is the wall clock's, in nanoseconds."""
-        if self._status.state == "halted" and self._feed.pace.motion != "stopped":
+        if self._ended:
             raise InputError(f"the feed {self._feed.name} has ended: there is nothing to control", field="command")
         verb, value = command
         if verb == "SPEED":
@@ -75,7 +76,18 @@ class Control:
             "time": None if pace.moment is None else pace.moment // 1000,
             "behind": round(pace.behind, 3),
             "halted": sorted(status.halted),
+            "commands": self._verbs(),
         }
+
+    @property
+    def _ended(self) -> bool:
+        return self._status.state == "halted" and self._feed.pace.motion != "stopped"
+
+    def _verbs(self) -> list[str]:
+        """What it can be told now."""
+        if self._ended:
+            return []
+        return [*_VERBS, "SEEK"] if isinstance(self._feed, Seekable) else [*_VERBS]
 
     def _seek(self, moment: int) -> None:
         if not isinstance(self._feed, Seekable):

@@ -15,6 +15,7 @@ from tickwire.feeds.simulator import Simulator
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.market.model import Model, read_model
+from tickwire.market.scenario import read_scenario
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Desk:
         self._control = Control(feed, self._status) if isinstance(feed, Paced) else None
         if isinstance(feed, Simulator):
             self._status.model = feed.model.version
+            self._status.scenario = None if feed.scenario is None else feed.scenario.name
 
     @property
     def held(self) -> bool:
@@ -60,10 +62,11 @@ class Desk:
         """The feed's state, its clock and its model, for people and programs; a feed from outside has our clock."""
         status = self._status
         plain = {"feed": status.feed, "mode": status.mode, "state": status.state, "time": self._clock.now() // 1000}
-        known = plain if self._control is None else self._control.describe()
+        known = plain | {"commands": []} if self._control is None else self._control.describe()
         counts = self.counts()
         return known | {
             "model": None if status.model is None else {"version": status.model, **counts},
+            "scenario": status.scenario,
             "notice": status.notice,
         }
 
@@ -86,6 +89,16 @@ class Desk:
             await self._notice(f"another model was rejected, {self._status.model} stays: {error}")
             raise
         await self._swap(self._feed, model)
+
+    async def stage(self, text: str | None) -> None:
+        """Play the scenario that the TOML `text` says, or none for None; InputError where it will not do."""
+        if not isinstance(self._feed, Simulator):
+            raise InputError(f"the feed {self._status.feed} plays no scenario: only the simulator does")
+        scenario = None if text is None else read_scenario(text)
+        self._feed.stage(scenario)
+        self._status.scenario = None if scenario is None else scenario.name
+        log.info("the scenario is now %s", self._status.scenario or "none")
+        await self._tell()
 
     async def watch(self, source: Source, mark: str, seconds: float) -> None:
         """For ever: look every so often whether the model at `source` has changed from the one with `mark`."""

@@ -56,8 +56,8 @@ class Simulator:
     ) -> None:
         self.pace = Pace(clock, speed)
         self.model = model
+        self.scenario = scenario
         self._seed = seed
-        self._scenario = scenario
         start = max(_starting(model, clock.now()), newest + 1)
         self._walk = Walk(model, np.random.default_rng(seed), start, rate=rate, prices=prices)
         self._script: Script | None = None
@@ -76,6 +76,15 @@ class Simulator:
     def swap(self, model: Model) -> None:
         """Use another model from the next block on; prices go on from where they are."""
         self.model = model
+
+    def stage(self, scenario: Scenario | None) -> None:
+        """Play another scenario from the next block on, from its beginning; None plays none. What the one before still
+        holds is let go.
+        """
+        if self._script is not None:
+            self._script.end(self._walk)
+        self.scenario = scenario
+        self._script = self._scripted()
 
     def _ahead(self) -> list[_Scene]:
         """What is to be played next: a block, or at high speeds so many that batches do not become tiny."""
@@ -109,10 +118,10 @@ class Simulator:
             yield Batch(empty(0), trading=scene.after)
 
     def _scripted(self) -> Script | None:
-        if self._scenario is None:
+        if self.scenario is None:
             return None
         chance = np.random.default_rng(None if self._seed is None else [self._seed, 1])
-        return Script(self._scenario, self._walk.now, chance)
+        return Script(self.scenario, self._walk.now, chance)
 
 
 def _joined(scenes: list[_Scene]) -> _Scene:

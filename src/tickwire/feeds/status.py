@@ -13,7 +13,8 @@ class FeedStatus:
     `waiting` before the first tick, `running` while ticks come, `stale` when they stay away for `stale_after` seconds,
     `paused` while somebody holds it, `halted` when the feed was stopped, ended or failed (`problem` says how). Times
     are nanoseconds since the Unix epoch, taken when ticks arrive: a recording's own times do not make it stale.
-    `halted` are symbols that do not trade, `model` names a simulation's model, `notice` is what a person should know.
+    `halted` are symbols that do not trade, `model` and `scenario` name a simulation's, `notice` is what a person should
+    know.
     """
 
     def __init__(self, feed: str, mode: str, stale_after: float, *, speed: float = 1.0) -> None:
@@ -25,6 +26,7 @@ class FeedStatus:
         self.last_tick: int | None = None
         self.halted: set[str] = set()
         self.model: str | None = None
+        self.scenario: str | None = None
         self.notice: str | None = None
         self._stale_after = int(stale_after * 1e9)
         self._alive = 0  # the newest sign of life: a tick, or that it was let go
@@ -71,6 +73,7 @@ class FeedStatus:
             "last_tick_ts": None if self.last_tick is None else self.last_tick // 1000,
             "halted": sorted(self.halted),
             "model": self.model,
+            "scenario": self.scenario,
             "notice": self.notice,
         }
 

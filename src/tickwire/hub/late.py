@@ -61,6 +61,7 @@ class Late:
         self.hub = hub
         self._maker = maker
         self.failed: str | None = None  # why it goes no further
+        self.used = clock.monotonic()  # when somebody last asked for it or read it, in seconds
         self._delay = delay * 10**9
         self._source = source
         self._clock = clock

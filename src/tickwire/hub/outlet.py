@@ -44,12 +44,13 @@ class Budget:
 class Outlet:
     """One coding and framing. Equal readers have the same one, so a channel puts its bytes once for each outlet."""
 
-    __slots__ = ("_budget", "coding", "framed", "saved")
+    __slots__ = ("_budget", "coding", "framed", "saved", "sent")
 
     def __init__(self, coding: Coding, *, framed: bool, budget: Budget) -> None:
         self.coding = coding
         self.framed = framed
         self.saved = 0  # bytes that readers were spared
+        self.sent = 0  # bytes that they were not
         self._budget = budget
 
     def begin(self, body: bytes) -> bytes:
@@ -58,9 +59,12 @@ class Outlet:
 
     def put(self, body: bytes, readers: int = 1) -> bytes:
         """The bytes as `readers` of them get them, who have got their first ones."""
-        if self.coding is IDENTITY:  # the way of most, some 50,000 times a second
-            return chunk(body) if self.framed else body
-        return self._framed(self._packed(body, readers))
+        if self.coding is not IDENTITY:
+            return self._framed(self._packed(body, readers), readers)
+        if self.framed:  # the way of most, some 50,000 times a second: one call less
+            body = chunk(body)
+        self.sent += len(body) * readers
+        return body
 
     def _packed(self, body: bytes, readers: int) -> bytes:
         if self.coding is IDENTITY:
@@ -71,8 +75,11 @@ class Outlet:
         self.saved += (len(body) - len(packed)) * readers
         return packed
 
-    def _framed(self, body: bytes) -> bytes:
-        return chunk(body) if self.framed else body
+    def _framed(self, body: bytes, readers: int = 1) -> bytes:
+        if self.framed:
+            body = chunk(body)
+        self.sent += len(body) * readers
+        return body
 
 
 class Outlets:
@@ -93,3 +100,8 @@ class Outlets:
     def saved(self) -> int:
         """Bytes that readers did not have to be sent, because of packing."""
         return sum(outlet.saved for outlet in self._known.values())
+
+    @property
+    def sent(self) -> int:
+        """Bytes that they were sent."""
+        return sum(outlet.sent for outlet in self._known.values())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from heapq import nsmallest
-from operator import attrgetter
-from typing import Any
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,26 +16,48 @@ from tickwire.core.ids import EventId
 from tickwire.hub.channel import Channel
 from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
+from tickwire.hub.selection import Place, Selection
+
+_AT_ONCE = 1_000  # readers looked at before others have a turn: some two milliseconds
 
 
 class Client(msgspec.Struct, frozen=True):
-    """One connected reader. `position` is the id up to which it has everything that it asked for."""
+    """One connected reader. `position` is the id up to which it has everything that it asked for, and `behind` how many
+    events there are after that, if it is not `live`; `since` is when it came, in microseconds since the Unix epoch.
+    """
 
     id: str
     user: str | None
+    since: int
     subscription: dict[str, Any]
     position: str
+    behind: int
     live: bool
     stalls: int
     conflated: int
     gaps: int
     compression: str
 
+    def place(self, selection: Selection) -> Place:
+        """Where it stands in the order of a selection."""
+        return Place(0 if selection.sort == "id" else -getattr(self, selection.sort), self.id, self.since)
 
-def first_of(clients: Sequence[Client], limit: int) -> list[Client]:
-    """The first `limit` of several pages in the order of ids, and whoever else has the last of these ids."""
-    found = sorted(clients, key=attrgetter("id"))
-    return found[: bisect_right(found, found[limit - 1].id, key=attrgetter("id"))] if len(found) > limit else found
+
+def selected(clients: Iterable[Client], selection: Selection) -> list[Client]:
+    """The first of several selections that were made alike, in its order."""
+    return sorted(clients, key=lambda client: client.place(selection))[: selection.limit]
+
+
+class _Standing(NamedTuple):
+    """What is to be told of a reader beside who it is."""
+
+    position: int
+    behind: int
+    conflated: int
+    stalls: int
+    gaps: int
+    since: int
+    id: int = 0  # nothing is sorted by it but the id itself
 
 
 class Roster:
@@ -50,7 +73,6 @@ class Roster:
         self._head = head
         # Usually one, for whom a dictionary would be 0.2 KB; but all may have one name, and each comes and goes.
         self._named: dict[str, Reader | dict[Reader, None]] = {}
-        self._gone = Counter[str]()  # what those counted who are gone
 
     def __len__(self) -> int:
         return len(self.channels)
@@ -76,7 +98,6 @@ class Roster:
             self._strike(name, reader)
         channel = self.channels.pop(reader)
         channel.readers -= 1
-        self._gone.update(_counts(reader, channel))
         self.closed[reader.closing or ""] += 1
         return channel
 
@@ -91,18 +112,23 @@ class Roster:
         """Those with this client id or user, described."""
         return [self._describe(reader) for reader in self.named(name)]
 
-    def page(self, after: str, limit: int) -> list[Client]:
-        """The first `limit` by client id whose ids come after `after`, and whoever else has the last of these ids."""
-        ids = nsmallest(limit, (reader.who.client_id for reader in self.channels if reader.who.client_id > after))
-        last = ids[-1] if ids else after
-        return [self._describe(reader) for reader in self.channels if after < reader.who.client_id <= last]
+    async def select(self, selection: Selection) -> list[Client]:
+        """Those of a selection, described. Others have their turns in between."""
+        first: list[tuple[Place, Reader]] = []
+        readers = list(self.channels)
+        for begin in range(0, len(readers), _AT_ONCE):
+            some = self._placed(readers[begin : begin + _AT_ONCE], selection)
+            first = nsmallest(selection.limit, chain(first, some), key=itemgetter(0))
+            await asyncio.sleep(0)
+        return [self._describe(reader) for _, reader in first if reader in self.channels]
 
-    def counts(self) -> Counter[str]:
-        """Stalls, conflated quotes and gaps of all readers so far."""
-        total = Counter(self._gone)
-        for reader, channel in self.channels.items():
-            total.update(_counts(reader, channel))
-        return total
+    def _placed(self, readers: Iterable[Reader], selection: Selection) -> Iterator[tuple[Place, Reader]]:
+        for reader in readers:
+            if reader in self.channels:
+                rank = -getattr(self._standing(reader), selection.sort)
+                place = Place(rank, reader.who.client_id, reader.who.since)
+                if selection.takes(place, reader.who.rights.user):
+                    yield place, reader
 
     def _enlist(self, name: str, reader: Reader) -> None:
         known = self._named.setdefault(name, reader)
@@ -119,21 +145,32 @@ class Roster:
             del self._named[name]
 
     def _describe(self, reader: Reader) -> Client:
-        channel = self.channels[reader]
-        position = reader.position
-        if reader in channel.live:
-            position = channel.position if channel.paced else self._head.sequence
+        channel, standing = self.channels[reader], self._standing(reader)
         return Client(
             id=reader.who.client_id,
             user=reader.who.rights.user,
+            since=standing.since,
             subscription=channel.subscription.describe(),
-            position=str(EventId(self._head.epoch, position)),
+            position=str(EventId(self._head.epoch, standing.position)),
+            behind=standing.behind,
             live=reader.live,
+            stalls=standing.stalls,
+            conflated=standing.conflated,
+            gaps=standing.gaps,
             compression=reader.outlet.coding.name,
-            **_counts(reader, channel),
         )
 
-
-def _counts(reader: Reader, channel: Channel) -> dict[str, int]:
-    paced_out = channel.skipped - reader.skipped if reader in channel.live else 0
-    return {"stalls": reader.stalls, "conflated": reader.conflated + paced_out, "gaps": reader.gaps}
+    def _standing(self, reader: Reader) -> _Standing:
+        channel, head = self.channels[reader], self._head.sequence
+        position, paced_out = reader.position, 0
+        if reader in channel.live:
+            position = channel.position if channel.paced else head
+            paced_out = channel.skipped - reader.skipped
+        return _Standing(
+            position=position,
+            behind=0 if reader.live else head - position,
+            conflated=reader.conflated + paced_out,
+            stalls=reader.stalls,
+            gaps=reader.gaps,
+            since=reader.who.since,
+        )

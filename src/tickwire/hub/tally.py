@@ -1,4 +1,4 @@
-"""How many events there were of each symbol: what tells a reader's skipped quotes from those that never were."""
+"""What is counted as it happens: events of each symbol, and what became of them on the way to readers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 
 class Tally:
-    """Events by board row, since this process began; `delivered` counts those handed to live readers."""
+    """Counts of one hub since it was made. Events by board row tell a reader's skipped quotes from those that never
+    were; the rest are sums over all readers, those who are gone among them, so that nobody has to go through readers.
+    """
 
     def __init__(self) -> None:
-        self.delivered = 0
+        self.delivered = 0  # events handed to live readers
+        self.stalls = 0  # times that a sink was full
+        self.conflated = 0  # quotes that a newer one replaced before a reader was sent them
+        self.gaps = 0  # gaps that readers were told of
         self._counts = np.zeros(0, np.int64)
         self._all = 0
 

@@ -177,7 +177,7 @@ def read_scenario(text: str) -> Scenario:
     """The scenario that the TOML `text` says; InputError names the key and the value that are wrong."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # the parser calls itself for each bracket
         raise InputError(f"scenario: {error}", field="scenario") from None
     try:
         return msgspec.convert(document, Scenario)
@@ -210,6 +210,12 @@ class Script:
             self._cast = [(event, _matching(event, walk.symbols)) for event in self._scenario.event]
         since, self._now = self._seconds(self._now), until
         return [name for event, which in self._cast for name in event.drive(walk, which, since, self._seconds(until))]
+
+    def end(self, walk: Walk) -> None:
+        """Let go of what it still holds: everybody trades, as often as the model says."""
+        every = np.ones(len(walk.symbols), np.bool_)
+        walk.hurry(every, 1.0)
+        walk.release(every)
 
     def alter(self, ticks: Ticks) -> Ticks:
         """What arrives of the market's ticks."""

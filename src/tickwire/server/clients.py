@@ -17,6 +17,7 @@ from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
 from tickwire.hub.roster import Client
+from tickwire.hub.selection import MOST, Place, Selection, Sort
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
 from tickwire.server.access import rights_of
 from tickwire.server.audit import note
@@ -63,19 +64,17 @@ _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"
 @routes.get("/v1/clients", response_class=Response)
 async def read_clients(
     request: Request,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="readers in one answer")] = 1_000,
-    after: Annotated[str, Query(max_length=64, description="those whose client ids come after this one")] = "",
+    sort: Annotated[Sort, Query(description="id is the alphabet; of anything else the most come first")] = "id",
+    limit: Annotated[int, Query(ge=1, le=MOST, description="at most so many")] = MOST,
+    search: Annotated[str, Query(max_length=100, description="only ids and users with this in them")] = "",
+    after: Annotated[str, Query(description="as the Link to the next page has it")] = "",
 ) -> Response:
-    """The connected readers in the order of their client ids; where there may be more, `Link` says where those are.
-
-    Those with the same id stay together, so there may be a few more than `limit`.
-    """
+    """The connected readers, a page at a time; a Link with `rel="next"` leads on to where there are more."""
     service: Service = request.app.state.service
-    found = await service.readers.page(after, limit)
-    headers = {}
-    if len(found) >= limit:
-        headers["link"] = f'<?{urlencode({"limit": limit, "after": found[-1].id})}>; rel="next"'
-    return Response(encode(found), media_type="application/json", headers=headers)
+    asked = Selection(sort, limit + 1, search, _read_cursor(after) if after else None)
+    found = await service.readers.select(asked)
+    headers = {"link": _next(asked, found[limit - 1].place(asked))} if len(found) > limit else {}
+    return Response(encode(found[:limit]), media_type="application/json", headers=headers)
 
 
 @routes.delete("/v1/clients", response_class=Response)
@@ -148,6 +147,21 @@ async def evict_client(request: Request, client_id: str) -> Response:
     only = None if rights.may("admin") else rights.address
     await service.publish(control_entry(Evict(client_id, COME_BACK_MS, only)))
     return Response(encode({"evicted": count}), media_type="application/json")
+
+
+def _next(asked: Selection, last: Place) -> str:
+    """Where the page after `last` is, relative to this one (RFC 8288)."""
+    given = {"sort": asked.sort, "limit": asked.limit - 1, "search": asked.search}
+    return f'<?{urlencode({**given, "after": f"{last.rank}:{last.since}:{last.id}"})}>; rel="next"'
+
+
+def _read_cursor(text: str) -> Place:
+    rank, _, rest = text.partition(":")
+    since, _, name = rest.partition(":")
+    try:
+        return Place(int(rank), name, int(since))
+    except ValueError:
+        raise InputError(f"{text[:40]!r} is no place in the list: take it from the Link", field="after") from None
 
 
 def _nobody(client_id: str) -> Response:

@@ -20,11 +20,13 @@ from tickwire.server import (
     instruments,
     messages,
     metrics,
+    operations,
     quotes,
     screens,
     simulator,
     subscriptions,
     tickets,
+    whoami,
 )
 from tickwire.server.access import STREAM_PATH, no_rule
 from tickwire.server.admission import address_of
@@ -103,7 +105,7 @@ def _rest(service: Service, guard: Guard) -> FastAPI:
     app.state.service = service
     app.state.tickets = guard.tickets
     market = (quotes, candles, instruments, screens)
-    for part in (*market, subscriptions, tickets, messages, clients, simulator, health, metrics):
+    for part in (*market, subscriptions, tickets, whoami, messages, clients, simulator, health, metrics, operations):
         app.include_router(part.routes)
     app.add_api_route("/docs", _page("docs.html"), include_in_schema=False)
     add_dashboard(app)

@@ -6,6 +6,7 @@ The format is "text-based exposition format" 0.0.4: for each family its help, it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from tickwire.feeds.desk import Desk
 from tickwire.hub.hub import HubStats
 from tickwire.journal.base import JournalStats
+from tickwire.server.latency import BOUNDS, OCTAVE, Latency
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["health"])
@@ -23,9 +25,15 @@ _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 async def read_metrics(request: Request) -> Response:
     """Counters and gauges for Prometheus."""
     service: Service = request.app.state.service
+    now = service.monitor.figures()
     families = [
-        *_hub(service.hubs.stats()),
-        *_journal(service.journal()),
+        *_hub(now.hub),
+        *_journal(now.journal),
+        _histogram("latency_seconds", "from the journal's taking a tick to its quote's being written", now.latency),
+        _family("lag", "durable events that are not applied yet", now.lag),
+        _family("loop_delay_seconds", "how late the event loop came to a timer in 5 s, at most", now.loop_delay),
+        _family("memory_bytes", "resident memory of the process", now.memory),
+        _family("uptime_seconds", "time since the server began", now.uptime),
         _family("refused_total", "stream requests that got no stream", service.refused, label="reason"),
         *_models(service.desk),
         _family("tick_age_seconds", "time since the newest tick", _age(service)),
@@ -42,7 +50,9 @@ def _hub(stats: HubStats) -> list[str]:
         _family("revoked", "users and tokens that are refused before their time", stats.revoked),
         _family("kept_subscriptions", "subscriptions put down for streams to name", stats.kept),
         _family("events_total", "events applied", stats.events),
+        _family("ticks_total", "ticks among them", stats.ticks),
         _family("deliveries_total", "events written to live readers", stats.deliveries),
+        _family("sent_bytes_total", "bytes that readers were sent", stats.bytes),
         _family("stalls_total", "times that a reader's socket was full", stats.stalls),
         _family("conflated_total", "quotes that a newer one replaced before they were sent", stats.conflated),
         _family("gaps_total", "gaps that readers were told of", stats.gaps),
@@ -81,6 +91,15 @@ def _family(name: str, text: str, value: float | Mapping[str, int] | None, *, la
     if isinstance(value, Mapping):
         return head + "".join(f'{full}{{{label}="{_escaped(key)}"}} {count}\n' for key, count in sorted(value.items()))
     return head if value is None else f"{head}{full} {value}\n"
+
+
+def _histogram(name: str, text: str, latency: Latency) -> str:
+    """A histogram with a bucket for each doubling: its counts are cumulative, so those between can be left out."""
+    full, counts = f"tickwire_{name}", [*accumulate(latency.counts)]
+    bounds = zip(BOUNDS[::OCTAVE], counts[::OCTAVE], strict=False)
+    lines = [f'{full}_bucket{{le="{bound / 1e9:g}"}} {count}\n' for bound, count in bounds]
+    lines += [f'{full}_bucket{{le="+Inf"}} {counts[-1]}\n', f"{full}_sum {latency.sum / 1e9}\n"]
+    return f"# HELP {full} {text}\n# TYPE {full} histogram\n" + "".join(lines) + f"{full}_count {counts[-1]}\n"
 
 
 def _age(service: Service) -> float | None:

@@ -19,11 +19,12 @@ from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.hub.reader import Reader
 from tickwire.hub.rights import TOKEN, USER
-from tickwire.hub.roster import Client, first_of
+from tickwire.hub.roster import Client, selected
+from tickwire.hub.selection import Selection
 from tickwire.hub.subscription import Subscription
 from tickwire.journal.company import Peers
 
-_CLIENTS, _PAGE, _AUDIENCE, _HELD, _BEARERS = "clients", "page", "audience", "held", "bearers"
+_CLIENTS, _SELECTION, _AUDIENCE, _HELD, _BEARERS = "clients", "selection", "audience", "held", "bearers"
 _REACH_SECONDS = 1.0  # less than who asks waits: who is behind says what it knows
 
 
@@ -32,13 +33,6 @@ class _Named(msgspec.Struct, frozen=True):
 
     name: str
     after: int = 0
-
-
-class _Page(msgspec.Struct, frozen=True):
-    """Some readers, by client id."""
-
-    after: str
-    limit: int
 
 
 class _Audience(msgspec.Struct, frozen=True):
@@ -77,7 +71,7 @@ class Readers:
         self._peers = peers
         self._reach = reach
         peers.answer(_CLIENTS, self._tell_clients)
-        peers.answer(_PAGE, self._tell_page)
+        peers.answer(_SELECTION, self._tell_selection)
         peers.answer(_AUDIENCE, self._tell_audience)
         peers.answer(_HELD, self._tell_held)
         peers.answer(_BEARERS, self._tell_bearers)
@@ -87,10 +81,10 @@ class Readers:
         answers = await self._peers.ask(_CLIENTS, encode(_Named(name, after)))
         return [client for answer in answers for client in decode(answer, list[Client])]
 
-    async def page(self, after: str, limit: int) -> list[Client]:
-        """The first `limit` by client id after the id `after`; see `Roster.page`."""
-        answers = await self._peers.ask(_PAGE, encode(_Page(after, limit)))
-        return first_of([client for answer in answers for client in decode(answer, list[Client])], limit)
+    async def select(self, selection: Selection) -> list[Client]:
+        """Those of a selection, in its order, described."""
+        answers = await self._peers.ask(_SELECTION, encode(selection))
+        return selected([client for answer in answers for client in decode(answer, list[Client])], selection)
 
     async def audience(self, kind: str, target: str | None) -> int:
         """How many there are that take an event of this kind that is for `target` (None: for all)."""
@@ -110,9 +104,8 @@ class Readers:
         await self._settle(asked.after)
         return encode(self._hubs.clients(asked.name))
 
-    async def _tell_page(self, data: bytes) -> bytes:
-        asked = decode(data, _Page)
-        return encode(self._hubs.page(asked.after, asked.limit))
+    async def _tell_selection(self, data: bytes) -> bytes:
+        return encode(await self._hubs.select(decode(data, Selection)))
 
     async def _tell_audience(self, data: bytes) -> bytes:
         asked = decode(data, _Audience)

@@ -40,6 +40,10 @@ class Reception:
         """Use another model; answers likewise."""
         return await self._pass(_Order("put", model.decode(errors="replace")))
 
+    async def stage(self, scenario: str | None) -> bytes:
+        """Play this scenario from now on, or none; answers likewise."""
+        return await self._pass(_Order("end") if scenario is None else _Order("stage", scenario))
+
     async def describe(self) -> bytes:
         """The feed's state as JSON."""
         return await self._pass(_Order("describe"))
@@ -65,6 +69,8 @@ class Reception:
             await desk.obey(order.text)
         elif order.do == "put":
             await desk.put(order.text.encode())
+        elif order.do in ("stage", "end"):
+            await desk.stage(order.text if order.do == "stage" else None)
         elif order.do == "model":
             return desk.model() or b""
         return encode(desk.describe())

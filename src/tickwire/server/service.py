@@ -13,7 +13,7 @@ from tickwire.feeds.desk import Desk
 from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
-from tickwire.journal.base import JournalStats
+from tickwire.server.monitor import Monitor
 from tickwire.server.readers import Readers
 from tickwire.server.reception import Reception
 
@@ -56,7 +56,7 @@ class Service:
     readers: Readers  # of all processes
     reception: Reception
     reach: Callable[[Hub, int], Awaitable[None]]  # waits until a hub has applied an event, though not for ever
-    journal: Callable[[], JournalStats]
+    monitor: Monitor
     clock: Clock
     mode: str
     heartbeat: float = 15.0  # seconds of silence before a reader gets a comment

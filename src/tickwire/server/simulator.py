@@ -18,6 +18,7 @@ from tickwire.server.service import Service
 
 routes = APIRouter(tags=["simulator"])
 _BODY_BYTES = 4 * 1024
+_SCENARIO_BYTES = 64 * 1024
 _SCHEMA = {
     "type": "object",
     "required": ["command"],
@@ -31,6 +32,7 @@ _NONE: dict[int | str, dict[str, Any]] = {
     404: {"description": "nothing is simulated here", "content": {"application/problem+json": {}}}
 }
 _MODEL = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}}
+_SCENARIO = {"requestBody": {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +43,7 @@ class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @routes.get("/v1/simulator", response_class=Response)
 async def read_simulator(request: Request) -> Response:
-    """State, speed and market time of the feed, and the version of its model."""
+    """State, speed and market time of the feed, its model and scenario, and which commands it takes."""
     service: Service = request.app.state.service
     return _state(await service.reception.describe())
 
@@ -76,6 +78,30 @@ async def put_simulator_model(request: Request) -> Response:
     service: Service = request.app.state.service
     state = await service.reception.put(await read_body(request, service.limits.body_bytes))
     note(request.scope, model=decode(state, dict[str, Any])["model"])
+    return _state(state)
+
+
+@routes.put("/v1/simulator/scenario", response_class=Response, openapi_extra=_SCENARIO, responses=_WRONG)
+async def put_simulator_scenario(request: Request) -> Response:
+    """Play the scenario of a TOML file from now on, in place of the one before. A bad one changes nothing."""
+    body = await read_body(request, _SCENARIO_BYTES)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"scenario: {error}", field="scenario") from None
+    return await _stage(request, text)
+
+
+@routes.delete("/v1/simulator/scenario", response_class=Response, responses=_WRONG)
+async def end_simulator_scenario(request: Request) -> Response:
+    """Play no scenario any more; what it still holds is let go."""
+    return await _stage(request, None)
+
+
+async def _stage(request: Request, text: str | None) -> Response:
+    service: Service = request.app.state.service
+    state = await service.reception.stage(text)
+    note(request.scope, scenario=decode(state, dict[str, Any])["scenario"])
     return _state(state)
 
 

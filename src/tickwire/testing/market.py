@@ -44,6 +44,7 @@ class Market:
         self.closed: list[tuple[int, dict[str, Any]]] = []  # sequence, candle
         self.time = 100.0
         self.second = 1.0  # what the market's clock shows
+        self.readers: list[Reader] = []  # all there ever were
         self.tasks: list[asyncio.Task[None]] = []
 
     async def trade(self, *trades: tuple[str, float]) -> None:
@@ -119,6 +120,7 @@ class Market:
         who = Who(client_id, own=True, rights=rights or Rights(user=user))
         reader = self.hub.open(subscription, start, who, sink, coding=coding)
         sink.listener = reader
+        self.readers.append(reader)
         self.tasks.append(asyncio.ensure_future(self._run(reader, start.gap)))
         return reader
 

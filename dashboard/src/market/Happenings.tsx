@@ -1,0 +1,42 @@
+import type { Status } from "../api/types";
+import { timeOfDay } from "../format/times";
+import { words } from "../words";
+import { type Happening, happenings } from "./happenings";
+
+/** What was done to the market since the page was opened, by whomever. */
+export function Happenings() {
+  const { market: say } = words.value;
+  return (
+    <section class="card happenings">
+      <h2>{say.happened}</h2>
+      {happenings.value.length === 0 && <p class="muted">{say.nothing}</p>}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard */}
+      <ol tabIndex={0} aria-label={say.happened}>
+        {happenings.value.map((happening) => (
+          <li key={happening.id}>
+            <time>{timeOfDay(happening.at)}</time> <span>{told(happening)}</span>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+/** What is not worth telling at the first status: no symbol is halted. */
+const NEW: Partial<Status> = { halted: [] };
+
+/** The state, and what else is not as it was before. */
+function told({ now, before }: Happening): string {
+  const { feed, market } = words.value;
+  const { said } = market;
+  const differs = (name: keyof Status): boolean => String(now[name]) !== String(before?.[name] ?? NEW[name] ?? null);
+  const parts = [
+    feed[now.state],
+    differs("speed") && said.speed(now.speed === 0 ? market.unpaced : `${now.speed}×`),
+    differs("scenario") && (now.scenario === null ? said.noScenario : said.scenario(now.scenario)),
+    differs("model") && now.model !== null && said.model(now.model),
+    differs("halted") && said.halted(now.halted.join(", ") || market.none),
+    differs("notice") && now.notice,
+  ];
+  return parts.filter(Boolean).join(" · ");
+}

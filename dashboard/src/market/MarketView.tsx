@@ -1,0 +1,51 @@
+import { useEffect } from "preact/hooks";
+import { isAdmin, readRights, rights } from "../api/rights";
+import { status } from "../live/market";
+import { usePolling } from "../live/polling";
+import { words } from "../words";
+import { Control } from "./Control";
+import { Happenings } from "./Happenings";
+import { ModelCard } from "./ModelCard";
+import { Scenario } from "./Scenario";
+import { readSimulator, simulator } from "./simulator";
+import "./market.css";
+
+const EVERY = 5_000; // ms: for the market's clock; statuses tell everything else at once
+
+/** How the market runs, and the hands on it for those who may. */
+export default function MarketView() {
+  const { views, shell } = words.value;
+  usePolling(readRights, EVERY);
+  usePolling(readSimulator, EVERY);
+  useEffect(() => void readSimulator(), [status.value, isAdmin.value]);
+  return (
+    <section class="market">
+      <h1 class="unseen">{views.market}</h1>
+      {simulator.value === null ? <p class="note">{shell.loading}</p> : <Cards />}
+    </section>
+  );
+}
+
+function Cards() {
+  const simulated = simulator.value?.model != null;
+  return (
+    <>
+      <p id="reason" class="reason">
+        {reason()}
+      </p>
+      <Control />
+      <Happenings />
+      {simulated && <Scenario />}
+      {simulated && <ModelCard />}
+    </>
+  );
+}
+
+/** Why controls are off; empty where they are not. */
+function reason(): string {
+  const { market, rights: say } = words.value;
+  if (rights.value !== null && !isAdmin.value) return say.noControl;
+  const { commands = [], state } = simulator.value ?? {};
+  if (commands.length > 0) return "";
+  return state === "halted" ? market.ended : market.outside;
+}

@@ -1,0 +1,11 @@
+import type { ComponentChildren } from "preact";
+
+/** A name and what is so: a row of a `<dl>`. */
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
