@@ -145,6 +145,7 @@ async def test_who_wants_to_be_told_is_asked_once_and_not_flooded(visit) -> None
             while not await page.evaluate("shown.length"):
                 pass
         await trade(server.url, AAA=5)
+        await expect(page.locator(".moves li[data-what=leave]")).to_have_count(1)
         await trade(server.url, AAA=20)
         await expect(page.locator(".moves li[data-what=enter]")).to_have_count(6)
         await page.get_by_role("button", name="Notify me").click()  # not any more

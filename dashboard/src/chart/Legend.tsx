@@ -17,15 +17,27 @@ export function Legend({ chart }: { chart: LiveChart }) {
       <Entry name={legend.high} value={shown(bar.high)} />
       <Entry name={legend.low} value={shown(bar.low)} />
       <Entry name={legend.close} value={shown(bar.close)} />
-      <Entry name={legend.change} value={`${signed(change, chart.decimals.value)} (${percent(rate)})`} />
+      <Entry
+        name={legend.change}
+        value={`${signed(change, chart.decimals.value)} (${percent(rate)})`}
+        way={change >= 0 ? "up" : "down"}
+      />
       <Entry name={legend.volume} value={compact(bar.volume)} />
     </dl>
   );
 }
 
-function Entry({ name, value }: { name: readonly [string, string]; value: string }) {
+function Entry({
+  name,
+  value,
+  way = "",
+}: {
+  name: readonly [string, string];
+  value: string;
+  way?: "up" | "down" | "";
+}) {
   return (
-    <div>
+    <div class={way}>
       <dt title={name[1]}>{name[0]}</dt>
       <dd>{value}</dd>
     </div>

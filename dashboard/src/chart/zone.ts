@@ -2,14 +2,15 @@ import { defaultHorzScaleBehavior, TickMarkType, type Time } from "lightweight-c
 import { locale } from "../words";
 
 const DAY = 86_400; // seconds
+const INTO_THE_DAY = 13 * 3600;
 const MILLI = 1000;
 
 /**
  * How moments, in seconds since 1970, are told on the axis of times.
  *
  * Shorter candles than a day are told in the viewer's own zone. A day's candle has the date of its session, wherever one
- * looks at it from: it begins at that exchange's midnight, so its middle lies on the session's date in UTC, whatever the
- * exchange's zone.
+ * looks at it from: it begins at that exchange's midnight or the evening before, and thirteen hours later it is the
+ * session's date in UTC, for exchanges from Honolulu (UTC-10) to Wellington in summer (UTC+13).
  */
 export interface Zone {
   /** The moment whose UTC fields are what is shown. */
@@ -30,7 +31,7 @@ export function zoneFor(seconds: number): Zone {
   };
 }
 
-const sessionDate = (seconds: number): number => seconds + DAY / 2;
+const sessionDate = (seconds: number): number => seconds + INTO_THE_DAY;
 const local = (seconds: number): number => seconds - new Date(seconds * MILLI).getTimezoneOffset() * 60;
 
 type Fields = Intl.DateTimeFormatOptions;

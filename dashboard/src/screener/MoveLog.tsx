@@ -8,7 +8,8 @@ import type { Matches, Move } from "./matches";
 /** Who came and went, newest first. */
 export function MoveLog({ matches }: { matches: Matches }) {
   const { screener: say } = words.value;
-  const log = matches.log.value;
+  void matches.beat.value;
+  const { log } = matches;
   return (
     <section class="card moves">
       <header>

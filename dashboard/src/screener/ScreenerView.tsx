@@ -135,10 +135,13 @@ function useFields(verdict: Verdict): readonly Field[] {
 
 function Summary({ matches, bell }: { matches: Matches; bell: Bell }) {
   const { screener: say } = words.value;
-  const count = matches.symbols.value?.size;
+  void matches.beat.value;
+  const count = matches.symbols?.size;
   return (
     <header>
-      <h2 class="numbers">{count === undefined ? say.opening : say.matching(count, symbolCount.value)}</h2>
+      <h2 class="numbers">
+        {count === undefined ? !matches.deaf.value && say.opening : say.matching(count, symbolCount.value)}
+      </h2>
       <span class="spring" />
       <BellButton bell={bell} />
     </header>
@@ -166,6 +169,7 @@ function BellButton({ bell }: { bell: Bell }) {
 /** Why the table is empty, while it is. */
 function Nobody({ matches }: { matches: Matches }) {
   const { screener: say } = words.value;
+  void matches.beat.value;
   if (matches.connection.value === "waiting" && matches.detail.value) {
     return (
       <p class="note" role="alert">
@@ -173,6 +177,7 @@ function Nobody({ matches }: { matches: Matches }) {
       </p>
     );
   }
-  if (matches.symbols.value?.size !== 0 || matches.left.value.size > 0) return null;
+  if (matches.deaf.value) return <p class="note">{say.deaf}</p>;
+  if (matches.symbols?.size !== 0 || matches.left.size > 0) return null;
   return <p class="note">{say.nobody}</p>;
 }

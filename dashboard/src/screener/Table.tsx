@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Quote } from "../api/types";
 import { trendOf } from "../board/cells";
 import { instruments } from "../live/market";
@@ -8,9 +8,7 @@ import { words } from "../words";
 import { type Field, isText, shown, valueIn } from "./fields";
 import type { Matches } from "./matches";
 
-const BEAT = 250; // ms: who comes and goes is shown at most so often
-const REORDER = 4; // beats: rows that change places more often cannot be read
-const MOST = 200; // rows at first; more when asked for
+const MOST = 100; // rows at first; more when asked for
 
 type Quotes = ReadonlyMap<string, Quote>;
 
@@ -25,11 +23,8 @@ const sort = pref<Sort>("screener.sort", { by: "change_rate", descending: true }
 export function Table({ matches, fields }: { matches: Matches; fields: readonly Field[] }) {
   const [all, setAll] = useState(false);
   const body = useRef<HTMLTableSectionElement>(null);
-  const shows = useBeat(matches);
-  const order = useMemo(
-    () => [...new Set([...shows.symbols, ...shows.left])].sort(comparison(sort.value, matches.quotes)),
-    [shows, sort.value, matches],
-  );
+  void matches.beat.value;
+  const order = ordered(matches);
   const rows = all ? order : order.slice(0, MOST);
   usePainted(body, matches);
   const { screener: say } = words.value;
@@ -49,7 +44,7 @@ export function Table({ matches, fields }: { matches: Matches; fields: readonly 
               key={symbol}
               symbol={symbol}
               fields={fields}
-              move={shows.entered.has(symbol) ? "enter" : shows.left.has(symbol) ? "leave" : ""}
+              move={matches.entered.has(symbol) ? "enter" : matches.left.has(symbol) ? "leave" : ""}
             />
           ))}
         </tbody>
@@ -63,35 +58,9 @@ export function Table({ matches, fields }: { matches: Matches; fields: readonly 
   );
 }
 
-interface Shows {
-  symbols: ReadonlySet<string>;
-  entered: ReadonlySet<string>;
-  left: ReadonlySet<string>;
-}
-
-/** Who is to be shown: another answer soon after somebody came or went, and now and then for the order's sake. */
-function useBeat(matches: Matches): Shows {
-  const [shows, setShows] = useState<Shows>(() => now(matches));
-  useEffect(() => {
-    let beats = 0;
-    const look = (before: Shows): Shows => {
-      const next = now(matches);
-      const same = next.symbols === before.symbols && next.entered === before.entered && next.left === before.left;
-      return same && ++beats % REORDER !== 0 ? before : next;
-    };
-    setShows(look);
-    const timer = window.setInterval(() => setShows(look), BEAT);
-    return () => window.clearInterval(timer);
-  }, [matches]);
-  return shows;
-}
-
-const NOBODY: ReadonlySet<string> = new Set();
-const now = ({ symbols, entered, left }: Matches): Shows => ({
-  symbols: symbols.peek() ?? NOBODY,
-  entered: entered.peek(),
-  left: left.peek(),
-});
+/** Those that match, and for a while those that just left. */
+const ordered = ({ symbols, left, quotes }: Matches): string[] =>
+  [...new Set([...(symbols ?? []), ...left.keys()])].sort(comparison(sort.value, quotes));
 
 function Head({ field }: { field: Field }) {
   const { by, descending } = sort.value;
@@ -126,18 +95,37 @@ function Row({ symbol, fields, move }: { symbol: string; fields: readonly Field[
   );
 }
 
-/** Write quotes into the cells: each frame those that changed, and all of them when the rows are drawn anew. */
+/**
+ * Write quotes into the cells that are in sight: each frame those that changed, and all when the rows are drawn anew or
+ * scrolled.
+ */
 function usePainted(body: { current: HTMLTableSectionElement | null }, { frames, quotes }: Matches): void {
-  useLayoutEffect(() => {
-    for (const row of body.current?.rows ?? []) paint(row, quotes);
-  });
-  useEffect(
-    () =>
-      frames.each((changed) => {
-        for (const row of body.current?.rows ?? []) if (changed.has(row.dataset.symbol ?? "")) paint(row, quotes);
-      }),
-    [body, frames, quotes],
-  );
+  const seen = useRef<HTMLTableRowElement[]>([]);
+  const all = useCallback(() => {
+    seen.current = inSight(body.current);
+    for (const row of seen.current) paint(row, quotes);
+  }, [body, quotes]);
+  useLayoutEffect(all);
+  useEffect(() => {
+    const scroller = body.current?.closest(".scroller");
+    scroller?.addEventListener("scroll", all, { passive: true });
+    const end = frames.each((changed) => {
+      for (const row of seen.current) if (changed.has(row.dataset.symbol ?? "")) paint(row, quotes);
+    });
+    return () => {
+      scroller?.removeEventListener("scroll", all);
+      end();
+    };
+  }, [body, frames, quotes, all]);
+}
+
+/** The rows that the scroller shows; they are equally high. */
+function inSight(body: HTMLTableSectionElement | null): HTMLTableRowElement[] {
+  const scroller = body?.closest(".scroller");
+  const height = body?.rows[0]?.offsetHeight;
+  if (!body || !scroller || !height) return [];
+  const first = Math.max(0, Math.floor(scroller.scrollTop / height) - 1);
+  return Array.from(body.rows).slice(first, first + Math.ceil(scroller.clientHeight / height) + 2);
 }
 
 function paint(row: HTMLTableRowElement, quotes: Quotes): void {

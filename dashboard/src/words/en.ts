@@ -79,6 +79,7 @@ export const en = {
     opening: "One moment …",
     matching: (count: number, all: number) => (count === 1 ? `1 of ${all} matches` : `${count} of ${all} match`),
     none: "This is no filter; what is wrong with it stands above.",
+    deaf: "This token does not allow screens.",
     nobody: "Nothing matches now. Who comes in will be shown here.",
     more: (count: number) => `Show ${count} more`,
     bell: {

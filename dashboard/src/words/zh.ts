@@ -80,6 +80,7 @@ export const zh: Words = {
     opening: "请稍候……",
     matching: (count, all) => `${all} 个中有 ${count} 个符合`,
     none: "这不是有效的条件，问题见上方。",
+    deaf: "此令牌无权使用选股。",
     nobody: "当前没有符合的品种；一有进入就会显示在这里。",
     more: (count) => `再显示 ${count} 个`,
     bell: {
