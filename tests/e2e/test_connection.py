@@ -74,3 +74,18 @@ async def test_a_refused_page_says_why_and_tries_again(visit, tmp_path: Path) ->
         await first.close()
         await second.get_by_role("button", name="Reconnect now").click()
         await second.wait_for_selector(".connection[data-state=open]")
+
+
+async def test_a_hidden_page_rests(visit, market) -> None:
+    """Half a minute after it was hidden it gives its connection back; shown again it catches up."""
+    page = await visit(market.url)
+    await page.clock.install()
+    await page.reload()
+    await page.wait_for_selector(".lines [data-symbol]")
+    await page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.clock.fast_forward(31_000)
+    await page.wait_for_selector(".connection[data-state=resting]")
+    await page.evaluate("delete document.hidden")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await page.wait_for_selector(".connection[data-state=open]")

@@ -1,16 +1,14 @@
 import { effect } from "@preact/signals";
 import { frames, halted, instruments, moving, quotes } from "../live/market";
 import { words } from "../words";
-import type { Flash } from "./cells";
-import { Head } from "./Head";
 import { stars, toggle } from "./lists";
 import type { Line } from "./order";
-import { Row } from "./Row";
+import type { Row } from "./Row";
+import { Sight } from "./Sight";
 import { Silence } from "./silence";
 import { Sparks } from "./sparks";
 
-const OVERSCAN = 6; // lines kept beyond what is seen, so that scrolling does not uncover nothing
-
+const LOOK = 1000; // ms: how often silent symbols are looked for
 const DIM = 100; // ms: how often lit cells are looked at
 
 export interface Ways {
@@ -19,42 +17,30 @@ export interface Ways {
 }
 
 /**
- * The lines of the board, of which only those in sight exist. Frames are painted straight into them: a market that moves
- * a thousand times a second costs what is seen of it.
- *
- * `scroller` has the focus and says which line is active; `body` has the lines.
+ * The lines of the board. Frames are painted straight into those in sight: a market that moves a thousand times a second
+ * costs what is seen of it. `scroller` has the focus and says which line is active; `body` has the lines.
  */
 export class Grid {
-  private lines: readonly Line[] = [];
-  private readonly rows = new Map<number, Row | Head>(); // by place, those in sight
-  private readonly rowOf = new Map<string, Row>(); // by symbol, likewise
-  private readonly spareRows: Row[] = [];
-  private readonly spareHeads: Head[] = [];
+  private readonly sight: Sight;
   private readonly sparks = new Sparks((symbol) => this.drawSpark(symbol));
   private readonly silence = new Silence();
-  private readonly lit = new Set<Flash>();
   private active = -1;
-  private made = 0;
-  private height = 0; // px of a line, as the style says
   private readonly ends: (() => void)[];
 
   constructor(
     private readonly scroller: HTMLElement,
-    private readonly body: HTMLElement,
+    body: HTMLElement,
     private readonly ways: Ways,
   ) {
-    const resized = new ResizeObserver(() => this.measure());
-    resized.observe(scroller);
-    const tick = window.setInterval(() => this.showSilence(), 1000);
-    const dim = window.setInterval(() => this.dim(), DIM);
-    scroller.addEventListener("scroll", this.show, { passive: true });
-    scroller.addEventListener("keydown", this.onKey);
-    body.addEventListener("click", this.onClick);
-    body.addEventListener("dblclick", this.onDoubleClick);
+    this.sight = new Sight(scroller, body, { filled: (row) => this.filled(row), fold: ways.fold });
     this.ends = [
-      () => resized.disconnect(),
-      () => window.clearInterval(tick),
-      () => window.clearInterval(dim),
+      resizing(scroller, () => this.resized()),
+      every(LOOK, () => this.look()),
+      every(DIM, () => this.dim()),
+      listening(scroller, "scroll", () => this.show()),
+      listening(scroller, "keydown", (event) => this.onKey(event)),
+      listening(body, "click", (event) => this.onClick(event)),
+      listening(body, "dblclick", (event) => this.onDoubleClick(event)),
       frames.each((changed) => this.paint(changed)),
       effect(() => this.relabel()),
       effect(() => this.silence.begin(moving.value ? performance.now() : Infinity)),
@@ -63,22 +49,29 @@ export class Grid {
 
   close(): void {
     for (const end of this.ends) end();
-    this.scroller.removeEventListener("scroll", this.show);
-    this.scroller.removeEventListener("keydown", this.onKey);
   }
 
   /** Show these lines. The active one stays with its symbol. */
   set(lines: readonly Line[]): void {
-    const was = this.lines[this.active];
-    this.lines = lines;
+    const was = this.sight.lines[this.active];
     this.active = was === undefined ? -1 : lines.findIndex((line) => same(line, was));
-    this.scroller.setAttribute("aria-rowcount", String(lines.length + 1));
-    this.layout();
+    this.sight.set(lines);
+    this.mark();
   }
 
   focus(): void {
     this.scroller.focus();
-    if (this.active < 0 && this.lines.length > 0) this.activate(0);
+    if (this.active < 0 && this.sight.lines.length > 0) this.activate(0);
+  }
+
+  private resized(): void {
+    this.sight.measure();
+    this.mark();
+  }
+
+  private show(): void {
+    this.sight.show();
+    this.mark();
   }
 
   private paint(changed: ReadonlySet<string>): void {
@@ -88,7 +81,7 @@ export class Grid {
       if (!quote) continue;
       this.sparks.add(quote);
       this.silence.heard(symbol, now);
-      const row = this.rowOf.get(symbol);
+      const row = this.sight.row(symbol);
       if (!row) continue;
       row.paint(quote, now);
       if (this.sparks.due(symbol, now)) this.drawSpark(symbol);
@@ -96,155 +89,89 @@ export class Grid {
   }
 
   private drawSpark(symbol: string): void {
-    this.rowOf.get(symbol)?.draw(this.sparks.line(symbol));
-  }
-
-  private measure(): void {
-    const height = Number.parseFloat(getComputedStyle(this.scroller).getPropertyValue("--row"));
-    if (height !== this.height) {
-      this.height = height;
-      this.layout();
-    } else this.show();
-  }
-
-  private layout(): void {
-    this.body.style.height = `${this.lines.length * this.height}px`;
-    this.show();
-  }
-
-  /** Give the lines in sight their elements, and take those of others. */
-  private readonly show = (): void => {
-    if (!this.height) return;
-    const first = Math.max(0, Math.floor(this.scroller.scrollTop / this.height) - OVERSCAN);
-    const seen = Math.ceil(this.scroller.clientHeight / this.height) + 2 * OVERSCAN;
-    const end = Math.min(this.lines.length, first + seen);
-    this.release(first, end);
-    for (let at = first; at < end; at++) this.place(at, this.lines[at] as Line);
-    this.mark();
-  };
-
-  private release(first: number, end: number): void {
-    for (const [at, shown] of this.rows) {
-      const line = this.lines[at];
-      const fits = line && at >= first && at < end && (line.kind === "symbol") === shown instanceof Row;
-      if (fits) continue;
-      this.rows.delete(at);
-      shown.node.remove();
-      if (shown instanceof Row) {
-        if (this.rowOf.get(shown.symbol) === shown) this.rowOf.delete(shown.symbol);
-        this.spareRows.push(shown);
-      } else this.spareHeads.push(shown);
-    }
-  }
-
-  private place(at: number, line: Line): void {
-    const shown = this.rows.get(at) ?? this.take(line.kind);
-    if (!this.rows.has(at)) {
-      this.rows.set(at, shown);
-      this.body.append(shown.node);
-    }
-    shown.node.style.transform = `translateY(${at * this.height}px)`;
-    shown.node.setAttribute("aria-rowindex", String(at + 2)); // the first is the row of the column heads
-    if (line.kind === "group") (shown as Head).assign(line);
-    else this.fill(shown as Row, line.symbol);
-  }
-
-  private take(kind: Line["kind"]): Row | Head {
-    const id = `line-${this.made++}`;
-    if (kind === "symbol") return this.spareRows.pop() ?? new Row(id, this.lit);
-    return this.spareHeads.pop() ?? new Head(id, this.ways.fold);
-  }
-
-  private fill(row: Row, symbol: string): void {
-    const another = row.symbol !== symbol;
-    if (another && this.rowOf.get(row.symbol) === row) this.rowOf.delete(row.symbol);
-    this.rowOf.set(symbol, row);
-    row.assign(symbol, instruments.value.get(symbol));
-    if (!another) return;
-    this.star(row);
-    const quote = quotes.get(symbol);
-    if (quote) row.paint(quote, performance.now());
-    row.draw(this.sparks.line(symbol));
-    this.sparks.want(symbol);
-    this.quieten(row, performance.now());
-  }
-
-  private star(row: Row): void {
-    const on = stars.value.has(row.symbol);
-    row.setStar(on, on ? words.value.board.unstar(row.symbol) : words.value.board.star(row.symbol));
-  }
-
-  /** What does not come with quotes: the language, stars, names, halts. */
-  private relabel(): void {
-    const now = performance.now();
-    for (const row of this.rowOf.values()) {
-      this.star(row);
-      row.assign(row.symbol, instruments.value.get(row.symbol));
-      row.repaint(now);
-      this.quieten(row, now);
-    }
-    void [words.value, stars.value, instruments.value, halted.value]; // also while there are no rows yet
+    this.sight.row(symbol)?.draw(this.sparks.line(symbol));
   }
 
   private dim(): void {
     const now = performance.now();
-    for (const flash of this.lit) flash.dim(now);
+    for (const flash of this.sight.lit) flash.dim(now);
   }
 
-  private showSilence(): void {
+  private look(): void {
     const now = performance.now();
-    for (const row of this.rowOf.values()) this.quieten(row, now);
+    for (const row of this.sight.rows()) this.quieten(row, now);
+  }
+
+  /** A row shows another symbol: all of it at once. */
+  private filled(row: Row): void {
+    const now = performance.now();
+    const quote = quotes.get(row.symbol);
+    if (quote) row.paint(quote, now);
+    row.draw(this.sparks.line(row.symbol));
+    this.sparks.want(row.symbol);
+    this.label(row, now);
+  }
+
+  /** What does not come with quotes: the language, stars, names, halts. */
+  private relabel(): void {
+    void [words.value, stars.value, instruments.value, halted.value]; // also while there are no rows yet
+    const now = performance.now();
+    for (const row of this.sight.rows()) {
+      this.label(row, now);
+      row.repaint(now);
+    }
+  }
+
+  private label(row: Row, now: number): void {
+    const { board } = words.value;
+    const on = stars.value.has(row.symbol);
+    row.setName(instruments.value.get(row.symbol)?.name ?? "");
+    row.setStar(on, on ? board.unstar(row.symbol) : board.star(row.symbol));
+    this.quieten(row, now);
   }
 
   private quieten(row: Row, now: number): void {
     const silent = moving.value && this.silence.of(row.symbol, now);
     const why = halted.value.has(row.symbol) ? "halted" : silent ? "silent" : "";
-    if (why === (row.node.dataset.stale ?? "")) return;
-    if (why) row.node.dataset.stale = why;
-    else delete row.node.dataset.stale;
-    row.node.title = why && words.value.board.stale[why];
+    row.setStale(why, why && words.value.board.stale[why]);
   }
 
-  private readonly onClick = (event: MouseEvent): void => {
-    const at = this.placeOf(event.target);
-    const line = this.lines[at];
+  private onClick({ target }: MouseEvent): void {
+    const place = this.sight.placeOf(target);
+    const line = this.sight.lines[place];
     if (!line) return;
-    this.activate(at);
-    const star = event.target instanceof Element && event.target.closest(".star");
-    if (star && line.kind === "symbol") toggle(line.symbol);
-  };
-
-  private readonly onDoubleClick = (event: MouseEvent): void => {
-    const line = this.lines[this.placeOf(event.target)];
-    const button = event.target instanceof Element && event.target.closest("button");
-    if (line?.kind === "symbol" && !button) this.ways.open(line.symbol);
-  };
-
-  private placeOf(target: EventTarget | null): number {
-    const node = target instanceof Element ? target.closest("[role=row]") : null;
-    for (const [at, shown] of this.rows) if (shown.node === node) return at;
-    return -1;
+    this.activate(place);
+    if (line.kind === "symbol" && within(target, ".star")) toggle(line.symbol);
   }
 
-  private readonly onKey = (event: KeyboardEvent): void => {
+  private onDoubleClick({ target }: MouseEvent): void {
+    const line = this.sight.lines[this.sight.placeOf(target)];
+    if (line?.kind === "symbol" && !within(target, "button")) this.ways.open(line.symbol);
+  }
+
+  private onKey(event: KeyboardEvent): void {
     if (event.target !== this.scroller || event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.height) - 2);
-    const steps: Record<string, number> = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: page,
-      PageUp: -page,
-      Home: -Infinity,
-      End: Infinity,
-    };
-    const step = steps[event.key];
-    if (step !== undefined) this.activate(Math.min(this.lines.length - 1, Math.max(0, this.active + step)));
-    else if (!this.act(event.key)) return;
-    event.preventDefault();
-  };
+    if (this.walk(event.key) || this.act(event.key)) event.preventDefault();
+  }
+
+  private walk(key: string): boolean {
+    const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.sight.height) - 2);
+    const steps = new Map([
+      ["ArrowDown", 1],
+      ["ArrowUp", -1],
+      ["PageDown", page],
+      ["PageUp", -page],
+      ["Home", -Infinity],
+      ["End", Infinity],
+    ]);
+    const step = steps.get(key);
+    if (step === undefined) return false;
+    this.activate(Math.min(this.sight.lines.length - 1, Math.max(0, this.active + step)));
+    return true;
+  }
 
   private act(key: string): boolean {
-    const line = this.lines[this.active];
+    const line = this.sight.lines[this.active];
     if (!line) return false;
     if (line.kind === "group" && (key === "Enter" || key === " ")) this.ways.fold(line.name);
     else if (line.kind === "symbol" && key === "Enter") this.ways.open(line.symbol);
@@ -253,21 +180,19 @@ export class Grid {
     return true;
   }
 
-  private activate(at: number): void {
-    this.active = at;
-    const top = at * this.height;
-    const room = this.scroller.clientHeight - this.body.offsetTop; // below the heads, which stay in sight
-    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-    else if (top + this.height > this.scroller.scrollTop + room) this.scroller.scrollTop = top + this.height - room;
-    this.show();
+  private activate(place: number): void {
+    this.active = place;
+    this.sight.reveal(place);
+    this.mark();
   }
 
+  /** Tell eyes and screen readers which line is active. */
   private mark(): void {
-    for (const [at, { node }] of this.rows) {
-      if (at === this.active) node.setAttribute("aria-selected", "true");
+    for (const [place, node] of this.sight.all()) {
+      if (place === this.active) node.setAttribute("aria-selected", "true");
       else node.removeAttribute("aria-selected");
     }
-    const active = this.rows.get(this.active)?.node.id;
+    const active = this.sight.at(this.active)?.id;
     if (active) this.scroller.setAttribute("aria-activedescendant", active);
     else this.scroller.removeAttribute("aria-activedescendant");
   }
@@ -276,4 +201,29 @@ export class Grid {
 function same(one: Line, other: Line): boolean {
   if (one.kind === "symbol") return other.kind === "symbol" && one.symbol === other.symbol;
   return other.kind === "group" && one.name === other.name;
+}
+
+const within = (target: EventTarget | null, selector: string): boolean =>
+  target instanceof Element && target.closest(selector) !== null;
+
+// Each of these begins something and answers how to end it.
+
+function every(ms: number, run: () => void): () => void {
+  const timer = window.setInterval(run, ms);
+  return () => window.clearInterval(timer);
+}
+
+function resizing(node: HTMLElement, run: () => void): () => void {
+  const observer = new ResizeObserver(run);
+  observer.observe(node);
+  return () => observer.disconnect();
+}
+
+function listening<K extends keyof HTMLElementEventMap>(
+  node: HTMLElement,
+  name: K,
+  take: (event: HTMLElementEventMap[K]) => void,
+): () => void {
+  node.addEventListener(name, take, { passive: name === "scroll" });
+  return () => node.removeEventListener(name, take);
 }

@@ -1,4 +1,4 @@
-import type { Brief, Instrument } from "../api/types";
+import type { Brief } from "../api/types";
 import { compact, NONE, percent, price, signed } from "../format/numbers";
 import { timeOfDay } from "../format/times";
 import { href } from "../shell/route";
@@ -54,17 +54,26 @@ export class Row {
     );
   }
 
-  /** Show a symbol, at this place among all lines. */
-  assign(symbol: string, about: Instrument | undefined): void {
-    if (symbol !== this.symbol) {
-      this.symbol = symbol;
-      this.shown = null;
-      this.flash.off();
-      this.link.textContent = symbol;
-      this.link.href = href("chart", [symbol]);
-      this.node.dataset.symbol = symbol;
-    }
-    this.name.set(about?.name ?? "");
+  /** Show another symbol; nothing of the one before is left. */
+  assign(symbol: string): void {
+    this.symbol = symbol;
+    this.shown = null;
+    this.flash.off();
+    this.link.textContent = symbol;
+    this.link.href = href("chart", [symbol]);
+    this.node.dataset.symbol = symbol;
+  }
+
+  setName(name: string): void {
+    this.name.set(name);
+  }
+
+  /** Whether the price may not be the newest, and the words for it; "" where it is. */
+  setStale(why: string, said: string): void {
+    if (why === (this.node.dataset.stale ?? "")) return;
+    if (why) this.node.dataset.stale = why;
+    else delete this.node.dataset.stale;
+    this.node.title = said;
   }
 
   setStar(on: boolean, label: string): void {
