@@ -81,6 +81,20 @@ def test_a_burst_is_twenty_times_as_busy() -> None:
     assert len(part(session.ticks, 31, 60)) / usual == pytest.approx(1, rel=0.1)
 
 
+def test_a_scenario_that_ends_lets_go_of_what_it_holds() -> None:
+    """A burst is over, and whoever was halted trades again."""
+    walk = Walk(built_in(), np.random.default_rng(4), START)
+    halt = '[[event]]\nat = "0s"\ndo = "halt"\nsymbols = ["AAPL"]\n'
+    burst = '[[event]]\nat = "0s"\ndo = "burst"\ntimes = 20\nlasts = "1h"\n'
+    script = Script(read_scenario(f'name = "x"\n{halt}{burst}'), walk.now, np.random.default_rng(5))
+    script.drive(walk, walk.ahead)
+    busy = [walk.block().ticks for _ in range(25)]
+    script.end(walk)
+    usual = [walk.block().ticks for _ in range(25)]
+    assert sum(map(len, busy[1:])) > 10 * sum(map(len, usual[1:]))
+    assert [b"AAPL" in np.concatenate(ticks)["symbol"] for ticks in (busy, usual)] == [False, True]
+
+
 def test_a_mute_symbol_says_nothing_while_others_do() -> None:
     """From the tenth second on; nothing else has changed, to the last bit."""
     session = Session("mute", 30.0)
