@@ -19,8 +19,8 @@ log = logging.getLogger("tickwire.journal")
 class Entrance:
     """Appends to `journal`. After a failure, `failed` says why until an append succeeds.
 
-    `watch` has to run, which tries with `probe`, an entry that means nothing: so a server to which nobody comes while it
-    is unready gets ready again by itself.
+    `watch` has to run, which tries with `probe`, an entry that means nothing: so a server to which nobody comes while
+    it is unready gets ready again by itself.
     """
 
     def __init__(self, journal: Journal, clock: Clock, probe: Entry) -> None:
