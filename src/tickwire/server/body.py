@@ -11,24 +11,13 @@ from starlette.requests import ClientDisconnect
 
 from tickwire.core.codec import decode
 from tickwire.errors import InputError
+from tickwire.server.refusal import NotReadable, TooLarge
 
 T = TypeVar("T")
 
 NO_TEXT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are no JSON text: no JSON, no UTF-8, nested without end."""
 _FIELD = re.compile(r" field `(?P<name>\w+)`|`\$\.(?P<place>[^`]+)`")  # where msgspec says that a value is wrong
-
-
-class TooLarge(InputError):
-    """A body or a batch beyond the limit."""
-
-    status = 413
-
-
-class NotReadable(InputError):
-    """A body in a coding that is not read here."""
-
-    status = 415
 
 
 async def read_body(request: Request, most: int) -> bytes:

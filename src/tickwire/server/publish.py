@@ -21,9 +21,9 @@ from tickwire.hub.rights import TOKEN, Rights
 from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.audit import note
-from tickwire.server.body import NO_TEXT, TooLarge, read_body
+from tickwire.server.body import NO_TEXT, read_body
 from tickwire.server.problem import input_problem, journal_problem
-from tickwire.server.refusal import Forbidden
+from tickwire.server.refusal import Forbidden, TooLarge
 from tickwire.server.service import Service
 
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
