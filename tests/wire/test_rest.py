@@ -41,6 +41,14 @@ async def test_a_board_that_is_full_takes_no_new_symbol(server, client) -> None:
     assert server.runtime.journal.head == 0
 
 
+async def test_a_misspelt_key_is_told_what_was_meant(server, client) -> None:
+    """Of a tick and of a change of a subscription."""
+    answer = await client.post("/v1/quotes", json=[{"symbol": "A", "sise": 5}])
+    assert (answer.json()["field"], answer.json()["hint"]) == ("sise", "did you mean size?")
+    answer = await client.patch("/v1/clients/me", json={"ad": ["A"]})
+    assert answer.json()["hint"].startswith("did you mean add?")
+
+
 async def test_bodies_are_bounded(server, client) -> None:
     """Too long a body is refused while it comes, whether or not it says its length."""
 

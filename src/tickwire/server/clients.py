@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import decode, encode
-from tickwire.errors import InputError
+from tickwire.errors import InputError, nearest
 from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
@@ -222,7 +222,7 @@ def _decode(body: bytes) -> Wish:
         return decode(body, Wish)
     except msgspec.ValidationError as error:
         unknown = _UNKNOWN.search(str(error))
-        hint = "change symbols, add, remove, filter, interval or fields; for others, open a new stream"
-        raise InputError(str(error), field=unknown[1] if unknown else None, hint=hint if unknown else None) from None
+        hint = unknown and f"{nearest(unknown[1], Wish.__struct_fields__)}; for others, open a new stream"
+        raise InputError(str(error), field=unknown[1] if unknown else None, hint=hint) from None
     except msgspec.DecodeError as error:
         raise InputError(f"the body is no JSON: {error}") from None
