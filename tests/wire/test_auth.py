@@ -399,3 +399,14 @@ async def test_what_has_no_rule_is_closed(client) -> None:
         assert (await client.request(method, str(client.base_url).rstrip("/") + path)).status_code == 401
         answer = await client.request(method, str(client.base_url).rstrip("/") + path, headers=bearer(token("admin")))
         assert answer.status_code == status
+
+
+async def test_a_change_that_leaves_nothing_is_refused(server, client) -> None:
+    """403, as for a stream that would be of nothing; what was asked for before stays."""
+    mine = bearer(token(symbols=["A"]))
+    async with open_stream(server.url, {"symbols": "A", "client_id": "desk"}, headers=mine):
+        answer = await client.patch("/v1/clients/desk", json={"symbols": ["B"]}, headers=mine)
+        assert (answer.status_code, answer.json()["field"]) == (403, "symbols")
+        (reader,) = (await client.get("/v1/clients/desk", headers=mine)).json()
+        assert reader["subscription"]["symbols"] == ["A"]
+        assert (await client.patch("/v1/clients/desk", json={"add": ["B"]}, headers=mine)).status_code == 200

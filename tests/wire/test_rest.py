@@ -185,6 +185,20 @@ async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
         ("/v1/simulator?verbose=1", 400, "verbose", None),
         ("/v1/clients?limit=5&after=", 200, None, None),
         ("/healthz?from=balancer", 200, None, None),
+        (
+            "/v1/candles/A?start=2026-01-05T10:00:00+01:00",
+            400,
+            "start",
+            "in a URL a + is written %2B: start=2026-01-05T10:00:00%2B01:00",
+        ),
+        (
+            "/v1/stream?since=2026-01-05T10:00:00+01:00",
+            400,
+            "since",
+            "in a URL a + is written %2B: since=2026-01-05T10:00:00%2B01:00",
+        ),
+        ("/v1/stream?interval=1", 400, "interval", "example: interval=250ms"),
+        ("/v1/stream?interval=2m", 400, "interval", "example: interval=250ms"),
         ("/v1/instruments/", 404, None, None),
     ],
 )

@@ -93,7 +93,7 @@ def since(history: History, text: str, subscription: Subscription) -> Start:
         raise InputError(
             f"since={text[:40]!r} is neither 'earliest' nor an event id nor a time",
             field="since",
-            hint="example: since=2026-01-31T15:30:00Z",
+            hint=time_hint(text, "since"),
         ) from error
 
 
@@ -105,6 +105,13 @@ def parse_time(text: str) -> int | None:
         return nanoseconds(datetime.fromisoformat(text))
     except ValueError:
         return None
+
+
+def time_hint(text: str, field: str) -> str:
+    """What to write in place of `text`, which is no time. In a query a plus sign stands for a space."""
+    if " " in text and parse_time("+".join(text.rsplit(" ", 1))) is not None:
+        return f"in a URL a + is written %2B: {field}={text.replace(' ', '%2B')[:60]}"
+    return f"example: {field}=2026-01-31T15:30:00Z"
 
 
 def since_time(history: History, text: str, sequence: int) -> Start:

@@ -14,7 +14,7 @@ from tickwire.core.instrument import check_symbol
 from tickwire.core.tick import LATEST_TS
 from tickwire.errors import InputError
 from tickwire.history.chronicle import Asked
-from tickwire.hub.start import parse_time
+from tickwire.hub.start import parse_time, time_hint
 from tickwire.server.access import check_symbol_allowed, rights_of
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
@@ -71,7 +71,5 @@ def _end(begin: int | None, text: str | None) -> int:
 def _moment(text: str, field: str) -> int:
     moment = parse_time(text)
     if moment is None:
-        raise InputError(
-            f"{field}={text[:40]!r} is not a time", field=field, hint=f"example: {field}=2026-01-31T15:30:00Z"
-        )
+        raise InputError(f"{field}={text[:40]!r} is not a time", field=field, hint=time_hint(text, field))
     return min(moment, _LATEST)

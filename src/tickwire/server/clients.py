@@ -18,7 +18,7 @@ from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
 from tickwire.hub.roster import Client
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
-from tickwire.server.access import rights_of
+from tickwire.server.access import permitted, rights_of
 from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
@@ -130,7 +130,11 @@ async def change_client(request: Request, client_id: str) -> Response:
     if service.hub.control.ledger.changes.full:
         return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
     applied = 0
-    for change in _changes(service, client_id, readers, wish):
+    changes = _changes(service, client_id, readers, wish)
+    if not rights.may("admin"):
+        for change in changes:
+            permitted(rights, Subscription(**change.now))
+    for change in changes:
         applied = (await service.publish(control_entry(change))).last
     found = await _clients(service, rights, client_id, after=applied)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
