@@ -67,8 +67,9 @@ class RowError(InputError):
         line: int | None = None,
         column: str | None = None,
         field: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, field=field)
+        super().__init__(message, field=field, hint=hint)
         self.index = index
         self.line = line
         self.column = column

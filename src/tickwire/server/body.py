@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from tickwire.core.codec import decode
-from tickwire.errors import InputError
+from tickwire.errors import InputError, nearest
 from tickwire.server.refusal import NotReadable, TooLarge
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ def decode_body(data: bytes, kind: type[T], what: str, *, hint: str | None = Non
         said = str(error)
         found = _FIELD.search(said)
         field = found and (found["name"] or found["place"])
+        if said.startswith("Object contains unknown field") and issubclass(kind, msgspec.Struct):
+            hint = "; ".join(filter(None, [nearest(field or "", kind.__struct_fields__), hint]))
         raise InputError(f"{what}: {said[0].lower()}{said[1:]}", field=field, hint=hint) from None
     except NO_TEXT as error:
         raise InputError(f"the body is no JSON: {error}", hint=hint) from None
