@@ -225,12 +225,13 @@ static int64_t caught_of(const Reader *r) {
 /* Everybody comes back at once; then one event more, which shows whether they are live. */
 static void come_back(const char *header) {
     long last = published.newest - 1, each = opt.missed, received = 0, lost = 0;
-    int64_t since = now_us();
-    counts = (Counts){.ages = counts.ages, .spacings = counts.spacings, .measuring = 1, .begun_at = since};
-    started = since;
+    int64_t since;
+    started = now_us();
+    counts = (Counts){.ages = counts.ages, .spacings = counts.spacings, .measuring = 1, .begun_at = started};
     double cpu = cpu_seconds();
     expect_numbers(last - each + 1, last);
     open_readers(0, opt.readers, header);
+    since = now_us();
     for (long seen = -1; counts.caught < opt.readers && now_us() - since < PATIENCE_US;) {
         turn(10);
         if (counts.bytes != seen) since = now_us();

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,21 @@ from tickwire.guarding import make_guard
 from tickwire.history.archive import Archive
 from tickwire.history.calendar import load_sessions
 from tickwire.journal.base import Journal, Retention
-from tickwire.journal.open import journal_path, open_journal
+from tickwire.journal.company import Company
+from tickwire.journal.open import JournalOptions, journal_path, opened_journal
 from tickwire.runtime import Runtime
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.edge import Edge
 from tickwire.server.problem import problem
+from tickwire.server.readers import Readers
+from tickwire.server.reception import Reception
 from tickwire.server.service import Limits, Service
 from tickwire.settings import Settings
+from tickwire.starting import make_runtime
 
 log = logging.getLogger(__name__)
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")  # of a journal on NATS
 
 
 class App:
@@ -53,11 +60,12 @@ class App:
         """Open the journal, start the feed and serve, until left. TickwireError says why that cannot be."""
         async with contextlib.AsyncExitStack() as opened:
             sessions = load_sessions(self.settings.calendar, self._clock.now())
-            journal = await _open_journal(self.settings, self._clock)
-            opened.push_async_callback(journal.close)
+            journal, company = await _open_journal(self.settings, self._clock, opened)
             archive = await _open_archive(self.settings)
             opened.push_async_callback(archive.close)
-            runtime = await Runtime.make(self.settings, self._clock, journal, archive, sessions)
+            runtime = await make_runtime(
+                self.settings, self._clock, journal, archive=archive, sessions=sessions, company=company
+            )
             try:
                 guard = make_guard(self.settings, runtime)
                 opened.callback(guard.close)
@@ -103,7 +111,7 @@ def create_app(settings: Settings | None = None, **given: Any) -> App:
 
 
 def _service(runtime: Runtime) -> Service:
-    settings = runtime.settings
+    settings, peers = runtime.settings, runtime.company.peers
     return Service(
         hubs=runtime.hubs,
         publish=runtime.publish,
@@ -111,6 +119,9 @@ def _service(runtime: Runtime) -> Service:
         candles=runtime.chronicle.read,
         health=runtime.health,
         desk=runtime.desk,
+        readers=Readers(runtime.hubs, peers, runtime.reach),
+        reception=Reception(runtime.desk, peers, lambda: runtime.leads),
+        reach=runtime.reach,
         clock=runtime.clock,
         mode=runtime.status.mode,
         monitor=runtime.monitor,
@@ -118,7 +129,7 @@ def _service(runtime: Runtime) -> Service:
         compress=settings.compress == "auto",
         token_seconds=settings.auth_max_age if settings.auth != "none" else 0.0,
         limits=Limits(
-            readers=settings.max_readers,
+            readers=0 if settings.role == "feed" else settings.max_readers,
             readers_per_address=settings.max_per_address,
             readers_per_user=settings.max_per_user,
             symbols=settings.max_symbols,
@@ -128,21 +139,31 @@ def _service(runtime: Runtime) -> Service:
     )
 
 
-async def _open_journal(settings: Settings, clock: Clock) -> Journal:
-    retention = Retention(settings.keep_events, settings.keep_seconds)
-    if settings.journal:
-        return await open_journal(settings.journal, retention, clock, settings.synchronous)
+async def _open_journal(settings: Settings, clock: Clock, opened: contextlib.AsyncExitStack) -> tuple[Journal, Company]:
     path = _default_path(settings)
-    journal = await open_journal(f"sqlite:{path}", retention, clock, settings.synchronous)
-    if (await journal.last_key("replay") or "").endswith(END):  # played to its end: start over, with new ids
-        await journal.close()
-        path.unlink()
-        journal = await open_journal(f"sqlite:{path}", retention, clock, settings.synchronous)
-    return journal
+    options = JournalOptions(
+        Retention(settings.keep_events, settings.keep_seconds),
+        synchronous=settings.synchronous,
+        name=f"tickwire-{_NOT_IN_A_NAME.sub('-', path.stem)}"[:48],
+        replicas=settings.replicas,
+        candidate=settings.role != "edge",
+        codec=settings.codec,
+        nats_creds=settings.nats_creds,
+        nats_ca=settings.nats_ca,
+    )
+    if settings.journal:
+        return await opened.enter_async_context(opened_journal(settings.journal, options, clock))
+    async with contextlib.AsyncExitStack() as tried:
+        journal, company = await tried.enter_async_context(opened_journal(f"sqlite:{path}", options, clock))
+        if not (await journal.last_key("replay") or "").endswith(END):
+            await opened.enter_async_context(tried.pop_all())
+            return journal, company
+    path.unlink()  # played to its end: start over, with new ids
+    return await opened.enter_async_context(opened_journal(f"sqlite:{path}", options, clock))
 
 
 async def _open_archive(settings: Settings) -> Archive:
-    """Beside the journal: closed candles are made from it, and only from it."""
+    """Beside the journal: closed candles are made from it, and only from it. In memory where there is no such place."""
     path = journal_path(settings.journal) if settings.journal else _default_path(settings)
     return await Archive.open(path and path.with_name(f"{path.name}-candles"), settings.keep_candles)
 

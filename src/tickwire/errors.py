@@ -8,7 +8,9 @@ TickwireError
 ├── ScreensFull           no more screens of this kind are taken now
 ├── JournalError          the journal cannot do what was asked
 │   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
-│   └── JournalBusy       another process has it open
+│   ├── JournalBusy       another process has it open
+│   ├── JournalAway       it cannot be reached now; it may be again soon
+│   └── JournalFenced     another process speaks for this source now
 └── ClientError           the client side: a server that cannot be reached, or refuses
 """
 
@@ -85,6 +87,14 @@ class JournalDamaged(JournalError):
 
 class JournalBusy(JournalError):
     """Another process has the journal open."""
+
+
+class JournalAway(JournalError):
+    """The journal cannot be reached now. What was being appended may or may not be kept: repeat it with its key."""
+
+
+class JournalFenced(JournalError):
+    """Another process has begun to speak for this source; nothing was appended."""
 
 
 class ClientError(TickwireError):

@@ -6,28 +6,27 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tickwire.clock import Clock
-from tickwire.core.event import Entry, Kind, Span, named_entry, ticks_entry
-from tickwire.errors import InputError, JournalError, TickwireError
+from tickwire.core.codec import decode
+from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
+from tickwire.errors import JournalAway, JournalError, JournalFenced, TickwireError
 from tickwire.feeds.base import Feed
+from tickwire.feeds.control import Paced
 from tickwire.feeds.desk import Desk
-from tickwire.feeds.open import FeedOptions, check_spec, instruments_of, open_feed
+from tickwire.feeds.open import FeedOptions, check_spec, mode_of, open_feed
 from tickwire.feeds.playlist import Reading
-from tickwire.feeds.sources import Source, open_source
+from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
-from tickwire.history.archive import Archive
-from tickwire.history.chronicle import Chronicle, saved_maker
+from tickwire.history.chronicle import Chronicle
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
-from tickwire.hub.saved import Saved, pack_saved, read_saved
 from tickwire.journal.base import Journal, State
-from tickwire.market.board import Board
-from tickwire.market.model import Model, read_model
-from tickwire.market.session import Sessions
+from tickwire.journal.company import Company
+from tickwire.market.model import Model
 from tickwire.server.monitor import Monitor
 from tickwire.server.service import Health
 from tickwire.settings import Settings
@@ -38,79 +37,64 @@ STATE_EVERY = 100_000  # events between saved boards: what a restart has to appl
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
+_SAY_SECONDS = 3.0  # nothing else may wait longer for a status to be told
+_REACH_SECONDS = 3.0  # how far behind another server this one may be
 _MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyond this who publishes has to wait
+
+
+class Modelled(NamedTuple):
+    """The market's model, where it came from, and the mark of its version there."""
+
+    model: Model
+    source: Source
+    mark: str
 
 
 class Runtime:
     """A feed, a journal, a board, candles and a hub at work."""
 
-    def __init__(self, settings: Settings, clock: Clock, journal: Journal, hubs: Hubs, chronicle: Chronicle) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        journal: Journal,
+        hubs: Hubs,
+        *,
+        chronicle: Chronicle,
+        company: Company,
+        modelled: Modelled | None,
+        saved: int,
+    ) -> None:
+        """Use `make_runtime`. `saved` is the event up to which the newest saved state goes."""
         self.settings = settings
         self.clock = clock
         self.journal = journal
+        self.company = company
         self.hubs = hubs
         self.hub = hubs.live
         self.chronicle = chronicle
         self.monitor = Monitor(hubs, journal.stats, clock)
         self.feed: Feed | None = None
-        self.status = FeedStatus("http", "live", settings.stale_after)
+        self.leads = not company.shared  # whether this process speaks for the feed
+        self.term: int | None = None  # what it speaks under, where there are others
+        self.failed: asyncio.Future[JournalError] = asyncio.get_running_loop().create_future()
+        name = check_spec(settings.feed)[0]
+        self.status = FeedStatus(name, mode_of(settings.feed), settings.stale_after)
         self.desk = Desk(None, self.status, clock, self._tell_status)
-        self._model: tuple[Source, str] | None = None  # where the model came from, and the mark of its version
-        self._saved = self.hub.head.sequence
-        self._moved = asyncio.Event()
+        self._modelled = modelled
+        self._saved = saved
         self._failed: str | None = None
-
-    @classmethod
-    async def make(
-        cls, settings: Settings, clock: Clock, journal: Journal, archive: Archive, sessions: Sessions
-    ) -> Runtime:
-        """A runtime whose board and candles have taken all that the journal holds."""
-        source, model = await _load_model(settings)
-        instruments = instruments_of(settings.feed, model)
-
-        def make_board() -> Board:
-            return Board(instruments, sessions)
-
-        state = await journal.load_state()
-        if state is None:
-            # There is a state from the start on, because history goes only where a state covers it.
-            state = State(0, pack_saved(Saved(make_board().save())))
-            await journal.save_state(state)
-        saved, board = read_saved(state.data), make_board()
-        board.restore(saved.board)
-        chronicle = Chronicle(archive, sessions)
-        hub = Hub(
-            board,
-            journal.epoch,
-            journal,
-            make_board=make_board,
-            start_at=state.sequence,
-            saved=saved,
-            lifetime=settings.max_lifetime,
-            candles=chronicle.candles,
-        )
-        make_candles = partial(saved_maker, sessions=sessions)
-        hubs = Hubs(hub, journal, clock, make_board=make_board, make_candles=make_candles)
-        runtime = cls(settings, clock, journal, hubs, chronicle)
-        await runtime._recover()
-        await runtime._recover_candles(state)
-        runtime._open_feed(model)
-        runtime._model = source
-        return runtime
+        self._away: str | None = None  # the journal's fault, as readers were told
+        if self.leads:
+            self._open_feed()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(work())
-                for work in (self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles)
-            ]
-            if self.feed is not None:
-                running.append(tasks.create_task(self._pump(self.feed)))
-            if self._model is not None:
-                running.append(tasks.create_task(self.desk.watch(*self._model, self.settings.model_poll)))
-            if self.journal.head:  # who comes now should know how the feed is, not how it was
+            works = (self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles, self._lead)
+            running = [tasks.create_task(work()) for work in works]
+            if self.leads and self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
                 yield
@@ -121,14 +105,33 @@ class Runtime:
         await self._save_state()
 
     async def publish(self, entry: Entry) -> Span:
-        """Append what came from outside; returns when it is durable and the board has it."""
+        """Append what came from outside; returns when it is durable and the board has it.
+
+        JournalAway for ticks where closed candles have piled up, because nobody leads who would make them events.
+        """
+        if entry.kind is Kind.TICKS and not self.leads and len(self.chronicle.owed) >= _MOST_OWED:
+            raise JournalAway(f"{_MOST_OWED} closed candles wait for a process of the role feed or all: start one")
         span = await self._append(entry)
-        await self._caught_up(span.last)
-        if entry.kind is Kind.TICKS:
-            await self._until(lambda: len(self.chronicle.owed) < _MOST_OWED)
+        await self.hub.reach(span.last)
+        if entry.kind is Kind.TICKS and self.leads:
+            await self.hub.until(lambda: len(self.chronicle.owed) < _MOST_OWED)
             if self.status.ticked(self.clock.now()):
-                await self._append(named_entry("status", self.status.describe()))
+                await self._say(named_entry("status", self.status.describe()))
         return span
+
+    async def reach(self, hub: Hub, sequence: int) -> None:
+        """Wait until a hub has applied everything up to `sequence`, though not for long.
+
+        JournalAway where this process knows that it is behind; an event that nobody has seen is no reason for that.
+        """
+        if self.company.shared and hub.head.sequence < sequence:
+            try:
+                async with asyncio.timeout(_REACH_SECONDS):
+                    await hub.reach(sequence)
+            except TimeoutError:
+                fault = self.journal.fault()
+                if fault is not None:
+                    raise JournalAway(f"this server is behind, another may not be: {fault}") from None
 
     def drain(self) -> None:
         """Send every reader away, each with its own time to come back."""
@@ -139,16 +142,25 @@ class Runtime:
         """What stands in the way of serving."""
         status = self.status
         problems = []
-        if self._failed is not None:
+        if self.journal.fault() is not None:
+            problems.append(f"the journal is away: {self.journal.fault()}")
+        elif self._failed is not None:
             problems.append(f"the journal cannot be written: {self._failed}")
         if status.state == "stale":
             problems.append(f"the feed {status.feed} is stale")
         if status.problem is not None:
             problems.append(f"the feed {status.feed} failed: {status.problem}")
         age = None if status.last_tick is None else (self.clock.now() - status.last_tick) / 1e9
-        return Health(problems=problems, feed=status.feed, mode=status.mode, state=status.state, last_tick_age=age)
+        return Health(
+            problems=problems,
+            feed=status.feed,
+            mode=status.mode,
+            state=status.state,
+            last_tick_age=age,
+            leads=self.leads,
+        )
 
-    def _open_feed(self, model: Model | None) -> None:
+    def _open_feed(self) -> None:
         settings = self.settings
         options = FeedOptions(
             speed=settings.speed,
@@ -156,43 +168,93 @@ class Runtime:
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
             rate=settings.rate,
-            model=model,
+            model=self._modelled.model if self._modelled else None,
             scenario=Path(settings.scenario) if settings.scenario else None,
         )
         board = self.hub.board
         feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
-        if feed is not None:
-            self.feed, self.status = feed, FeedStatus(feed.name, feed.mode, settings.stale_after)
-            self.desk = Desk(feed, self.status, self.clock, self._tell_status)
-
-    async def _recover(self) -> None:
-        """Apply what the journal holds beyond the saved state."""
-        while self.hub.head.sequence < self.journal.head:
-            records = await self.journal.read(self.hub.head.sequence)
-            self.hub.apply(records, self.clock.monotonic())
-
-    async def _recover_candles(self, newest: State) -> None:
-        """Make the candles anew from a saved state: the newest, or where the archive lags behind that, an older one."""
-        journal, archive = self.journal, self.chronicle.archive
-        if not journal.head and archive.sequence:
-            await archive.clear()
-        state = newest
-        if archive.sequence < newest.sequence:
-            state = await journal.load_state(max(archive.sequence, journal.first)) or newest
-        await self.chronicle.recover(journal, state.sequence, read_saved(state.data).candles)
+        self.feed = feed
+        self.desk.take(feed)
 
     async def _follow(self) -> None:
-        """Everything durable goes to the hub, in order."""
+        """Everything durable goes to the hub, in order; where that ends, so should the process."""
+        try:
+            await self._take_all()
+        except JournalError as error:
+            log.error("%s", error)
+            self._failed = str(error)
+            self.failed.set_result(error)
+
+    async def _take_all(self) -> None:
         async for records in self.journal.follow(self.hub.head.sequence):
             self.chronicle.apply(records, self.journal.epoch)  # first: what the hub sends now may show forming candles
             self.hub.apply(records, self.clock.monotonic())
             self.monitor.flushed(records)
-            self._moved.set()
+            if self.company.shared:
+                await self._hear(records)
             if self.chronicle.archive.full:
                 await self.chronicle.archive.flush()
             if self.hub.head.sequence - self._saved >= STATE_EVERY:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
+
+    async def _hear(self, records: Sequence[Record]) -> None:
+        """What other processes have appended says how the feed is."""
+        for record in records:
+            if record.kind is Kind.NAMED and not self.leads:
+                named = read_named(record)
+                if named.name == "status" and named.kind is None:
+                    self.status.heard(decode(bytes(named.data), dict[str, Any]))
+        if any(record.kind is Kind.TICKS for record in records):
+            changed = self.status.ticked(self.clock.now())
+            if changed and self.leads:
+                await self._tell_status()
+
+    async def _lead(self) -> None:
+        """Run the feed, whenever it is this process's turn."""
+        lease = self.company.lease
+        while True:
+            await lease.won()
+            work = asyncio.create_task(self._run_feed())
+            over = asyncio.create_task(lease.lost())
+            try:
+                await asyncio.wait([work, over], return_when=asyncio.FIRST_COMPLETED)
+                await over
+            finally:
+                self.leads = not self.company.shared
+                work.cancel()
+                over.cancel()
+                await asyncio.gather(work, over, return_exceptions=True)
+
+    async def _run_feed(self) -> None:
+        """One term: from the claim, after which nobody of an older term can append, to the feed's end."""
+        if self.company.shared:
+            await self._claim()
+        async with asyncio.TaskGroup() as tasks:
+            if self._modelled is not None:
+                tasks.create_task(self.desk.watch(self._modelled.source, self._modelled.mark, self.settings.model_poll))
+            if self.feed is not None:
+                tasks.create_task(self._pump(self.feed))
+
+    async def _claim(self) -> None:
+        entry = named_entry("status", self.status.describe())._replace(source=self.status.feed, term=CLAIM)
+        self.term = (await self.journal.append(entry)).last
+        await self.hub.reach(self.term)  # the board has all that was before
+        was = self.status.state, self.status.speed
+        self._open_feed()
+        self._resume(*was)
+        self.leads = True
+        log.info("this process runs the feed %s now", self.status.feed)
+        await self._tell_status()
+
+    def _resume(self, state: str, speed: float) -> None:
+        """Run the feed as it was run before."""
+        pace = self.feed.pace if isinstance(self.feed, Paced) else None
+        if pace is not None and state != "waiting":
+            pace.accelerate(speed)
+            self.status.speed = speed
+            if state == "paused":
+                pace.pause()
 
     async def _pump(self, feed: Feed) -> None:
         """The feed's batches go to the journal, as fast as both allow."""
@@ -200,10 +262,13 @@ class Runtime:
         try:
             async for batch in feed.batches(after):
                 if len(batch.ticks):
-                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key))
+                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self.term))
                 if batch.trading:
                     await self._tell_trading(batch.trading)
             changed = self.status.halt()
+        except JournalFenced as error:
+            log.warning("%s", error)
+            changed = self.leads = False
         except JournalError as error:
             changed = self.status.halt(str(error))
         except TickwireError as error:
@@ -221,7 +286,8 @@ class Runtime:
             self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
             self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
             self.monitor.look()
-            if self.status.check(now):
+            self._tell_fault()
+            if self.leads and self._away is None and self.status.check(now):
                 log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
                 await self._tell_status()
 
@@ -231,15 +297,18 @@ class Runtime:
             await self.clock.sleep(_WATCH_SECONDS)
             await self.chronicle.archive.flush()
             entry = None if self.desk.held else self.chronicle.due(self.clock.now())
-            if entry is not None:
+            if entry is not None and self.leads and self.journal.fault() is None:
                 with contextlib.suppress(JournalError):  # as in `_tell_status`
-                    await self._append(entry)
+                    await self._say(entry)
 
     async def _tell_candles(self) -> None:
-        """Closed candles become events, in the order of their closing. One append at a time takes all that closed."""
+        """Closed candles become events, in the order of their closing. One append at a time takes all that closed.
+
+        Of several processes the one that leads does it; where two believe that they do, the key lets only one.
+        """
         owed = self.chronicle.owed
         while True:
-            await self._until(lambda: len(owed) > 0)
+            await self.hub.until(lambda: self.leads and len(owed) > 0)
             entry = owed.entry()
             assert entry is not None  # noqa: S101  # something is owed
             try:
@@ -247,7 +316,7 @@ class Runtime:
             except JournalError:  # noted in `_append`; they go on waiting, and with them whoever publishes
                 await self.clock.sleep(_WATCH_SECONDS)
             else:
-                await self._caught_up(span.last)  # that settles them
+                await self.hub.reach(span.last)  # that settles them
 
     async def _pace(self) -> None:
         """Paced channels get their flushes."""
@@ -257,21 +326,40 @@ class Runtime:
             await self.clock.sleep(wait)
             self.monitor.woke(begun + wait)
 
+    def _tell_fault(self) -> None:
+        """Readers learn from this process itself that the journal is away, and so prices old, and that it is back."""
+        away = self.journal.fault()
+        if (away is None) != (self._away is None):
+            said = self.status.describe() | ({} if away is None else {"state": "stale", "notice": away})
+            for hub in self.hubs:  # the newest tick is no business of those who see an older market
+                entry = named_entry("status", said if hub is self.hub else said | {"last_tick_ts": None})
+                tell = hub.retract if away is None else hub.announce
+                tell(entry, self.clock.monotonic())
+        self._away = away
+
     async def _tell_status(self) -> None:
-        with contextlib.suppress(JournalError):  # noted in `_append`; readiness tells it
-            await self._append(named_entry("status", self.status.describe()))
+        # A failure is noted in `_append` and readiness tells it; an absence is told by `_tell_fault`.
+        with contextlib.suppress(JournalError, TimeoutError):
+            async with asyncio.timeout(_SAY_SECONDS):
+                await self._say(named_entry("status", self.status.describe()))
+
+    async def _say(self, entry: Entry) -> Span:
+        """Append something in the name of the feed."""
+        return await self._append(entry._replace(source=self.status.feed, term=self.term))
 
     async def _tell_trading(self, trading: Mapping[str, bool]) -> None:
         """A status for each symbol that stopped or resumed, then the feed's own: late comers get the newest only."""
         halted = self.status.halted
         for symbol, trades in trading.items():
             halted.discard(symbol) if trades else halted.add(symbol)
-            await self._append(named_entry("status", self.status.describe(symbol)))
+            await self._say(named_entry("status", self.status.describe(symbol)))
         await self._tell_status()
 
     async def _append(self, entry: Entry) -> Span:
         try:
             span = await self.journal.append(entry)
+        except JournalFenced:
+            raise
         except JournalError as error:
             if self._failed is None:
                 log.error("%s", error)
@@ -280,38 +368,18 @@ class Runtime:
         self._failed = None
         return span
 
-    async def _caught_up(self, sequence: int) -> None:
-        """Wait until the hub has applied everything up to `sequence`."""
-        await self._until(lambda: self.hub.head.sequence >= sequence)
-
-    async def _until(self, reached: Callable[[], bool]) -> None:
-        """Wait until this holds, which only records that are applied can bring about."""
-        while not reached():
-            self._moved.clear()
-            await self._moved.wait()
-
     async def _save_state(self) -> None:
+        """Save what was learned so far, if that is this process's to do; and say behind it how the feed is."""
         sequence = self.hub.head.sequence
-        if sequence > self._saved:
+        if self.leads and sequence > self._saved:
             self._saved = sequence
             state = State(sequence, self.hub.save(self.chronicle.save()))
             # Candles that closed before a state are not made again from it, so they must be kept before it is.
             if await self.chronicle.archive.flush():
                 with contextlib.suppress(JournalError):  # the next may fare better; until then more history is kept
                     await self.journal.save_state(state)
-
-
-async def _load_model(settings: Settings) -> tuple[tuple[Source, str] | None, Model | None]:
-    """The model that the settings name, and where to look whether it has changed."""
-    if not settings.model or check_spec(settings.feed)[0] != "simulator":
-        return None, None
-    source = open_source(settings.model)
-    found = await source.fetch()
-    if found is None:
-        raise InputError(f"there is nothing at {settings.model}", field="model")
-    model = read_model(found.data)
-    log.info("the model is %s, from %s", model.version, settings.model)
-    return (source, found.mark), model
+                if self.company.shared:  # who starts from this state hears it first
+                    await self._tell_status()
 
 
 def _retry_ms(spread: int = _SPREAD_MS) -> int:

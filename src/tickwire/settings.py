@@ -27,8 +27,30 @@ class Settings(BaseSettings):
 
     feed: str = Field("simulator", description="where prices come from: simulator, replay:PATH or http")
     journal: str = Field(
-        "", description="memory or sqlite:PATH; if empty, an SQLite file for this feed in the data folder"
+        "",
+        repr=False,  # a password may be in it
+        description="memory, sqlite:PATH or nats://[USER:PASSWORD@]HOST[:PORT][,HOST...][/NAME] (tls:// with TLS); if "
+        "empty, an SQLite file for this feed in the data folder",
     )
+    role: Literal["all", "feed", "edge"] = Field(
+        "all", description="with a journal on NATS: feed runs the feed and takes no readers, edge takes readers only"
+    )
+    workers: int = Field(
+        1, ge=1, le=256, description="with a journal on NATS: so many edges in processes of their own share the port"
+    )
+    codec: Literal["packed", "json", "protobuf", "flatbuffers"] = Field(
+        "packed", description="NATS: the form of what this process writes; every form is read"
+    )
+    share_port: bool = Field(False, description="let other processes listen on the same port, as workers do")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="another port that only this process answers on, for /metrics; with workers, the first of as many",
+    )
+    nats_creds: str = Field("", description="NATS: a credentials file, as nsc makes it; empty: none")
+    nats_ca: str = Field("", description="NATS: a PEM file of who signs the servers' certificates; empty: the system's")
+    replicas: int = Field(1, ge=1, le=5, description="NATS: how many servers keep the journal")
     data: Path = Field(Path(".tickwire"), description="the folder for journals that were given no path")
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on; 0 takes a free one")

@@ -31,6 +31,20 @@ async def test_a_server_that_restarts_is_found_again(visit, tmp_path: Path) -> N
         assert await page.locator(".log tr").count() >= 4
 
 
+async def test_another_market_at_the_same_address(visit, tmp_path: Path) -> None:
+    """Nothing of the old one is left, and what is shown of it is marked as what it is."""
+    server = await ServerProcess("--journal", "memory", cwd=tmp_path).start()
+    page = await visit(server.url)
+    await expect(page.locator("#count")).to_have_text("105 symbols")
+    await server.kill()
+    path = tmp_path / "A.csv"
+    path.write_text("ts_ns,price\n" + "".join(f"{number * 10**8},{number + 1}\n" for number in range(20)))
+    options = ("--feed", f"replay:{path}", "--journal", "memory", "--port", server.url.rpartition(":")[2])
+    async with ServerProcess(*options, cwd=tmp_path):
+        await expect(page.locator("#count")).to_have_text("1 symbol")
+        await expect(page.locator(".mode")).to_have_text("Replay")
+
+
 async def test_how_late_prices_are(visit, market) -> None:
     """Percentiles from a price's time to the frame that shows it, on a clock found to a few milliseconds."""
     page = await visit(f"{market.url}/#/connection")

@@ -10,7 +10,7 @@ LOOKS = {
     "chinese": {"locale": "zh-CN"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True},
 }
-SETTLED = 700  # ms: time for a view to have something to show
+SETTLED = 400  # ms: time for a view to have something to show
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -35,7 +35,7 @@ MISTAKES = [
         2,
         "bad.csv line 2, column price: expected a number up to 1e+12, found 'x'",
     ),
-    (("serve", "--journal", "redis"), 2, "unknown journal 'redis': choose memory or sqlite:PATH"),
+    (("serve", "--journal", "redis"), 2, "unknown journal 'redis': choose memory, sqlite:PATH or nats://HOST"),
     (("serve", "--journal", "sqlite:bad.csv"), 1, "bad.csv is not a Tickwire journal"),
     (("serve", "--journal", "sqlite:bad.csv/j"), 1, "cannot be created"),
     (("serve", "--port", "99999"), 2, "--port = '99999': input should be less than or equal to 65535"),

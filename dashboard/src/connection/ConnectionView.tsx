@@ -120,7 +120,7 @@ function Log() {
               <tr key={id}>
                 <td>{timeOfDay(at)}</td>
                 <th scope="row">{say.happened[what]}</th>
-                <td>{detail}</td>
+                <td>{what === "status" ? translated(detail) : detail}</td>
               </tr>
             ))}
           </tbody>
@@ -129,6 +129,9 @@ function Log() {
     </section>
   );
 }
+
+/** A state of the feed in words; of one symbol, as it is. */
+const translated = (state: string): string => (words.value.feed as Record<string, string>)[state] ?? state;
 
 function everySecond(): () => void {
   let before = { ...received, at: performance.now() };

@@ -132,7 +132,10 @@ function onWelcome(data: string): void {
   const first = welcome.value === null;
   watch.heard(performance.now());
   welcome.value = JSON.parse(data) as Welcome;
-  if (!first) reconnects.value += 1;
+  if (!first) {
+    reconnects.value += 1;
+    void readInstruments(); // a server that was restarted may know others
+  }
   live = performance.now();
   timepiece.begin();
   note("welcome", welcome.value.head);
@@ -150,6 +153,7 @@ function onStatus(data: string): void {
 
 function onGap(data: string): void {
   const { from, to, reason } = JSON.parse(data) as Gap;
+  if (reason === "epoch") quotes.clear(); // another history: what it has follows
   note("gap", `${from} … ${to} (${reason})`);
 }
 

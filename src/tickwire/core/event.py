@@ -16,6 +16,9 @@ from tickwire.core.candle import CANDLE, PackedCandles
 from tickwire.core.codec import decode, encode
 from tickwire.core.tick import TICK, Ticks
 
+CLAIM = 0
+"""The term of an entry that begins a term."""
+
 
 class Kind(enum.IntEnum):
     """How a record's data is to be read."""
@@ -38,13 +41,18 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(NamedTuple):
-    """Something to append. An entry whose (`source`, `key`) the journal already holds is not appended again."""
+    """Something to append. An entry whose (`source`, `key`) the journal already holds is not appended again.
+
+    `term` is for sources of which one process at a time may speak. CLAIM begins a new term, named by the number of the
+    event; an entry of an older term of its source is refused wherever it comes from. None is not asked.
+    """
 
     kind: Kind
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     data: bytes
     source: str = ""
     key: str | None = None
+    term: int | None = None
 
 
 class Span(NamedTuple):
@@ -70,11 +78,11 @@ class Record(NamedTuple):
         return self.first + self.count - 1
 
 
-def ticks_entry(ticks: Ticks, *, source: str = "", key: str | None = None) -> Entry:
+def ticks_entry(ticks: Ticks, *, source: str = "", key: str | None = None, term: int | None = None) -> Entry:
     """An entry of packed ticks; `source` names the feed and `key` the batch within it."""
     if ticks.dtype != TICK:
         raise TypeError(f"expected an array of {TICK}")
-    return Entry(Kind.TICKS, len(ticks), ticks.tobytes(), source, key)
+    return Entry(Kind.TICKS, len(ticks), ticks.tobytes(), source, key, term)
 
 
 def candles_entry(candles: PackedCandles, *, source: str = "", key: str | None = None) -> Entry:

@@ -30,15 +30,19 @@ class Desk:
     def __init__(
         self, feed: Feed | None, status: FeedStatus, clock: Clock, tell: Callable[[], Awaitable[None]]
     ) -> None:
-        self._feed = feed
         self._status = status
         self._clock = clock
         self._tell = tell
-        self._control = Control(feed, status) if isinstance(feed, Paced) else None
         self.swaps = self.rejected = self.unreachable = 0
+        self.take(feed)
+
+    def take(self, feed: Feed | None) -> None:
+        """Control this feed from now on, or none."""
+        self._feed = feed
+        self._control = Control(feed, self._status) if isinstance(feed, Paced) else None
         if isinstance(feed, Simulator):
-            status.model = feed.model.version
-            status.scenario = None if feed.scenario is None else feed.scenario.name
+            self._status.model = feed.model.version
+            self._status.scenario = None if feed.scenario is None else feed.scenario.name
 
     @property
     def held(self) -> bool:

@@ -41,6 +41,11 @@ def check_spec(spec: str) -> tuple[str, str]:
     return kind, rest
 
 
+def mode_of(spec: str) -> str:
+    """What the feed's prices are: `simulated`, `replay` or `live`."""
+    return {"simulator": "simulated", "replay": "replay"}.get(check_spec(spec)[0], "live")
+
+
 def instruments_of(spec: str, model: Model | None = None) -> tuple[Instrument, ...]:
     """The reference data that come with a feed: those of the simulated model. Others bring their own."""
     return (model or built_in()).instruments() if check_spec(spec)[0] == "simulator" else ()

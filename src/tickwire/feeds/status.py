@@ -55,6 +55,13 @@ class FeedStatus:
         self.problem = problem
         return self._become("halted")
 
+    def heard(self, said: dict[str, Any]) -> None:
+        """Take what the process that runs the feed said of it."""
+        if said["symbol"] is None:
+            self.state, self.speed = said["state"], said["speed"]
+            self.halted, self.model, self.notice = set(said["halted"]), said["model"], said["notice"]
+            self.scenario = said.get("scenario")
+
     def describe(self, symbol: str | None = None) -> dict[str, Any]:
         """The data of a status event, of the feed or of one `symbol`; `last_tick_ts` is in microseconds."""
         state = self.state if symbol is None else "halted" if symbol in self.halted else "running"

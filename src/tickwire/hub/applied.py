@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tickwire.core.candle import PackedCandles, read_candles, unpack_candles
 from tickwire.core.codec import encode
-from tickwire.core.event import Kind, Record, read_named
+from tickwire.core.event import Entry, Kind, Record, read_named
 from tickwire.core.instrument import Instrument
 from tickwire.core.quote import Fields
 from tickwire.core.tick import unpack
@@ -147,9 +147,21 @@ class AppliedNamed:
         self.target = named.target
         self.frame = frame(bytes(named.data), event=named.name, id=prefix + b"%d" % record.first)
 
+    @property
+    def bare(self) -> bytes:
+        """The frame without an id."""
+        return frame(bytes(self.named.data), event=self.named.name)
+
     def is_for(self, channel: Channel, who: Who) -> bool:
         """Whether this reader of the channel gets it."""
         return self.kind in channel.subscription.events and (self.target is None or self.target in who.names)
+
+
+def aside(entry: Entry, at: int) -> AppliedNamed:
+    """A named event that no journal holds, and so goes out without an id; it stands beside event `at`."""
+    item = AppliedNamed(b"", Record(at, 1, entry.kind, 0, entry.data))
+    item.frame = item.bare
+    return item
 
 
 Applied = AppliedQuotes | AppliedCandles | AppliedNamed

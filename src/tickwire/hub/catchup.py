@@ -11,6 +11,7 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
-from tickwire.errors import JournalError
+from tickwire.errors import JournalAway, JournalError
 from tickwire.hub.applied import Applied, AppliedNamed
 from tickwire.hub.backlog import Backlog
 from tickwire.hub.channel import Channel, Numbered
@@ -35,6 +36,7 @@ from tickwire.sse.frame import frame, unnumbered
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
+_AWAY_SECONDS = 0.25  # between two tries, while the journal cannot be reached
 
 Rows: TypeAlias = NDArray[np.intp]
 
@@ -63,7 +65,19 @@ class CatchUp:
         self._channels = channels
 
     async def bring(self, reader: Reader) -> Gap | None:
-        """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer."""
+        """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer.
+
+        While the journal cannot be reached it waits: the reader stays, and goes on from where it stands.
+        """
+        while True:
+            try:
+                return await self._bring(reader)
+            except JournalAway:
+                if not await reader.ready():
+                    return None
+                await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _bring(self, reader: Reader) -> Gap | None:
         try:
             if self._channels[reader].subscription.delivery == "latest":
                 await self._bring_latest(reader)
@@ -71,6 +85,8 @@ class CatchUp:
             if reader.snapshot:
                 await self._send_snapshot(reader)
             await self._bring_all(reader)
+        except JournalAway:  # that is no gap: it will be there again
+            raise
         except JournalError:
             return self._gap(reader)
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from tickwire.core.codec import encode
@@ -38,6 +38,34 @@ class Channel:
     `rows` are the board rows of its symbols, kept by the router. `readers` counts everybody, `live` holds those that
     stand at the hub's head and are written to; the others are catching up.
     """
+
+    __slots__ = (
+        "_head",
+        "_tally",
+        "_writers",
+        "arriving",
+        "candles",
+        "counted",
+        "due",
+        "everything",
+        "filter_json",
+        "form_due",
+        "formed_at",
+        "live",
+        "members",
+        "named",
+        "paced",
+        "pending",
+        "position",
+        "readers",
+        "routed",
+        "rows",
+        "screen",
+        "skipped",
+        "subscription",
+        "tells",
+        "written_at",
+    )
 
     def __init__(self, subscription: Subscription, head: Head, tally: Tally) -> None:
         self.subscription = subscription
@@ -136,22 +164,15 @@ class Channel:
         if self._writers is None:
             self._writers = self._sorted_writers()
         for outlet, writers in self._writers.items():
-            _write_all(writers, outlet.put(body, len(writers)))
+            shared = outlet.put(body, len(writers))
+            for write in writers:
+                try:
+                    write(shared)
+                except Exception:  # whatever one socket's write raises, its neighbours are still to be served
+                    log.debug("a write failed; the connection's own loss ends its reader", exc_info=True)
 
     def _sorted_writers(self) -> dict[Outlet, list[Write]]:
         found: dict[Outlet, list[Write]] = {}
         for reader in self.live:
             found.setdefault(reader.outlet, []).append(reader.sink.write)
         return found
-
-
-def _write_all(writers: list[Write], body: bytes) -> None:
-    """Call every writer; one that fails costs its own reader, not those after it."""
-    rest: Iterator[Write] = iter(writers)
-    while True:
-        try:
-            for write in rest:
-                write(body)
-            return
-        except Exception:  # whatever one socket's write raises, its neighbours are still to be served
-            log.debug("a write failed; the connection's own loss ends its reader", exc_info=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tickwire.core.codec import encode
-from tickwire.core.event import Record
+from tickwire.core.event import Entry, Record
 from tickwire.core.quote import Fields
-from tickwire.hub.applied import Applied, AppliedCandles, AppliedNamed, AppliedQuotes, apply
+from tickwire.hub.applied import Applied, AppliedCandles, AppliedNamed, AppliedQuotes, apply, aside
 from tickwire.hub.candling import Candling
 from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
@@ -112,6 +113,7 @@ class Hub:
         self._now = 0.0
         self._dirty: set[Channel] = set()
         self._events = 0
+        self._moved = asyncio.Event()
 
     def apply(self, records: Iterable[Record], now: float) -> None:
         """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
@@ -125,6 +127,31 @@ class Hub:
         for channel in self._dirty:
             channel.flush(now)
         self._dirty.clear()
+        self._moved.set()
+
+    async def reach(self, sequence: int) -> None:
+        """Wait until everything up to `sequence` was applied."""
+        await self.until(lambda: self.head.sequence >= sequence)
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Wait until this holds, which only records that are applied can bring about."""
+        while not reached():
+            self._moved.clear()
+            await self._moved.wait()
+
+    def announce(self, entry: Entry, now: float) -> None:
+        """Tell who takes such events something that this process knows and no journal holds: it has no id.
+
+        Who comes later gets it in place of what was said of its kind before. `now` is monotonic, in seconds.
+        """
+        item = aside(entry, self.head.sequence)
+        self._state.announce(item)
+        self._write_all(item, now)
+
+    def retract(self, entry: Entry, now: float) -> None:
+        """What was announced of this kind holds no longer: tell what the journal said last, or else `entry`."""
+        item = aside(entry, self.head.sequence)
+        self._write_all(self._state.retract(item.kind) or item, now)
 
     def history(self) -> History:
         """What a reader that comes now can start from."""
@@ -237,6 +264,14 @@ class Hub:
             spared=self._outlets.saved,
         )
 
+    def _write_all(self, item: AppliedNamed, now: float) -> None:
+        """An event without its id, at once to all who take its kind."""
+        for channel in self._router.channels.values():
+            if item.kind in channel.subscription.events:
+                channel.write(item.bare, now)
+                for reader in channel.arriving:
+                    reader.write(item.bare)
+
     def _tell(self, reader: Reader, item: AppliedNamed) -> None:
         """An event for one reader of a channel, between what the channel writes to all."""
         channel = self.roster.channels[reader]
@@ -277,10 +312,10 @@ class Hub:
             dirty.update(plan.everything)
         wanted = [place for place, row in enumerate(item.rows) if routes[row]]
         for place, one in zip(wanted, item.frames(wanted, fields), strict=True):
-            channels = routes[item.rows[place]]
-            for channel in channels:
+            for channel in routes[item.rows[place]]:
+                if not channel.pending:  # what has something pending is among the dirty already
+                    dirty.add(channel)
                 channel.pending.append(one)
-            dirty.update(channels)
 
     def _route_named(self, item: AppliedNamed) -> None:
         if item.kind == CONTROL:

@@ -10,7 +10,7 @@ from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub, HubStats
 from tickwire.hub.late import Late, LateSource, MakeCandles
 from tickwire.hub.rights import Rights
-from tickwire.hub.roster import Client
+from tickwire.hub.roster import Client, first_of
 from tickwire.hub.selection import Selection
 from tickwire.market.board import Board
 
@@ -47,8 +47,10 @@ class Hubs:
         """The hub for these rights; JournalError where the market of then cannot be shown."""
         if not rights.delay:
             return self.live
-        async with self._turn:
-            late = self._late.get(rights.delay) or await self._begin(rights.delay)
+        late = self._late.get(rights.delay)
+        if late is None:
+            async with self._turn:  # others may have asked for the same meanwhile
+                late = self._late.get(rights.delay) or await self._begin(rights.delay)
         if late.failed is not None:
             raise JournalError(late.failed)
         return late.hub
@@ -69,8 +71,7 @@ class Hubs:
 
     async def select(self, selection: Selection) -> list[Client]:
         """The readers of a selection, in its order, described."""
-        found = [client for hub in [*self] for client in await hub.roster.select(selection)]
-        return sorted(found, key=lambda client: client.place(selection))[: selection.limit]
+        return first_of([client for hub in [*self] for client in await hub.roster.select(selection)], selection)
 
     def beat(self, now: float, ts: int, silence: float) -> None:
         """Write a heartbeat where nothing was written for a while; see `Hub.beat`."""

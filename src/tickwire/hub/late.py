@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
@@ -18,7 +17,7 @@ from tickwire.core.event import Record
 from tickwire.errors import JournalError
 from tickwire.hub.hub import Hub
 from tickwire.hub.past import Source
-from tickwire.hub.saved import read_saved
+from tickwire.hub.saved import Saved, read_saved
 from tickwire.market.board import Board
 from tickwire.market.candles import Candles
 
@@ -80,14 +79,17 @@ class Late:
         """A hub that has taken all that is old enough; JournalError where the journal does not reach back so far."""
         upto = await source.find(clock.now() - delay * 10**9 + 1)
         state = await source.load_state(upto)
-        if state is None or 0 < upto < source.first:  # the oldest that is kept may be newer than what is asked
+        # The oldest that is kept may be newer than what is asked.
+        if 0 < upto < source.first or (state is None and source.first > 1):
             raise JournalError(f"the journal does not reach {delay} s back: what is kept has to be more than the delay")
-        saved, board = read_saved(state[1]), make_board()
-        board.restore(saved.board)
-        maker = make_candles(saved.candles)
+        saved = Saved(b"") if state is None else read_saved(state[1])
+        board, maker = make_board(), make_candles(saved.candles)
+        if state is not None:
+            board.restore(saved.board)
+        start = 0 if state is None else state[0]
         hub = Hub(
             board, leader.head.epoch, source,
-            make_board=make_board, start_at=state[0], candles=maker.candles, leader=leader,
+            make_board=make_board, start_at=start, candles=maker.candles, leader=leader,
         )  # fmt: skip
         late = cls(hub, maker, delay, source, clock)
         while hub.head.sequence < upto:
@@ -111,7 +113,7 @@ class Late:
         """Take the records one after the other as they become old enough."""
         while records:
             now = self._clock.now()
-            count = bisect_right(records, now - self._delay, key=lambda record: record.ts)
+            count = _old(records, now - self._delay)
             if count:
                 self._take(records[:count])
                 records = records[count:]
@@ -123,3 +125,11 @@ class Late:
         for record in records:
             self._maker.take(record)  # first: what the hub sends now may show forming candles
         self.hub.apply(records, self._clock.monotonic())
+
+
+def _old(records: Sequence[Record], until: int) -> int:
+    """How many records come before the first that was taken after `until`.
+
+    Each is looked at, because those of several nodes have the times of several clocks, which need not grow.
+    """
+    return next((count for count, record in enumerate(records) if record.ts > until), len(records))

@@ -55,6 +55,11 @@ class _Standing(NamedTuple):
     id: int = 0  # nothing is sorted by it but the id itself
 
 
+def first_of(clients: Iterable[Client], selection: Selection) -> list[Client]:
+    """The first of what was selected in several places, in the order of the selection."""
+    return sorted(clients, key=lambda client: client.place(selection))[: selection.limit]
+
+
 class Roster:
     """The connected readers with their channels, by client id and by user too.
 
@@ -104,7 +109,7 @@ class Roster:
         return (known,) if isinstance(known, Reader) else tuple(known)
 
     def clients(self, name: str | None = None) -> list[Client]:
-        """The same, described."""
+        """Those with this client id or user, described; all, for None."""
         return [self._describe(reader) for reader in self.named(name)]
 
     async def select(self, selection: Selection) -> list[Client]:

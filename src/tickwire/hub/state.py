@@ -22,6 +22,7 @@ class StateFrames:
         self._prefix = prefix
         self._frames: OrderedDict[Fields, dict[int, tuple[int, bytes]]] = OrderedDict()
         self._named: dict[str, AppliedNamed] = {}
+        self._announced: dict[str, AppliedNamed] = {}  # stands before those, whatever the journal says meanwhile
 
     def frames(self, rows: Sequence[int], fields: Fields = None) -> list[bytes]:
         """The frames of the newest quotes in the given board rows, in that order."""
@@ -51,6 +52,16 @@ class StateFrames:
         if item.kind != MESSAGE:
             self._named[item.kind] = item
 
+    def announce(self, item: AppliedNamed) -> None:
+        """Something that no journal holds is the newest of its kind, until `retract`."""
+        self._announced[item.kind] = item
+
+    def retract(self, kind: str) -> AppliedNamed | None:
+        """It is no longer; answers what is instead."""
+        self._announced.pop(kind, None)
+        return self._named.get(kind)
+
     def named(self, channel: Channel) -> list[AppliedNamed]:
         """The newest event of each kind that describes a state and that the channel takes."""
-        return [item for kind, item in self._named.items() if kind in channel.subscription.events]
+        newest = self._named | self._announced
+        return [item for kind, item in newest.items() if kind in channel.subscription.events]

@@ -32,4 +32,5 @@ class Tally:
         """Events so far of these rows; of all, for None."""
         if rows is None:
             return self._all
-        return int(self._counts[np.fromiter(rows, np.intp, len(rows))].sum()) if rows else 0
+        at = np.fromiter(rows, np.intp, len(rows))
+        return int(self._counts[at[at < len(self._counts)]].sum())  # a row beyond has had none since the start

@@ -44,7 +44,9 @@ class JournalStats(NamedTuple):
 
 
 class Journal(Protocol):
-    """The ordered, durable record of events. One process appends at a time; all calls are made on one event loop."""
+    """The ordered, durable record of events. All calls are made on one event loop; whether several processes may have
+    it open is the implementation's to say.
+    """
 
     @property
     def epoch(self) -> str:
@@ -66,7 +68,8 @@ class Journal(Protocol):
 
         Appends made at the same time may share a commit. Order of numbers is order of calls. An entry whose (source,
         key) is already in the kept history appends nothing and answers the span it had. Cancelling the caller does
-        not undo an append. JournalError when it cannot be written: nothing of the entry is then kept.
+        not undo an append. JournalError when it cannot be written: nothing of the entry is then kept. JournalAway when
+        nobody can tell: it may yet be kept, so repeat it with its key. JournalFenced where its term is over.
         """
         ...
 
@@ -80,8 +83,9 @@ class Journal(Protocol):
     def follow(self, after: int) -> AsyncIterator[Sequence[Record]]:
         """All records with `last > after`, those of the past and then those to come, each exactly once, in order.
 
-        Waits where there is none. Ends when the journal is closed. A follower that is slow holds no memory: what it
-        has not taken is read again from the history. JournalError where history it still needed has expired.
+        Waits where there is none, and while the journal is away. Ends when the journal is closed. A follower that is
+        slow holds no memory: what it has not taken is read again from the history. JournalError where history it still
+        needed has expired.
         """
         ...
 
@@ -102,6 +106,10 @@ class Journal(Protocol):
 
     async def load_state(self, at: int | None = None) -> State | None:
         """The newest kept summary whose sequence is at most `at` (any, if None)."""
+        ...
+
+    def fault(self) -> str | None:
+        """Why it takes and gives no events just now, where it can be away and come back; None where it does."""
         ...
 
     def stats(self) -> JournalStats:

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from tickwire.clock import Clock
 from tickwire.core.event import Entry, Kind, Record, Span
 from tickwire.errors import JournalError
 from tickwire.journal.base import JournalStats, Retention, State, check_entry, check_state, new_epoch
+from tickwire.journal.keys import Keys
 from tickwire.journal.retention import Mark, Marks
 from tickwire.journal.tail import Follower, Tail
 
 EXPIRY_STEPS = 64  # history is cut once a 64th of it is surplus: a cut moves what is left, too slow for each append
 UNBOUNDED = float("inf")
-
-
-class _Held(NamedTuple):
-    source: str
-    key: str
-    span: Span
-
-
-class _Keys:
-    """Which (source, key) the kept records have."""
-
-    def __init__(self) -> None:
-        self._spans: dict[tuple[str, str], Span] = {}
-        self._newest: dict[str, _Held] = {}
-        self._held: deque[_Held] = deque()
-
-    def find(self, source: str, key: str | None) -> Span | None:
-        return None if key is None else self._spans.get((source, key))
-
-    def newest(self, source: str) -> str | None:
-        held = self._newest.get(source)
-        return held.key if held else None
-
-    def add(self, source: str, key: str | None, span: Span) -> None:
-        if key is not None:
-            held = _Held(source, key, span._replace(fresh=False))
-            self._spans[source, key] = held.span
-            self._newest[source] = held
-            self._held.append(held)
-
-    def drop(self, through: int) -> None:
-        while self._held and self._held[0].span.last <= through:
-            held = self._held.popleft()
-            del self._spans[held.source, held.key]
-            if self._newest[held.source] is held:
-                del self._newest[held.source]
 
 
 class MemoryJournal:
@@ -66,7 +29,7 @@ class MemoryJournal:
         self._retention = retention
         self._clock = clock
         self._tail = Tail(records=UNBOUNDED, size=UNBOUNDED)
-        self._keys = _Keys()
+        self._keys = Keys()
         self._marks = Marks(retention)
         self._states: dict[int, bytes] = {}
         self._appends = 0
@@ -136,6 +99,10 @@ class MemoryJournal:
         self._check_open()
         sequence = self._marks.newest(at)
         return None if sequence is None else State(sequence, self._states[sequence])
+
+    def fault(self) -> str | None:
+        """It is always at hand."""
+        return None
 
     def stats(self) -> JournalStats:
         """The counts so far; `bytes` is the size of the records' and summaries' data."""

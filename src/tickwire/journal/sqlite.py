@@ -153,6 +153,10 @@ class SQLiteJournal:
         self._check_open()
         return await self._history.load_state(at)
 
+    def fault(self) -> str | None:
+        """It is always at hand."""
+        return None
+
     def stats(self) -> JournalStats:
         """The counts so far; `bytes` is what the file and its log take."""
         return JournalStats(

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
 
 from tickwire.core.event import Kind, Record
-from tickwire.errors import JournalError
+from tickwire.errors import JournalAway, JournalError
 
 TAIL_RECORDS = 8_192  # single events: a second or two of a busy market
 TAIL_BYTES = 16 * 2**20  # 200,000 packed ticks: a follower may pause that long before it costs a read from disk
 FOLLOW_EVENTS = 10_000  # at most so many in one helping (but a whole record), so that nobody holds the loop for long
+_AWAY_SECONDS = 0.25  # between two tries, while history cannot be reached
 
 History = Callable[[int, int], Awaitable[Sequence[Record]]]
 """Reads whole records after a position, until they hold so many events: `await history(after, limit)`."""
@@ -33,6 +34,7 @@ class Tail:
     def __init__(self, head: int = 0, *, records: float = TAIL_RECORDS, size: float = TAIL_BYTES) -> None:
         self.head = head
         self.closed = False
+        self.error: JournalError | None = None
         self.bytes = 0
         self._most_records = records
         self._most_bytes = size
@@ -94,6 +96,11 @@ class Tail:
         finally:
             self._waiting.pop(waiter, None)
 
+    def fail(self, error: JournalError) -> None:
+        """Nothing comes any more, and followers should know why."""
+        self.error = error
+        self._ring()
+
     def close(self) -> None:
         """Nothing comes any more: followers take what is here and end."""
         self.closed = True
@@ -150,10 +157,12 @@ class Follower:
         while not (records := self._near()):
             if self._tail.closed:
                 raise StopAsyncIteration
-            if self._position < self._tail.head:
-                records = await self._far()
+            if self._tail.error is not None:
+                raise self._tail.error
+            if self._position >= self._tail.head:
+                await self._tail.moved()
+            elif records := await self._far():
                 break
-            await self._tail.moved()
         self._position = records[-1].last
         return records
 
@@ -163,8 +172,13 @@ class Follower:
         return self._tail.take(self._position, FOLLOW_EVENTS)
 
     async def _far(self) -> Sequence[Record]:
+        """Older records than the tail's; none while history cannot be reached, which is no end."""
         wanted = self._position + 1
-        records = await self._history(self._position, FOLLOW_EVENTS)
+        try:
+            records = await self._history(self._position, FOLLOW_EVENTS)
+        except JournalAway:
+            await asyncio.sleep(_AWAY_SECONDS)
+            return ()
         if not records or records[0].first > wanted:
             kept = records[0].first if records else self._tail.first
             raise JournalError(f"the history from event {wanted} has expired: the oldest kept event is {kept}")

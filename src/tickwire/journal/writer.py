@@ -86,7 +86,7 @@ class _Draft:
         return Span(rows[0][0], rows[0][0] + rows[0][1] - 1, fresh=False) if rows else None
 
     def _number(self, job: Append) -> Span:
-        kind, count, data, source, key = job.entry
+        kind, count, data, source, key, _ = job.entry
         span = Span(self.head + 1, self.head + count)
         record = Record(span.first, count, kind, job.ts, data)
         self.head = span.last

@@ -104,6 +104,10 @@ class Board:
         """The rows of symbols that have been on the board; KeyError for one that has not."""
         return [self._rows[symbol] for symbol in symbols]
 
+    def missing(self, symbols: Iterable[bytes]) -> set[str]:
+        """Those of the symbols that have not been on the board."""
+        return {symbol.decode("ascii") for symbol in set(symbols).difference(self._rows)}
+
     def apply(self, ticks: Ticks, first: int) -> QuoteColumns:
         """The quotes after each of `ticks`, which are the events from sequence number `first` on."""
         rows = self._rows_of(ticks["symbol"].tolist())

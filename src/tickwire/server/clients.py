@@ -14,15 +14,16 @@ from starlette.responses import Response
 from tickwire.core.codec import decode, encode
 from tickwire.errors import InputError
 from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
-from tickwire.hub.reader import Reader
 from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
+from tickwire.hub.roster import Client
 from tickwire.hub.selection import MOST, Place, Selection, Sort
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
 from tickwire.server.access import rights_of
 from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
+from tickwire.server.readers import Held
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["clients"])
@@ -71,7 +72,7 @@ async def read_clients(
     """The connected readers, a page at a time; a Link with `rel="next"` leads on to where there are more."""
     service: Service = request.app.state.service
     asked = Selection(sort, limit + 1, search, _read_cursor(after) if after else None)
-    found = await service.hubs.select(asked)
+    found = await service.readers.select(asked)
     headers = {"link": _next(asked, found[limit - 1].place(asked))} if len(found) > limit else {}
     return Response(encode(found[:limit]), media_type="application/json", headers=headers)
 
@@ -89,8 +90,8 @@ async def revoke_clients(
     if (user is None) == (token is None):
         raise InputError("name a user or a token: ?user=NAME or ?token=ID", field="user")
     name = USER + user if user is not None else f"{TOKEN}{token}"
-    readers = [reader for hub in service.hubs for reader in hub.roster.channels if name in _subjects(reader)]
-    note(request.scope, name=name, readers=len(readers))
+    count = await service.readers.bearers(name)
+    note(request.scope, name=name, readers=count)
     if not service.token_seconds:
         control: Control = Evict(name, COME_BACK_MS)  # there are no tokens to refuse
     elif len(service.hub.control.ledger.revoked) >= MOST_REVOKED:
@@ -99,15 +100,14 @@ async def revoke_clients(
         now = service.clock.now() / 1e9
         control = Revoke(name, now, now + service.token_seconds, COME_BACK_MS)
     await service.publish(control_entry(control))
-    return Response(encode({"evicted": len(readers)}), media_type="application/json")
+    return Response(encode({"evicted": count}), media_type="application/json")
 
 
 @routes.get("/v1/clients/{client_id}", response_class=Response)
 async def read_client(request: Request, client_id: str) -> Response:
     """The connected readers with one client id, or those of one user (`user:NAME`)."""
-    rights = rights_of(request.scope)
     service: Service = request.app.state.service
-    found = [each for each in service.hubs.clients(client_id) if _may(rights, each.user)]
+    found = await _clients(service, rights_of(request.scope), client_id)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
@@ -117,18 +117,22 @@ async def change_client(request: Request, client_id: str) -> Response:
     service: Service = request.app.state.service
     wish = _decode(await read_body(request, _BODY_BYTES))
     note(request.scope, client=client_id, wish=wish)
-    readers = _readers(service, rights_of(request.scope), client_id)
-    if not readers or client_id.startswith(USER):
+    rights = rights_of(request.scope)
+    held = [] if client_id.startswith(USER) else await service.readers.held(client_id)
+    readers = [each for each in held if _may(rights, each.user)]
+    if not readers:
         return _nobody(client_id)
-    if not readers[0].who.own:
+    if not readers[0].own:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
     if service.hub.control.ledger.changes.full:
         return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
-    for change in _changes(service, readers, wish):
-        await service.publish(control_entry(change))
-    return await read_client(request, client_id)
+    applied = 0
+    for change in _changes(service, client_id, readers, wish):
+        applied = (await service.publish(control_entry(change))).last
+    found = await _clients(service, rights, client_id, after=applied)
+    return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
 @routes.delete("/v1/clients/{client_id}", response_class=Response)
@@ -136,7 +140,7 @@ async def evict_client(request: Request, client_id: str) -> Response:
     """End the streams of one client id, or of one user (`user:NAME`), with a `bye`."""
     service: Service = request.app.state.service
     rights = rights_of(request.scope)
-    count = len(_readers(service, rights, client_id))
+    count = len(await _clients(service, rights, client_id))
     note(request.scope, client=client_id, readers=count)
     if not count:
         return _nobody(client_id)
@@ -169,25 +173,21 @@ def _may(rights: Rights, user: str | None) -> bool:
     return rights.may("admin") or (user is not None and user == rights.user)
 
 
-def _readers(service: Service, rights: Rights, client_id: str) -> list[Reader]:
-    """The readers of that name that one may change. Clients choose their ids: others may have the same."""
-    named = (reader for hub in service.hubs for reader in hub.roster.named(client_id))
-    return [reader for reader in named if _may(rights, reader.who.rights.user)]
+async def _clients(service: Service, rights: Rights, client_id: str, *, after: int = 0) -> list[Client]:
+    """The readers of that name that one may see. Clients choose their ids: others may have the same."""
+    return [each for each in await service.readers.clients(client_id, after=after) if _may(rights, each.user)]
 
 
-def _subjects(reader: Reader) -> tuple[str | None, str]:
-    return (reader.who.user, f"{TOKEN}{reader.who.rights.token}")
-
-
-def _changes(service: Service, readers: Iterable[Reader], wish: Wish) -> list[Change]:
+def _changes(service: Service, client_id: str, readers: Iterable[Held], wish: Wish) -> list[Change]:
     """A change for each user's request that these readers came with; InputError before any of them is made.
 
     What is changed is what they asked for, not what was left of it by their rights, which narrow each change anew.
     """
-    resumed = service.hub.control.ledger.changes.resumed
-    asked = {(each.who.user, each.asked): resumed(each.who, each.asked, 0)[0] for each in readers}
+    asked: dict[tuple[str | None, Subscription], Subscription] = {}
+    for reader in readers:
+        came_with, now = reader.subscriptions()
+        asked[reader.address, came_with] = now
     changed = {key: _changed(now, wish, service.limits.symbols) for key, now in asked.items()}
-    client_id = next(iter(readers)).who.client_id
     found = [
         Change(client_id, key[1].describe(), new.describe(), key[0])
         for key, new in changed.items()

@@ -32,6 +32,7 @@ async def readyz(request: Request) -> Response:
         "last_tick_age": health.last_tick_age,
         "head": str(service.hub.head),
         "readers": len(service.hubs),
+        "leads": health.leads,
     }
     if health.problems:
         return problem(503, "; ".join(health.problems), headers={"retry-after": "5"}, **more)

@@ -77,7 +77,7 @@ async def send_message(request: Request) -> Response:
     message = _decode(await read_body(request, _BODY_BYTES))
     entry = named_entry(message.event, message.data, kind=MESSAGE, target=message.target)
     span = await service.publish(entry)
-    readers = service.hubs.audience(MESSAGE, message.target)
+    readers = await service.readers.audience(MESSAGE, message.target)
     note(request.scope, event=message.event, target=message.target, readers=readers)
     return Response(encode(Sent(service.hub.history().id(span.last), readers)), 201, media_type="application/json")
 

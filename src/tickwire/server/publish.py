@@ -70,7 +70,7 @@ class PublishEndpoint:
             raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
         packed = _timely(service, ticks)
         _check_rights(rights_of(request.scope), ticks)
-        new = _new_symbols(service, ticks)
+        new = _new_symbols(service, packed)
         service.arriving.update(new)
         try:
             span = await service.publish(ticks_entry(packed, source=_SOURCE, key=key))
@@ -84,10 +84,10 @@ class PublishEndpoint:
         return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
 
 
-def _new_symbols(service: Service, ticks: list[Tick]) -> set[str]:
+def _new_symbols(service: Service, ticks: Ticks) -> set[str]:
     """The symbols that the board does not have yet; InputError where they would be too many."""
     board, most = service.hub.board, service.limits.board_symbols
-    new = {tick.symbol for tick in ticks if board.row(tick.symbol) is None}
+    new = board.missing(ticks["symbol"].tolist())
     if new and len(board) + len(service.arriving | new) > most:
         raise InputError(f"the board takes {most} symbols, and these would be more", field="symbol")
     return new
@@ -117,7 +117,8 @@ def _timely(service: Service, ticks: list[Tick]) -> Ticks:
         index = int(late[0])
         said = f"tick {index}, ts: more than a day ahead of the server's clock, which says {now // 1000}"
         raise RowError(said, index=index, field="ts")
-    if len(np.unique(packed["ts"] // _DAY)) > _MOST_DAYS:
+    days = packed["ts"] // _DAY
+    if np.ptp(days) >= _MOST_DAYS and len(np.unique(days)) > _MOST_DAYS:
         raise InputError(f"the batch's times are of more than {_MOST_DAYS} days: send smaller ones", field="ts")
     return packed
 

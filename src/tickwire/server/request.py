@@ -46,9 +46,10 @@ class StreamRequest:
         asked = last_event_id or given.get("last_event_id")
         if asked:
             return after(history, parse_id(asked), self.subscription)
-        self.moment = parse_time(given.get("since", ""))
-        if "since" in given and self.moment is None:
-            return since(history, given["since"], self.subscription)
+        if "since" in given:
+            self.moment = parse_time(given["since"])
+            if self.moment is None:
+                return since(history, given["since"], self.subscription)
         return fresh(history, snapshot=_flag(given, "snapshot", default=True))
 
 

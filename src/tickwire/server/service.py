@@ -14,6 +14,8 @@ from tickwire.history.chronicle import Asked
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.server.monitor import Monitor
+from tickwire.server.readers import Readers
+from tickwire.server.reception import Reception
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,7 @@ class Health:
     mode: str
     state: str
     last_tick_age: float | None  # seconds
+    leads: bool = True  # whether this process runs the feed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,9 @@ class Service:
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
     health: Callable[[], Health]
     desk: Desk
+    readers: Readers  # of all processes
+    reception: Reception
+    reach: Callable[[Hub, int], Awaitable[None]]  # waits until a hub has applied an event, though not for ever
     monitor: Monitor
     clock: Clock
     mode: str

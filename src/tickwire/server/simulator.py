@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import decode, encode
+from tickwire.core.codec import decode
 from tickwire.errors import InputError
 from tickwire.feeds.control import COMMANDS
 from tickwire.server.audit import note
@@ -45,7 +45,7 @@ class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def read_simulator(request: Request) -> Response:
     """State, speed and market time of the feed, its model and scenario, and which commands it takes."""
     service: Service = request.app.state.service
-    return _state(service)
+    return _state(await service.reception.describe())
 
 
 @routes.post("/v1/simulator", response_class=Response, openapi_extra=_COMMAND, responses=_WRONG)
@@ -59,15 +59,14 @@ async def control_simulator(request: Request) -> Response:
         detail = f'expected {{"command": "..."}} with one of {COMMANDS}'
         raise InputError(detail, field="command") from None
     note(request.scope, command=order.command[:200])
-    await service.desk.obey(order.command)
-    return _state(service)
+    return _state(await service.reception.obey(order.command))
 
 
 @routes.get("/v1/simulator/model", response_class=Response, responses=_NONE)
 async def read_simulator_model(request: Request) -> Response:
     """The model in use."""
     service: Service = request.app.state.service
-    model = service.desk.model()
+    model = await service.reception.model()
     if model is None:
         return problem(404, f"this server has no model: its prices are {service.mode}")
     return Response(model, media_type="application/json")
@@ -77,9 +76,9 @@ async def read_simulator_model(request: Request) -> Response:
 async def put_simulator_model(request: Request) -> Response:
     """Use another model from the next step on; prices go on from where they are. A bad one changes nothing."""
     service: Service = request.app.state.service
-    await service.desk.put(await read_body(request, service.limits.body_bytes))
-    note(request.scope, model=service.desk.describe()["model"])
-    return _state(service)
+    state = await service.reception.put(await read_body(request, service.limits.body_bytes))
+    note(request.scope, model=decode(state, dict[str, Any])["model"])
+    return _state(state)
 
 
 @routes.put("/v1/simulator/scenario", response_class=Response, openapi_extra=_SCENARIO, responses=_WRONG)
@@ -101,10 +100,10 @@ async def end_simulator_scenario(request: Request) -> Response:
 
 async def _stage(request: Request, text: str | None) -> Response:
     service: Service = request.app.state.service
-    await service.desk.stage(text)
-    note(request.scope, scenario=service.desk.describe()["scenario"])
-    return _state(service)
+    state = await service.reception.stage(text)
+    note(request.scope, scenario=decode(state, dict[str, Any])["scenario"])
+    return _state(state)
 
 
-def _state(service: Service) -> Response:
-    return Response(encode(service.desk.describe()), media_type="application/json")
+def _state(state: bytes) -> Response:
+    return Response(state, media_type="application/json")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
+from tickwire.core.ids import parse_id
 from tickwire.errors import InputError, JournalError, ScreensFull
 from tickwire.hub.control import Change, control_entry
 from tickwire.hub.hub import Hub
@@ -111,6 +112,7 @@ class StreamEndpoint:
         if kept is not None:
             given = {**kept.parameters, **given}
         asked_id = headers.get(b"last-event-id", b"").decode("latin-1")
+        await self._reach(hub, asked_id or given.get("last_event_id") or given.get("since", ""))
         history = hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
         permitted(rights, request.subscription)
@@ -125,6 +127,13 @@ class StreamEndpoint:
             await self._start_over(who, request)
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return _Asked(hub, request, who, chosen(accepted) if service.compress else IDENTITY, kept)
+
+    async def _reach(self, hub: Hub, text: str) -> None:
+        """An id that another server has sent may take a moment to come here."""
+        with contextlib.suppress(InputError):  # `since` may be no id; what is wrong is said later
+            asked = parse_id(text)
+            if asked.epoch == hub.head.epoch:
+                await self._service.reach(hub, asked.sequence)
 
     def _kept(self, id: str | None, given: dict[str, str]) -> _Kept | None:  # noqa: A002  # the word for it
         """What was put down under `id`, of which the request itself says nothing."""

@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tickwire.app import App
+from tickwire.cli.parent import PARENT
 from tickwire.clock import Clock
 from tickwire.runtime import Runtime
 from tickwire.server.protocol import StreamProtocol, StreamServer
@@ -74,7 +75,7 @@ def _listen(host: str) -> socket.socket:
 
 
 class ServerProcess:
-    """`tickwire serve` in a process of its own, with the given command-line options."""
+    """`tickwire serve` in a process of its own, with the given options; it ends when this one does, at the latest."""
 
     def __init__(self, *options: str, cwd: Path, log: Path | None = None) -> None:
         self.url = ""
@@ -89,10 +90,15 @@ class ServerProcess:
         with self._log.open("ab") as log:  # a local file, opened once
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tickwire", "serve", "--port", "0", *self._options,
-                cwd=self._cwd, stdout=asyncio.subprocess.PIPE, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                cwd=self._cwd, stdout=asyncio.subprocess.PIPE, stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())},
             )  # fmt: skip
-        async with asyncio.timeout(_PATIENCE):
-            await self._read_greeting()
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._read_greeting()
+        except BaseException:
+            await self.kill()
+            raise
         return self
 
     async def _read_greeting(self) -> None:
@@ -114,6 +120,11 @@ class ServerProcess:
         """Its number, for a look into /proc."""
         assert self._process is not None  # set by `start`
         return self._process.pid
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself; answers its exit code."""
+        assert self._process is not None  # set by `start`
+        return await self._process.wait()
 
     async def kill(self) -> None:
         """End it as `kill -9` does: at once, without a chance to tidy up."""

@@ -67,7 +67,7 @@ class WireStream:
         """The next event or comment; None at the end of the body. TimeoutError where none comes in time."""
         async with asyncio.timeout(patience):
             while "\n\n" not in self._text:
-                piece = await self._chunk()
+                piece = await self.chunk()
                 if not piece:
                     return None
                 self._text += piece
@@ -95,7 +95,8 @@ class WireStream:
         """Drop the connection without a word (a reset, where the system has unread bytes)."""
         self.writer.transport.abort()
 
-    async def _chunk(self) -> str:
+    async def chunk(self) -> str:
+        """The next chunk of the body as it was sent; empty at its end."""
         size = int(await self.reader.readline() or b"0", 16)
         body = (await self.reader.readexactly(size + 2))[:-2]
         self.taken += size

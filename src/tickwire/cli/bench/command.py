@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from tickwire.cli.bench import cluster as clustered
 from tickwire.cli.bench import compress as coded
 from tickwire.cli.bench import crowd as crowds
+from tickwire.cli.bench import edges as several
 from tickwire.cli.bench import fanout as streams
 from tickwire.cli.bench import filters as screens
+from tickwire.cli.bench import forms as wire
 from tickwire.cli.bench import local, slow
 from tickwire.cli.bench import reconnect as storms
 from tickwire.cli.bench import stalled as silence
@@ -22,16 +25,19 @@ from tickwire.errors import InputError
 
 _json = click.option("--json", "file", type=click.Path(path_type=Path, dir_okay=False), help="write the figures there")
 _readers = click.option("--readers", type=click.IntRange(1, 20_000), default=1_000, show_default=True)
-_seconds = click.option(
-    "--seconds", type=click.FloatRange(0.2, 600), default=3.0, show_default=True, help="measured time"
+_some_seconds = partial(
+    click.option, "--seconds", type=click.FloatRange(0.2, 600), show_default=True, help="measured time"
 )
-_rounds = click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True, help="the median counts")
+_some_rounds = partial(
+    click.option, "--rounds", type=click.IntRange(1, 50), show_default=True, help="the median counts"
+)
+_seconds, _rounds = _some_seconds(default=3.0), _some_rounds(default=3)
 _only = click.option(
     "--only", default="", help="a comma list of peers, such as tickwire,nchan; the limit is always run"
 )
 _many = click.option("--readers", "many", type=click.IntRange(1, 19_000), default=10_000, show_default=True)
 _once = click.option("--rounds", "repeats", type=click.IntRange(1, 50), default=1, show_default=True)
-"""Where a round takes minutes; `all` leaves these two as they are."""
+"""Where a round takes minutes. By other names inside, so that `all` leaves the two as they are."""
 
 _symbols = click.option("--symbols", type=click.IntRange(1, 4_000), default=500, show_default=True)
 _watch = click.option(
@@ -90,6 +96,21 @@ def watchlists(only: str, file: Path | None, **given: Any) -> list[Row]:
     columns = {name: heading for name, heading in streams.COLUMNS.items() if name != "ratio"}
     title = "watchlists: {readers:,} readers x {watch} of {symbols} symbols, {ticks:,} ticks/s".format(**given)
     return _finish(title, rows, columns, file)
+
+
+@bench.command()
+@_readers
+@_seconds
+@_rounds
+@_json
+@_symbols
+@_watch
+@_ticks
+def edges(file: Path | None, **given: Any) -> list[Row]:
+    """Watchlists at one edge and at two, fed through NATS, beside one process."""
+    rows = several.edges(**given)
+    title = "edges: {readers:,} readers x {watch} of {symbols} symbols, {ticks:,} ticks/s"
+    return _finish(title.format(**given), rows, several.COLUMNS, file)
 
 
 @bench.command()
@@ -159,7 +180,15 @@ def _local(name: str, work: Callable[[float], list[Row]], columns: dict[str, str
 
 
 _local("journal", local.journal, local.JOURNAL_COLUMNS)
-_local("codecs", local.codecs, local.CODEC_COLUMNS)
+
+
+def _codecs(seconds: float) -> list[Row]:
+    """From packed ticks to quotes, frames and candles; and the forms in which batches travel between programs."""
+    return [*local.codecs(seconds), *wire.forms(seconds)]
+
+
+_local("codecs", _codecs, {**local.CODEC_COLUMNS, **wire.COLUMNS})
+_local("cluster", clustered.cluster, clustered.COLUMNS)
 _local("simulator", local.simulator, local.SIMULATOR_COLUMNS)
 _local("slow", slow.slow, slow.COLUMNS)
 
@@ -177,10 +206,14 @@ def filters(count: int | None, seconds: float, file: Path | None) -> list[Row]:
 
 
 @bench.command("all")
-@_beside_peers
+@_readers
+@_some_seconds(default=2.0)
+@_some_rounds(default=2)
+@_only
+@_json
 @click.pass_context
 def run_all(context: click.Context, /, file: Path | None, **given: Any) -> None:
-    """Every benchmark in turn."""
+    """Every benchmark in turn, a quarter of an hour in all."""
     rows: list[Row] = []
     for name, command in bench.commands.items():
         if command is not run_all:

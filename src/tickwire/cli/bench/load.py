@@ -23,7 +23,7 @@ def measure(peer: Peer, *, readers: int, seconds: float, **work: object) -> dict
             port = free_port()
             with _serving(peer, port, Path(name)) as server:
                 options = {**peer.load_options(), **work, "port": port, "readers": readers, "seconds": seconds}
-                return row | _loaded(server, options, port, readers)
+                return row | _loaded(server, options, port, readers, peer.beside)
     except Missing as error:
         return row | {"missing": str(error)}
     except (ClientError, subprocess.SubprocessError) as error:
@@ -34,7 +34,7 @@ def measure(peer: Peer, *, readers: int, seconds: float, **work: object) -> dict
 def _serving(peer: Peer, port: int, folder: Path) -> Iterator[Server]:
     """The peer, listening on `port`, with its proxy before it where it has one."""
     if peer.front is None:
-        with running(peer.command(port, folder), port, folder, peer.env) as server:
+        with running(peer.command(port, folder), port, folder, peer.env, ready=peer.ready) as server:
             yield server
         return
     inner = free_port()
@@ -45,16 +45,17 @@ def _serving(peer: Peer, port: int, folder: Path) -> Iterator[Server]:
         yield server + proxy
 
 
-def _loaded(server: Server, options: dict[str, object], port: int, readers: int) -> dict[str, Any]:
+def _loaded(server: Server, options: dict[str, object], port: int, readers: int, beside: Server) -> dict[str, Any]:
     before = server.memory()
     with _Load(options) as load:
         load.await_ready()
-        ready, cpu = server.memory(), server.seconds()
+        ready, cpu, other = server.memory(), server.seconds(), beside.seconds()
         figures = load.work()
-        cpu = server.seconds() - cpu
+        cpu, other = server.seconds() - cpu, beside.seconds() - other
         after, waiting = server.memory(), queued(port)  # its connections are open until it is left
     return figures | {
         "server_cpu": round(cpu / figures["working_s"], 3),
+        "beside_cpu": round(other / figures["working_s"], 3),
         "kb_per_reader": round((ready - before) / readers / 1000, 1),
         "used_kb": round((after - before) / 1000),
         "queued_kb": round(sum(waiting) / 1000),

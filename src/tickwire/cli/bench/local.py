@@ -42,17 +42,18 @@ async def _journal(seconds: float) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tickwire-bench-", dir=Path.cwd()) as name:
         for count in _BATCHES:
             rows.append(
-                await _appends(f"memory, {count} a batch", MemoryJournal(Retention(), SystemClock()), count, seconds)
+                await append_rate(f"memory, {count} a batch", MemoryJournal(Retention(), SystemClock()), count, seconds)
             )
             for synchronous in _MODES:
                 path = Path(name) / f"{count}-{synchronous}"
                 opened = await SQLiteJournal.open(path, Retention(), SystemClock(), synchronous)
-                rows.append(await _appends(f"sqlite {synchronous}, {count} a batch", opened, count, seconds))
+                rows.append(await append_rate(f"sqlite {synchronous}, {count} a batch", opened, count, seconds))
     return rows
 
 
-async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Row:
-    entry = ticks_entry(_ticks(count), source="bench")
+async def append_rate(name: str, opened: Journal, count: int, seconds: float) -> Row:
+    """Appends a second of so many ticks each; closes the journal."""
+    entry = ticks_entry(bench_ticks(count), source="bench")
     end = time.perf_counter() + seconds
     appended, start = 0, time.perf_counter()
     while time.perf_counter() < end:
@@ -69,7 +70,7 @@ async def _appends(name: str, opened: Journal, count: int, seconds: float) -> Ro
 
 def codecs(seconds: float) -> list[Row]:
     """From packed ticks to quotes, to JSON frames with all fields, and to candles of all intervals."""
-    board, ticks = Board(bench_model(_CODEC_TICKS).instruments()), _ticks(_CODEC_TICKS)
+    board, ticks = Board(bench_model(_CODEC_TICKS).instruments()), bench_ticks(_CODEC_TICKS)
     sequence = 1
 
     def applied() -> AppliedQuotes:
@@ -137,6 +138,6 @@ def bench_model(count: int) -> Model:
     )
 
 
-def _ticks(count: int) -> Ticks:
+def bench_ticks(count: int) -> Ticks:
     """One tick of each of `count` symbols."""
     return Walk(bench_model(count), np.random.default_rng(1), time.time_ns(), rate=1e-9).block().ticks[:count]

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from tickwire.cli.bench.machine import built, sources
+from tickwire.cli.bench.process import Server
 
 _GO_SECONDS = 900
 _MERCURE_KEY = "only-for-measuring-on-the-loopback"
@@ -35,6 +36,8 @@ class Peer:
     """A server. `command(port, folder)` gives how to start it (Missing where it cannot be); the rest how to use it.
 
     `front(port, inner, folder)` starts a proxy on `port` before the server, which then listens on `inner`.
+    `ready` is what a server says once all of it listens, where its port alone does not tell;
+    `beside` are running processes that it needs.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Peer:
     urlencode: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     front: Callable[[int, int, Path], list[str]] | None = None
+    ready: str = ""
+    beside: Server = field(default_factory=Server)
 
     def load_options(self) -> dict[str, object]:
         """How the load talks to it."""

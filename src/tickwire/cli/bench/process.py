@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tickwire.cli.bench.machine import cores, pinned
+from tickwire.cli.parent import PARENT
 from tickwire.errors import ClientError
 
 _PATIENCE = 20.0  # seconds for a server to listen
@@ -26,16 +27,18 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, folder: Path, env: Mapping[str, str]) -> Iterator[Server]:
-    """Start a server on the first core and wait until it listens; stopped when left."""
+def running(
+    command: Sequence[str], port: int, folder: Path, env: Mapping[str, str], *, ready: str = ""
+) -> Iterator[Server]:
+    """Start a server on the first core and wait until it listens, and has said `ready`; stopped when left."""
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             on_core(0, command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder,
-            env={**os.environ, **env}, start_new_session=True,
+            env={**os.environ, **env, PARENT: str(os.getpid())}, start_new_session=True,
         )  # fmt: skip
     try:
-        _await_port(process, port, log)
+        _await_port(process, port, log, ready)
         yield Server(process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -99,12 +102,13 @@ def _pss(pid: int) -> int:
     return 0
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _await_port(process: subprocess.Popen[bytes], port: int, log: Path, ready: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+        if ready in log.read_text(errors="replace"):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
         time.sleep(_POLL)
     raise ClientError(f"it does not listen: {log.read_text(errors='replace')[-500:].strip() or 'no word from it'}")

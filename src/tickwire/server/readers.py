@@ -1,0 +1,136 @@
+"""The readers of every process: asked here, answered wherever they are connected.
+
+Rights are looked at where a request came in, because the questions carry none: processes of one journal trust each
+other. So whatever is answered says whose each reader is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from tickwire.core.codec import decode, encode
+from tickwire.errors import JournalError
+from tickwire.hub.hub import Hub
+from tickwire.hub.hubs import Hubs
+from tickwire.hub.reader import Reader
+from tickwire.hub.rights import TOKEN, USER
+from tickwire.hub.roster import Client, first_of
+from tickwire.hub.selection import Selection
+from tickwire.hub.subscription import Subscription
+from tickwire.journal.company import Peers
+
+_CLIENTS, _SELECT, _AUDIENCE, _HELD, _BEARERS = "clients", "select", "audience", "held", "bearers"
+_REACH_SECONDS = 1.0  # less than who asks waits: who is behind says what it knows
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """Readers of one client id or user, once everything up to event `after` was applied."""
+
+    name: str
+    after: int = 0
+
+
+class _Audience(msgspec.Struct, frozen=True):
+    """Readers that take events of this kind: those of one client id or user (None: all)."""
+
+    name: str | None
+    kind: str
+
+
+class Held(msgspec.Struct, frozen=True):
+    """One reader as those see it who change its subscription; `own` says that it chose its id.
+
+    What it asked for and what that was changed to since are described as they are before its rights narrow them.
+    """
+
+    own: bool
+    user: str | None
+    asked: dict[str, Any]
+    now: dict[str, Any]
+
+    @property
+    def address(self) -> str | None:
+        """The user as controls name it."""
+        return None if self.user is None else USER + self.user
+
+    def subscriptions(self) -> tuple[Subscription, Subscription]:
+        """`asked` and `now` as subscriptions."""
+        return Subscription(**self.asked), Subscription(**self.now)
+
+
+class Readers:
+    """All of them, in every hub; `reach` waits until a hub has applied everything up to an event, not for ever."""
+
+    def __init__(self, hubs: Hubs, peers: Peers, reach: Callable[[Hub, int], Awaitable[None]]) -> None:
+        self._hubs = hubs
+        self._peers = peers
+        self._reach = reach
+        peers.answer(_CLIENTS, self._tell_clients)
+        peers.answer(_SELECT, self._tell_selected)
+        peers.answer(_AUDIENCE, self._tell_audience)
+        peers.answer(_HELD, self._tell_held)
+        peers.answer(_BEARERS, self._tell_bearers)
+
+    async def clients(self, name: str, *, after: int = 0) -> list[Client]:
+        """Those with this client id or user, described as of event `after` or later."""
+        answers = await self._peers.ask(_CLIENTS, encode(_Named(name, after)))
+        return [client for answer in answers for client in decode(answer, list[Client])]
+
+    async def select(self, selection: Selection) -> list[Client]:
+        """Those of a selection, in its order."""
+        answers = await self._peers.ask(_SELECT, encode(selection))
+        return first_of([client for answer in answers for client in decode(answer, list[Client])], selection)
+
+    async def audience(self, kind: str, target: str | None) -> int:
+        """How many there are that take an event of this kind that is for `target` (None: for all)."""
+        return sum(decode(answer, int) for answer in await self._peers.ask(_AUDIENCE, encode(_Audience(target, kind))))
+
+    async def held(self, name: str) -> Sequence[Held]:
+        """The subscriptions of those with this client id, with all changes that this process knows of."""
+        answers = await self._peers.ask(_HELD, encode(_Named(name, self._hubs.live.head.sequence)))
+        return [held for answer in answers for held in decode(answer, list[Held])]
+
+    async def bearers(self, name: str) -> int:
+        """How many came with a token of this user (`user:NAME`), or with the token of this id (`token:ID`)."""
+        return sum(decode(answer, int) for answer in await self._peers.ask(_BEARERS, encode(_Named(name))))
+
+    async def _tell_clients(self, data: bytes) -> bytes:
+        asked = decode(data, _Named)
+        await self._settle(asked.after)
+        return encode(self._hubs.clients(asked.name))
+
+    async def _tell_selected(self, data: bytes) -> bytes:
+        return encode(await self._hubs.select(decode(data, Selection)))
+
+    async def _tell_audience(self, data: bytes) -> bytes:
+        asked = decode(data, _Audience)
+        return encode(self._hubs.audience(asked.kind, asked.name))
+
+    async def _tell_held(self, data: bytes) -> bytes:
+        asked = decode(data, _Named)
+        await self._settle(asked.after)
+        return encode([self._held(reader) for hub in self._hubs for reader in hub.roster.named(asked.name)])
+
+    async def _tell_bearers(self, data: bytes) -> bytes:
+        name = decode(data, _Named).name
+        return encode(sum(name in _subjects(reader) for hub in self._hubs for reader in hub.roster.channels))
+
+    def _held(self, reader: Reader) -> Held:
+        now, _ = self._hubs.live.control.ledger.changes.resumed(reader.who, reader.asked, 0)
+        return Held(reader.who.own, reader.who.rights.user, reader.asked.describe(), now.describe())
+
+    async def _settle(self, after: int) -> None:
+        with contextlib.suppress(JournalError, TimeoutError):
+            async with asyncio.timeout(_REACH_SECONDS):
+                await self._reach(self._hubs.live, after)
+
+
+def _subjects(reader: Reader) -> tuple[str | None, str | None]:
+    """The names under which a reader's token can be revoked."""
+    token = reader.who.rights.token
+    return reader.who.user, None if token is None else TOKEN + token
