@@ -14,7 +14,7 @@ from tickwire.hub.names import Names
 from tickwire.hub.revoked import Revoked
 from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.subscription import Subscription
-from tickwire.server.claims import claims_of, rights_of
+from tickwire.server.claims import claims_of, rights_in
 from tickwire.server.cors import Cors
 from tickwire.server.proxies import Proxies
 from tickwire.server.rates import MOST_KEPT, Rates
@@ -80,8 +80,8 @@ CLAIMS = [
 @pytest.mark.parametrize(("claims", "rights"), CLAIMS)
 def test_claims_are_rights(claims, rights) -> None:
     """What a token says is what its bearer may; said again it is the same."""
-    assert rights_of(claims) == rights
-    assert rights_of(claims_of(rights)) == rights
+    assert rights_in(claims) == rights
+    assert rights_in(claims_of(rights)) == rights
 
 
 WRONG = [
@@ -115,7 +115,7 @@ WRONG = [
 def test_a_claim_that_cannot_be_is_not_passed_over(claims) -> None:
     """Whoever meant to bound something must not grant everything by a slip."""
     with pytest.raises(InputError):
-        rights_of(claims)
+        rights_in(claims)
 
 
 def test_what_is_revoked_is_refused_until_no_token_can_be_good() -> None:

@@ -17,7 +17,7 @@ from tickwire.clock import SystemClock
 from tickwire.core.moment import in_words
 from tickwire.errors import InputError
 from tickwire.hub.rights import SCOPES
-from tickwire.server.claims import claims_of, rights_of
+from tickwire.server.claims import claims_of, rights_in
 from tickwire.server.keys import Key, OneKey, file_key, secret_key
 from tickwire.server.tokens import Tokens
 from tickwire.settings import PREFIX, Settings
@@ -71,7 +71,7 @@ def mint(*, secret: str, key_file: Path | None, duration: str, key_id: str | Non
     now = int(time.time())
     length = _seconds(duration)
     claims = {**_claims(**given), "iat": now, "exp": now + length}
-    rights_of(claims)  # says what could not be read
+    rights_in(claims)  # says what could not be read
     key = _key(secret, key_file)
     material = key.material if key_file is None else key_file.read_bytes()
     try:

@@ -158,7 +158,10 @@ class Hub:
 
     def admits(self, asked: Subscription, start: Start, who: Who) -> bool:
         """Whether there is room for what the filter costs of a reader that asks so."""
-        subscription, _ = self._in_force(asked, start, who)
+        return self.has_room(self._in_force(asked, start, who)[0])
+
+    def has_room(self, subscription: Subscription) -> bool:
+        """Whether there is room for what its filter costs."""
         return subscription.screen is None or self._router.screening.admits(subscription.screen)
 
     def _in_force(self, asked: Subscription, start: Start, who: Who) -> tuple[Subscription, bool]:

@@ -19,7 +19,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 MOST_DELAY = 86_400
 
 
-def rights_of(claims: Mapping[str, Any]) -> Rights:
+def rights_in(claims: Mapping[str, Any]) -> Rights:
     """The rights that a token's claims spell; InputError names the claim that cannot be.
 
     What a token does not say it does not bound: without `symbols` all may be read, without `events` all kinds. But it

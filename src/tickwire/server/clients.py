@@ -23,6 +23,7 @@ from tickwire.server.audit import note
 from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Held
+from tickwire.server.refusal import Full
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["clients"])
@@ -128,13 +129,20 @@ async def change_client(request: Request, client_id: str) -> Response:
         return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
     applied = 0
     changes = _changes(service, client_id, readers, wish)
-    if not rights.may("admin"):
-        for change in changes:
-            permitted(rights, Subscription(**change.now))
+    for change in changes:
+        _check(service, rights, Subscription(**change.now))
     for change in changes:
         applied = (await service.publish(control_entry(change))).last
     found = await _clients(service, rights, client_id, after=applied)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
+
+
+def _check(service: Service, rights: Rights, wanted: Subscription) -> None:
+    """Forbidden or Full where a subscription cannot be changed to this one."""
+    if not rights.may("admin"):
+        permitted(rights, wanted)
+    if not service.hub.has_room(wanted):
+        raise Full("the server has all the filters of this kind that it takes; simpler ones still go", field="filter")
 
 
 @routes.delete("/v1/clients/{client_id:path}", response_class=Response)

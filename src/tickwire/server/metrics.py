@@ -58,6 +58,7 @@ def _hub(stats: HubStats) -> list[str]:
         _family("stalls_total", "times that a reader's socket was full", stats.stalls),
         _family("conflated_total", "quotes that a newer one replaced before they were sent", stats.conflated),
         _family("gaps_total", "gaps that readers were told of", stats.gaps),
+        _family("unreadable_total", "times that the journal could not read what it holds", stats.unreadable),
         _family("streams_opened_total", "streams begun", stats.opened),
         _family("streams_closed_total", "streams ended", stats.closed, label="reason"),
         _family("spared_bytes_total", "bytes that compression spared readers", stats.spared),

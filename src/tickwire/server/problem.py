@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.errors import FilterError, InputError, JournalError, RowError
+from tickwire.server.refusal import HttpProblem
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -22,13 +23,15 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
 
 
 def input_problem(error: InputError) -> Response:
-    """The problem of a value that came in wrong; an error's own `status` and `headers` are the answer's."""
+    """The problem of a value that came in wrong, or of whatever else a request is refused for."""
     more: dict[str, Any] = {"field": error.field, "hint": error.hint}
     if isinstance(error, RowError):
         more["index"] = error.index
     if isinstance(error, FilterError):
         more |= {"position": error.position, "caret": error.caret}
-    return problem(getattr(error, "status", 400), str(error), headers=getattr(error, "headers", None), **more)
+    if isinstance(error, HttpProblem):
+        return problem(error.status, str(error), headers=dict(error.headers), **more)
+    return problem(400, str(error), **more)
 
 
 def journal_problem(error: JournalError) -> Response:

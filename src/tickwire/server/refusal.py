@@ -55,3 +55,10 @@ class Unavailable(HttpProblem):
 
     status = 503
     headers = {"retry-after": "5"}  # noqa: RUF012  # read only
+
+
+class Full(HttpProblem):
+    """There is no room for what is asked."""
+
+    status = 503
+    headers = {"retry-after": "60"}  # noqa: RUF012  # read only

@@ -27,6 +27,7 @@ from tickwire.server.admission import Admission
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.protocol import EXTENSION, StreamProtocol
+from tickwire.server.refusal import Full, HttpProblem
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, StreamRequest, parse_query
 from tickwire.server.service import Service
 from tickwire.server.sink import FastSink, PlainSink
@@ -128,7 +129,7 @@ class StreamEndpoint:
             await self._find(hub, request, given["since"])
         who = Who(request.client_id, request.own_id, rights, service.clock.now() // 1000)
         if not hub.admits(request.subscription, request.start, who):
-            raise _Full(
+            raise Full(
                 "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
             )
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
@@ -232,17 +233,10 @@ class StreamEndpoint:
         return frame(encode(data), event="welcome", retry=randrange(*_RETRY_MS))  # noqa: S311  # spreads load
 
 
-class _Unknown(InputError):
+class _Unknown(HttpProblem):
     """Something named in the request is not here (any more)."""
 
     status = 404
-
-
-class _Full(InputError):
-    """There is no room for what is asked."""
-
-    status = 503
-    headers = {"retry-after": "60"}  # noqa: RUF012  # read only
 
 
 def _headers(coding: Coding) -> list[tuple[bytes, bytes]]:

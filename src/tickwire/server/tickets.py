@@ -22,7 +22,7 @@ from tickwire.core.event import Entry, Span
 from tickwire.errors import InputError
 from tickwire.hub.control import Spend, control_entry
 from tickwire.hub.rights import Rights
-from tickwire.server.claims import claims_of, rights_of
+from tickwire.server.claims import claims_of, rights_in
 from tickwire.server.problem import problem
 from tickwire.server.refusal import Unauthorized
 
@@ -62,7 +62,7 @@ class Tickets:
 
         try:
             claims = jwt.decode(ticket, self._key, [_ALGORITHM])
-            name, until, rights = claims["ticket"], claims["until"], rights_of(claims["rights"])
+            name, until, rights = claims["ticket"], claims["until"], rights_in(claims["rights"])
         except (jwt.PyJWTError, InputError, ValueError, TypeError, KeyError, RecursionError):
             raise Unauthorized("the ticket is none of this server's", field="ticket") from None
         now = self._clock.now() / 1e9

@@ -11,7 +11,7 @@ from tickwire.clock import Clock
 from tickwire.core.moment import in_words
 from tickwire.errors import InputError
 from tickwire.hub.rights import Rights
-from tickwire.server.claims import moment, rights_of
+from tickwire.server.claims import moment, rights_in
 from tickwire.server.keys import Keys
 from tickwire.server.refusal import Unauthorized
 
@@ -91,7 +91,7 @@ class Tokens:
     def _checked(self, claims: Mapping[str, Any], now: float) -> Rights:
         try:
             expires, begins, issued = (moment(claims, name) for name in ("exp", "nbf", "iat"))
-            rights = rights_of({**claims, "exp": None if expires is None else expires + self._leeway})
+            rights = rights_in({**claims, "exp": None if expires is None else expires + self._leeway})
         except InputError as error:
             raise Unauthorized(f"the token's claims: {error}", field=error.field) from None
         if expires is None or expires - now > self.lifetime:
