@@ -97,3 +97,16 @@ def artifacts() -> Path:
     """Where pictures go that people look at."""
     ARTIFACTS.mkdir(exist_ok=True)
     return ARTIFACTS
+
+
+@pytest.fixture
+def accessible() -> Callable[[Page], Awaitable[None]]:
+    """Fails where axe finds anything wrong with a page as it stands: for what only opens when it is used."""
+    axe = (ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+    async def check(page: Page) -> None:
+        await page.evaluate(axe)
+        found = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        assert [(each["id"], each["nodes"][0]["html"][:150]) for each in found["violations"]] == []
+
+    return check

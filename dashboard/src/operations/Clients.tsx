@@ -10,12 +10,17 @@ import { Confirm } from "./Confirm";
 import { clients, evict, more, outcome, readClients, type Sort, search, showMore, sort, sorts, wish } from "./clients";
 import { EVERY } from "./figures";
 
+const TYPING = 200; // ms without another key before a search is made: each looks at all readers
+
 /** Who is connected, the worst first, and the way out for each. */
 export function Clients() {
   const { operations: say } = words.value;
   const [leaving, setLeaving] = useState<string | null>(null);
   usePolling(readClients, EVERY);
-  useEffect(() => void readClients(), [wish.value]);
+  useEffect(() => {
+    const timer = window.setTimeout(readClients, TYPING);
+    return () => window.clearTimeout(timer);
+  }, [wish.value]);
   return (
     <section class="clients">
       <header>
@@ -138,7 +143,7 @@ function Row({ client, send }: { client: Client; send: (id: string) => void }) {
         {watched(client, 3)}
       </td>
       <td class="wide">{client.live ? say.live : say.catching}</td>
-      <td class="wide number">{elapsed(Date.now() / 1000 - client.since / 1e6)}</td>
+      <td class="wide number">{elapsed(Math.max(0, Date.now() / 1000 - client.since / 1e6))}</td>
       <td class="number">{count(client.behind)}</td>
       <td class="number">{count(client.conflated)}</td>
       <td class="wide number">{count(client.stalls)}</td>

@@ -60,6 +60,7 @@ class FeedStatus:
         if said["symbol"] is None:
             self.state, self.speed = said["state"], said["speed"]
             self.halted, self.model, self.notice = set(said["halted"]), said["model"], said["notice"]
+            self.scenario = said.get("scenario")
 
     def describe(self, symbol: str | None = None) -> dict[str, Any]:
         """The data of a status event, of the feed or of one `symbol`; `last_tick_ts` is in microseconds."""

@@ -108,8 +108,8 @@ class Roster:
         known = self._named.get(name, ())
         return (known,) if isinstance(known, Reader) else tuple(known)
 
-    def clients(self, name: str) -> list[Client]:
-        """Those with this client id or user, described."""
+    def clients(self, name: str | None = None) -> list[Client]:
+        """Those with this client id or user, described; all, for None."""
         return [self._describe(reader) for reader in self.named(name)]
 
     async def select(self, selection: Selection) -> list[Client]:
