@@ -13,6 +13,7 @@ from tickwire.feeds.status import FeedStatus
 COMMANDS = "START, PAUSE, RESUME, STOP, STEP or STEP=n, SPEED=n, SEEK=time"
 _PLAIN = ("START", "PAUSE", "RESUME", "STOP", "STEP")
 _VERBS = (*_PLAIN, "SPEED")  # that every paced feed takes
+_WHILE_PLAYED = ("PAUSE", "RESUME", "STOP")  # what says nothing to a recording that has come to its end
 _MOST_STEPS = 1_000_000
 
 
@@ -81,15 +82,16 @@ class Control:
     def _verbs(self) -> list[str]:
         """What it can be told now."""
         seek = ["SEEK"] if isinstance(self._feed, Seekable) else []
-        if self._feed.pace.motion == "ended":
-            return ["START", *seek]
-        return [] if self._over else [*_VERBS, *seek]
+        if self._over:
+            return []
+        ended = self._feed.pace.motion == "ended"
+        return [*(verb for verb in _VERBS if not (ended and verb in _WHILE_PLAYED)), *seek]
 
     def _check(self, verb: str) -> None:
         name = self._feed.name
         if self._over:
             raise InputError(f"the feed {name} has ended: there is nothing to control", field="command")
-        if self._feed.pace.motion == "ended" and verb in ("PAUSE", "RESUME", "STOP"):
+        if self._feed.pace.motion == "ended" and verb in _WHILE_PLAYED:
             said = f"{verb}: the feed {name} has come to its end"
             raise InputError(
                 said, field="command", hint="START plays it from its start, SEEK=time goes to a time of it"
