@@ -122,7 +122,13 @@ async def run(seconds: float) -> None:
 
 
 def _request(headers: dict[str, str]) -> bytes:
-    lines = ["GET /v1/stream HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    lines = [
+        "GET /v1/stream HTTP/1.1",
+        "Host: localhost",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        "",
+        "",
+    ]
     return "\r\n".join(lines).encode()
 
 

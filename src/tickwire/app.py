@@ -91,7 +91,7 @@ class App:
             detail = (
                 "Tickwire is not running: enter `app.running()` in the lifespan of the application it is mounted in"
             )
-            await problem(503, detail)(scope, receive, send)
+            await problem(503, detail, headers={"retry-after": "5"})(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -106,7 +106,9 @@ class App:
 
 
 def create_app(settings: Settings | None = None, **given: Any) -> App:
-    """Tickwire as an ASGI application; `given` are settings by name, such as `feed="http"`."""
+    """Tickwire as an ASGI application, with `settings` or with those `given` by name, such as `feed="http"`."""
+    if settings is not None and given:
+        raise TypeError(f"create_app has settings already: {', '.join(given)} would not count")
     return App(settings or Settings(**given))
 
 
@@ -117,6 +119,8 @@ def _service(runtime: Runtime) -> Service:
         publish=runtime.publish,
         find=runtime.journal.find,
         candles=runtime.chronicle.read,
+        chronicle=runtime.chronicle.stats,
+        lost=lambda: runtime.lost,
         health=runtime.health,
         desk=runtime.desk,
         readers=Readers(runtime.hubs, peers, runtime.reach),
@@ -142,7 +146,7 @@ def _service(runtime: Runtime) -> Service:
 async def _open_journal(settings: Settings, clock: Clock, opened: contextlib.AsyncExitStack) -> tuple[Journal, Company]:
     path = _default_path(settings)
     options = JournalOptions(
-        Retention(settings.keep_events, settings.keep_seconds),
+        Retention(settings.keep_events, settings.keep_seconds, settings.keep_bytes),
         synchronous=settings.synchronous,
         name=f"tickwire-{_NOT_IN_A_NAME.sub('-', path.stem)}"[:48],
         replicas=settings.replicas,

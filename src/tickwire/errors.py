@@ -9,6 +9,7 @@ TickwireError
 ├── JournalError          the journal cannot do what was asked
 │   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
 │   ├── JournalBusy       another process has it open
+│   ├── JournalExpired    it no longer holds what was asked for
 │   ├── JournalAway       it cannot be reached now; it may be again soon
 │   └── JournalFenced     another process speaks for this source now
 └── ClientError           the client side: a server that cannot be reached, or refuses
@@ -16,9 +17,12 @@ TickwireError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from unicodedata import combining, east_asian_width
 
 _CARET_REACH = 60  # characters shown on either side of the place
+_MOST_LISTED = 20  # names in a hint
 
 
 class TickwireError(Exception):
@@ -89,6 +93,10 @@ class JournalBusy(JournalError):
     """Another process has the journal open."""
 
 
+class JournalExpired(JournalError):
+    """What was asked for is older than what the journal still holds."""
+
+
 class JournalAway(JournalError):
     """The journal cannot be reached now. What was being appended may or may not be kept: repeat it with its key."""
 
@@ -103,6 +111,15 @@ class ClientError(TickwireError):
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The hint for a name that is not `known`: the one that looks like it, else all there are, if that can be read."""
+    names = list(known)
+    near = get_close_matches(name, names, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _MOST_LISTED else None
 
 
 def _visible(character: str) -> str:

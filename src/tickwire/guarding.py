@@ -11,6 +11,7 @@ from tickwire.server.access import Access, OpenAccess, TokenAccess
 from tickwire.server.audit import Audit
 from tickwire.server.cors import Cors
 from tickwire.server.guard import Guard
+from tickwire.server.hosts import Hosts
 from tickwire.server.jwks import Jwks
 from tickwire.server.keys import Keys, OneKey, file_key, secret_key
 from tickwire.server.proxies import Proxies
@@ -33,6 +34,7 @@ def make_guard(settings: Settings, runtime: Runtime) -> Guard:
         access=_access(settings, runtime, proxies, tickets),
         tickets=tickets,
         proxies=proxies,
+        hosts=Hosts(settings.hosts, on=settings.auth == "none" and _is_loopback(settings.host)),
         cors=Cors(settings.cors, credentials=bool(settings.auth_cookie)),
         requests=Rates(settings.max_requests, "requests"),
         connects=Rates(settings.max_connects, "streams"),

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from tickwire.clock import Clock
 from tickwire.core.codec import decode
 from tickwire.core.event import CLAIM, Entry, Kind, Record, Span, named_entry, read_named, ticks_entry
+from tickwire.core.moment import read_moment
 from tickwire.errors import JournalAway, JournalError, JournalFenced, TickwireError
-from tickwire.feeds.base import Feed
+from tickwire.feeds.base import Batch, Feed
 from tickwire.feeds.control import Paced
 from tickwire.feeds.desk import Desk
 from tickwire.feeds.open import FeedOptions, check_spec, mode_of, open_feed
@@ -22,10 +23,12 @@ from tickwire.feeds.playlist import Reading
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.chronicle import Chronicle
+from tickwire.hub.control import Spend, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import Journal, State
 from tickwire.journal.company import Company
+from tickwire.journal.entrance import Entrance
 from tickwire.market.model import Model
 from tickwire.server.monitor import Monitor
 from tickwire.server.service import Health
@@ -34,6 +37,8 @@ from tickwire.settings import Settings
 log = logging.getLogger(__name__)
 
 STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
+_STATE_BYTES = 32 * 2**20  # and bytes, where events are large: only what a saved board covers may be dropped
+_STRIDES = 8  # saved boards at least in what is kept: the oldest eighth goes at a time
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
@@ -83,7 +88,11 @@ class Runtime:
         self.desk = Desk(None, self.status, clock, self._tell_status)
         self._modelled = modelled
         self._saved = saved
-        self._failed: str | None = None
+        self._unsaved = 0  # bytes of records since then
+        self._stride = min(_STATE_BYTES, settings.keep_bytes // _STRIDES)
+        self.entrance = Entrance(journal, clock, control_entry(Spend()))
+        self.lost = 0  # ticks of the feed of which nobody can tell whether the journal kept them
+        self._untold = False  # whether the journal lacks the newest status
         self._away: str | None = None  # the journal's fault, as readers were told
         if self.leads:
             self._open_feed()
@@ -93,7 +102,7 @@ class Runtime:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
             works = (self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles, self._lead)
-            running = [tasks.create_task(work()) for work in works]
+            running = [tasks.create_task(work()) for work in (*works, self.entrance.watch)]
             if self.leads and self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
@@ -111,13 +120,7 @@ class Runtime:
         """
         if entry.kind is Kind.TICKS and not self.leads and len(self.chronicle.owed) >= _MOST_OWED:
             raise JournalAway(f"{_MOST_OWED} closed candles wait for a process of the role feed or all: start one")
-        span = await self._append(entry)
-        await self.hub.reach(span.last)
-        if entry.kind is Kind.TICKS and self.leads:
-            await self.hub.until(lambda: len(self.chronicle.owed) < _MOST_OWED)
-            if self.status.ticked(self.clock.now()):
-                await self._say(named_entry("status", self.status.describe()))
-        return span
+        return await self._applied(entry, await self.entrance.append(entry))
 
     async def reach(self, hub: Hub, sequence: int) -> None:
         """Wait until a hub has applied everything up to `sequence`, though not for long.
@@ -141,11 +144,10 @@ class Runtime:
     def health(self) -> Health:
         """What stands in the way of serving."""
         status = self.status
-        problems = []
-        if self.journal.fault() is not None:
-            problems.append(f"the journal is away: {self.journal.fault()}")
-        elif self._failed is not None:
-            problems.append(f"the journal cannot be written: {self._failed}")
+        fault = self.entrance.fault
+        problems = [] if fault is None else [fault]
+        if self.failed.done():
+            problems.append(f"the journal cannot be followed: {self.failed.result()}")
         if status.state == "stale":
             problems.append(f"the feed {status.feed} is stale")
         if status.problem is not None:
@@ -160,6 +162,15 @@ class Runtime:
             leads=self.leads,
         )
 
+    async def _applied(self, entry: Entry, span: Span) -> Span:
+        """What was appended, once the board has it. From here on nothing can fail that is in the journal already."""
+        await self.hub.reach(span.last)
+        if entry.kind is Kind.TICKS and self.leads:
+            await self.hub.until(lambda: len(self.chronicle.owed) < _MOST_OWED)
+            if self.status.ticked(self.clock.now()):
+                await self._tell_status()
+        return span
+
     def _open_feed(self) -> None:
         settings = self.settings
         options = FeedOptions(
@@ -167,6 +178,7 @@ class Runtime:
             loop=settings.loop,
             reading=Reading(settings.map, settings.symbol, settings.bar_time),
             seed=settings.seed or None,
+            start=read_moment(settings.start, field="start") if settings.start else None,
             rate=settings.rate,
             model=self._modelled.model if self._modelled else None,
             scenario=Path(settings.scenario) if settings.scenario else None,
@@ -182,7 +194,6 @@ class Runtime:
             await self._take_all()
         except JournalError as error:
             log.error("%s", error)
-            self._failed = str(error)
             self.failed.set_result(error)
 
     async def _take_all(self) -> None:
@@ -194,7 +205,8 @@ class Runtime:
                 await self._hear(records)
             if self.chronicle.archive.full:
                 await self.chronicle.archive.flush()
-            if self.hub.head.sequence - self._saved >= STATE_EVERY:
+            self._unsaved += sum(len(record.data) for record in records)
+            if self.hub.head.sequence - self._saved >= STATE_EVERY or self._unsaved >= self._stride:
                 await self._save_state()
             await asyncio.sleep(0)  # sockets have their turn between batches, however many are waiting
 
@@ -257,25 +269,33 @@ class Runtime:
                 pace.pause()
 
     async def _pump(self, feed: Feed) -> None:
-        """The feed's batches go to the journal, as fast as both allow."""
-        after = await self.journal.last_key(feed.name)
+        """The feed's batches go to the journal, as fast as both allow. While it takes none, the feed is held up."""
         try:
-            async for batch in feed.batches(after):
-                if len(batch.ticks):
-                    await self.publish(ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self.term))
-                if batch.trading:
-                    await self._tell_trading(batch.trading)
+            async for batch in feed.batches(await self.journal.last_key(feed.name)):
+                await self._take(feed, batch)
+                if self.desk.ended and self.status.halt():
+                    await self._tell_status()
             changed = self.status.halt()
         except JournalFenced as error:
             log.warning("%s", error)
             changed = self.leads = False
-        except JournalError as error:
-            changed = self.status.halt(str(error))
         except TickwireError as error:
             log.error("the feed %s stopped: %s", feed.name, error)
             changed = self.status.halt(str(error))
         if changed:
             await self._tell_status()
+
+    async def _take(self, feed: Feed, batch: Batch) -> None:
+        """Append a batch however long the journal cannot; what may or may not be kept is not sent twice but counted."""
+        if len(batch.ticks):
+            entry = ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self.term)
+            try:
+                await self._applied(entry, await self.entrance.insist(entry))
+            except JournalAway as error:
+                self.lost += len(batch.ticks)
+                log.warning("%d ticks of the feed %s may be lost: %s", len(batch.ticks), feed.name, error)
+        if batch.trading:
+            await self._tell_trading(batch.trading)
 
     async def _watch(self) -> None:
         """Once a second: heartbeats, and whether the feed fell silent."""
@@ -287,9 +307,15 @@ class Runtime:
             self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
             self.monitor.look()
             self._tell_fault()
-            if self.leads and self._away is None and self.status.check(now):
-                log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
-                await self._tell_status()
+            if self.leads and self._away is None:
+                await self._check_status(now)
+
+    async def _check_status(self, now: int) -> None:
+        silent = self.status.check(now)
+        if silent:
+            log.warning("no tick from the feed %s for %g s", self.status.feed, self.settings.stale_after)
+        if silent or self._untold:
+            await self._tell_status()
 
     async def _keep_candles(self) -> None:
         """Once a second: closed candles are written, and where no ticks come, time passes for the forming ones."""
@@ -312,8 +338,8 @@ class Runtime:
             entry = owed.entry()
             assert entry is not None  # noqa: S101  # something is owed
             try:
-                span = await self._append(entry)
-            except JournalError:  # noted in `_append`; they go on waiting, and with them whoever publishes
+                span = await self.entrance.append(entry)
+            except JournalError:  # noted there; they go on waiting, and with them whoever publishes
                 await self.clock.sleep(_WATCH_SECONDS)
             else:
                 await self.hub.reach(span.last)  # that settles them
@@ -327,8 +353,8 @@ class Runtime:
             self.monitor.woke(begun + wait)
 
     def _tell_fault(self) -> None:
-        """Readers learn from this process itself that the journal is away, and so prices old, and that it is back."""
-        away = self.journal.fault()
+        """Readers learn from this process itself that the journal takes nothing, so prices are old, or does again."""
+        away = self.journal.fault() or self.entrance.failed
         if (away is None) != (self._away is None):
             said = self.status.describe() | ({} if away is None else {"state": "stale", "notice": away})
             for hub in self.hubs:  # the newest tick is no business of those who see an older market
@@ -338,41 +364,34 @@ class Runtime:
         self._away = away
 
     async def _tell_status(self) -> None:
-        # A failure is noted in `_append` and readiness tells it; an absence is told by `_tell_fault`.
+        # A failure is noted at the entrance, and told by readiness and `_tell_fault`; `_watch` tells the status then.
+        self._untold = True
         with contextlib.suppress(JournalError, TimeoutError):
             async with asyncio.timeout(_SAY_SECONDS):
                 await self._say(named_entry("status", self.status.describe()))
+            self._untold = False
 
     async def _say(self, entry: Entry) -> Span:
         """Append something in the name of the feed."""
-        return await self._append(entry._replace(source=self.status.feed, term=self.term))
+        return await self.entrance.append(self._signed(entry))
+
+    def _signed(self, entry: Entry) -> Entry:
+        return entry._replace(source=self.status.feed, term=self.term)
 
     async def _tell_trading(self, trading: Mapping[str, bool]) -> None:
         """A status for each symbol that stopped or resumed, then the feed's own: late comers get the newest only."""
         halted = self.status.halted
         for symbol, trades in trading.items():
             halted.discard(symbol) if trades else halted.add(symbol)
-            await self._say(named_entry("status", self.status.describe(symbol)))
+            with contextlib.suppress(JournalAway):  # nobody can tell whether it is kept; what follows says it too
+                await self.entrance.insist(self._signed(named_entry("status", self.status.describe(symbol))))
         await self._tell_status()
-
-    async def _append(self, entry: Entry) -> Span:
-        try:
-            span = await self.journal.append(entry)
-        except JournalFenced:
-            raise
-        except JournalError as error:
-            if self._failed is None:
-                log.error("%s", error)
-            self._failed = str(error)
-            raise
-        self._failed = None
-        return span
 
     async def _save_state(self) -> None:
         """Save what was learned so far, if that is this process's to do; and say behind it how the feed is."""
         sequence = self.hub.head.sequence
         if self.leads and sequence > self._saved:
-            self._saved = sequence
+            self._saved, self._unsaved = sequence, 0
             state = State(sequence, self.hub.save(self.chronicle.save()))
             # Candles that closed before a state are not made again from it, so they must be kept before it is.
             if await self.chronicle.archive.flush():

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tickwire.errors import SettingsError
+from tickwire.errors import SettingsError, nearest
 
 PREFIX = "TICKWIRE_"
 
@@ -64,6 +63,11 @@ class Settings(BaseSettings):
     map: str = Field("", description="replay: which column is what, such as symbol=ticker,ts=time@ms,last=px")
     symbol: str = Field("", description="replay: the symbol of a file that names none")
     seed: int = Field(0, ge=0, description="simulator: the same seed gives the same market; 0 takes one by chance")
+    start: str = Field(
+        "",
+        description="simulator: where market time begins, such as 2026-01-05T14:30:00Z (UTC without an offset); if "
+        "empty, now",
+    )
     rate: float = Field(3.0, gt=0, le=1000, description="simulator: ticks a second of each symbol, on average")
     model: str = Field(
         "",
@@ -78,6 +82,11 @@ class Settings(BaseSettings):
         1_000_000, ge=1_000, description="events the journal keeps at least; older ones go in strides of 100,000"
     )
     keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
+    keep_bytes: int = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="how large the journal may grow, whatever else it should keep; in memory 256 MB at most",
+    )
     keep_candles: int = Field(
         5_000, ge=100, description="closed candles that are kept of each symbol and interval; in memory 1,000 at most"
     )
@@ -126,6 +135,11 @@ class Settings(BaseSettings):
     insecure: bool = Field(False, description="listen on other addresses than loopback though everybody gets in")
     trusted_proxies: str = Field(
         "", description="networks whose X-Forwarded-For and --user-header are believed: 10.0.0.0/8,127.0.0.1"
+    )
+    hosts: str = Field(
+        "",
+        description="names by which a server on loopback without --auth may be called, beside localhost and addresses: "
+        "ticks.example.org,...; * is any",
     )
     cors: str = Field("", description="origins whose pages may read answers: https://app.example.org,...; empty: none")
     max_requests: float = Field(
@@ -183,9 +197,7 @@ def _explained(error: ValidationError, given: Mapping[str, Any], config: Path | 
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, Settings.model_fields, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return SettingsError(f"{config}: unknown key {name}{hint}", field=name)
+        return SettingsError(f"{config}: unknown key {name}", field=name, hint=nearest(name, Settings.model_fields))
     variable = PREFIX + name.upper()
     if name in given:
         where = f"--{name.replace('_', '-')}"

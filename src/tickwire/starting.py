@@ -6,7 +6,8 @@ import logging
 from functools import partial
 
 from tickwire.clock import Clock
-from tickwire.errors import InputError
+from tickwire.core.moment import read_moment
+from tickwire.errors import InputError, SettingsError
 from tickwire.feeds.open import check_spec, instruments_of
 from tickwire.feeds.sources import open_source
 from tickwire.history.archive import Archive
@@ -35,6 +36,7 @@ async def make_runtime(
     company: Company | None = None,
 ) -> Runtime:
     """The runtime that the settings describe, at the journal's head."""
+    _check_feed(settings)
     modelled = await _load_model(settings)
     instruments = instruments_of(settings.feed, modelled.model if modelled else None)
 
@@ -64,9 +66,21 @@ async def make_runtime(
     )  # fmt: skip
 
 
+def _check_feed(settings: Settings) -> None:
+    """SettingsError for what only a simulation can be told, where nothing is simulated."""
+    kind, _ = check_spec(settings.feed)
+    for name in ("scenario", "start", "model"):
+        value = getattr(settings, name)
+        if value and kind != "simulator":
+            said = f"--{name} {value} is for a simulated market, and --feed {kind} has its prices from elsewhere"
+            raise SettingsError(said, field=name)
+    if settings.start:
+        read_moment(settings.start, field="start")
+
+
 async def _load_model(settings: Settings) -> Modelled | None:
     """The model that the settings name; None where they name none."""
-    if not settings.model or check_spec(settings.feed)[0] != "simulator":
+    if not settings.model:
         return None
     source = open_source(settings.model)
     found = await source.fetch()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 LOOKS = {
@@ -10,6 +12,7 @@ LOOKS = {
     "chinese": {"locale": "zh-CN"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True},
 }
+BEYOND = ("#/chart/AAPL/1s", "#/chart/NOSUCH/1m", "#/screener?filter=volume > 100")  # states that no link of it has
 SETTLED = 400  # ms: time for a view to have something to show
 
 
@@ -22,10 +25,10 @@ async def test_no_view_shuts_anybody_out(visit, market, artifacts, request, look
     views = await page.eval_on_selector_all("nav.views a", "links => links.map(({ hash }) => hash)")
     await page.evaluate(axe.read_text(encoding="utf-8"))
     found = []
-    for view in views:
+    for view in (*views, *BEYOND):
         await page.evaluate("hash => { location.hash = hash }", view)
         await page.wait_for_timeout(SETTLED)
-        name = view.removeprefix("#/")
+        name = re.sub(r"\W+", "-", view).strip("-")
         await page.screenshot(path=artifacts / f"{name}-{look}.png")
         result = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
         found += [(name, each) for each in map(_serious, result["violations"]) if each]

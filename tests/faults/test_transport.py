@@ -252,8 +252,8 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
     return found
 
 
-BODY_BEGUN = b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[{"
-STREAM = b"GET /v1/stream HTTP/1.1\r\nHost: x\r\n"
+BODY_BEGUN = b"POST /v1/quotes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[{"
+STREAM = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @FAST
@@ -289,7 +289,7 @@ async def test_a_body_without_end(market: Market, path: str, monkeypatch: pytest
     async with open_stream(market.server.url, ALL) as good:
         await begin(good)
         reader, writer = await connect(
-            market, f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            market, f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
         )
         answer = asyncio.create_task(rest_of(reader))
         chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"

@@ -200,3 +200,15 @@ def test_no_parts_make_no_quotes() -> None:
     board = Board()
     assert board.apply(pack([], now=0), 1).json() == []
     assert len(concatenate([board.quotes([])])) == 0
+
+
+def test_a_volume_shows_no_more_decimals_than_its_sizes() -> None:
+    """However sizes are added up, in one batch or in many; what a feed says beyond a million stays as it is."""
+    ticks = [Tick(symbol="A", ts=0, last=1.0, size=size) for size in (0.1, 0.2, 49.3, 1e-8) * 25]
+    whole, single = Board(()), Board(())
+    whole.apply(pack(ticks, now=0), 1)
+    for number, tick in enumerate(ticks, 1):
+        single.apply(pack([tick], now=0), number)
+    assert whole.quotes().quotes()[0].volume == single.quotes().quotes()[0].volume == 1240.00000025
+    whole.apply(pack([Tick(symbol="A", ts=0, volume=1_234_567.123456789)], now=0), 101)
+    assert whole.quotes().quotes()[0].volume == 1_234_567.123456789

@@ -15,6 +15,7 @@ from tickwire.core.codec import decode, encode
 from tickwire.core.event import Kind, Record, named_entry, read_named, ticks_entry
 from tickwire.core.ids import EventId, parse_id
 from tickwire.core.instrument import check_symbol
+from tickwire.core.moment import LATEST, read_moment
 from tickwire.core.quote import Quote
 from tickwire.core.tick import LARGEST_PRICE, LATEST_TS, TICK, Tick, pack, unpack, unpacked
 from tickwire.errors import InputError
@@ -97,3 +98,29 @@ def test_a_named_event_survives_its_record() -> None:
     assert (named.name, bytes(named.data)) == ("status", b'{"state":"running"}')
     with pytest.raises(TypeError, match="expected an array of"):
         ticks_entry(np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-02T15:00:00Z", 1_767_366_000_000_000_000),
+        ("2026-01-02T15:00", 1_767_366_000_000_000_000),
+        ("2026-01-02T16:00+01:00", 1_767_366_000_000_000_000),
+        ("1767366000000000", 1_767_366_000_000_000_000),
+        ("0001-01-01", 0),
+        ("0001-01-01T00:00:00+23:59", 0),
+        ("1969-12-31T23:59:59Z", 0),
+        ("9999-12-31T23:59:59Z", LATEST),
+        ("9999999999999999", LATEST),
+    ],
+)
+def test_a_moment_is_read_and_bounded(text: str, moment: int) -> None:
+    """ISO 8601 or microseconds, as nanoseconds that fit; what lies outside of what can be known is its end."""
+    assert read_moment(text, field="start") == moment
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "1767366000000000000", "-1"])
+def test_what_is_no_moment_is_said(text: str) -> None:
+    """Nanoseconds are none: they would be taken for times in the far future."""
+    with pytest.raises(InputError, match="is no time"):
+        read_moment(text, field="start")

@@ -227,3 +227,36 @@ def test_a_mapping_adds_to_what_is_recognised(tmp_path: Path) -> None:
         Recording(written(tmp_path, "time,price\n2026-01-01,1\n"), mapping="ts=time@Mars/X")
     with pytest.raises(RowError, match="column time: expected a time"):
         Recording(written(tmp_path, "time,price\n2026-01-01,1\n"), mapping="ts=time@ms")
+
+
+def test_a_file_with_its_newest_rows_first_is_turned(tmp_path: Path) -> None:
+    """Bars and ticks come in the order of time; one step back among a few rows is left as it is."""
+    falling = "".join(f"2026-01-{day:02},{day},{day + 2},{day - 1},{day + 1},400\n" for day in range(28, 0, -1))
+    path = written(tmp_path, f"date,open,high,low,close,volume\n{falling}", "ACME.csv")
+    turned = read(path)
+    rising = "".join(f"{row}\n" for row in reversed(falling.splitlines()))
+    assert (
+        turned.tobytes() == read(written(tmp_path, f"date,open,high,low,close,volume\n{rising}", "ACME.csv")).tobytes()
+    )
+    same = written(
+        tmp_path, "ts_ns,price\n" + "".join(f"{row // 2 * 10**9},{row}\n" for row in range(9, -1, -1)), "B.csv"
+    )
+    assert read(same)["last"].tolist() == list(range(10))
+    back = written(tmp_path, "ts_ns,price\n9,1\n8,2\n7,3\n", "C.csv")
+    assert read(back)["last"].tolist() == [1, 2, 3]
+
+
+def test_a_long_file_with_its_newest_rows_first_says_what_to_do(tmp_path: Path) -> None:
+    """More than is held whole is refused before a single tick of it."""
+    rows = "".join(f"{250_001 - row}000000000,1,1,1,1\n" for row in range(250_001))
+    path = written(tmp_path, "ts_ns,open,high,low,close\n" + rows, "ACME.csv")
+    with pytest.raises(InputError, match=r"ACME\.csv has its newest rows first.*sort the file by time first"):
+        read(path)
+
+
+@realdata
+def test_daily_bars_as_the_data_set_has_them(tmp_path: Path) -> None:
+    """Newest first: each bar is there, in order, with its volume."""
+    ticks = read(DATA / "r1_clear" / "wiki_daily" / "AAPL.csv.gz")
+    assert (np.diff(ticks["ts"]) > 0).all()
+    assert ticks["last"][-1] == 561.02

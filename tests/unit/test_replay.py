@@ -32,6 +32,8 @@ class Player:
 
     async def _take(self, feed: Replay, after: str | None) -> None:
         async for ticks, key, _ in feed.batches(after):
+            if feed.pace.motion == "ended":
+                return
             self.rows += [(round(self.clock.monotonic(), 6), price) for price in ticks["last"].tolist()]
             self.ts += ticks["ts"].tolist()
             self.keys.append(key)

@@ -150,6 +150,11 @@ def test_rates_let_bursts_pass_and_then_the_rate() -> None:
     assert len(rates) == MOST_KEPT
 
 
+def test_a_subscription_takes_its_events_from_any_iterable() -> None:
+    """Once read, a generator is empty."""
+    assert Subscription(events=iter(["status", "quote"])) == Subscription(events=["quote", "status"])
+
+
 FORWARDED = [
     ("1.2.3.4", None, "1.2.3.4"),
     ("1.2.3.4", "9.9.9.9", "1.2.3.4"),  # not a proxy of ours: it may say what it likes
@@ -158,6 +163,8 @@ FORWARDED = [
     ("10.0.0.1", "6.6.6.6, nonsense, 10.0.0.2", "10.0.0.2"),
     ("10.0.0.1", None, "10.0.0.1"),
     ("::1", "2001:db8::7", "2001:db8::7"),
+    ("::ffff:10.0.0.1", "9.9.9.9, ::ffff:10.0.0.2", "9.9.9.9"),  # as a socket for both kinds of addresses writes it
+    ("::ffff:1.2.3.4", "9.9.9.9", "::ffff:1.2.3.4"),
 ]
 
 

@@ -52,7 +52,7 @@ async def test_pages_have_everybody_once_and_in_order(market: Market, sort: str)
 async def test_the_worst_come_first(market: Market) -> None:
     """Who is furthest behind is the first of a page of one, and its position says how far."""
     (worst,) = await market.hub.roster.select(Selection("behind", 1))
-    everybody = market.hub.roster.clients()
+    everybody = await market.hub.roster.select(Selection())
     assert worst.behind == max(everybody, key=attrgetter("behind")).behind > 0
     assert int(worst.position.partition("-")[2]) == market.hub.head.sequence - worst.behind
 

@@ -102,6 +102,20 @@ async def test_time_and_prices_go_on_after_a_restart() -> None:
     assert min(tick[1] for tick in first) > newest
 
 
+async def test_market_time_begins_where_it_is_told() -> None:
+    """Two runs with a seed and a start are the same to the last bit, whenever they run; with a past they go on."""
+    runs = []
+    for hours in (0, 5):
+        clock = ManualClock()
+        await clock.advance(hours * 3600)
+        runs.append(await Player(clock, seed=7, start=NOON).until(clock, 500, 0.2))
+    assert repr(runs[0]) == repr(runs[1])
+    assert runs[0][0][1] == NOON
+    clock = ManualClock()
+    later = await Player(clock, seed=7, start=NOON, newest=NOON + HOUR).until(clock, 107, 0.2)
+    assert later[0][1] == NOON + HOUR + 1
+
+
 def test_everybody_has_a_first_price_and_the_rate_is_kept() -> None:
     """The first step has every symbol; after that each ticks `rate` times a second on average."""
     market = walk(built_in(), rate=3.0)

@@ -399,3 +399,19 @@ async def test_what_has_no_rule_is_closed(client) -> None:
         assert (await client.request(method, str(client.base_url).rstrip("/") + path)).status_code == 401
         answer = await client.request(method, str(client.base_url).rstrip("/") + path, headers=bearer(token("admin")))
         assert answer.status_code == status
+
+
+async def test_idempotency_keys_are_their_publishers_own(client) -> None:
+    """The same key of another user, or of another token without a user, is another batch; one's own is a repetition."""
+    publishers = [token("publish", sub=name) for name in ("ann", "bob")]
+    publishers += [token("publish", sub=None, jti=name) for name in ("one", "two")]
+
+    async def send(text: str) -> tuple[int, str]:
+        headers = {"idempotency-key": "1", **bearer(text)}
+        answer = await client.post("/v1/quotes", json=[{"symbol": "A", "last": 1}], headers=headers)
+        return answer.status_code, answer.json()["first_id"]
+
+    first = [await send(text) for text in publishers]
+    assert [status for status, _ in first] == [201] * 4
+    again = token("publish", sub="ann", jti="another of hers")
+    assert [await send(text) for text in [again, *publishers[1:]]] == [(200, id_) for _, id_ in first]

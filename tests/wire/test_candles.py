@@ -22,6 +22,7 @@ from tickwire.journal.sqlite import SQLiteJournal
 from tickwire.market.candles import Candles
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import RunningServer, ServerProcess, run_server
+from tickwire.testing.wire import open_stream
 
 T0 = 1_767_366_000_000_000  # microseconds; where a ManualClock starts
 
@@ -64,7 +65,7 @@ async def test_the_forming_candle_is_last() -> None:
 
 WRONG = [
     ({"interval": "2m"}, 400, "interval", "'2m' is no interval: choose one of 1s, 5s, 15s, 1m, 5m, 15m, 1h, 1d"),
-    ({"start": "yesterday"}, 400, "start", "start='yesterday' is not a time"),
+    ({"start": "yesterday"}, 400, "start", "'yesterday' is no time"),
     ({"start": 5, "end": 5}, 400, "end", "end is not after start"),
     ({"limit": 0}, 400, "limit", "limit: Input should be greater than or equal to 1"),
     ({"limit": "many"}, 400, "limit", "limit: Input should be a valid integer"),
@@ -210,3 +211,19 @@ async def test_kill_at_any_moment_loses_and_doubles_no_candle(tmp_path: Path) ->
         seen = await everything(server.url)
         await server.kill()
     assert seen == await made_of(tmp_path / "j")
+
+
+async def test_times_before_all_that_is_known_are_no_accident() -> None:
+    """Candles from then on are all there are, those before it none; a stream since then begins at the beginning."""
+    async with run_server(clock=ManualClock()) as server:
+        await publish(server.url, [("A", 0, 1.0)])
+        for query, count in (
+            ({"start": "0001-01-01"}, 1),
+            ({"end": "0001-01-01"}, 0),
+            ({"start": "1600-01-01", "end": "1601-01-01"}, 0),
+            ({"end": "9999-12-31T23:59:59"}, 1),
+        ):
+            answer = await ask(server.url, **query)
+            assert (answer.status_code, len(answer.json())) == (200, count), answer.text
+        async with open_stream(server.url, {"since": "0001-01-01T00:00:00+23:59", "delivery": "all"}) as stream:
+            assert (await stream.events(1))[0].data["last"] == 1.0

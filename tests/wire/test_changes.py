@@ -225,3 +225,15 @@ async def test_a_user_is_named_by_the_proxy_in_front() -> None:
         for sample in ('refused_total{reason="user"} 1', 'refused_total{reason="input"} 1', "readers 1\n"):
             assert f"tickwire_{sample}" in metrics
         assert 'streams_closed_total{reason="evicted"} 2' in metrics
+
+
+async def test_a_list_put_down_again_at_once_is_no_event() -> None:
+    """It is good for what is left of its time; later it is kept for another while, so that no way leads to less."""
+    clock = ManualClock()
+    async with run_server(clock=clock) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        found = []
+        for seconds in (0, 5, 20, 0):
+            await clock.advance(seconds)
+            answer = await client.post("/v1/subscriptions", json={"symbols": ["A"]})
+            found.append((answer.status_code, answer.json()["expires_in"], server.runtime.journal.head))
+        assert found == [(201, 60.0, 1), (201, 55.0, 1), (201, 60.0, 2), (201, 60.0, 2)]

@@ -41,7 +41,7 @@ MISTAKES = [
     (("serve", "--port", "99999"), 2, "--port = '99999': input should be less than or equal to 65535"),
     (("serve", "--speed", "fast"), 2, "--speed = 'fast'"),
     (("serve", "--config", "none.toml"), 2, "there is no configuration file none.toml"),
-    (("serve", "--config", "wrong.toml"), 2, "wrong.toml: unknown key prot; did you mean port?"),
+    (("serve", "--config", "wrong.toml"), 2, "wrong.toml: unknown key prot (did you mean port?)"),
     (("publish", "bad.csv"), 2, "bad.csv line 2, column price"),
     (("publish", "none.csv"), 2, "there is no file none.csv"),
 ]

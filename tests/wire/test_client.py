@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections import Counter
 
+import httpx2
 import pytest
 
 import tickwire
 from tickwire.client.backoff import Backoff
 from tickwire.client.publisher import Publisher
+from tickwire.client.refusal import Refusal
 from tickwire.client.stream import Stream, connect
-from tickwire.errors import ClientError, InputError, RowError
-from tickwire.testing.clock import ManualClock
-from tickwire.testing.server import RunningServer, run_server
+from tickwire.errors import ClientError, FilterError, InputError, RowError
+from tickwire.testing import ManualClock, RunningServer, run_server
 
 
 def quick(stream: Stream) -> Stream:
@@ -129,6 +131,45 @@ async def test_refusals_for_good_are_errors_and_others_are_waited_out() -> None:
             await stream.next_event()
 
 
+async def test_an_interval_may_be_a_number_of_seconds() -> None:
+    """1 is a second; a field that was not asked for is not known."""
+    async with run_server() as server, tickwire.connect(server.url, ["A"], interval=1, fields=["last"]) as stream:
+        await stream.next_event()
+        assert stream.welcome["subscription"]["interval"] == 1000
+        async with Publisher(server.url) as publisher:
+            await publisher.publish([{"symbol": "A", "last": 1.5}])
+        assert await anext(stream) == tickwire.Quote("A", last=1.5, ts=None)
+
+
+async def test_a_server_that_is_down_is_a_warning_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The first failure says so; the others are for who asks."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    async with quick(connect(url, attempts=3)) as stream:
+        with pytest.raises(ClientError):
+            await anext(stream)
+    assert [record.levelname for record in caplog.records if record.name == "tickwire.client.stream"] == ["WARNING"]
+
+
+async def test_a_refusal_says_where_and_what_would_do() -> None:
+    """An address that is no server of ours is named, without its query; a filter's place and hint are shown."""
+    async with run_server() as server:
+        with pytest.raises(FilterError) as refused:
+            async with connect(server.url, filter="lsat > 5") as stream:
+                await anext(stream)
+        assert refused.value.__notes__ == ["lsat > 5\n^", refused.value.hint]
+        with pytest.raises(ClientError, match=r"/nowhere/v1/stream: not found"):
+            async with connect(server.url + "/nowhere") as stream:
+                await anext(stream)
+    answer = httpx2.Response(404, request=httpx2.Request("GET", "http://h/x?ticket=t"))
+    assert str(Refusal(answer)) == "http://h/x answered 404"
+
+
+def test_the_public_names_can_be_listed() -> None:
+    """By `dir`, as completion in a shell does."""
+    assert {*tickwire.__all__} <= {*dir(tickwire)}
+
+
 async def test_publishing_says_which_row_is_wrong() -> None:
     """The server's index and field come back as an error."""
     async with run_server() as server, Publisher(server.url) as publisher:
@@ -169,3 +210,21 @@ async def test_a_watchlist_too_long_for_a_url_is_put_down_first() -> None:
     async with run_server(max_symbols=10) as server, connect(server.url, names) as stream:
         with pytest.raises(InputError, match="a reader may have 10"):
             await anext(stream)
+
+
+async def test_each_batch_has_its_own_attempts() -> None:
+    """However many are sent at once, each is tried as often as it may be, and no success of another starts it over."""
+    tries: Counter[str] = Counter()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        tries[head.split("idempotency-key: ")[1].split("\r\n")[0]] += 1
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, Publisher(f"http://{host}:{port}", attempts=4, backoff=Backoff(0.0)) as publisher:
+        sends = [publisher.publish([{"symbol": "A", "last": 1}], key=str(number)) for number in range(10)]
+        failures = await asyncio.gather(*sends, return_exceptions=True)
+        assert all(isinstance(failure, ClientError) for failure in failures)
+        assert tries == {str(number): 4 for number in range(10)}

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 
 import httpx2
+import numpy as np
 import pytest
 
 from tickwire.core.event import ticks_entry
 from tickwire.core.tick import Tick, pack
-from tickwire.hub.hubs import MOST_DELAYS
+from tickwire.hub.hubs import IDLE_SECONDS, MOST_DELAYS
+from tickwire.market.candles import Candles
+from tickwire.market.session import Sessions
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.tokens import SECRET, bearer, token
@@ -224,6 +227,42 @@ async def test_so_many_delays_and_no_more(world) -> None:
     assert statuses == [200] * MOST_DELAYS + [503]
 
 
+async def test_a_delay_that_nobody_asks_for_makes_room_for_another(world) -> None:
+    """Its market is let go of after a while; one with a reader stays, and what was counted stays too."""
+    hubs = world.server.runtime.hubs
+    delays = range(1, MOST_DELAYS + 2)
+    async with open_stream(world.server.url, headers=world.headers(delay=1)) as stream:
+        await stream.event()
+        for delay in delays:
+            async with open_stream(world.server.url, headers=world.headers(delay=delay)) as other:
+                assert other.status == (503 if delay > MOST_DELAYS else 200)
+        opened = hubs.stats().opened
+        for _ in range(int(IDLE_SECONDS) + 2):
+            await world.pass_time(1)
+        assert [*hubs._late] == [1]
+        assert len(hubs.live.control._crowds) == 2
+        assert hubs.stats().opened == opened
+        answer = await world.client.get("/v1/quotes", headers=world.headers(delay=max(delays)))
+        assert answer.status_code == 200
+
+
+async def test_a_delayed_market_that_failed_is_made_anew(world) -> None:
+    """Its readers are sent away; the next one finds another."""
+    await world.publish(A=1)
+    await world.pass_time(60)
+    headers = world.headers(delay="1m")
+    async with open_stream(world.server.url, headers=headers) as stream:
+        await stream.events(1)
+        world.server.runtime.hubs._late[60].hub.board = None  # a fault of ours
+        await world.publish(A=2)
+        await world.pass_time(61)
+        (bye,) = await stream.events(1, name="bye")
+        assert bye.data["reason"] == "limit"
+    async with open_stream(world.server.url, headers=headers) as stream:
+        assert await prices(stream, 1) == [("A", 2.0)]
+    assert len(world.server.runtime.hub.control._crowds) == 2
+
+
 async def test_a_journal_too_short_for_the_delay_is_said() -> None:
     """503, not another time's market."""
     clock = ManualClock()
@@ -240,8 +279,33 @@ async def test_a_journal_too_short_for_the_delay_is_said() -> None:
         assert server.runtime.journal.first > 1
         answer = await client.get("/v1/quotes", headers=world.headers(delay=200))
         assert answer.status_code == 503, answer.text
+        assert len(server.runtime.hub.control._crowds) == 1
         assert "does not reach 200 s back" in answer.json()["detail"]
 
 
 def _ticks(price: float):
     return ticks_entry(pack([Tick(symbol="A", last=price)] * 5, now=0))
+
+
+async def test_a_time_ahead_shows_nobody_newer_candles(world) -> None:
+    """A symbol whose feed's clock is wrong lifts the delay of no other, nor its own."""
+    for price, seconds in ((1, 60), (2, 5), (3, 5), (4, 5)):
+        ahead = {"symbol": "FUTURE", "last": price, "ts": world.clock.now() // 1000 + 3_600_000_000}
+        ticks = [{"symbol": "A", "last": price}, ahead]
+        await world.client.post("/v1/quotes", json=ticks, headers=world.headers(scope="publish"))
+        await world.pass_time(seconds)
+    for asked, closed in (("A?interval=1s", [1.0, 2.0]), ("A?interval=1d", []), ("FUTURE?interval=1s", [1.0, 2.0])):
+        answer = await world.client.get(f"/v1/candles/{asked}", headers=world.headers(delay=8))
+        assert [candle["close"] for candle in answer.json()] == closed, asked
+
+
+def test_what_had_closed_is_said_by_candles_and_not_by_times() -> None:
+    """A session of more than a day has not closed after a day; what closed stays so while nothing else forms."""
+    day = 86_400 * 10**9
+    candles = Candles(Sessions(np.array([0, 3, 6]) * day, np.array([0, 3, 6])))
+    found = []
+    for days in (1, 2, 3):
+        candles.apply(pack([Tick(symbol="A", ts=days * day // 1000, last=1.0)], now=0), 1, days * day)
+        found.append(candles.closed_until("A", 86_400))
+    candles.pass_time(7 * day)
+    assert [*found, candles.closed_until("A", 86_400), candles.closed_until("B", 60)] == [0, 0, 3 * day, 3 * day + 1, 0]

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import socket
 
+import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import tickwire
+from tickwire.settings import Settings
 from tickwire.testing.wire import open_stream
 
 
@@ -43,6 +45,19 @@ async def check(url: str, mount: str = "") -> None:
         assert refused.status == 400
     async with open_stream(url, path=f"{mount}/") as page:
         assert page.status == 200
+
+
+async def test_one_that_is_not_running_says_what_to_do() -> None:
+    """And when to come back, as every 503 does."""
+    app = Starlette(routes=[Mount("/market", tickwire.create_app(feed="http"))])
+    async with served(app) as url, open_stream(url, path="/market/v1/stream") as answer:
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+
+
+def test_settings_are_given_once() -> None:
+    """As a whole or by name: of both, one would be passed over in silence."""
+    with pytest.raises(TypeError, match="port would not count"):
+        tickwire.create_app(Settings(feed="http"), port=9000)
 
 
 async def test_mounted_in_another_application() -> None:

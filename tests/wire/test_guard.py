@@ -10,6 +10,8 @@ import pytest
 
 from tickwire.errors import SettingsError
 from tickwire.guarding import check_exposure
+from tickwire.server.hosts import Hosts
+from tickwire.server.refusal import Forbidden
 from tickwire.settings import Settings
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
@@ -199,3 +201,50 @@ def test_an_open_server_listens_on_loopback_only(options, stopped) -> None:
             check_exposure(settings)
     else:
         check_exposure(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "hosts", "status"),
+    [
+        ("evil.example", "", 403),
+        ("evil.example:8000", "", 403),
+        ("localhost.evil.example", "", 403),
+        ("127.0.0.1.evil.example", "", 403),
+        ("localhost", "", 200),
+        ("LOCALHOST.:8000", "", 200),
+        ("app.localhost:8000", "", 200),
+        ("127.0.0.1:1", "", 200),
+        ("[::1]:8000", "", 200),
+        ("ticks.example", "other.example, Ticks.Example", 200),
+        ("ticks.example.evil.example", "ticks.example", 403),
+        ("evil.example", "*", 200),
+    ],
+)
+async def test_an_open_server_on_loopback_answers_to_its_own_names(host, hosts, status) -> None:
+    """A page whose name was made to resolve to loopback is refused everything, though its origin is that name."""
+    async with run_server(hosts=hosts) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        headers = {"host": host, "origin": f"http://{host}"}
+        assert (await client.get("/v1/quotes", headers=headers)).status_code == status
+        posted = await client.post("/v1/simulator", json={"command": "PAUSE"}, headers=headers)
+        assert (posted.status_code == 403) == (status == 403)
+        assert (await client.get("/healthz", headers=headers)).status_code == 200
+
+
+async def test_where_others_decide_by_which_names_a_server_is_called() -> None:
+    """With tokens, behind a trusted proxy, and mounted in another application, the name is not looked at."""
+    for options in ({**TOKENS, "auth_audience": ""}, {"trusted_proxies": "127.0.0.1"}):
+        async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+            headers = {"host": "ticks.example", **bearer(token())}
+            assert (await client.get("/v1/quotes", headers=headers)).status_code == 200
+    scope = {"server": ("127.0.0.1", 80), "headers": [(b"host", b"ticks.example")]}
+    for elsewhere in (
+        {"root_path": "/market"},
+        {"server": ("10.0.0.1", 80)},
+        {"server": ("/run/s", None)},
+        {"server": None},
+    ):
+        Hosts(on=True).check(scope | elsewhere)
+    with pytest.raises(Forbidden, match=r"ticks\.example is no name of this server"):
+        Hosts(on=True).check(scope)
+    with pytest.raises(SettingsError, match=r"--hosts .https://a\.example. is no name"):
+        Hosts("https://a.example")

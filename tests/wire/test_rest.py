@@ -132,7 +132,7 @@ async def test_an_endless_head_is_refused(server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     for line in (b"X-A: " + b"a" * 1_000 + b"\r\n", b"a" * 1_000):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"GET /v1/quotes HTTP/1.1\r\nHost: x\r\nX-Start: ")
+        writer.write(b"GET /v1/quotes HTTP/1.1\r\nHost: localhost\r\nX-Start: ")
         answer = asyncio.create_task(reader.read())
         with contextlib.suppress(ConnectionError):
             for _ in range(2_000):
@@ -159,9 +159,109 @@ async def test_a_request_behind_a_stream_is_answered_after_it(server) -> None:
     host, _, port = server.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     body = b'[{"symbol":"A","last":1}]'
-    writer.write(b"GET /v1/stream?client_id=ann HTTP/1.1\r\nHost: x\r\n\r\n")
-    writer.write(b"POST /v1/quotes HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    writer.write(b"GET /v1/stream?client_id=ann HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    writer.write(b"POST /v1/quotes HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     await reader.readuntil(b"welcome")
     await server.runtime.publish(control_entry(Evict("ann", 1)))
     await reader.readuntil(b"HTTP/1.1 201")
     writer.close()
+
+
+async def test_the_journal_keeps_to_its_bytes() -> None:
+    """However few events there are: large messages make room for themselves, and their readers go on."""
+    async with (
+        run_server(keep_bytes=1_000_000) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, {"events": "message", "since": "earliest", "delivery": "all"}) as stream,
+    ):
+        for number in range(40):
+            message = {"event": "note", "data": {"n": number, "text": "x" * 60_000}}
+            assert (await client.post("/v1/messages", json=message)).status_code == 201
+            (event,) = await stream.events(1, name="note")
+            assert event.data["n"] == number
+        stats = server.runtime.journal.stats()
+        assert 500_000 < stats.bytes < 1_000_000 + 200_000  # what came after the newest saved board is on top
+        assert stats.first > 1
+
+
+async def test_losses_are_counted_where_they_can_be_seen() -> None:
+    """Late trades, candles on their way and given up, ticks, lines of the audit log: each has a family."""
+    async with run_server() as server, httpx2.AsyncClient(base_url=server.url) as client:
+        for second in (1_767_366_100, 1_767_366_200, 1_767_366_000, 1_767_366_300):
+            await client.post("/v1/quotes", json=[{"symbol": "A", "last": 1, "ts": second * 10**6}])
+        text = (await client.get("/metrics")).text
+        assert '\ntickwire_late_trades_total{interval="1s"} 1\n' in text
+        assert '\ntickwire_late_trades_total{interval="1d"} 0\n' in text
+        for name in ("candles_waiting", "candles_owed"):
+            assert f"# TYPE tickwire_{name} gauge" in text
+        for name in ("candles_dropped_total", "feed_lost_ticks_total", "audit_dropped_total"):
+            assert f"\ntickwire_{name} 0\n" in text
+
+
+BODIES = [
+    ("POST", "/v1/quotes", b'[{"symbol": "%s"}]'),
+    ("POST", "/v1/messages", b'{"event": "note", "data": "%s"}'),
+    ("POST", "/v1/messages", b'{"event": "%s", "data": 1}'),
+    ("POST", "/v1/subscriptions", b'{"symbols": "%s"}'),
+    ("PATCH", "/v1/clients/me", b'{"add": ["%s"]}'),
+    ("POST", "/v1/screens/check", b'{"filter": "%s"}'),
+    ("POST", "/v1/simulator", b'{"command": "%s"}'),
+    ("PUT", "/v1/simulator/model", b'{"name": "%s"}'),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), BODIES)
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80"])
+async def test_bodies_that_are_no_text_are_wrong_and_no_accident(server, client, method, path, body, text) -> None:
+    """Bytes that are no UTF-8, and nesting without end, are 400 wherever a body is read, and change nothing."""
+    async with open_stream(server.url, {"client_id": "me", "symbols": "A"}):
+        for wrong in (body % text, body.partition(b'"%s"')[0] + b"[" * 3_000):
+            answer = await client.request(method, path, content=wrong)
+            assert answer.status_code == 400, answer.text
+        assert server.runtime.journal.head == 0
+
+
+async def test_a_wrong_body_names_its_field(client) -> None:
+    """Whatever is asked, in the same words, with what would do where that is short."""
+    for path, body, field in (
+        ("/v1/messages", {"event": 1, "data": 1}, "event"),
+        ("/v1/messages", {"data": 1}, "event"),
+        ("/v1/subscriptions", {"symbols": 1.5}, None),
+        ("/v1/screens/check", {"filter": "last > 1", "sym": "A"}, "sym"),
+        ("/v1/simulator", {"command": 5}, "command"),
+    ):
+        answer = await client.post(path, json=body)
+        assert (answer.status_code, answer.json().get("field")) == (400, field), answer.text
+
+
+async def test_client_ids_with_slashes_are_clients_like_others(server, client) -> None:
+    """They are seen, changed and evicted; so are users."""
+    async with open_stream(server.url, {"client_id": "team/desk/1", "symbols": "A"}) as stream:
+        await stream.event()
+        for path in ("team%2Fdesk%2F1", "team/desk/1"):
+            assert [each["id"] for each in (await client.get(f"/v1/clients/{path}")).json()] == ["team/desk/1"]
+        answer = await client.patch("/v1/clients/team%2Fdesk%2F1", json={"add": ["B"]})
+        assert answer.json()[0]["subscription"]["symbols"] == ["A", "B"]
+        assert (await client.delete("/v1/clients/team%2Fdesk%2F1")).json() == {"evicted": 1}
+        assert (await client.get("/v1/clients/")).status_code in (307, 404)
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "field", "hint"),
+    [
+        ("/v1/candles/AAPL?intervall=5s", 400, "intervall", "did you mean interval?"),
+        ("/v1/instruments?symbol=AAPL", 400, "symbol", "did you mean symbols?"),
+        ("/v1/quotes?symbols=A&fields=last", 400, "fields", "known: symbols"),
+        ("/v1/quotes?symbols=A&symbols=B", 400, "symbols", None),
+        ("/v1/simulator?verbose=1", 400, "verbose", None),
+        ("/v1/clients?limit=5&after=", 200, None, None),
+        ("/healthz?from=balancer", 200, None, None),
+        ("/v1/instruments/", 404, None, None),
+    ],
+)
+async def test_a_parameter_that_a_call_does_not_take_is_refused(client, url, status, field, hint) -> None:
+    """As on a stream, with what was probably meant; and a wrong path is no detour to another."""
+    answer = await client.get(url)
+    assert answer.status_code == status
+    said = answer.json() if status == 400 else {}
+    assert (said.get("field"), said.get("hint")) == (field, hint)

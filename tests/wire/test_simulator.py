@@ -109,7 +109,7 @@ async def test_the_state_says_what_is() -> None:
         (b'{"command":"SPEED=-1"}', "expected a number from 0 to 1000"),
         (b'{"command":"SPEED=nan"}', "expected a number from 0 to 1000"),
         (b'{"command":"STEP=0"}', "expected a whole number from 1"),
-        (b'{"command":"STEP=1.5"}', "expected a whole number from 1"),
+        (b'{"command":"STEP=1.5"}', "expected a whole number from 1 to 1000000"),
         (b'{"command":"SEEK=yesterday"}', "'yesterday' is no time"),
         (b'{"command":"SEEK=2026-01-01"}', "the feed simulator has no past to go to"),
         (b'{"command":5}', "one of START, PAUSE"),
@@ -123,9 +123,36 @@ async def test_a_bad_command_changes_nothing_and_names_the_good_ones(body: bytes
         before = (await client.get("/v1/simulator")).json()
         response = await client.post("/v1/simulator", content=body)
         assert response.status_code == 400
-        assert says in response.json()["detail"]
+        said = response.json()
+        assert says in said["detail"] + said.get("hint", "")
         after = (await client.get("/v1/simulator")).json()
         assert (after["state"] in ("running", "waiting"), after["speed"]) == (True, before["speed"])
+
+
+async def test_a_market_of_the_past_is_told_live() -> None:
+    """With a start, market time is that of then, however fast; silence is measured by the clock on the wall."""
+    async with serving(start="2026-01-05T14:30:00Z", speed=60) as (_, client):
+        await soon(lambda: _running(client))
+        found = (await client.get("/v1/quotes/AAPL")).json()["ts"]
+        assert 0 <= found - 1_767_623_400_000_000 < 3_600_000_000
+        assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"feed": "simulator", "start": "tomorrow"}, "'tomorrow' is no time"),
+        ({"feed": "simulator", "start": "9999-01-01"}, "'9999-01-01' is no time"),
+        ({"feed": "http", "start": "2026-01-05"}, "--start 2026-01-05 is for a simulated market, and --feed http has"),
+        ({"feed": "http", "scenario": "crash.toml"}, "--scenario crash.toml is for a simulated market"),
+        ({"feed": "http", "model": "mine.json"}, "--model mine.json is for a simulated market"),
+    ],
+)
+async def test_what_only_a_simulation_can_be_told_is_refused_elsewhere(settings: dict[str, Any], says: str) -> None:
+    """Before anything runs, not passed over."""
+    with pytest.raises(InputError, match=says):
+        async with run_server(**settings):
+            pass
 
 
 async def test_a_paused_feed_is_not_stale_and_a_stuck_one_is() -> None:
@@ -208,7 +235,41 @@ async def test_a_replay_is_paused_stepped_and_sought(tmp_path: Path) -> None:
         await soon(lambda: price(99))
         await soon(lambda: _halted(client))
         response = await client.post("/v1/simulator", json={"command": "PAUSE"})
-        assert "has ended" in response.json()["detail"]
+        assert "has come to its end" in response.json()["detail"]
+        assert "START plays it from its start" in response.json()["hint"]
+
+
+async def test_a_recording_that_has_ended_can_be_started_and_sought_again(tmp_path: Path) -> None:
+    """Each time with times moved on by a day; ids grow and nothing of before is lost. In a named journal too."""
+    path = tmp_path / "A.csv"
+    path.write_text("ts_ns,price\n" + "".join(f"{(1_767_366_000 + row) * 10**9},{row}\n" for row in range(5)))
+    options = {"feed": f"replay:{path}", "speed": 0, "journal": f"sqlite:{tmp_path / 'kept'}"}
+
+    async def ends(client: httpx2.AsyncClient, text: str = "STATUS") -> bool:
+        if text != "STATUS":
+            await command(client, text)
+        await soon(lambda: _halted(client))
+        return True
+
+    async with serving(**options) as (server, client):
+        await ends(client)
+        state = await command(client, "SEEK=2026-01-02T15:00:02Z")
+        assert state["state"] == "paused"
+        await soon(lambda: _shows(client, 2))
+        await ends(client, "RESUME")
+        await ends(client, "START")
+        async with open_stream(server.url, {"delivery": "all", "since": "earliest"}) as stream:
+            events = await stream.events(15)
+        assert [event.data["last"] for event in events] == [0, 1, 2, 3, 4] * 3
+        assert [event.data["ts"] // 86_400_000_000 - 20_455 for event in events] == [0] * 5 + [1] * 5 + [2] * 5
+    async with serving(**options) as (server, client):
+        await ends(client)
+        await ends(client, "START")
+        assert (await client.get("/v1/quotes/A")).json()["ts"] // 86_400_000_000 == 20_455 + 3
+
+
+async def _shows(client: httpx2.AsyncClient, price: float) -> bool:
+    return bool((await client.get("/v1/quotes/A")).json()["last"] == price)
 
 
 async def _halted(client: httpx2.AsyncClient) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 import tickwire
 from tickwire.errors import ClientError
 from tickwire.testing.clock import ManualClock
-from tickwire.testing.server import run_server
+from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.tokens import SECRET, token
 
 TOKENS = {"auth": "secret", "auth_secret": SECRET}
@@ -63,11 +64,34 @@ async def test_a_token_of_a_private_key_and_what_is_wrong_with_others(tmp_path) 
         (("mint",), "TICKWIRE_AUTH_SECRET"),
         (("mint", "--secret", SECRET, "--scope", "root"), "--scope 'root': choose from publish, messages, admin"),
         (("mint", "--secret", SECRET, "--for", "ever"), "a time such as 15m"),
+        (("inspect", _longer(), "--secret", SECRET), "a token needs exp, at most 30 days from now"),
         (("inspect", "nonsense"), "this is no token"),
         (("inspect", minted, "--secret", SECRET), "tokens are signed with HS256 here"),
     ):
         code, _, err = await command("token", *arguments)
         assert (code, err.count("\n"), says in err) == (2, 1, True), err
+
+
+def _longer() -> str:
+    return token(exp=time.time() + 60 * 86_400)
+
+
+async def test_who_has_no_token_is_told_where_to_put_one(tmp_path) -> None:
+    """In the error, in the help, in the greeting; and a token that servers refuse is not made without a word."""
+    (tmp_path / "ticks.csv").write_text("symbol,price\nA,1\n")
+    async with ServerProcess("--auth", "secret", "--auth-secret", SECRET, cwd=tmp_path) as server:
+        code, _, err = await command("publish", str(tmp_path / "ticks.csv"), "--url", server.url)
+        assert (code, "set TICKWIRE_TOKEN" in err) == (1, True), err
+        assert '-H "Authorization: Bearer $TICKWIRE_TOKEN"' in server.lines[-1]
+        assert ", no events yet of" in server.lines[1]
+        await server.stop()
+        log = (tmp_path / "server.log").read_text()
+        assert log.index("told to stop") < log.index("stopped: readers were sent away, the journal ends at event")
+    for name in ("watch", "publish", "record"):
+        _, out, _ = await command(name, "--help")
+        assert "TICKWIRE_TOKEN" in out
+    code, out, err = await command("token", "mint", "--secret", SECRET, "--for", "60d")
+    assert (code, out.count("."), "good for 30 days at most" in err) == (0, 2, True)
 
 
 async def test_a_client_gets_a_new_token_when_its_old_one_has_expired() -> None:

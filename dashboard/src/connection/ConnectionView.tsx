@@ -22,8 +22,14 @@ import { words } from "../words";
 import { LatencyChart } from "./LatencyChart";
 import "./connection.css";
 
+interface Second {
+  now: number; // ms
+  quotes: number | null;
+  characters: number | null;
+}
+
 /** The newest second: when it ended (ms), and how much came in it. What reads it is drawn anew with it. */
-const second = signal({ now: performance.now(), quotes: 0, characters: 0 });
+const second = signal<Second>({ now: performance.now(), quotes: null, characters: null });
 
 const WINDOW = 60_000; // ms over which percentiles are taken
 
@@ -99,7 +105,7 @@ function Flow() {
       <h2>{say.flow}</h2>
       <dl>
         <Fact name={say.quotes}>{compact(quotes)}</Fact>
-        <Fact name={say.bytes}>{compact(characters / 1000)} KB</Fact>
+        <Fact name={say.bytes}>{characters === null ? NONE : `${compact(characters / 1000)} KB`}</Fact>
         <Fact name={say.symbols}>{symbolCount.value}</Fact>
         <Fact name={say.heartbeat}>{heartbeat === undefined ? NONE : elapsed(heartbeat)}</Fact>
       </dl>

@@ -37,7 +37,7 @@ export class Source {
   constructor(
     query: Record<string, string>,
     private readonly listener: Listener,
-    private readonly keep = false,
+    public keep = false,
   ) {
     this.query = new URLSearchParams(query);
     this.seen = listener.quote ?? (() => undefined);

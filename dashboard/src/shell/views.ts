@@ -6,14 +6,15 @@ type Load = () => Promise<{ default: ComponentType }>;
 /** Every view, in the order of the navigation. Another one: a folder beside `board/`, a line here, a word in `words/`. */
 export const views = {
   board: () => import("../board/BoardView"),
+  chart: () => import("../chart/ChartView"),
+  screener: () => import("../screener/ScreenerView"),
   market: () => import("../market/MarketView"),
   operations: () => import("../operations/OperationsView"),
   connection: () => import("../connection/ConnectionView"),
-} satisfies Partial<Record<Known, Load>>;
+} satisfies Record<string, Load>;
 
-type Known = "board" | "chart" | "screener" | "market" | "operations" | "connection";
-export type ViewName = Known;
+export type ViewName = keyof typeof views;
 
 export const isView = (name: string): name is ViewName => name in views;
-export const listed = Object.keys(views) as (keyof typeof views)[];
-export const loaderOf = (name: ViewName): Load => (views as Partial<Record<Known, Load>>)[name] ?? views.board;
+export const listed = Object.keys(views) as ViewName[];
+export const loaderOf = (name: ViewName): Load => views[name];

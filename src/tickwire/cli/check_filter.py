@@ -7,9 +7,9 @@ import sys
 import click
 
 from tickwire.cli.options import given_token
-from tickwire.client.screens import Explained
 from tickwire.client.screens import check_filter as ask
 from tickwire.errors import FilterError, InputError
+from tickwire.screens.answer import Explained
 from tickwire.screens.screen import screen
 from tickwire.settings import PREFIX
 

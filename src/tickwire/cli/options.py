@@ -34,12 +34,17 @@ def _shown(value: Any) -> str:
     return "none" if value == "" else str(value)
 
 
+TOKEN_VARIABLE = f"{PREFIX}TOKEN"
 url_option = click.option(
-    "--url", default="http://127.0.0.1:8000", show_default=True, envvar=f"{PREFIX}URL", help="the server"
+    "--url",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    envvar=f"{PREFIX}URL",
+    help=f"the server; if it asks for a token, put one into {TOKEN_VARIABLE}",
 )
 """The flag by which clients find their server."""
 
 
 def given_token() -> str | None:
     """The token for servers that ask for one, from TICKWIRE_TOKEN: a flag would be in every list of processes."""
-    return os.environ.get(f"{PREFIX}TOKEN") or None
+    return os.environ.get(TOKEN_VARIABLE) or None

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tickwire.errors import InputError, TickwireError
+from tickwire.errors import ClientError, InputError, TickwireError
 
 _COMMANDS = {
     "serve": "run the server",
@@ -53,9 +53,18 @@ class Root(click.Group):
         try:
             return super().invoke(ctx)
         except TickwireError as error:
-            hint = getattr(error, "hint", None)
+            hint = getattr(error, "hint", None) or _token_hint(error)
             print(f"tickwire: {error}{f' ({hint})' if hint else ''}", file=sys.stderr)
             sys.exit(_EXIT_INPUT if isinstance(error, InputError) else _EXIT_OTHER)
+
+
+def _token_hint(error: TickwireError) -> str | None:
+    """What to do about a server that does not know who asks."""
+    if not isinstance(error, ClientError) or error.status != 401:
+        return None
+    from tickwire.cli.options import TOKEN_VARIABLE, given_token  # with it come the settings, which --help needs not
+
+    return None if given_token() else f"set {TOKEN_VARIABLE}; tickwire token mint makes one"
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})

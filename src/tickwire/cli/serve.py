@@ -120,6 +120,7 @@ async def _serve(settings: Settings, listeners: list[socket.socket]) -> None:
         _settle_garbage()
         runtime.failed.add_done_callback(lambda _: setattr(server, "should_exit", True))
         await server.serve(listeners)
+        log.info("stopped: readers were sent away, the journal ends at event %d", runtime.journal.head)
         if runtime.failed.done():
             raise runtime.failed.result()
 
@@ -175,6 +176,7 @@ def _stop_on_signals(server: StreamServer) -> None:
     loop, starting = asyncio.get_running_loop(), asyncio.current_task()
 
     def stop() -> None:
+        log.info("told to stop")
         server.force_exit = server.should_exit  # asked twice: do not wait for anything
         server.should_exit = True
         if starting is not None and not server.started:  # it may be waiting for NATS
@@ -195,6 +197,8 @@ def _greet(runtime: Runtime, listener: socket.socket) -> None:
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104  # compared, not bound
     journal = runtime.journal.stats()
     print(f"Tickwire: {runtime.status.mode} market from {runtime.settings.feed} · page {url}/ · API {url}/docs")
-    print(f"  journal {journal.kind}, events {journal.first} to {journal.head} of {journal.epoch}")
+    events = f"events {journal.first} to {journal.head}" if journal.head else "no events yet"
+    print(f"  journal {journal.kind}, {events} of {journal.epoch}")
     print(f"  {_who_gets_in(runtime.settings)}")
-    print(f"  curl -N '{url}/v1/stream?symbols=AAPL,MSFT'    (Ctrl-C ends)", flush=True)
+    token = "" if runtime.settings.auth == "none" else '-H "Authorization: Bearer $TICKWIRE_TOKEN" '
+    print(f"  curl -N {token}'{url}/v1/stream?symbols=AAPL,MSFT'    (Ctrl-C ends)", flush=True)

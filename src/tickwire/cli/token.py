@@ -14,16 +14,18 @@ from typing import Any
 import click
 
 from tickwire.clock import SystemClock
+from tickwire.core.moment import in_words
 from tickwire.errors import InputError
 from tickwire.hub.rights import SCOPES
 from tickwire.server.claims import claims_of, rights_of
 from tickwire.server.keys import Key, OneKey, file_key, secret_key
 from tickwire.server.tokens import Tokens
-from tickwire.settings import PREFIX
+from tickwire.settings import PREFIX, Settings
 
 _FOR = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SECRET_BYTES = 48
+_LONGEST: float = Settings.model_fields["auth_max_age"].default
 
 _secret = click.option(
     "--secret", envvar=f"{PREFIX}AUTH_SECRET", default="", help=f"the server's secret; better in {PREFIX}AUTH_SECRET"
@@ -67,14 +69,21 @@ def mint(*, secret: str, key_file: Path | None, duration: str, key_id: str | Non
     import jwt  # as in the server: only when it is needed
 
     now = int(time.time())
-    claims = {**_claims(**given), "iat": now, "exp": now + _seconds(duration)}
+    length = _seconds(duration)
+    claims = {**_claims(**given), "iat": now, "exp": now + length}
     rights_of(claims)  # says what could not be read
     key = _key(secret, key_file)
     material = key.material if key_file is None else key_file.read_bytes()
     try:
-        print(jwt.encode(claims, material, key.algorithm, headers={"kid": key_id} if key_id else None))
+        text = jwt.encode(claims, material, key.algorithm, headers={"kid": key_id} if key_id else None)
     except (jwt.InvalidKeyError, TypeError, AttributeError):  # it depends on the kind of key
         raise InputError(f"{key_file} does not sign: a private key is needed", field="key_file") from None
+    if length > _LONGEST:
+        said = (
+            f"a server takes tokens that are good for {in_words(_LONGEST)} at most, unless it was given --auth-max-age"
+        )
+        print(f"warning: {said}", file=sys.stderr)
+    print(text)
 
 
 @token.command()

@@ -126,7 +126,7 @@ class _Screen(_Lines):
 def _cells(quote: Quote, moved: int) -> list[Text]:
     change = quote.change or 0.0
     way = _STYLES[(change > 0) - (change < 0)]
-    time = datetime.fromtimestamp(quote.ts / 1e6).astimezone().strftime("%H:%M:%S")
+    time = datetime.fromtimestamp((quote.ts or 0) / 1e6).astimezone().strftime("%H:%M:%S")
     return [
         Text(quote.symbol, "bold"),
         Text(_price(quote.last), _STYLES[moved]),

@@ -20,6 +20,10 @@ class Backoff:
         self._longest = longest
         self._rng = rng or random.Random()  # noqa: S311  # spreads load; nothing depends on its being unguessable
 
+    def anew(self) -> Backoff:
+        """One with the same waits that has seen no failure."""
+        return Backoff(self.first, self._longest, self._rng)
+
     def next(self) -> float:
         """The wait after one more failure."""
         bound = min(self._longest, self.first * 2.0 ** min(self.failures, 30))

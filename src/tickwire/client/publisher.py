@@ -7,33 +7,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx2
-import msgspec
 
 from tickwire.client.backoff import Backoff
 from tickwire.client.refusal import Refusal, check_url
 from tickwire.client.token import Token, bearer
 from tickwire.clock import Clock, SystemClock
 from tickwire.core.codec import decode, encode_lines
+from tickwire.core.published import Published
 from tickwire.core.tick import Tick
 from tickwire.errors import ClientError
 
 _SECONDS = 30.0  # for one request
 
 
-class Published(msgspec.Struct, frozen=True):
-    """What became of a batch; `repeated` says that the server already had it."""
-
-    accepted: int
-    first_id: str
-    last_id: str
-    repeated: bool
-
-
 class Publisher:
     """Publishes to the server at `url`. Use it in an `async with`.
 
-    A request that fails is repeated (up to `attempts` times) with the same key, so that a batch counts once even if an
-    answer was lost. `token` says who publishes; a function is called with each request, for tokens that expire.
+    A request that fails is repeated with the same key, so that a batch counts once even if an answer was lost: each
+    batch up to `attempts` times, with waits like those of `backoff`. `token` says who publishes; a function is called
+    with each request, for tokens that expire.
     """
 
     def __init__(
@@ -70,24 +62,23 @@ class Publisher:
         """
         body = encode_lines(list(ticks))
         headers = {"content-type": "application/x-ndjson", "idempotency-key": key or uuid.uuid4().hex}
+        backoff = self._backoff.anew()
         while True:
             try:
                 answer = self._client.post("/v1/quotes", content=body, headers={**headers, **bearer(self._token)})
                 response = await answer
             except httpx2.TransportError as error:
-                await self._failed(str(error) or type(error).__name__, None)
+                await self._failed(backoff, str(error) or type(error).__name__, None)
                 continue
             if response.is_success:
-                self._backoff.reset()
                 return decode(response.content, Published)
             refusal = Refusal(response)
             if not refusal.passing:
                 raise refusal.error()
-            await self._failed(str(refusal), refusal.retry_after)
+            await self._failed(backoff, str(refusal), refusal.retry_after)
 
-    async def _failed(self, why: str, retry_after: float | None) -> None:
-        wait = self._backoff.next()
-        if self._backoff.failures >= self._attempts:
-            self._backoff.reset()
+    async def _failed(self, backoff: Backoff, why: str, retry_after: float | None) -> None:
+        wait = backoff.next()
+        if backoff.failures >= self._attempts:
             raise ClientError(f"{self._client.base_url}: {why}")
         await self._clock.sleep(wait if retry_after is None else retry_after)

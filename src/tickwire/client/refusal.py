@@ -24,6 +24,7 @@ class Refusal:
 
     def __init__(self, response: httpx2.Response) -> None:
         self._status = response.status_code
+        self._url = response.url.copy_with(query=None)  # a query may hold a ticket
         self._problem = _problem(response)
         self._retry_after = response.headers.get("retry-after", "")
 
@@ -38,7 +39,17 @@ class Refusal:
         return float(self._retry_after) if self._retry_after.isdigit() else None
 
     def error(self) -> TickwireError:
-        """The refusal as an error: ours to mend (InputError, RowError), or the server's (ClientError)."""
+        """The refusal as an error: ours to mend (InputError, RowError), or the server's (ClientError).
+
+        What the server says beside it (the place in a filter, a hint) are its notes, which a traceback shows.
+        """
+        error = self._error()
+        for note in map(self._problem.get, ("caret", "hint")):
+            if note:
+                error.add_note(str(note))
+        return error
+
+    def _error(self) -> TickwireError:
         problem, detail = self._problem, str(self)
         if self._status not in (400, 413, 414):
             return ClientError(detail, status=self._status)
@@ -49,7 +60,7 @@ class Refusal:
         return InputError(detail, field=problem.get("field"), hint=problem.get("hint"))
 
     def __str__(self) -> str:
-        return str(self._problem.get("detail") or f"the server answered {self._status}")
+        return str(self._problem.get("detail") or f"{self._url} answered {self._status}")
 
 
 def _problem(response: httpx2.Response) -> dict[str, Any]:

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import httpx2
-import msgspec
 
 from tickwire.client.refusal import Refusal, check_url
 from tickwire.client.token import Token, bearer
 from tickwire.core.codec import decode
 from tickwire.errors import ClientError
+from tickwire.screens.answer import Checked
 
 _SECONDS = 30.0
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """One condition of a filter, what it compares, and whether it holds."""
-
-    condition: str
-    values: dict[str, float | str | None]
-    holds: bool
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """Whether one symbol matches, and why."""
-
-    symbol: str
-    traded: bool
-    matches: bool
-    reasons: list[Reason]
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """A filter's normal form, what it looks at, and the symbols of the server's board that match now."""
-
-    filter: str
-    fields: list[str]
-    cost: str
-    symbols: list[str]
-    explained: Explained | None = None
 
 
 def check_filter(url: str, text: str, symbol: str | None = None, *, token: Token = None) -> Checked:

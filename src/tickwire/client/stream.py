@@ -78,6 +78,7 @@ class Stream:
         self._backoff = backoff or Backoff()
         self._silence = FIRST_SILENCE
         self._pause = 0.0
+        self._warned = False
         self._client = httpx2.AsyncClient()
         self._response: httpx2.Response | None = None
         self._source: AsyncIterator[httpx2.ServerSentEvent] | None = None
@@ -133,6 +134,7 @@ class Stream:
             self._silence = SILENCE_HEARTBEATS * self.welcome["heartbeat"]
             self.connections += 1
             self._backoff.reset()
+            self._warned = False
             self._become("live", "")
         elif event.name == "gap":
             self.gaps += 1
@@ -150,7 +152,7 @@ class Stream:
                 return await self._request()
             except httpx2.TransportError as error:
                 self._pause = getattr(error, "retry_after", None) or 0.0
-                await self._lost(_words(error))
+                await self._lost(_words(error), failed=True)
 
     async def _request(self) -> AsyncIterator[httpx2.ServerSentEvent]:
         headers = {**self._headers, **bearer(self._token)}
@@ -189,14 +191,16 @@ class Stream:
             raise refusal.error()
         raise _Passing(str(refusal), refusal.retry_after)
 
-    async def _lost(self, why: str) -> None:
+    async def _lost(self, why: str, *, failed: bool = False) -> None:
+        """Get ready to connect anew; `failed` says that connecting did, of which the first in a row is a warning."""
         await self._drop()
         wait = self._backoff.next()
         self._pause = self._pause or wait
         if self._attempts is not None and self._backoff.failures >= self._attempts:
             raise ClientError(f"no stream from {self._url}: {why}")
         why = f"{why}; again in {self._pause:.1f} s"
-        log.info("%s: %s", self._url, why)
+        log.log(logging.WARNING if failed and not self._warned else logging.INFO, "%s: %s", self._url, why)
+        self._warned |= failed
         self._become("connecting", why)
 
     async def _drop(self) -> None:
@@ -226,7 +230,7 @@ def connect(
     filter: str | None = None,  # noqa: A002  # the parameter's name
     candles: str | None = None,
     fields: Iterable[str] | str | None = None,
-    interval: str | None = None,
+    interval: str | float | None = None,
     delivery: Literal["latest", "all"] = "latest",
     snapshot: bool = True,
     since: str | None = None,
@@ -239,16 +243,18 @@ def connect(
 ) -> Stream:
     """A stream from the server at `url`, such as http://127.0.0.1:8000. The parameters are those of `/v1/stream`.
 
-    Lists may also be comma lists in one text. `token` says who asks; give a function for tokens that expire: it is
-    called with each connection, and a stream whose token has expired connects again. `attempts` bounds failures in a
-    row (None: none); `on_state` hears `connecting` (and why), `live` and `closed`.
+    Lists may also be comma lists in one text; an interval is a text as there, or a number of seconds. `token` says who
+    asks; give a function for tokens that expire: it is called with each connection, and a stream whose token has
+    expired connects again. `attempts` bounds failures in a row (None: none); `on_state` hears `connecting` (and why),
+    `live` and `closed`.
     """
     parameters = {"symbols": _comma(symbols), "delivery": delivery}
     if not snapshot:
         parameters["snapshot"] = "false"
     lists = {"events": events, "fields": fields}
     parameters |= {name: _comma(words) for name, words in lists.items() if words is not None}
-    named = {"filter": filter, "candles": candles, "interval": interval, "since": since, "client_id": client_id}
+    pace = _milliseconds(interval) if isinstance(interval, int | float) else interval
+    named = {"filter": filter, "candles": candles, "interval": pace, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in named.items() if value is not None}
     return Stream(
         url,
@@ -264,6 +270,11 @@ def connect(
 def _comma(words: Iterable[str] | str) -> str:
     """A comma list; a single text is one already."""
     return words if isinstance(words, str) else ",".join(words)
+
+
+def _milliseconds(seconds: float) -> str:
+    """As the server reads an interval."""
+    return f"{max(1, round(seconds * 1000))}ms" if seconds else "0"
 
 
 def _words(error: httpx2.TransportError) -> str:

@@ -27,6 +27,7 @@ CANDLE = np.dtype(
         ("volume", "<f8"),
     ]
 )
+_DECIMALS = 9  # of a volume, as in quotes: more than sizes have
 PackedCandles: TypeAlias = NDArray[np.void]  # one dimension, dtype CANDLE
 
 
@@ -80,5 +81,5 @@ def read_candles(packed: PackedCandles, *, closed: bool = True) -> list[Candle]:
 
 
 def _whole(volume: float) -> float:
-    """5 instead of 5.0: quantities are usually whole, and JSON shows the difference."""
-    return int(volume) if volume.is_integer() else volume
+    """5 instead of 5.0, and 49.6 instead of 49.60000000000003: what was added up shows no more than its parts do."""
+    return int(volume) if volume.is_integer() else round(volume, _DECIMALS)

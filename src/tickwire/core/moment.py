@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from tickwire.errors import InputError
 
 _MICROSECONDS = 16  # digits of a time in microseconds until the year 2286; one more would be nanoseconds
+LATEST = 4_102_444_800 * 10**9
+"""The latest moment, 2100-01-01, in nanoseconds since the Unix epoch: beyond it a time is a slip."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -16,12 +18,24 @@ def nanoseconds(moment: datetime, zone: tzinfo = UTC) -> int:
     return (known - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def in_words(seconds: float) -> str:
+    """A length of time as people say it: 30 days, 1 hour, 90 seconds."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        count, rest = divmod(seconds, length)
+        if count and not rest:
+            return f"{count:.0f} {unit}{'s' * (count > 1)}"
+    return f"{seconds:g} second{'s' * (seconds != 1)}"
+
+
 def read_moment(text: str, *, field: str) -> int:
-    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); else InputError."""
+    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); else InputError.
+
+    Nothing is known of what was before 1970 or comes after LATEST: such moments are taken for these.
+    """
     if text.isascii() and text.isdigit() and len(text) <= _MICROSECONDS:
-        return int(text) * 1000
+        return min(int(text) * 1000, LATEST)
     try:
-        return nanoseconds(datetime.fromisoformat(text))
+        return min(max(0, nanoseconds(datetime.fromisoformat(text))), LATEST)
     except ValueError:
         raise InputError(
             f"{text[:40]!r} is no time", field=field, hint="2026-01-31T15:30:00Z, or microseconds since 1970"

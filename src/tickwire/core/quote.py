@@ -8,7 +8,7 @@ import msgspec
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
-    """The state of `symbol` after a tick. What is not known is None.
+    """The state of `symbol` after a tick. What is not known, or not among the fields that were asked for, is None.
 
     Prices are in the instrument's currency; `volume` (shares or units) and `turnover` (currency) count from the
     session's start; `change` is `last - prev_close` and `change_rate` the same in percent; `vwap` is turnover over
@@ -33,7 +33,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     vwap: float | None = None
     pe: float | None = None
     market_cap: float | None = None
-    ts: int = 0
+    ts: int | None = None
 
 
 QUOTE_FIELDS: tuple[str, ...] = Quote.__struct_fields__

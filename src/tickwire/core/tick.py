@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.instrument import SYMBOL_BYTES, SYMBOL_PATTERN
+from tickwire.core.moment import LATEST
 from tickwire.errors import InputError
 
 TICK = np.dtype(
@@ -39,7 +40,7 @@ NONE = float("inf")
 
 LARGEST_PRICE = 1e12  # beyond this doubles cannot carry a cent, and a typing slip is likelier than a price
 LARGEST_SIZE = 1e15
-LATEST_TS = 4_102_444_800_000_000  # 2100-01-01 in microseconds: catches nanoseconds sent as microseconds
+LATEST_TS = LATEST // 1000  # in microseconds: catches nanoseconds sent as microseconds
 
 Price = Annotated[float, msgspec.Meta(ge=-LARGEST_PRICE, le=LARGEST_PRICE)]
 Size = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_SIZE)]

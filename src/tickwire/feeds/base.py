@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from tickwire.core.tick import Ticks
 
 END = ":end"
-"""Ends the key of a feed's very last batch."""
+"""Ends the key of the batch with which a feed has come to its end."""
 
 
 class Batch(NamedTuple):

@@ -52,9 +52,8 @@ class Control:
 
     def obey(self, command: Command, now: int) -> None:
         """Do it; InputError where this feed cannot. `now` is the wall clock's, in nanoseconds."""
-        if self._ended:
-            raise InputError(f"the feed {self._feed.name} has ended: there is nothing to control", field="command")
         verb, value = command
+        self._check(verb)
         if verb == "SPEED":
             self._feed.pace.accelerate(value)
         elif verb == "SEEK":
@@ -79,15 +78,27 @@ class Control:
             "commands": self._verbs(),
         }
 
-    @property
-    def _ended(self) -> bool:
-        return self._status.state == "halted" and self._feed.pace.motion != "stopped"
-
     def _verbs(self) -> list[str]:
         """What it can be told now."""
-        if self._ended:
-            return []
-        return [*_VERBS, "SEEK"] if isinstance(self._feed, Seekable) else [*_VERBS]
+        seek = ["SEEK"] if isinstance(self._feed, Seekable) else []
+        if self._feed.pace.motion == "ended":
+            return ["START", *seek]
+        return [] if self._over else [*_VERBS, *seek]
+
+    def _check(self, verb: str) -> None:
+        name = self._feed.name
+        if self._over:
+            raise InputError(f"the feed {name} has ended: there is nothing to control", field="command")
+        if self._feed.pace.motion == "ended" and verb in ("PAUSE", "RESUME", "STOP"):
+            said = f"{verb}: the feed {name} has come to its end"
+            raise InputError(
+                said, field="command", hint="START plays it from its start, SEEK=time goes to a time of it"
+            )
+
+    @property
+    def _over(self) -> bool:
+        """Whether the feed has stopped by itself, for good."""
+        return self._status.state == "halted" and self._feed.pace.motion not in ("stopped", "ended")
 
     def _seek(self, moment: int) -> None:
         if not isinstance(self._feed, Seekable):
@@ -101,7 +112,7 @@ class Control:
             if status.state in ("paused", "halted"):
                 status.let_go(now)
         else:
-            status.hold("halted" if pace.motion == "stopped" else "paused")
+            status.hold("paused" if pace.motion == "paused" else "halted")
 
 
 def read_command(text: str) -> Command:
@@ -126,5 +137,5 @@ def _number(text: str, value: str, low: float, high: float, *, whole: bool = Fal
         number = -1
     if not low <= number <= high:
         kind = "a whole number" if whole else "a number"
-        raise InputError(f"{text[:40]!r}: expected {kind} from {low} to {high:g}; {COMMANDS}", field="command")
+        raise InputError(f"{text[:40]!r}: expected {kind} from {low} to {high:.0f}; {COMMANDS}", field="command")
     return number

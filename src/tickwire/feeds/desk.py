@@ -47,7 +47,12 @@ class Desk:
     @property
     def held(self) -> bool:
         """Whether somebody holds the feed, so that market time stands still."""
-        return isinstance(self._feed, Paced) and self._feed.pace.motion != "running"
+        return isinstance(self._feed, Paced) and self._feed.pace.motion in ("paused", "stopped")
+
+    @property
+    def ended(self) -> bool:
+        """Whether the feed has come to its end, and would have to be begun anew."""
+        return isinstance(self._feed, Paced) and self._feed.pace.motion == "ended"
 
     async def obey(self, text: str) -> None:
         """Do what the command says; InputError where it is none, or this feed cannot."""

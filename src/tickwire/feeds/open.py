@@ -26,6 +26,7 @@ class FeedOptions(NamedTuple):
     loop: bool = False
     reading: Reading = Reading()
     seed: int | None = None
+    start: int | None = None  # nanoseconds since the Unix epoch
     rate: float = 3.0
     model: Model | None = None
     scenario: Path | None = None
@@ -68,6 +69,7 @@ def open_feed(
             options.model or built_in(),
             clock,
             seed=options.seed,
+            start=options.start,
             rate=options.rate,
             speed=options.speed,
             prices=prices,

@@ -28,7 +28,8 @@ _ATTENTION = 0.05  # seconds: how soon a sleeping pace heeds another speed
 _TOLERANCE = 1e-6  # seconds: due so soon is due now; a sleep could be too short to move the clock
 _NEVER = -1.0
 
-Motion = Literal["running", "paused", "stopped"]
+Motion = Literal["running", "paused", "stopped", "ended"]
+_AT_REST = ("stopped", "ended")
 
 
 class Pace:
@@ -104,16 +105,27 @@ class Pace:
             self._wake()
 
     def start(self) -> None:
-        """Run; after `stop` from the feed's beginning."""
-        self.over |= self.motion == "stopped"
+        """Run; after `stop` or the end from the feed's beginning."""
+        self.over |= self.motion in _AT_REST
         self.resume()
 
     def step(self, count: int = 1) -> None:
-        """Hold, but let the ticks of the next `count` moments go; after `stop` from the feed's beginning."""
-        self.over |= self.motion == "stopped"
+        """Hold, but let the ticks of the next `count` moments go; after `stop` or the end from the feed's beginning."""
+        self.over |= self.motion in _AT_REST
         self._hold("paused")
         self._steps += count
         self._wake()
+
+    def end(self) -> None:
+        """Nothing is left to play: hold until the feed is to begin anew."""
+        self._hold("ended")
+        self._steps, self._granted = 0, _NEVER
+
+    async def anew(self) -> None:
+        """Return when the stretch is over."""
+        while not self.over:
+            self._changed.clear()
+            await self._changed.wait()
 
     def accelerate(self, speed: float) -> None:
         """Another speed, from now on."""

@@ -32,7 +32,7 @@ class Reading(NamedTuple):
 
 
 class _Opening(NamedTuple):
-    """A recording that is still to be opened, and the time of its first row."""
+    """A recording that is still to be opened, and a time that no tick of it comes before."""
 
     first: int
     place: int
@@ -86,6 +86,7 @@ class Playlist:
         self._waiting: list[_Opening] = []
         self._tracks: list[_Track] = []
         self.symbols: dict[Path, str] = {}  # of files that name none themselves
+        self.turned: list[Path] = []  # files with their newest rows first
         self.timed = True
         for place, path in enumerate(paths):
             with reading.open(path) as recording:
@@ -119,6 +120,8 @@ class Playlist:
             self.timed = False
         if recording.symbol and not self._reading.symbol:
             self.symbols[path] = recording.symbol
+        if recording.newest_first:
+            self.turned.append(path)
         self._waiting.append(_Opening(recording.first_ts, place, path))
 
     def _open_due(self) -> bool:

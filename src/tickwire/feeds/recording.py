@@ -16,10 +16,13 @@ from tickwire.errors import InputError, RowError
 from tickwire.feeds.bars import bar_length, bar_ticks, check_bars
 from tickwire.feeds.cells import Converter, converter
 from tickwire.feeds.layout import BAR_FIELDS, Column, find_layout
-from tickwire.feeds.table import Chunk, open_table
+from tickwire.feeds.table import CHUNK_ROWS, Chunk, open_table
 
 Floats = NDArray[np.float64]
 
+MOST_TURNED = 1_000_000  # ticks of a file with the newest first: 80 MB, and twice that while they are turned
+_FEWEST_FALLS = 3  # fewer may be a slip
+_FALLS_PER_RISE = 9
 _STEM = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -28,8 +31,9 @@ class Recording:
 
     `bar_time` says whether a bar's time is that of its start or of its end, `mapping` which column is what where their
     names do not (see `find_layout`), `symbol` whose prices they are where no column does; without either, the file's
-    name begins with the symbol. Making one reads the first chunk, so that a file that will not do is known at once;
-    `close` it, or use it in a `with`. InputError and RowError (with line and column) say what is wrong.
+    name begins with the symbol. A file that is `newest_first` is read whole and turned, so that its ticks come in the
+    order of time. Making one reads the first chunk, so that a file that will not do is known at once; `close` it, or
+    use it in a `with`. InputError and RowError (with line and column) say what is wrong.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Recording:
         self.path = path
         self._bar_time = bar_time
         self._bar_length: int | None = None
+        self.newest_first = False
         self._table = open_table(path)
         self._converters: dict[Column, tuple[Converter, str]] = {}
         self._failure: RowError | None = None  # comes after the good rows before it
@@ -51,6 +56,7 @@ class Recording:
             self.symbol = symbol or ("" if "symbol" in fields else symbol_of(path))
             if self.symbol:
                 check_symbol(self.symbol, field="symbol")
+            self._first: Ticks | None = None
             self._first = self._next()
             if self._failure is not None:
                 raise self._failure
@@ -72,15 +78,32 @@ class Recording:
 
     @property
     def first_ts(self) -> int:
-        """The time of the first row, in nanoseconds since the Unix epoch."""
-        return 0 if self._first is None else int(self._first["ts"][0])
+        """A time that no tick comes before: the first row's, in nanoseconds since the Unix epoch; 0 if not known."""
+        return 0 if self._first is None or self.newest_first else int(self._first["ts"][0])
 
     def progress(self) -> float | None:
         """How much of the file has been read, 0 to 1; None where that is not known."""
         return self._table.progress()
 
     def chunks(self) -> Iterator[Ticks]:
-        """All ticks in the file's order; once only. Without a column of times (`timed`) all have time 0."""
+        """All ticks in order; once only. Without a column of times (`timed`) all have time 0."""
+        yield from self._turned() if self.newest_first else self._in_order()
+
+    def _turned(self) -> Iterator[Ticks]:
+        """All ticks from last to first, by time, in chunks as long as others."""
+        chunks, count = [], 0
+        for chunk in self._in_order():
+            chunks.append(chunk)
+            count += len(chunk)
+            if count > MOST_TURNED:
+                said = f"{self.path} has its newest rows first, and more than {MOST_TURNED:,} ticks to be turned"
+                raise InputError(f"{said}: sort the file by time first", field="feed")
+        ticks = np.concatenate(chunks)[::-1]
+        order = np.argsort(ticks["ts"], kind="stable")
+        for begin in range(0, count, CHUNK_ROWS):
+            yield ticks[order[begin : begin + CHUNK_ROWS]]
+
+    def _in_order(self) -> Iterator[Ticks]:
         chunk = self._first
         while chunk is not None:
             if len(chunk):
@@ -114,6 +137,8 @@ class Recording:
                 prices[column.field] = np.array(converted)
             else:
                 ticks[column.field] = converted
+        if self._first is None:
+            self.newest_first = _falls(ticks["ts"])
         if self.symbol:
             ticks["symbol"] = self.symbol.encode()
         for price, size in (("bid", "bid_size"), ("ask", "ask_size")):  # price 0, size 0: nobody is there
@@ -152,6 +177,13 @@ class Recording:
             column=column.name,
             field=column.field,
         )
+
+
+def _falls(ts: NDArray[np.int64]) -> bool:
+    """Whether nearly all times are before the one above them."""
+    steps = np.diff(ts)
+    falls, rises = int((steps < 0).sum()), int((steps > 0).sum())
+    return falls >= _FEWEST_FALLS and falls > _FALLS_PER_RISE * rises
 
 
 def symbol_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from tickwire.clock import Clock
-from tickwire.core.tick import Ticks
+from tickwire.core.tick import Ticks, empty
 from tickwire.errors import InputError
 from tickwire.feeds.base import END, Batch
 from tickwire.feeds.pace import Pace
@@ -48,7 +48,8 @@ class Replay:
     """The ticks of the files at `paths`, `speed` times as fast as they were recorded; 0 is without waiting.
 
     One file plays in its own order, several are merged in time order. With `loop` they start again at the end, their
-    times moved on by whole days so that they do not go back. The key of the last batch of all ends with END.
+    times moved on by whole days so that they do not go back. Without, the key of the last batch ends with END, and the
+    feed is held there until somebody starts it again or seeks: that is another pass, as in a loop.
     """
 
     name = "replay"
@@ -70,7 +71,7 @@ class Replay:
         self._loop = loop
         self._reading = reading or Reading()
         with self._open() as first:  # what is wrong with it should be known before anything runs
-            timed, found = first.timed, first.symbols
+            timed, found, turned = first.timed, first.symbols, first.turned
         if not timed and speed:
             raise InputError(
                 f"{paths[0]} has no times to be paced by",
@@ -79,13 +80,14 @@ class Replay:
             )
         for path, symbol in found.items():
             log.info("%s names no symbol; taken from its name: %s", path, symbol)
+        for path in turned:
+            log.info("%s has its newest rows first; it is played in the order of time", path)
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
         """The recording's ticks, from its start or from where the batch with the key `after` left off."""
         if after is not None and after.endswith(END):
             log.info("%s has been played to its end; --loop plays it again", ", ".join(map(str, self._paths)))
-            return
-        days, rows = map(int, after.split(":")) if after else (0, 0)
+        days, rows = map(int, after.removesuffix(END).split(":")) if after else (0, 0)
         while True:
             played = _Pass(days, rows)
             self.pace.begin(None if self._sought is None else self._sought + days * DAY_NS)
@@ -94,10 +96,12 @@ class Replay:
                 yield batch
             if self.pace.over:
                 days, rows = self._elsewhere(played)
-            elif self._loop:
-                days, rows = days + played.span_days, 0
-            else:
-                return
+                continue
+            if not self._loop:
+                self.pace.end()
+                yield Batch(empty(0))
+                await self.pace.anew()
+            days, rows = days + played.span_days, 0
 
     def seek(self, moment: int) -> None:
         """Go to `moment` (nanoseconds, in the recording's own time); what is before it is played without waiting.

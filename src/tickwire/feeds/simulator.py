@@ -35,8 +35,9 @@ class Simulator:
     """Ticks of a model's symbols, each on average `rate` times a second of market time.
 
     Everybody has a tick in the first batch, so that nobody waits for a first price. The same model, `seed` and start
-    give the same ticks at every speed, with or without pauses. `prices` and `newest` (a time in nanoseconds) let a
-    simulation go on from where it was; another model takes over between two blocks of ticks.
+    give the same ticks at every speed, with or without pauses. Market time begins at `start` (nanoseconds; with the
+    next opening, where that is closed), or now. `prices` and `newest` (a time in nanoseconds) let a simulation go on
+    from where it was; another model takes over between two blocks of ticks.
     """
 
     name = "simulator"
@@ -48,6 +49,7 @@ class Simulator:
         clock: Clock,
         *,
         seed: int | None = None,
+        start: int | None = None,
         rate: float = 3.0,
         speed: float = 1.0,
         prices: Mapping[str, float] | None = None,
@@ -58,8 +60,8 @@ class Simulator:
         self.model = model
         self.scenario = scenario
         self._seed = seed
-        start = max(_starting(model, clock.now()), newest + 1)
-        self._walk = Walk(model, np.random.default_rng(seed), start, rate=rate, prices=prices)
+        begin = _starting(model, clock.now()) if start is None else start
+        self._walk = Walk(model, np.random.default_rng(seed), max(begin, newest + 1), rate=rate, prices=prices)
         self._script: Script | None = None
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:

@@ -19,6 +19,7 @@ from tickwire.screens.screen import Screen
 from tickwire.screens.sheet import Sheet
 from tickwire.sse.frame import frame, numbered_frames, quote_frames
 
+_MOST_PROJECTIONS = 4  # of a record, whose frames are kept: with each the recent window may grow by some 15 MB
 MESSAGE = "message"
 """The kind of events that are no state: each is for itself, and a later one does not replace it."""
 
@@ -38,28 +39,34 @@ class AppliedQuotes:
         self._prefix = prefix
         self._instruments = instruments or {}
         self._taken: tuple[Screen, list[bool]] | None = None  # by the screen that was asked for last
-        self._frames: list[bytes | None] = [None] * len(quotes)
+        self._frames: dict[Fields, list[bytes | None]] = {}
 
     def all_frames(self, fields: Fields = None) -> Sequence[bytes]:
         """Every event's frame."""
-        if fields is not None:
-            return quote_frames(self._prefix, self.first, self.quotes.json(fields))
-        if None in self._frames:
-            self._frames = [*quote_frames(self._prefix, self.first, self.quotes.json())]
-        return self._frames  # type: ignore[return-value]  # no None is left
+        known = self._known(fields)
+        if None in known:
+            known[:] = quote_frames(self._prefix, self.first, self.quotes.json(fields))
+        return known  # type: ignore[return-value]  # no None is left
 
     def frames(self, places: Sequence[int], fields: Fields = None) -> list[bytes]:
-        """The frames of the events at `places`, in that order; those with all fields are kept."""
-        if fields is not None:
-            return self._fresh(places, fields)
-        known = self._frames
+        """The frames of the events at `places`, in that order."""
+        known = self._known(fields)
         missing = [place for place in places if known[place] is None]
         if missing:
-            for place, made in zip(missing, self._fresh(missing), strict=True):
+            for place, made in zip(missing, self._fresh(missing, fields), strict=True):
                 known[place] = made
         return [known[place] for place in places]  # type: ignore[misc]  # made above where it was None
 
-    def _fresh(self, places: Sequence[int], fields: Fields = None) -> list[bytes]:
+    def _known(self, fields: Fields) -> list[bytes | None]:
+        """The frames of a projection that are made so far."""
+        known = self._frames.get(fields)
+        if known is None:
+            if len(self._frames) >= _MOST_PROJECTIONS:
+                del self._frames[next(iter(self._frames))]
+            known = self._frames[fields] = [None] * len(self.rows)
+        return known
+
+    def _fresh(self, places: Sequence[int], fields: Fields) -> list[bytes]:
         numbers = [self.first + place for place in places]
         return numbered_frames(self._prefix, numbers, self.quotes.take(places).json(fields))
 

@@ -54,14 +54,6 @@ class Backlog:
         events = [*self._current(reader), *due.events]
         return Due(events, min(due.upto, _end_of_piece(events)))
 
-    async def all(self, reader: Reader) -> list[Numbered]:
-        """Everything that is due up to the head; for a reader that has just come, or starts anew."""
-        found, after = self._current(reader), max(reader.position, reader.opened_at)
-        while after < self._head.sequence:
-            events, after = await self._after(after, reader, _ALL)
-            found += events
-        return found
-
     async def _after(self, after: int, reader: Reader, most: int) -> Due:
         kinds, upto = self._channels[reader].subscription.unskipped, self._head.sequence
         if not kinds:

@@ -1,9 +1,13 @@
 """The one catch-up: from "I have seen everything up to event k" to live.
 
 A new reader has seen nothing, a returning one has its last id, and a slow one stands where its socket filled up; all
-three come through here and there is no other way to become live. Newest-only readers get the newest quote of each
-symbol that changed since k, in the order of ids; readers of everything get every event since k. Forming candles come
-last, because they are as of the head and have no ids.
+three come through here. Newest-only readers get the newest quote of each symbol that changed since k, in the order of
+ids; readers of everything get every event since k. Forming candles come last, because they are as of the head and have
+no ids. All of it is made in pieces while it is sent: a reader that halts half-way holds none of it.
+
+A reader of a paced channel then waits for the channel's flush, where all of its readers stand at one place, and that
+brings it what has changed meanwhile (`pacer.py`). Catch-up cannot do that last step: it goes to the head, so that who
+has just come sees the present, and the channel is at the head only while it is flushed.
 
 A reader whose subscription was changed comes through here too. First it is given the quotes that the change owes it, as
 far as they are no newer than k, and without ids, because ids do not go back; the newer ones come as changed since k.
@@ -12,6 +16,7 @@ far as they are no newer than k, and without ids, because ids do not go back; th
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -19,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.codec import encode
-from tickwire.errors import JournalAway, JournalError
+from tickwire.errors import JournalAway, JournalError, JournalExpired
 from tickwire.hub.applied import Applied, AppliedNamed
 from tickwire.hub.backlog import Backlog
 from tickwire.hub.channel import Channel, Numbered
@@ -29,10 +34,12 @@ from tickwire.hub.past import Past
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
 from tickwire.hub.router import Router
-from tickwire.hub.screening import entered_frames, left_frame, matches_frame
+from tickwire.hub.screening import entered_frames, left_frames, matches_frame
 from tickwire.hub.start import Gap
 from tickwire.hub.state import StateFrames
 from tickwire.sse.frame import frame, unnumbered
+
+log = logging.getLogger(__name__)
 
 _PIECE = 16  # events written at once, some 5 KB: a slow reader takes them while they are still fresh
 _MOST_ITEMS = 64  # records looked at in one step
@@ -63,6 +70,7 @@ class CatchUp:
         self._backlog = Backlog(head, state, recent, past, channels)
         self._router = router
         self._channels = channels
+        self.unreadable = 0  # gaps because the journal could not be read where it should
 
     async def bring(self, reader: Reader) -> Gap | None:
         """Write what the reader misses until it is live or closing. A gap that opened meanwhile is the answer.
@@ -81,13 +89,15 @@ class CatchUp:
         try:
             if self._channels[reader].subscription.delivery == "latest":
                 await self._bring_latest(reader)
-                return None
-            if reader.snapshot:
-                await self._send_snapshot(reader)
-            await self._bring_all(reader)
+            else:
+                await self._bring_all(reader)
         except JournalAway:  # that is no gap: it will be there again
             raise
-        except JournalError:
+        except JournalExpired:
+            return self._gap(reader)
+        except JournalError as error:  # to the reader it is the same; to whoever runs the server it is not
+            self.unreadable += 1
+            log.error("the events after %d cannot be read, and a reader is not given them: %s", reader.position, error)
             return self._gap(reader)
         return None
 
@@ -107,7 +117,11 @@ class CatchUp:
         quotes = self._changed(channel, channel.position).tolist()
         rows = [*{*quotes, *(now ^ before)}]
         frames = dict(zip(rows, self._state.frames(rows, channel.subscription.fields), strict=True))
-        pieces = [(int(self._state.board.sequences[row]), _crossed(channel, row, frames[row], before)) for row in rows]
+        board = self._state.board
+        pieces = [
+            (int(board.sequences[row]), b"".join(_crossed(channel, row, board.symbols[row], frames[row], before)))
+            for row in rows
+        ]
         pieces += [(item.first, item.frame) for item in channel.named]
         return [piece for _, piece in sorted(pieces)], len(quotes)
 
@@ -135,23 +149,29 @@ class CatchUp:
             if told is None:
                 told = self._tell_matches(reader)
                 continue
-            due = await self._backlog.next(reader, _PIECE)
-            if reader.owed is not None:  # changed while the journal was read
+            if await self._advance(reader, self._head.sequence):
                 continue
             channel = self._channels[reader]
-            rows, upto = self._piece(self._changed(channel, reader.position), due.upto)
-            frames = self._merged(channel, rows, [event for event in due.events if event.first <= upto])
-            del due  # who halts here would keep its events in memory
-            reader.position = upto
-            reader.snapshot = reader.snapshot and upto < reader.opened_at
-            reader.sent += len(rows)
-            if frames:
-                reader.write(b"".join(frames))
-            elif upto == self._head.sequence and not self._tell_forming(reader, channel):
+            if reader.position == self._head.sequence and not self._tell_forming(reader, channel):
                 if self.matches(channel) == told:
                     channel.join(reader)
                     return
                 told = None
+
+    async def _advance(self, reader: Reader, to: int) -> bool:
+        """Write the next of what is newest as of `to` at most, where the reader then stands; whether there was any."""
+        due = await self._backlog.next(reader, _PIECE)
+        if reader.owed is not None:  # changed while the journal was read
+            return True
+        channel = self._channels[reader]
+        rows, upto = self._piece(self._newer(channel, reader.position), min(due.upto, to))
+        frames = self._merged(channel, rows, [event for event in due.events if event.first <= upto])
+        reader.position = upto
+        reader.snapshot = reader.snapshot and upto < reader.opened_at
+        reader.sent += len(rows)
+        if frames:
+            reader.write(b"".join(frames))
+        return bool(frames)
 
     async def _bring_all(self, reader: Reader) -> None:
         told = None
@@ -160,6 +180,9 @@ class CatchUp:
                 continue
             if told is None:
                 told = self._tell_matches(reader)
+                continue
+            if reader.snapshot:  # as of when it came: of what came since it gets everything
+                await self._advance(reader, reader.opened_at)
                 continue
             items = self._recent.after(reader.position, _MOST_ITEMS)
             if items is None:
@@ -240,18 +263,6 @@ class CatchUp:
         frames, reader.position = item.wanted(channel, reader.position, most)
         return frames
 
-    async def _send_snapshot(self, reader: Reader) -> None:
-        events = await self._backlog.all(reader)
-        # After a gap within a stream the reader knows the state as of its position: ids do not go back.
-        head = self._head.sequence
-        frames, _ = self.changes(self._channels[reader], reader.position, events)
-        for begin in range(0, len(frames), _PIECE):
-            if not await reader.ready():
-                return
-            reader.write(b"".join(frames[begin : begin + _PIECE]))
-        reader.position = head
-        reader.snapshot = False
-
     def _gap(self, reader: Reader) -> Gap:
         """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
         head = self._head
@@ -261,17 +272,26 @@ class CatchUp:
 
     def _changed(self, channel: Channel, after: int) -> Rows:
         """The board rows of the channel whose newest quote came after `after`, oldest change first."""
+        return self._in_order(self._newer(channel, after))
+
+    def _newer(self, channel: Channel, after: int) -> Rows:
+        """The same in any order."""
         if "quote" not in channel.subscription.events:
             return np.empty(0, np.intp)
-        rows, sequences = self._router.rows(channel), self._state.board.sequences
-        rows = rows[sequences[rows] > after]
-        return rows[np.argsort(sequences[rows])]
+        rows = self._router.rows(channel)
+        return rows[self._state.board.sequences[rows] > after]
+
+    def _in_order(self, rows: Rows) -> Rows:
+        return rows[np.argsort(self._state.board.sequences[rows])]
 
     def _piece(self, rows: Rows, upto: int) -> tuple[Rows, int]:
         """The first rows to write of those that changed up to `upto`, and the number up to which that is everything."""
         sequences = self._state.board.sequences
         rows = rows[sequences[rows] <= upto]
-        return (rows, upto) if len(rows) <= _PIECE else (rows[:_PIECE], int(sequences[rows[_PIECE - 1]]))
+        if len(rows) > _PIECE:  # of many it is quicker to find the first few than to sort all
+            rows = rows[np.argpartition(sequences[rows], _PIECE - 1)[:_PIECE]]
+            upto = int(sequences[rows].max())
+        return self._in_order(rows), upto
 
     def _merged(self, channel: Channel, rows: Rows, named: Sequence[Numbered]) -> list[bytes]:
         """The state frames of the rows and the named events, in the order of ids."""
@@ -283,8 +303,8 @@ class CatchUp:
         return [found for _, found in sorted(both)]
 
 
-def _crossed(channel: Channel, row: int, quote: bytes, before: frozenset[int]) -> bytes:
+def _crossed(channel: Channel, row: int, symbol: str, quote: bytes, before: frozenset[int]) -> list[bytes]:
     """What a paced channel gets for a row that changed, which may have entered or left its screen."""
     if row not in channel.members:
-        return left_frame(channel, quote)
-    return quote if row in before else b"".join(entered_frames(channel, quote))
+        return left_frames(channel, symbol, quote)
+    return [quote] if row in before else entered_frames(channel, symbol, quote)

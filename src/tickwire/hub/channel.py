@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from tickwire.core.codec import encode
 from tickwire.hub.head import Head
 from tickwire.hub.outlet import Outlet
-from tickwire.hub.reader import Reader
+from tickwire.hub.reader import LATER_MS, Reader
 from tickwire.hub.subscription import Subscription
 from tickwire.hub.tally import Tally
 
@@ -169,7 +169,28 @@ class Channel:
                 try:
                     write(shared)
                 except Exception:  # whatever one socket's write raises, its neighbours are still to be served
-                    log.debug("a write failed; the connection's own loss ends its reader", exc_info=True)
+                    log.debug("a write failed", exc_info=True)
+                    self._broken(write)
+
+    def tell(self, body: bytes, now: float) -> None:
+        """Write something without an id to all who are up to date, those too that wait for the next flush."""
+        self.write(body, now)
+        for reader in list(self.arriving):  # whom this fills is no longer one of them
+            reader.write(body)
+
+    def fail(self) -> None:
+        """Something could not be made for these readers: they are sent away, and come back with what they have seen.
+
+        To go on without it would be a loss that nobody is told of, and to stop would be everybody's loss.
+        """
+        self.pending.clear()
+        self.named = []
+        for reader in (*self.live, *self.arriving):
+            reader.dismiss("error", LATER_MS)
+
+    def _broken(self, write: Write) -> None:
+        for reader in [reader for reader in self.live if reader.sink.write == write]:
+            reader.broken()
 
     def _sorted_writers(self) -> dict[Outlet, list[Write]]:
         found: dict[Outlet, list[Write]] = {}

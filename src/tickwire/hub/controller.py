@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import uniform
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,16 @@ from tickwire.hub.channel import Channel
 from tickwire.hub.control import Change, Control, Evict, Revoke, read_control
 from tickwire.hub.head import Head
 from tickwire.hub.ledger import Ledger
-from tickwire.hub.reader import Reader
+from tickwire.hub.reader import LATER_MS, Reader
 from tickwire.hub.roster import Roster
 from tickwire.hub.router import Router
 from tickwire.hub.subscription import Subscription
 from tickwire.sse.frame import frame
 
 WARNING_SECONDS = 30.0  # before a token expires: time to fetch another, and to try twice
-_LATER_MS = 5_000  # what a reader is told to wait for whose new subscription there was no room
+
+_Farewell: TypeAlias = tuple[str, Callable[[], int]]
+"""The reason of a bye, and what gives each reader its time to come back, in ms."""
 
 _Dues: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
 
@@ -45,15 +47,25 @@ class Controller:
         self._router = router
         self._lifetime = lifetime
         self._leader = leader
-        self._ending = False
+        self._farewell: _Farewell | None = None  # for whoever is here, and for whoever still comes
         self._crowds = [self]  # all that obey together
-        if leader is not None:
-            leader._crowds.append(self)  # one of its own kind
 
     @property
     def ending(self) -> bool:
         """Whether everybody was sent away."""
-        return self._ending if self._leader is None else self._leader.ending
+        return self._last_word is not None
+
+    @property
+    def _last_word(self) -> _Farewell | None:
+        return self._farewell or (None if self._leader is None else self._leader._last_word)
+
+    def lead(self, follower: Controller) -> None:
+        """Tell this one too, whose leader this is."""
+        self._crowds.append(follower)
+
+    def release(self, follower: Controller) -> None:
+        """It has gone."""
+        self._crowds.remove(follower)
 
     def obey(self, item: AppliedNamed, now: float) -> None:
         """Do what an event of kind CONTROL says. `now` is monotonic, in seconds."""
@@ -72,15 +84,17 @@ class Controller:
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""
-        self._ending = True
         for crowd in self._crowds:
-            for reader in list(crowd._roster.channels):
-                dismiss(reader, reason, retry_of())
+            crowd._end((reason, retry_of))
 
     def end_here(self, reason: str) -> None:
         """Say `bye` to this hub's readers only."""
+        self._end((reason, lambda: LATER_MS))
+
+    def _end(self, farewell: _Farewell) -> None:
+        self._farewell = farewell
         for reader in list(self._roster.channels):
-            dismiss(reader, reason, _LATER_MS)
+            self.admit(reader)
 
     def retire(self, now: float, wall: float, retry_of: Callable[[], int]) -> None:
         """Say `bye` to the readers whose time, or whose token's, is up, and warn those whose token's soon will be.
@@ -95,9 +109,12 @@ class Controller:
                     self._wear_out(reader, now, retry_of)
 
     def admit(self, reader: Reader) -> None:
-        """A reader has come; its token may have been revoked on the way."""
-        if self.ledger.revoked.refuses(reader.who.rights):
-            reader.end("evicted")
+        """A reader has come and had its welcome. Meanwhile all may have been sent away, or its token revoked."""
+        if self._last_word is not None:
+            reason, retry_of = self._last_word
+            reader.dismiss(reason, retry_of())
+        elif self.ledger.revoked.refuses(reader.who.rights):
+            reader.dismiss("evicted", LATER_MS)
 
     def tidy(self, channel: Channel) -> None:
         """A channel that nobody reads any more is dropped."""
@@ -109,11 +126,11 @@ class Controller:
         if isinstance(control, Evict):
             for reader in self._roster.named(control.name):
                 if control.user in (None, reader.who.user):
-                    dismiss(reader, "evicted", control.retry_ms)
+                    reader.dismiss("evicted", control.retry_ms)
         elif isinstance(control, Revoke):
             for reader in list(self._roster.channels):
                 if self.ledger.revoked.refuses(reader.who.rights):
-                    dismiss(reader, "evicted", control.retry_ms)
+                    reader.dismiss("evicted", control.retry_ms)
         elif isinstance(control, Change):
             asked, wanted = Subscription(**control.asked), Subscription(**control.now)
             dues: _Dues = {}
@@ -128,7 +145,7 @@ class Controller:
         if not reader.expires:
             reader.expires = now + self._lifetime * uniform(0.9, 1.1)  # noqa: S311  # spreads load
         elif reader.expires <= now:
-            dismiss(reader, "lifetime", retry_of())
+            reader.dismiss("lifetime", retry_of())
 
     def _change(self, reader: Reader, subscription: Subscription, now: float, dues: _Dues) -> None:
         """Another subscription for a reader, wherever it stands: it goes on from there, in another channel.
@@ -146,7 +163,7 @@ class Controller:
         try:
             new = self._router.channel(subscription)
         except ScreensFull:  # others came first, between the answer to who wanted it and now
-            dismiss(reader, "limit", _LATER_MS)
+            reader.dismiss("limit", LATER_MS)
             return
         if (old, new) not in dues:  # new ones may differ, as rights do
             dues[old, new] = self._due(old, new)
@@ -171,18 +188,10 @@ class Controller:
         return np.union1d(np.intersect1d(before, self._router.rows(new)), due)
 
 
-def dismiss(reader: Reader, reason: str, retry_ms: int) -> None:
-    """Say `bye` to a reader, and let its stream end."""
-    if reader.closing is None:
-        data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
-        reader.write(frame(encode(data), event="bye", retry=retry_ms))
-    reader.end(reason)
-
-
 def _expire(reader: Reader, left: float, retry_of: Callable[[], int]) -> None:
     """See to a reader whose token is good for `left` seconds more."""
     if left <= 0:
-        dismiss(reader, "expired", retry_of())
+        reader.dismiss("expired", retry_of())
     elif left <= WARNING_SECONDS and not reader.warned and reader.closing is None:
         reader.warned = True
         reader.write(frame(encode({"in_ms": int(left * 1000)}), event="expiring"))

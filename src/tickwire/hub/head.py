@@ -6,7 +6,11 @@ from tickwire.core.ids import EventId
 
 
 class Head:
-    """The sequence number up to which every live reader has been written everything, in the epoch it counts in."""
+    """The sequence number up to which everything was applied, in the epoch it counts in.
+
+    A reader that leaves the live flow goes on from here: whatever is written to all of a channel is written before the
+    head moves past the first event that is not. Between two calls of the hub, live readers have everything up to it.
+    """
 
     __slots__ = ("epoch", "sequence")
 

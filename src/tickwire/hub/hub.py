@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ from tickwire.market.candles import Candles
 from tickwire.sse.coding import IDENTITY, Coding
 from tickwire.sse.frame import comment, frame
 
+log = logging.getLogger(__name__)
+
 RECENT_EVENTS = 50_000  # some 20 MB with every frame made; a second of a busy market, minutes of a usual one
 
 
@@ -55,6 +58,7 @@ class HubStats(NamedTuple):
     stalls: int
     conflated: int
     gaps: int
+    unreadable: int  # of those, because the journal could not read what it holds
     opened: int
     closed: dict[str, int]  # by reason
     changed: int  # subscriptions that are not what their readers came with
@@ -122,11 +126,10 @@ class Hub:
             item = apply(self.board, self._prefix, record)
             self._recent.add(item)
             self._events += record.count
+            self._make_way(item)
             self.head.sequence = record.last
             self._route(item)
-        for channel in self._dirty:
-            channel.flush(now)
-        self._dirty.clear()
+        self._flush()
         self._moved.set()
 
     async def reach(self, sequence: int) -> None:
@@ -161,19 +164,24 @@ class Hub:
         """All that was learned from the events up to `head`; `candles` go with it."""
         return pack_saved(self.control.ledger.save(self.board.save(), candles))
 
-    def admits(self, subscription: Subscription) -> bool:
-        """Whether there is room for what this subscription's filter costs."""
+    def admits(self, asked: Subscription, start: Start, who: Who) -> bool:
+        """Whether there is room for what the filter costs of a reader that asks so."""
+        subscription, _ = self._in_force(asked, start, who)
         return subscription.screen is None or self._router.screening.admits(subscription.screen)
 
-    def open(
-        self, subscription: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY
-    ) -> Reader:
+    def _in_force(self, asked: Subscription, start: Start, who: Who) -> tuple[Subscription, bool]:
+        """What a reader that asks so gets within its rights, and whether it has not seen all of that where it starts.
+
+        Who comes back has what its subscription was changed to.
+        """
+        changes = self.control.ledger.changes
+        now, owes = changes.resumed(who, asked, start.position) if start.resume is not None else (asked, False)
+        return who.rights.narrowed(now), owes
+
+    def open(self, asked: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY) -> Reader:
         """A new reader. It gets nothing until `run`; `close` must follow in any case. ScreensFull: see `admits`."""
-        asked = subscription
-        owes = False
-        if start.resume is not None:
-            subscription, owes = self.control.ledger.changes.resumed(who, asked, start.position)
-        channel = self._router.channel(who.rights.narrowed(subscription))
+        subscription, owes = self._in_force(asked, start, who)
+        channel = self._router.channel(subscription)
         reader = Reader(
             channel,
             who,
@@ -189,11 +197,11 @@ class Hub:
         if owes:
             reader.owed = self._router.rows(channel)
         self.roster.add(reader, channel)
-        self.control.admit(reader)
         return reader
 
     async def run(self, reader: Reader, gap: Gap | None = None) -> str:
         """Keep the reader supplied until its stream is to end; answers why. `gap` is told to it first."""
+        self.control.admit(reader)
         arrived = False
         while await reader.ready():
             if gap is not None:
@@ -230,9 +238,7 @@ class Hub:
             if channel.written_at is None:
                 channel.written_at = now
             elif (channel.live or channel.arriving) and now - channel.written_at >= silence:
-                channel.write(beat, now)
-                for reader in channel.arriving:
-                    reader.write(beat)
+                channel.tell(beat, now)
 
     def pace(self, now: float) -> float:
         """Flush the paced channels that are due, and show forming candles; the seconds until the next call is due.
@@ -256,6 +262,7 @@ class Hub:
             stalls=tally.stalls,
             conflated=tally.conflated,
             gaps=tally.gaps,
+            unreadable=self._catch_up.unreadable,
             opened=self.roster.opened,
             closed=dict(self.roster.closed),
             changed=len(self.control.ledger.changes),
@@ -268,27 +275,54 @@ class Hub:
         """An event without its id, at once to all who take its kind."""
         for channel in self._router.channels.values():
             if item.kind in channel.subscription.events:
-                channel.write(item.bare, now)
-                for reader in channel.arriving:
-                    reader.write(item.bare)
+                channel.tell(item.bare, now)
+
+    def _make_way(self, item: Applied) -> None:
+        """Write what is pending before an event that not all readers of a channel get.
+
+        The head still stands before it: whom this fills finds the event when it catches up.
+        """
+        if isinstance(item, AppliedNamed) and item.target is not None:
+            for reader in self.roster.named(item.target):
+                self.roster.channels[reader].flush(self._now)
 
     def _tell(self, reader: Reader, item: AppliedNamed) -> None:
-        """An event for one reader of a channel, between what the channel writes to all."""
+        """An event for one reader of a channel, after all that the channel writes to everybody."""
         channel = self.roster.channels[reader]
         if not reader.live or item.kind not in channel.subscription.events:
             return  # catch-up will find it, or it is not wanted
         if channel.paced:
             channel.leave(reader)
             channel.join(reader)  # its next flush is one of its own
-            return
-        channel.flush(self._now)
-        if reader in channel.live:
+        else:
             reader.write(item.frame)
             self._tally.delivered += 1
-        else:
-            reader.position = item.first - 1  # the flush has filled it: it has all before this event
+
+    def _flush(self) -> None:
+        for channel in self._dirty:
+            try:
+                channel.flush(self._now)
+            except Exception:  # the others have their frames
+                log.exception("readers of a channel are sent away: %s", channel.subscription.describe())
+                channel.fail()
+        self._dirty.clear()
 
     def _route(self, item: Applied) -> None:
+        """Give an event to all who want it. The board has taken it, so whatever goes wrong here is about readers."""
+        try:
+            self._give(item)
+        except Exception:  # this process goes on, and everybody comes back with what was seen before
+            log.exception("all readers are sent away: events up to %d cannot be given to them", item.last)
+            for channel in self._router.channels.values():
+                channel.fail()
+
+    def _obey(self, item: AppliedNamed) -> None:
+        try:
+            self.control.obey(item, self._now)
+        except Exception:  # of another version, perhaps: it stands in the journal for good, so no restart would help
+            log.exception("control %d cannot be obeyed", item.first)
+
+    def _give(self, item: Applied) -> None:
         if isinstance(item, AppliedQuotes):
             self._route_quotes(item)
         elif isinstance(item, AppliedCandles):
@@ -319,7 +353,7 @@ class Hub:
 
     def _route_named(self, item: AppliedNamed) -> None:
         if item.kind == CONTROL:
-            self.control.obey(item, self._now)
+            self._obey(item)
             return
         self._state.keep(item)
         if item.target is not None:

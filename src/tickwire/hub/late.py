@@ -61,6 +61,7 @@ class Late:
         self.hub = hub
         self._maker = maker
         self.failed: str | None = None  # why it goes no further
+        self.used = clock.monotonic()  # when somebody last asked for it or read it, in seconds
         self._delay = delay * 10**9
         self._source = source
         self._clock = clock
@@ -98,6 +99,10 @@ class Late:
                 break
             late._take(records)
         return late
+
+    def closed_until(self, symbol: str, seconds: int) -> int:
+        """Before which moment the candles of a symbol had closed then; see `Candles.closed_until`."""
+        return self._maker.candles.closed_until(symbol, seconds)
 
     async def run(self) -> None:
         """Follow the journal. Where history it has yet to see expires, its readers are sent away and it ends."""

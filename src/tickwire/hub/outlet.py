@@ -20,16 +20,15 @@ class Budget:
     Blocks of many readers are always packed, and count; so where those alone use the budget up, others are stored.
     """
 
-    def __init__(self, timer: Callable[[], float] = perf_counter, share: float = SHARE) -> None:
+    def __init__(self, timer: Callable[[], float] = perf_counter) -> None:
         self._timer = timer
-        self._share = share
         self._credit = _BURST  # seconds
         self._asked_at = timer()
 
     def allows(self) -> bool:
         """Whether there is time to pack now."""
         now = self._timer()
-        self._credit = min(_BURST, self._credit + (now - self._asked_at) * self._share)
+        self._credit = min(_BURST, self._credit + (now - self._asked_at) * SHARE)
         self._asked_at = now
         return self._credit > 0
 

@@ -1,12 +1,13 @@
 """Paced channels: at most one update of a symbol in their interval, always the newest.
 
 A paced channel takes no part in the live flow. When its interval has passed it is flushed: what changed since the last
-time is joined once and written to every reader, which is catch-up for a whole channel. Readers come in with a flush, so
-that all stand at the same place and ids never go back.
+time is joined once and written to every reader, which is catch-up for a whole channel. Readers that have caught up come
+in with a flush, which brings each what it has missed since: all stand at the same place then, and ids never go back.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from tickwire.hub.catchup import CatchUp
@@ -15,6 +16,8 @@ from tickwire.hub.forming import FORMING, Forming
 from tickwire.hub.head import Head
 from tickwire.hub.reader import Reader
 from tickwire.hub.tally import Tally
+
+log = logging.getLogger(__name__)
 
 IDLE = 0.05  # seconds between looks when nothing is due: a new channel waits no longer
 
@@ -33,7 +36,7 @@ class Pacer:
         wait = IDLE
         for channel in channels:
             if channel.due <= now:
-                self._flush(channel, now)
+                self._try_flush(channel, now)
             wait = min(wait, channel.due - now)
         return max(wait, 0.001)
 
@@ -41,6 +44,13 @@ class Pacer:
         """Whether the next flush can bring the reader up by itself."""
         unchanged = reader.owed is None
         return channel.paced and unchanged and self._catch_up.at_hand(reader) is not None
+
+    def _try_flush(self, channel: Channel, now: float) -> None:
+        try:
+            self._flush(channel, now)
+        except Exception:  # the next one's flush is due too
+            log.exception("readers of a paced channel are sent away: %s", channel.subscription.describe())
+            channel.fail()
 
     def _flush(self, channel: Channel, now: float) -> None:
         channel.due = max(channel.due, now - IDLE) + channel.subscription.interval / 1000
@@ -71,6 +81,7 @@ class Pacer:
         return self._forming.since(channel, after)
 
     def _arrive(self, reader: Reader, channel: Channel) -> None:
+        """Bring a reader from where it has been waiting to where the channel is, and let it in."""
         named = self._catch_up.at_hand(reader)
         if named is None:  # it was away for long: catch-up first
             reader.live = False

@@ -9,20 +9,23 @@ one, and none of them holds a board.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Protocol
 
 from tickwire.core.event import Kind, Record
-from tickwire.errors import JournalError
+from tickwire.errors import JournalExpired
 from tickwire.hub.applied import Applied, apply
+from tickwire.hub.made import Made
 from tickwire.hub.saved import read_saved
 from tickwire.market.board import Board
 
 STEP_EVENTS = 2_000  # read and applied in one go: a few milliseconds
-_AT_ONCE = {Kind.NAMED: 64, Kind.CANDLES: STEP_EVENTS}  # events read in one go: a named one may be 64 KB
+STEP_BYTES = 4 * 1024 * 1024  # likewise; ticks and candles never come near it
+_FEW = 64  # events read in one go where they are large: a named one may be 64 KB
+_MOST_ITEMS = 64  # records answered at once: who asks writes some frames, and asks again
+_AT_ONCE = {Kind.NAMED: _FEW, Kind.CANDLES: STEP_EVENTS}
 _MOST_WALKERS = 4  # boards kept: more would only help if readers resumed from very many different times at once
-_MOST_EVENTS = 20_000  # applied and kept, some 8 MB with their frames
 
 
 class Source(Protocol):
@@ -59,8 +62,8 @@ class Past:
         self._prefix = prefix
         self._make_board = make_board
         self._walkers: list[_Walker] = []
-        self._items: OrderedDict[int, Applied] = OrderedDict()
-        self._held = 0  # events in those
+        self._made = Made()
+        self._limit = _FEW  # events to read next, as many as were small enough before
         self._turn = asyncio.Lock()  # one walk at a time: a crowd waits, and then finds the items made
 
     @property
@@ -69,20 +72,34 @@ class Past:
         return self._source.first
 
     async def after(self, sequence: int, head: int) -> list[Applied]:
-        """What follows `sequence` up to `head`, some STEP_EVENTS of it; JournalError where it has expired.
+        """Some of what follows `sequence` up to `head`; JournalExpired where it has expired.
 
         The journal may already hold more than the hub has applied; that is for the live flow to send.
         """
+        found = self._made.after(sequence, _MOST_ITEMS)
+        if found:
+            return found
         async with self._turn:
-            records = await self._source.read(sequence, limit=STEP_EVENTS)
-            if records and records[0].first > sequence + 1:
-                raise JournalError(f"the events after {sequence} have expired")
-            return [await self._applied(record) for record in records if record.last <= head]
+            found = self._made.after(sequence, _MOST_ITEMS)  # whoever had its turn before may have wanted the same
+            if not found:
+                records = await self._read(sequence)
+                found = [await self._applied(record) for record in records if record.last <= head]
+            return found[:_MOST_ITEMS]
+
+    async def _read(self, after: int) -> Sequence[Record]:
+        """The records after `after`, as many as can be applied in one go."""
+        records = await self._source.read(after, limit=self._limit)
+        if records and records[0].first > after + 1:
+            raise JournalExpired(f"the events after {after} have expired")
+        sizes = accumulate(len(record.data) for record in records)
+        count = next((count for count, size in enumerate(sizes, 1) if size >= STEP_BYTES), None)
+        self._limit = min(STEP_EVENTS, self._limit * 4) if count is None else _FEW
+        return records[:count]
 
     async def of(self, kinds: Sequence[Kind], after: int, to: int) -> tuple[list[Applied], int]:
         """Events of these kinds after `after`, the first of each, and the number up to which those are all.
 
-        That is `to`, or less where there are more. JournalError where some may have expired.
+        That is `to`, or less where there are more. JournalExpired where some may have expired.
         """
         found: list[Record] = []
         for kind in kinds:
@@ -92,33 +109,25 @@ class Past:
             if sum(record.count for record in records) >= limit:
                 to = min(to, records[-1].last)
         if self._source.first > after + 1:  # looked at last: what expires while it is read would not be missed
-            raise JournalError(f"the events after {after} have expired")
+            raise JournalExpired(f"the events after {after} have expired")
         return [self._stateless(record) for record in sorted(found) if record.last <= to], to
 
     def _stateless(self, record: Record) -> Applied:
         """The events of a record that changes no board. Those of any size are not kept."""
-        item = self._items.get(record.first)
+        item = self._made.get(record.first)
         if item is None:
             item = apply(self._board, self._prefix, record)
             if record.kind is not Kind.NAMED:
-                self._keep(record, item)
+                self._made.keep(item)
         return item
 
     async def _applied(self, record: Record) -> Applied:
-        item = self._items.get(record.first)
+        item = self._made.get(record.first)
         if item is None:
             walker = await self._walker_before(record.first)
-            item = self._keep(record, apply(walker.board, self._prefix, record))
+            item = apply(walker.board, self._prefix, record)
             walker.position = record.last
-        return item
-
-    def _keep(self, record: Record, item: Applied) -> Applied:
-        if record.first not in self._items:  # somebody else may have had it made meanwhile
-            self._held += record.count
-        self._items[record.first] = item
-        while self._held > _MOST_EVENTS and len(self._items) > 1:
-            _, gone = self._items.popitem(last=False)
-            self._held -= gone.last - gone.first + 1
+            self._made.keep(item)
         return item
 
     async def _walker_before(self, first: int) -> _Walker:
@@ -129,9 +138,9 @@ class Past:
         if walker is None or first - walker.position > STEP_EVENTS:
             walker = await self._from_state(first - 1, walker)
         while walker.position < first - 1:
-            records = await self._source.read(walker.position, limit=STEP_EVENTS)
-            if not records or records[0].first > walker.position + 1:
-                raise JournalError(f"the events after {walker.position} have expired")
+            records = await self._read(walker.position)
+            if not records:
+                raise JournalExpired(f"the events after {walker.position} have expired")
             for record in records:
                 if record.first >= first:
                     break
@@ -144,7 +153,7 @@ class Past:
         if known is not None and (state is None or state[0] <= known.position):
             return known
         if state is None and self._source.first > 1:
-            raise JournalError(f"no state is kept from which the events before {at} could be made again")
+            raise JournalExpired(f"no state is kept from which the events before {at} could be made again")
         board = self._make_board()
         if state is not None:
             board.restore(read_saved(state[1]).board)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple, Protocol
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tickwire.core.codec import encode
 from tickwire.hub.outlet import Outlet
 from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.sink import Sink
 from tickwire.hub.subscription import Subscription
+from tickwire.sse.frame import frame
 
+log = logging.getLogger(__name__)
+LATER_MS = 5_000  # what a reader is told to wait for which there is no room, or for which something went wrong
 _STEPS = 16  # of a reader before others have a turn: some milliseconds
 
 
@@ -123,11 +129,21 @@ class Reader:
 
     def begin(self, body: bytes) -> None:
         """Give the reader its first frames."""
-        self.sink.write(self.outlet.begin(body))
+        self._write(self.outlet.begin, body)
 
     def write(self, body: bytes) -> None:
         """Give the reader whole frames of its own (nobody else's bytes)."""
-        self.sink.write(self.outlet.put(body))
+        self._write(self.outlet.put, body)
+
+    def broken(self) -> None:
+        """Its sink raised. What comes next must not be written as if nothing were missing: it comes back and asks."""
+        self.lost()
+
+    def dismiss(self, reason: str, retry_ms: int) -> None:
+        """Say `bye`, and let the stream end."""
+        if self.closing is None:
+            self.write(bye(reason, retry_ms))
+        self.end(reason)
 
     def move(self, group: Group) -> None:
         """Belong to another group, where it has to catch up first."""
@@ -176,6 +192,13 @@ class Reader:
         while self.live:
             await self._change()
 
+    def _write(self, put: Callable[[bytes], bytes], body: bytes) -> None:
+        try:
+            self.sink.write(put(body))
+        except Exception:  # whoever writes does so for others too
+            log.debug("a write failed", exc_info=True)
+            self.broken()
+
     def _change(self) -> asyncio.Future[None]:
         """Something that ends with the next change (a bare future: an asyncio.Event would be 0.9 KB a reader)."""
         self._waiting = asyncio.get_running_loop().create_future()
@@ -184,3 +207,9 @@ class Reader:
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
+
+
+def bye(reason: str, retry_ms: int) -> bytes:
+    """The last frame of a stream."""
+    data: dict[str, Any] = {"reason": reason, "reconnect_in_ms": retry_ms}
+    return frame(encode(data), event="bye", retry=retry_ms)

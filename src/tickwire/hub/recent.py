@@ -23,7 +23,7 @@ class Recent:
         """Take in what comes next, and let go of what is too old (in strides, so that it costs little)."""
         self._items.append(item)
         self._lasts.append(item.last)
-        self._bytes += _size(item)
+        self._bytes += size_of(item)
         if item.last - self.first >= self._most * 5 // 4:
             self._trim(bisect_right(self._lasts, item.last - self._most))
         if self._bytes > MOST_BYTES:
@@ -38,10 +38,11 @@ class Recent:
 
     def _trim(self, count: int) -> None:
         count = min(count, len(self._items) - 1)
-        self._bytes -= sum(map(_size, self._items[:count]))
+        self._bytes -= sum(map(size_of, self._items[:count]))
         del self._items[:count], self._lasts[:count]
         self.first = self._items[0].first
 
 
-def _size(item: Applied) -> int:
+def size_of(item: Applied) -> int:
+    """Bytes that somebody chose to send; 0 for what has a size of its own."""
     return len(item.frame) if isinstance(item, AppliedNamed) else 0

@@ -43,6 +43,11 @@ class Client(msgspec.Struct, frozen=True):
         return Place(0 if selection.sort == "id" else -getattr(self, selection.sort), self.id, self.since)
 
 
+def selected(clients: Iterable[Client], selection: Selection) -> list[Client]:
+    """The first of several selections that were made alike, in its order."""
+    return sorted(clients, key=lambda client: client.place(selection))[: selection.limit]
+
+
 class _Standing(NamedTuple):
     """What is to be told of a reader beside who it is."""
 
@@ -53,11 +58,6 @@ class _Standing(NamedTuple):
     gaps: int
     since: int
     id: int = 0  # nothing is sorted by it but the id itself
-
-
-def first_of(clients: Iterable[Client], selection: Selection) -> list[Client]:
-    """The first of what was selected in several places, in the order of the selection."""
-    return sorted(clients, key=lambda client: client.place(selection))[: selection.limit]
 
 
 class Roster:

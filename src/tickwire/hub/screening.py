@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,11 @@ from tickwire.market.board import Board
 from tickwire.screens.index import Changes, ScreenIndex
 from tickwire.screens.screen import Screen
 from tickwire.sse.frame import data_of, frame, id_of
+
+log = logging.getLogger(__name__)
+
+_Make: TypeAlias = Callable[[Channel, str, bytes], list[bytes]]
+"""Makes a channel's frames of a symbol and its quote's frame."""
 
 
 class Screening:
@@ -31,7 +38,7 @@ class Screening:
 
     def admits(self, screen: Screen) -> bool:
         """Whether one more such screen can be had."""
-        index = self._begun()
+        index = ScreenIndex((), {}) if self._index is None else self._index  # who only asks begins nothing
         try:
             index.remove(index.add(screen))
         except ScreensFull:
@@ -67,7 +74,7 @@ class Screening:
             for number in changes.matching(place).tolist():
                 for channel in self._channels.get(number, ()):
                     if channel.has(row):
-                        _take(channel, item, place, entered=_among(number, changes.entered.get(place)))
+                        self._take(channel, item, place, entered=_among(number, changes.entered.get(place)))
                         yield channel
             yield from self._left(item, place, changes)
 
@@ -75,8 +82,27 @@ class Screening:
         for number in changes.left.get(place, ()):
             for channel in self._channels.get(int(number), ()):
                 if channel.has(item.rows[place]) and channel.tells and not channel.paced:
-                    channel.pending.append(left_frame(channel, item.frames([place], channel.subscription.fields)[0]))
+                    self._give(channel, item, place, left_frames)
                     yield channel
+
+    def _take(self, channel: Channel, item: AppliedQuotes, place: int, *, entered: bool) -> None:
+        """A quote that the channel's filter takes."""
+        channel.routed += 1
+        if channel.paced:
+            return
+        if entered and channel.tells:
+            self._give(channel, item, place, entered_frames)
+        elif "quote" in channel.subscription.events:
+            self._give(channel, item, place, _quote_alone)
+
+    def _give(self, channel: Channel, item: AppliedQuotes, place: int, made_of: _Make) -> None:
+        """Let the channel have what this quote means to it."""
+        try:
+            (quote,) = item.frames([place], channel.subscription.fields)
+            channel.pending += made_of(channel, self._board.symbols[item.rows[place]], quote)
+        except Exception:  # the channels after it are to be served
+            log.exception("readers with the filter %s are sent away", channel.screen)
+            channel.fail()
 
     def _begun(self) -> ScreenIndex:
         if self._index is None:
@@ -91,39 +117,29 @@ def matches_frame(channel: Channel, symbols: list[str]) -> bytes:
     return frame(encode({"filter": str(channel.screen), "symbols": symbols}), event="matches")
 
 
-def entered_frames(channel: Channel, quote: bytes) -> list[bytes]:
+def entered_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     """What a channel gets for a symbol that enters its screen with this quote's frame.
 
     The last of them carries the id: who has that has seen both.
     """
     if "quote" not in channel.subscription.events:
-        return [_crossing(channel, "enter", quote, numbered=True)]
-    return [_crossing(channel, "enter", quote, numbered=False), quote]
+        return [_crossing(channel, "enter", symbol, quote, numbered=True)]
+    return [_crossing(channel, "enter", symbol, quote, numbered=False), quote]
 
 
-def left_frame(channel: Channel, quote: bytes) -> bytes:
+def left_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     """What a channel gets for a symbol that leaves its screen with this quote's frame."""
-    return _crossing(channel, "leave", quote, numbered=True)
+    return [_crossing(channel, "leave", symbol, quote, numbered=True)]
 
 
-def _take(channel: Channel, item: AppliedQuotes, place: int, *, entered: bool) -> None:
-    """A quote that the channel's filter takes."""
-    channel.routed += 1
-    if channel.paced:
-        return
-    (quote,) = item.frames([place], channel.subscription.fields)
-    if entered and channel.tells:
-        channel.pending += entered_frames(channel, quote)
-    elif "quote" in channel.subscription.events:
-        channel.pending.append(quote)
+def _quote_alone(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
+    return [quote]
 
 
 def _among(number: int, numbers: NDArray[np.intp] | None) -> bool:
     return numbers is not None and number in numbers
 
 
-def _crossing(channel: Channel, name: str, quote: bytes, *, numbered: bool) -> bytes:
-    json = data_of(quote)
-    symbol = json[len(b'{"symbol":') : json.index(b",")]
-    data = b'{"filter":%b,"symbol":%b,"quote":%b}' % (channel.filter_json, symbol, json)
+def _crossing(channel: Channel, name: str, symbol: str, quote: bytes, *, numbered: bool) -> bytes:
+    data = b'{"filter":%b,"symbol":%b,"quote":%b}' % (channel.filter_json, encode(symbol), data_of(quote))
     return frame(data, event=name, id=id_of(quote) if numbered else None)

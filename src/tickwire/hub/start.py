@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from tickwire.core.ids import EventId, parse_id
-from tickwire.core.moment import nanoseconds
 from tickwire.errors import InputError
 from tickwire.hub.subscription import Subscription
-
-_MOST_DIGITS = 17  # microseconds until the year 5138: one digit more would be nanoseconds
 
 
 class Resume(msgspec.Struct, frozen=True, rename={"start": "from"}):
@@ -95,16 +91,6 @@ def since(history: History, text: str, subscription: Subscription) -> Start:
             field="since",
             hint="example: since=2026-01-31T15:30:00Z",
         ) from error
-
-
-def parse_time(text: str) -> int | None:
-    """Nanoseconds since the Unix epoch from microseconds or ISO 8601 (UTC, if it names no offset); None for neither."""
-    if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS:
-        return int(text) * 1000
-    try:
-        return nanoseconds(datetime.fromisoformat(text))
-    except ValueError:
-        return None
 
 
 def since_time(history: History, text: str, sequence: int) -> Start:

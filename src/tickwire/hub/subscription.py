@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 from tickwire.core.candle import INTERVAL_NAMES, INTERVALS
 from tickwire.core.event import Kind
 from tickwire.core.instrument import check_symbol
 from tickwire.core.quote import QUOTE_FIELDS, Fields
-from tickwire.errors import InputError
+from tickwire.errors import InputError, nearest
 from tickwire.hub.names import ALL, Names, is_glob
 from tickwire.screens.screen import Screen, screen
 
@@ -45,7 +44,8 @@ class Subscription:
         allowed: Names | Iterable[str] = ALL,
     ) -> None:
         self._wanted, self.bound = _within(Names(symbols), allowed if isinstance(allowed, Names) else Names(allowed))
-        self.events = tuple(name for name in EVENTS if name in set(events))
+        kinds = set(events)
+        self.events = tuple(name for name in EVENTS if name in kinds)
         self.delivery = delivery
         self.fields = None if fields is None else _projection({"symbol", *fields})
         self.interval = interval  # milliseconds
@@ -189,8 +189,7 @@ def parse_fields(given: str | Iterable[str]) -> list[str]:
     names = [name.strip() for name in _listed(given)]
     for name in names:
         if name not in QUOTE_FIELDS:
-            near = get_close_matches(name, QUOTE_FIELDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(QUOTE_FIELDS)}"
+            hint = nearest(name, QUOTE_FIELDS)
             raise InputError(f"{name[:40]!r} is no field of a quote", field="fields", hint=hint)
     return names
 

@@ -17,10 +17,14 @@ from tickwire.errors import JournalError
 
 
 class Retention(NamedTuple):
-    """How much history is kept: at least `events` newest events that are younger than `seconds`; the rest may go."""
+    """How much history is kept: at least `events` newest events that are younger than `seconds`; the rest may go.
+
+    But where it takes more than `bytes`, the oldest goes whatever it is, as far as summaries cover it.
+    """
 
     events: int = 1_000_000
     seconds: float = 86_400.0
+    bytes: int = 1_000_000_000
 
 
 class State(NamedTuple):

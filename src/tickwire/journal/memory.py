@@ -32,6 +32,7 @@ class MemoryJournal:
         self._keys = Keys()
         self._marks = Marks(retention)
         self._states: dict[int, bytes] = {}
+        self._state_bytes = 0
         self._appends = 0
         self._expired = 0
 
@@ -89,6 +90,7 @@ class MemoryJournal:
         self._check_open()
         check_state(state, self.head)
         now = self._clock.now()
+        self._state_bytes += len(state.data) - len(self._states.get(state.sequence, b""))
         self._states[state.sequence] = state.data
         self._marks.add(Mark(state.sequence, now))
         self._forget(self._marks.surplus())
@@ -114,7 +116,7 @@ class MemoryJournal:
             appended=self.head,
             batches=self._appends,
             expired=self._expired,
-            bytes=self._tail.bytes + sum(map(len, self._states.values())),
+            bytes=self._bytes,
         )
 
     async def close(self) -> None:
@@ -124,6 +126,10 @@ class MemoryJournal:
     async def _history(self, after: int, limit: int) -> Sequence[Record]:
         return self._tail.take(after, limit)
 
+    @property
+    def _bytes(self) -> int:
+        return self._tail.bytes + self._state_bytes
+
     def _check_open(self) -> None:
         if self._tail.closed:
             raise JournalError("the journal is closed")
@@ -131,12 +137,23 @@ class MemoryJournal:
     def _expire(self, now: int) -> None:
         cut = self._marks.cut(self.head, now) if len(self._marks) else self._free_cut(now)
         surplus, held = cut + 1 - self.first, self.head + 1 - self.first
-        if surplus * EXPIRY_STEPS < held:
-            return
+        if surplus * EXPIRY_STEPS >= held:
+            self._drop(cut)
+        while self._bytes > self._retention.bytes and self._drop(self._oversize_cut()):
+            pass
+
+    def _drop(self, cut: int) -> bool:
+        """Let go of what is up to `cut`; answers whether that was anything."""
         gone = self._tail.drop(cut)
         self._expired += sum(record.count for record in gone)
         self._keys.drop(self.first - 1)
         self._forget(self._marks.before(cut))
+        return bool(gone)
+
+    def _oversize_cut(self) -> int:
+        if len(self._marks):
+            return self._marks.following(self._tail.oldest)
+        return self._tail.heavier(self._retention.bytes * (EXPIRY_STEPS - 1) // EXPIRY_STEPS)
 
     def _free_cut(self, now: int) -> int:
         return max(self.head - self._retention.events, self._tail.older(now - self._retention.seconds * 1e9))
@@ -144,4 +161,4 @@ class MemoryJournal:
     def _forget(self, sequences: Sequence[int]) -> None:
         self._marks.remove(sequences)
         for sequence in sequences:
-            del self._states[sequence]
+            self._state_bytes -= len(self._states.pop(sequence))

@@ -17,6 +17,8 @@ from tickwire.journal.sqlite import SQLiteJournal, Synchronous
 SHARED = ("nats", "tls")
 """The kinds of journals that several processes can have open."""
 
+MOST_IN_MEMORY = 256_000_000  # bytes of a journal in memory, whatever it is told: beside boards and readers
+
 
 class JournalOptions(NamedTuple):
     """What the journals can be told; each takes what concerns it.
@@ -79,7 +81,8 @@ async def open_journal(spec: str, options: JournalOptions, clock: Clock) -> Jour
     """The same for journals that one process has for itself."""
     kind, _, path = spec.partition(":")
     if spec == "memory":
-        return MemoryJournal(options.retention, clock)
+        retention = options.retention
+        return MemoryJournal(retention._replace(bytes=min(retention.bytes, MOST_IN_MEMORY)), clock)
     if kind == "sqlite" and path:
         return await SQLiteJournal.open(Path(path), options.retention, clock, options.synchronous)
     raise InputError(f"unknown journal {spec!r}: choose memory, sqlite:PATH or nats://HOST", field="journal")

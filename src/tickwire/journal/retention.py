@@ -57,6 +57,10 @@ class Marks:
             (mark.sequence for mark in reversed(self._marks) if mark.sequence <= surplus or mark.ts < expired), 0
         )
 
+    def following(self, event: int) -> int:
+        """The first summary that covers `event`, up to which the oldest goes where all is too large; 0 for none."""
+        return next((mark.sequence for mark in self._marks if mark.sequence >= event), 0)
+
     def before(self, sequence: int) -> list[int]:
         """The summaries older than `sequence`: not needed once the records up to it are gone."""
         return [mark.sequence for mark in self._marks if mark.sequence < sequence]

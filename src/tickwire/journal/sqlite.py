@@ -94,6 +94,7 @@ class SQLiteJournal:
                 intake=journal._intake,
                 contents=contents,
                 marks=marks,
+                most_bytes=retention.bytes,
                 reports=journal,
                 finish=finish,
             )

@@ -7,7 +7,7 @@ position, so a thousand slow followers cost a thousand numbers.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
 
@@ -23,6 +23,7 @@ History = Callable[[int, int], Awaitable[Sequence[Record]]]
 """Reads whole records after a position, until they hold so many events: `await history(after, limit)`."""
 
 _first = itemgetter(Record._fields.index("first"))
+_taken = itemgetter(Record._fields.index("ts"))
 
 
 class Tail:
@@ -47,6 +48,11 @@ class Tail:
         """The oldest sequence number here; head + 1 while there is none."""
         return self._records[0].first if self._records else self.head + 1
 
+    @property
+    def oldest(self) -> int:
+        """The last sequence number of the oldest record; head + 1 while there is none."""
+        return self._records[0].last if self._records else self.head + 1
+
     def push(self, records: Sequence[Record]) -> None:
         """Take records that have just become durable, let go of the oldest beyond the bounds, wake the followers."""
         self._records.extend(records)
@@ -63,12 +69,20 @@ class Tail:
         return self._cut(min(_after(self._records, through), len(self._records) - 1))
 
     def older(self, ts: float) -> int:
-        """The last sequence number of the records from the oldest on that were taken before `ts`; 0 for none."""
-        last = 0
+        """The last sequence number of the records from the oldest on that were taken before `ts`; 0 for none.
+
+        A search by halves: times are taken to grow, and where the clock was set back the answer is a place near by.
+        """
+        index = bisect_left(self._records, ts, key=_taken)
+        return self._records[index - 1].last if index else 0
+
+    def heavier(self, size: float) -> int:
+        """The last sequence number that has to go for the rest to have at most `size` bytes; 0 for none."""
+        surplus, last = self.bytes - size, 0
         for record in self._records:
-            if record.ts >= ts:
+            if surplus <= 0:
                 break
-            last = record.last
+            surplus, last = surplus - len(record.data), record.last
         return last
 
     def reaches(self, after: int) -> bool:

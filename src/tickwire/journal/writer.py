@@ -28,6 +28,9 @@ from tickwire.journal.sqlite_rows import (
 ONE_STATEMENT = 32  # so many rows go in one statement; with more, a statement each costs less than preparing a long one
 EXPIRY_STEP = 64  # records deleted at a time: some milliseconds with large batches, which the next append may wait
 _EMPTY = 2**63
+_MEASURE_STEPS = (
+    64  # the file is measured once it may have grown by a 64th of what it may have: a look costs some 10 us
+)
 
 log = logging.getLogger("tickwire.journal")
 
@@ -120,12 +123,15 @@ class Writer:
         intake: Intake,
         contents: Contents,
         marks: Marks,
+        most_bytes: int,
         reports: Reports,
         finish: Callable[[sqlite3.Connection], None],
     ) -> None:
         self._connection = connection
         self._intake = intake
         self._marks = marks
+        self._most_bytes = most_bytes
+        self._unmeasured = float(most_bytes)  # bytes that may have come since the file was last found small enough
         self._reports = reports
         self._finish = finish
         self._loop = asyncio.get_running_loop()
@@ -186,6 +192,7 @@ class Writer:
 
     def _expire(self, jobs: Sequence[Job]) -> None:
         """Drop what may go in small steps, until somebody wants to append; then a step a commit keeps pace."""
+        self._unmeasured += sum(job.size for job in jobs)
         try:
             while self._expire_step(jobs[-1].ts, max(EXPIRY_STEP, 2 * len(jobs))) and self._intake.idle():
                 pass
@@ -197,12 +204,27 @@ class Writer:
         if not self._head:
             return False
         cut = self._marks.cut(self._head, now)
+        if self._oversized():
+            cut = max(cut, self._marks.following(self._oldest))
         through = min(cut, self._newest - 1)
         if self._oldest <= through:
             self._delete_records(through, step)
             return True
-        self._delete_states([*self._marks.before(cut), *self._marks.surplus()])
+        return self._delete_states([*self._marks.before(cut), *self._marks.surplus()])
+
+    def _oversized(self) -> bool:
+        """Whether the file's pages in use hold more than they may. Looked at when so much has come that they could."""
+        if self._unmeasured < self._most_bytes // _MEASURE_STEPS:
+            return False
+        used = sum(sign * self._pragma(name) for name, sign in (("page_count", 1), ("freelist_count", -1)))
+        if used * self._pragma("page_size") > self._most_bytes:
+            return True
+        self._unmeasured = 0
         return False
+
+    def _pragma(self, name: str) -> int:
+        number: int = self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        return number
 
     def _delete_records(self, through: int, step: int) -> None:
         rows = self._connection.execute(
@@ -214,7 +236,9 @@ class Writer:
         self._oldest = first + count - 1
         self._tell(self._reports.expired, first, sum(count for _, count in gone))
 
-    def _delete_states(self, sequences: Sequence[int]) -> None:
+    def _delete_states(self, sequences: Sequence[int]) -> bool:
+        """Delete summaries; answers whether there were any, so that room was made."""
         if sequences:
             self._connection.executemany("DELETE FROM states WHERE sequence = ?", [(at,) for at in sequences])
             self._marks.remove(sequences)
+        return bool(sequences)

@@ -33,6 +33,7 @@ from tickwire.market.derive import (
     TURNOVER,
     VOLUME,
     decimals_of,
+    tidied,
 )
 from tickwire.market.runs import Floats, Runs, filled, opening, or_zero
 from tickwire.market.session import Sessions
@@ -292,6 +293,7 @@ def _volume(step: _Step, state: Floats) -> Floats:
         pairs = np.stack([np.isfinite(total).astype(float), np.where(np.isnan(total), added, total)])
         runs.scan(pairs, _add_or_set)
         state[VOLUME] = pairs[1]
+    state[VOLUME] = tidied(state[VOLUME])
     return runs.before(state[VOLUME], prior)
 
 

@@ -146,6 +146,15 @@ class Candles:
         found = Bars(settled.places, np.maximum(settled.stages, stages), values, settled.trades)
         return self._packed(found.at(found.stages % 2 == 0))
 
+    def closed_until(self, symbol: str, seconds: int) -> int:
+        """All candles of the symbol that start before this moment, at the interval of `seconds`, have closed.
+
+        In nanoseconds since the Unix epoch; none that starts at it or later has. 0 for a symbol that has not traded.
+        """
+        row = self.row(symbol)
+        stage = _NEVER if row is None else int(self._stages[seconds == _SECONDS, row].item())
+        return 0 if stage == _NEVER else stage // 2 * _SECOND + stage % 2
+
     def save(self) -> bytes:
         """Everything as bytes."""
         count = len(self)

@@ -14,6 +14,8 @@ STATE_ROWS = 14
 # The rows of what `derive` answers, in parts, and whether those are counts, which are usually whole.
 QUOTE_ROWS = ((slice(0, 3), False), (slice(3, 7), True), (slice(7, 15), False), (slice(15, 16), True))
 MOST_DECIMALS = 9  # more than any market quotes; a double still carries them for prices up to a million
+_AMOUNT_SCALE = 10.0**MOST_DECIMALS
+_LARGEST_TIDIED = 1e6  # beyond it a double has no room for so many decimals
 _RATE_SCALE = 1e4  # percent with four decimals: a hundredth of a basis point
 _RATIO_SCALE = 1e2
 
@@ -41,6 +43,11 @@ def derive(state: Floats) -> Floats:
 def _rounded(values: Floats, scale: Floats | float) -> Floats:
     """The nearest multiples of 1/scale: a whole number over a power of ten is the double that prints short."""
     return np.rint(values * scale) / scale
+
+
+def tidied(amounts: Floats) -> Floats:
+    """Sums of sizes without what adding left behind: 49.6, not 49.60000000000003, however they were added up."""
+    return np.where(amounts < _LARGEST_TIDIED, _rounded(amounts, _AMOUNT_SCALE), amounts)
 
 
 def decimals_of(price: float) -> int:

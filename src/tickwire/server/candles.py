@@ -11,10 +11,9 @@ from starlette.responses import Response
 from tickwire.core.candle import INTERVALS, Candle, check_interval
 from tickwire.core.codec import encode
 from tickwire.core.instrument import check_symbol
-from tickwire.core.tick import LATEST_TS
+from tickwire.core.moment import LATEST, read_moment
 from tickwire.errors import InputError
 from tickwire.history.chronicle import Asked
-from tickwire.hub.start import parse_time
 from tickwire.server.access import check_symbol_allowed, rights_of
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
@@ -22,7 +21,6 @@ from tickwire.server.service import Service
 routes = APIRouter(tags=["candles"])
 MOST_CANDLES = 5_000  # in one answer: some 0.7 MB, 10 ms to make
 _CANDLES = 500
-_LATEST = LATEST_TS * 1000
 
 
 CANDLE_SCHEMA: dict[str, Any] = msgspec.json.schema(Candle)["$defs"]["Candle"]
@@ -48,13 +46,14 @@ async def read_candles(
     """The candles of one symbol, oldest first. The last one may still be forming: it is not `closed`."""
     service: Service = request.app.state.service
     seconds = check_interval(interval)
-    begin = None if start is None else _moment(start, "start")
+    begin = None if start is None else read_moment(start, field="start")
     asked = Asked(check_symbol(symbol, field="symbol"), seconds, begin, _end(begin, end), limit)
     rights = rights_of(request.scope)
     check_symbol_allowed(rights, symbol)
     board = (await service.hubs.of(rights)).board
-    if rights.delay:  # those that had closed then: what others have seen of the one that was forming is not kept
-        asked = asked._replace(end=min(asked.end, board.newest - seconds * 10**9 + 1))
+    late = service.hubs.late(rights)
+    if late is not None:  # those that had closed then: what others have seen of the one that was forming is not kept
+        asked = asked._replace(end=min(asked.end, late.closed_until(symbol, seconds)))
     candles = await service.candles(asked)
     if not candles and board.row(symbol) is None:
         return problem(404, f"{symbol} has not traded here", field="symbol")
@@ -62,16 +61,7 @@ async def read_candles(
 
 
 def _end(begin: int | None, text: str | None) -> int:
-    end = _LATEST if text is None else _moment(text, "end")
-    if begin is not None and end <= begin:
+    end = LATEST if text is None else read_moment(text, field="end")
+    if begin and end <= begin:  # of 0 nobody knows how long before it was
         raise InputError("end is not after start", field="end")
     return end
-
-
-def _moment(text: str, field: str) -> int:
-    moment = parse_time(text)
-    if moment is None:
-        raise InputError(
-            f"{field}={text[:40]!r} is not a time", field=field, hint=f"example: {field}=2026-01-31T15:30:00Z"
-        )
-    return min(moment, _LATEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -11,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import decode, encode
+from tickwire.core.codec import encode
 from tickwire.errors import InputError
 from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.revoked import MOST_REVOKED
@@ -21,7 +20,7 @@ from tickwire.hub.selection import MOST, Place, Selection, Sort
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
 from tickwire.server.access import rights_of
 from tickwire.server.audit import note
-from tickwire.server.body import read_body
+from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Held
 from tickwire.server.service import Service
@@ -29,7 +28,6 @@ from tickwire.server.service import Service
 routes = APIRouter(tags=["clients"])
 COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
 _BODY_BYTES = 256 * 1024  # some thousand symbols
-_UNKNOWN = re.compile(r"unknown field `(\w+)`")
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,7 +101,7 @@ async def revoke_clients(
     return Response(encode({"evicted": count}), media_type="application/json")
 
 
-@routes.get("/v1/clients/{client_id}", response_class=Response)
+@routes.get("/v1/clients/{client_id:path}", response_class=Response)
 async def read_client(request: Request, client_id: str) -> Response:
     """The connected readers with one client id, or those of one user (`user:NAME`)."""
     service: Service = request.app.state.service
@@ -111,7 +109,7 @@ async def read_client(request: Request, client_id: str) -> Response:
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
-@routes.patch("/v1/clients/{client_id}", response_class=Response, openapi_extra=_OPENAPI)
+@routes.patch("/v1/clients/{client_id:path}", response_class=Response, openapi_extra=_OPENAPI)
 async def change_client(request: Request, client_id: str) -> Response:
     """Change the subscription of connected readers, without a reconnect. Added symbols get their quotes at once."""
     service: Service = request.app.state.service
@@ -135,7 +133,7 @@ async def change_client(request: Request, client_id: str) -> Response:
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
-@routes.delete("/v1/clients/{client_id}", response_class=Response)
+@routes.delete("/v1/clients/{client_id:path}", response_class=Response)
 async def evict_client(request: Request, client_id: str) -> Response:
     """End the streams of one client id, or of one user (`user:NAME`), with a `bye`."""
     service: Service = request.app.state.service
@@ -232,11 +230,5 @@ def _events(now: Subscription, wanted: str | None) -> list[str]:
 
 
 def _decode(body: bytes) -> Wish:
-    try:
-        return decode(body, Wish)
-    except msgspec.ValidationError as error:
-        unknown = _UNKNOWN.search(str(error))
-        hint = "change symbols, add, remove, filter, interval or fields; for others, open a new stream"
-        raise InputError(str(error), field=unknown[1] if unknown else None, hint=hint if unknown else None) from None
-    except msgspec.DecodeError as error:
-        raise InputError(f"the body is no JSON: {error}") from None
+    hint = "change symbols, add, remove, filter, interval or fields; for others, open a new stream"
+    return decode_body(body, Wish, "the change", hint=hint)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
@@ -37,7 +37,8 @@ from tickwire.server.hardening import page_policy
 from tickwire.server.openapi import document
 from tickwire.server.problem import input_problem, journal_problem, problem
 from tickwire.server.publish import PublishEndpoint
-from tickwire.server.rules import rule_for
+from tickwire.server.request import parse_query
+from tickwire.server.rules import PUBLIC, rule_for
 from tickwire.server.service import Service
 from tickwire.server.stream import StreamEndpoint
 
@@ -78,6 +79,8 @@ class Edge:
                 return preflight
             guard.cors.check(scope)
             answer.rule = rule_for(scope["method"], path)
+            if answer.rule != PUBLIC and not guard.proxies.sent(scope):
+                guard.hosts.check(scope)
             rights = scope["state"]["rights"] = await guard.access.rights(scope, path, answer.rule)
             guard.count(rights.address, path)
         except InputError as error:
@@ -101,9 +104,17 @@ def _path(scope: Scope) -> str:
 
 
 def _rest(service: Service, guard: Guard) -> FastAPI:
-    app = FastAPI(title="Tickwire", docs_url=None, redoc_url=None, summary="Market data as Server-Sent Events")
+    app = FastAPI(
+        title="Tickwire",
+        summary="Market data as Server-Sent Events",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a wrong path is a wrong path
+        dependencies=[Depends(_check_query)],
+    )
     app.state.service = service
     app.state.tickets = guard.tickets
+    app.state.audit = guard.audit
     market = (quotes, candles, instruments, screens)
     for part in (*market, subscriptions, tickets, whoami, messages, clients, simulator, health, metrics, operations):
         app.include_router(part.routes)
@@ -115,6 +126,13 @@ def _rest(service: Service, guard: Guard) -> FastAPI:
     app.add_exception_handler(HTTPException, _on_http_error)
     document(app, stream=STREAM_PATH, publish=PUBLISH_PATH)
     return app
+
+
+async def _check_query(request: Request) -> None:
+    """Of the API, a parameter that a call does not take is refused, as on a stream: it was meant to do something."""
+    if request.scope["query_string"] and _path(request.scope).startswith("/v1/"):
+        taken = request.scope["route"].dependant.query_params
+        parse_query(request.scope["query_string"].decode("latin-1"), [parameter.alias for parameter in taken])
 
 
 def _page(name: str) -> Callable[[], Awaitable[FileResponse]]:

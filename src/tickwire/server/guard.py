@@ -17,6 +17,7 @@ from tickwire.server.asgi import Scope, Send
 from tickwire.server.audit import Audit
 from tickwire.server.cors import Cors
 from tickwire.server.hardening import EVERYWHERE
+from tickwire.server.hosts import Hosts
 from tickwire.server.proxies import Proxies
 from tickwire.server.rates import Rates
 from tickwire.server.rules import Rule
@@ -33,6 +34,7 @@ class Guard:
     access: Access = field(default_factory=OpenAccess)
     tickets: Tickets | None = None
     proxies: Proxies = field(default_factory=lambda: Proxies(""))
+    hosts: Hosts = field(default_factory=Hosts)
     cors: Cors = field(default_factory=Cors)
     requests: Rates = field(default_factory=lambda: Rates(0, "requests"))
     connects: Rates = field(default_factory=lambda: Rates(0, "streams"))

@@ -9,12 +9,12 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import decode, encode
+from tickwire.core.codec import encode
 from tickwire.core.event import named_entry
 from tickwire.errors import InputError
 from tickwire.hub.applied import MESSAGE
 from tickwire.server.audit import note
-from tickwire.server.body import read_body
+from tickwire.server.body import decode_body, read_body
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["messages"])
@@ -83,13 +83,7 @@ async def send_message(request: Request) -> Response:
 
 
 def _decode(body: bytes) -> Message:
-    try:
-        message = decode(body, Message)
-    except msgspec.ValidationError as error:
-        field = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else None
-        raise InputError(f"the message: {str(error)[0].lower()}{str(error)[1:]}", field=field) from None
-    except msgspec.DecodeError as error:
-        raise InputError(f"the body is no JSON: {error}") from None
+    message = decode_body(body, Message, "the message")
     if not _NAME.fullmatch(message.event):
         raise InputError("event: a letter, then up to 63 letters, digits, _ . or -", field="event")
     if message.event in _RESERVED:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from tickwire.feeds.desk import Desk
 from tickwire.hub.hub import HubStats
 from tickwire.journal.base import JournalStats
+from tickwire.server.audit import Audit
 from tickwire.server.latency import BOUNDS, OCTAVE, Latency
 from tickwire.server.service import Service
 
@@ -37,6 +38,7 @@ async def read_metrics(request: Request) -> Response:
         _family("refused_total", "stream requests that got no stream", service.refused, label="reason"),
         *_models(service.desk),
         _family("tick_age_seconds", "time since the newest tick", _age(service)),
+        *_losses(service, request.app.state.audit),
     ]
     return Response("".join(families), media_type=_MEDIA_TYPE)
 
@@ -79,6 +81,21 @@ def _models(desk: Desk) -> list[str]:
         _family("model", "the simulator's model", {} if version is None else {version["version"]: 1}, label="version"),
         _family(
             "models_total", "models offered to the simulator, and looks that found none", desk.counts(), label="outcome"
+        ),
+    ]
+
+
+def _losses(service: Service, audit: Audit | None) -> list[str]:
+    """What did not get where it should, and what is still on its way there."""
+    candles = service.chronicle()
+    return [
+        _family("late_trades_total", "trades too late for their candle", candles.late, label="interval"),
+        _family("candles_waiting", "closed candles that are not written yet", candles.waiting),
+        _family("candles_dropped_total", "closed candles that could not be written", candles.dropped),
+        _family("candles_owed", "closed candles that are no events yet", candles.owed),
+        _family("feed_lost_ticks_total", "ticks of the feed that may not have been kept", service.lost()),
+        _family(
+            "audit_dropped_total", "lines that the audit log could not take", 0 if audit is None else audit.dropped
         ),
     ]
 

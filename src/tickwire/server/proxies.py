@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from tickwire.errors import SettingsError
 from tickwire.server.asgi import Scope
@@ -37,12 +37,18 @@ class Proxies:
         return bool(scope["state"].get("proxied"))
 
     def _trusts(self, address: str) -> bool:
-        return _is_address(address) and any(ip_address(address) in network for network in self._networks)
+        return _is_address(address) and any(_plain(address) in network for network in self._networks)
 
 
 def _client(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address:
+    """The address; one of IPv4 as such, also where a socket for both kinds writes it as one of IPv6."""
+    found = ip_address(address)
+    return found if found.version == 4 else found.ipv4_mapped or found  # see RFC 4291, section 2.5.5.2
 
 
 def _is_address(text: str) -> bool:

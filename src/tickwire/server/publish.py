@@ -14,13 +14,14 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.core.event import ticks_entry
+from tickwire.core.published import Published
 from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, JournalError, RowError
-from tickwire.hub.rights import Rights
+from tickwire.hub.rights import TOKEN, Rights
 from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.audit import note
-from tickwire.server.body import TooLarge, read_body
+from tickwire.server.body import NO_TEXT, TooLarge, read_body
 from tickwire.server.problem import input_problem, journal_problem
 from tickwire.server.refusal import Forbidden
 from tickwire.server.service import Service
@@ -28,20 +29,12 @@ from tickwire.server.service import Service
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
 _UNKNOWN = re.compile(r"unknown field `(\w+)`")
 KEY_LENGTH = 128
+MOST_TICKS = 10_000  # in one publish: applied in one go, some 10 ms
 _EARLIEST = 10**14 * 1000  # ns: in microseconds, seconds and milliseconds of today look like 1970
 _DAY = 86_400 * 10**9  # ns
 _MOST_DAYS = 500  # each begins a session, which costs about as much as a batch
 _AHEAD = _DAY  # ns: a time from the far future would begin a session that no later tick belongs to
 _SOURCE = "http"
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """What a publish answers."""
-
-    accepted: int
-    first_id: str
-    last_id: str
-    repeated: bool
 
 
 class PublishEndpoint:
@@ -66,22 +59,30 @@ class PublishEndpoint:
         if key is not None and len(key) > KEY_LENGTH:
             raise InputError(f"idempotency-key: at most {KEY_LENGTH} characters", field="idempotency-key")
         ticks = _decode(await read_body(request, service.limits.body_bytes))
-        if len(ticks) > service.limits.batch_ticks:
-            raise TooLarge(f"{len(ticks)} ticks: a batch may have {service.limits.batch_ticks}")
+        if len(ticks) > MOST_TICKS:
+            raise TooLarge(f"{len(ticks)} ticks: a batch may have {MOST_TICKS}")
         packed = _timely(service, ticks)
-        _check_rights(rights_of(request.scope), ticks)
+        rights = rights_of(request.scope)
+        _check_rights(rights, ticks)
         new = _new_symbols(service, packed)
         service.arriving.update(new)
         try:
-            span = await service.publish(ticks_entry(packed, source=_SOURCE, key=key))
+            span = await service.publish(ticks_entry(packed, source=_source(rights), key=key))
         finally:
             service.arriving.difference_update(new)
         epoch = service.hub.head.epoch
         note(request.scope, ticks=len(ticks), first=span.first, last=span.last, repeated=not span.fresh)
-        answer = Accepted(
+        answer = Published(
             span.last - span.first + 1, f"{epoch}-{span.first}", f"{epoch}-{span.last}", repeated=not span.fresh
         )
         return Response(encode(answer), 201 if span.fresh else 200, media_type="application/json")
+
+
+def _source(rights: Rights) -> str:
+    """Whose keys these are: each user's are its own, and where a token names no user, each token's."""
+    if rights.address is not None:
+        return f"{_SOURCE} {rights.address}"
+    return _SOURCE if rights.token is None else f"{_SOURCE} {TOKEN}{rights.token}"
 
 
 def _new_symbols(service: Service, ticks: Ticks) -> set[str]:
@@ -130,7 +131,7 @@ def _decode(body: bytes) -> list[Tick]:
         ticks = _ARRAY.decode(text) if text.startswith(b"[") else _LINES.decode_lines(text)
     except msgspec.ValidationError as error:
         raise _row_error(str(error)) from None
-    except msgspec.DecodeError as error:
+    except NO_TEXT as error:
         raise InputError(f"the body is neither a JSON array of ticks nor NDJSON: {error}") from None
     if not ticks:
         raise InputError("the body holds no tick", hint='example: [{"symbol":"AAPL","last":187.25,"size":100}]')

@@ -19,12 +19,12 @@ from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.hub.reader import Reader
 from tickwire.hub.rights import TOKEN, USER
-from tickwire.hub.roster import Client, first_of
+from tickwire.hub.roster import Client, selected
 from tickwire.hub.selection import Selection
 from tickwire.hub.subscription import Subscription
 from tickwire.journal.company import Peers
 
-_CLIENTS, _SELECT, _AUDIENCE, _HELD, _BEARERS = "clients", "select", "audience", "held", "bearers"
+_CLIENTS, _SELECTION, _AUDIENCE, _HELD, _BEARERS = "clients", "selection", "audience", "held", "bearers"
 _REACH_SECONDS = 1.0  # less than who asks waits: who is behind says what it knows
 
 
@@ -71,7 +71,7 @@ class Readers:
         self._peers = peers
         self._reach = reach
         peers.answer(_CLIENTS, self._tell_clients)
-        peers.answer(_SELECT, self._tell_selected)
+        peers.answer(_SELECTION, self._tell_selection)
         peers.answer(_AUDIENCE, self._tell_audience)
         peers.answer(_HELD, self._tell_held)
         peers.answer(_BEARERS, self._tell_bearers)
@@ -82,9 +82,9 @@ class Readers:
         return [client for answer in answers for client in decode(answer, list[Client])]
 
     async def select(self, selection: Selection) -> list[Client]:
-        """Those of a selection, in its order."""
-        answers = await self._peers.ask(_SELECT, encode(selection))
-        return first_of([client for answer in answers for client in decode(answer, list[Client])], selection)
+        """Those of a selection, in its order, described."""
+        answers = await self._peers.ask(_SELECTION, encode(selection))
+        return selected([client for answer in answers for client in decode(answer, list[Client])], selection)
 
     async def audience(self, kind: str, target: str | None) -> int:
         """How many there are that take an event of this kind that is for `target` (None: for all)."""
@@ -104,7 +104,7 @@ class Readers:
         await self._settle(asked.after)
         return encode(self._hubs.clients(asked.name))
 
-    async def _tell_selected(self, data: bytes) -> bytes:
+    async def _tell_selection(self, data: bytes) -> bytes:
         return encode(await self._hubs.select(decode(data, Selection)))
 
     async def _tell_audience(self, data: bytes) -> bytes:

@@ -41,7 +41,7 @@ class Reception:
         return await self._pass(_Order("put", model.decode(errors="replace")))
 
     async def stage(self, scenario: str | None) -> bytes:
-        """Play this scenario, or none; answers likewise."""
+        """Play this scenario from now on, or none; answers likewise."""
         return await self._pass(_Order("end") if scenario is None else _Order("stage", scenario))
 
     async def describe(self) -> bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from tickwire.core.candle import check_interval
 from tickwire.core.ids import parse_id
-from tickwire.errors import InputError
+from tickwire.core.moment import read_moment
+from tickwire.errors import InputError, nearest
 from tickwire.hub.rights import USER
-from tickwire.hub.start import History, Start, after, fresh, parse_time, since
+from tickwire.hub.start import History, Start, after, fresh, since
 from tickwire.hub.subscription import (
     DELIVERIES,
     Subscription,
@@ -47,8 +47,9 @@ class StreamRequest:
         if asked:
             return after(history, parse_id(asked), self.subscription)
         if "since" in given:
-            self.moment = parse_time(given["since"])
-            if self.moment is None:
+            try:
+                self.moment = read_moment(given["since"], field="since")
+            except InputError:
                 return since(history, given["since"], self.subscription)
         return fresh(history, snapshot=_flag(given, "snapshot", default=True))
 
@@ -86,7 +87,7 @@ def _events(wanted: str | None, candles: str | None) -> list[str]:
     return ["quote", *["screen"] * (wanted is not None), *["candle"] * (candles is not None)]
 
 
-def parse_query(query: str) -> dict[str, str]:
+def parse_query(query: str, known: Sequence[str] = PARAMETERS) -> dict[str, str]:
     """The parameters of a query string, each known and given once; those that say who asks are left out."""
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)
@@ -94,19 +95,17 @@ def parse_query(query: str) -> dict[str, str]:
         raise InputError(f"the query string cannot be read: {error}") from error
     given: dict[str, str] = {}
     for name, value in pairs:
-        check_name(name, PARAMETERS)
+        check_name(name, known)
         if name in given:
             raise InputError(f"{name} is given twice", field=name)
         given[name] = value
     return {name: value for name, value in given.items() if name not in IN_QUERY}
 
 
-def check_name(name: str, known: tuple[str, ...]) -> None:
+def check_name(name: str, known: Sequence[str]) -> None:
     """InputError for a name that is not among the known ones, with the nearest of them."""
     if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-        raise InputError(f"unknown parameter {name[:40]!r}", field=name[:40], hint=hint)
+        raise InputError(f"unknown parameter {name[:40]!r}", field=name[:40], hint=nearest(name, known))
 
 
 def _flag(given: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -25,16 +25,17 @@ class Rule(NamedTuple):
 
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_PUBLIC = Rule("nothing")
+PUBLIC = Rule("nothing")
+"""Of what anybody may see: pages, and how the server is."""
 _TOKEN = Rule("token")
 
 RULES: dict[tuple[str, str], Rule] = {
-    ("GET", "/"): _PUBLIC,
-    ("GET", "/app/"): _PUBLIC,  # the page's scripts and styles
-    ("GET", "/docs"): _PUBLIC,
-    ("GET", "/openapi.json"): _PUBLIC,
-    ("GET", "/healthz"): _PUBLIC,
-    ("GET", "/readyz"): _PUBLIC,
+    ("GET", "/"): PUBLIC,
+    ("GET", "/app/"): PUBLIC,  # the page's scripts and styles
+    ("GET", "/docs"): PUBLIC,
+    ("GET", "/openapi.json"): PUBLIC,
+    ("GET", "/healthz"): PUBLIC,
+    ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): Rule("metrics"),
     ("GET", "/v1/stream"): _TOKEN,  # narrowed to the rights
     ("GET", "/v1/quotes"): Rule("token", event="quote"),

@@ -9,18 +9,19 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.core.codec import decode, encode
+from tickwire.core.codec import encode
 from tickwire.core.instrument import check_symbol
-from tickwire.errors import InputError
 from tickwire.market.board import Board
-from tickwire.screens.screen import Cost, Reason, Screen, screen
+from tickwire.screens.answer import Checked, Explained
+from tickwire.screens.screen import Screen, screen
 from tickwire.screens.sheet import Sheet
 from tickwire.server.access import check_symbol_allowed, rights_of
-from tickwire.server.body import read_body
+from tickwire.server.body import decode_body, read_body
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["screens"])
 _BODY_BYTES = 64 * 1024  # the longest filter, every character of it written as an escape
+_EXAMPLE = 'example: {"filter": "last > 5"}'
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,26 +29,6 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     filter: Annotated[str, msgspec.Meta(description="a filter, such as volume > 1M and change_rate > 5%")]
     symbol: Annotated[str | None, msgspec.Meta(description="say of this symbol why it matches, or why not")] = None
-
-
-class Explained(msgspec.Struct, frozen=True):
-    """Whether one symbol matches, and each single condition for it. Without a quote it matches nothing."""
-
-    symbol: str
-    traded: bool
-    matches: bool
-    reasons: list[Reason]
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """A filter that is one: its normal form, what it looks at, and the symbols that match now."""
-
-    valid: bool
-    filter: str
-    fields: tuple[str, ...]
-    cost: Cost
-    symbols: list[str]
-    explained: Explained | None = None
 
 
 _OPENAPI: dict[str, Any] = {
@@ -68,7 +49,7 @@ _OPENAPI: dict[str, Any] = {
 async def check_screen(request: Request) -> Response:
     """What a filter means and which symbols match it now. A wrong one is answered with its position and a hint."""
     service: Service = request.app.state.service
-    question = _decode(await read_body(request, _BODY_BYTES))
+    question = decode_body(await read_body(request, _BODY_BYTES), Question, "the question", hint=_EXAMPLE)
     rights, wanted = rights_of(request.scope), screen(question.filter)
     if question.symbol is not None:
         check_symbol_allowed(rights, check_symbol(question.symbol, field="symbol"))
@@ -77,7 +58,7 @@ async def check_screen(request: Request) -> Response:
     matching = (board.symbols[row] for row in np.flatnonzero(taken).tolist())
     symbols = [symbol for symbol in matching if rights.symbols.takes(symbol)]
     explained = None if question.symbol is None else _explained(wanted, board, question.symbol)
-    answer = Checked(True, wanted.text, wanted.needs, wanted.cost, symbols, explained)
+    answer = Checked(filter=wanted.text, fields=wanted.needs, cost=wanted.cost, symbols=symbols, explained=explained)
     return Response(encode(answer), media_type="application/json")
 
 
@@ -92,12 +73,3 @@ def _explained(wanted: Screen, board: Board, symbol: str) -> Explained:
 
 def _sheet(board: Board, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Sheet:
     return Sheet([board.symbols[row] for row in rows.tolist()], board.instruments, board.quotes(rows).numbers())
-
-
-def _decode(body: bytes) -> Question:
-    try:
-        return decode(body, Question)
-    except msgspec.ValidationError as error:
-        raise InputError(f"the question: {str(error)[0].lower()}{str(error)[1:]}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the body is no JSON: {error}", hint='example: {"filter": "last > 5"}') from None

@@ -10,10 +10,11 @@ from tickwire.clock import Clock
 from tickwire.core.candle import Candle
 from tickwire.core.event import Entry, Span
 from tickwire.feeds.desk import Desk
-from tickwire.history.chronicle import Asked
+from tickwire.history.chronicle import Asked, ChronicleStats
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.server.monitor import Monitor
+from tickwire.server.putdown import PutDown
 from tickwire.server.readers import Readers
 from tickwire.server.reception import Reception
 
@@ -28,7 +29,6 @@ class Limits:
     symbols: int = 1_000  # in one subscription
     board_symbols: int = 100_000  # in all; each costs about 1 KB for as long as the journal lives
     body_bytes: int = 8 * 1024 * 1024
-    batch_ticks: int = 10_000  # in one publish: applied in one go, some 10 ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class Service:
     publish: Callable[[Entry], Awaitable[Span]]
     find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
     candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
+    chronicle: Callable[[], ChronicleStats]
+    lost: Callable[[], int]  # ticks of the feed that the journal may not have kept
     health: Callable[[], Health]
     desk: Desk
     readers: Readers  # of all processes
@@ -64,6 +66,7 @@ class Service:
     token_seconds: float = 0.0  # how long a token may be good for; 0 where none are asked for
     limits: Limits = field(default_factory=Limits)
     refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
+    put_down: PutDown = field(default_factory=PutDown)
     arriving: set[str] = field(default_factory=set)  # new symbols that are being published
 
     @property

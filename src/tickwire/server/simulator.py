@@ -12,13 +12,14 @@ from tickwire.core.codec import decode
 from tickwire.errors import InputError
 from tickwire.feeds.control import COMMANDS
 from tickwire.server.audit import note
-from tickwire.server.body import read_body
+from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["simulator"])
 _BODY_BYTES = 4 * 1024
 _SCENARIO_BYTES = 64 * 1024
+_EXAMPLE = f'example: {{"command": "PAUSE"}}; one of {COMMANDS}'
 _SCHEMA = {
     "type": "object",
     "required": ["command"],
@@ -52,12 +53,7 @@ async def read_simulator(request: Request) -> Response:
 async def control_simulator(request: Request) -> Response:
     """Control the feed, simulated or replayed; every reader of `status` is told. Answers the state after it."""
     service: Service = request.app.state.service
-    body = await read_body(request, _BODY_BYTES)
-    try:
-        order = decode(body, _Order)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        detail = f'expected {{"command": "..."}} with one of {COMMANDS}'
-        raise InputError(detail, field="command") from None
+    order = decode_body(await read_body(request, _BODY_BYTES), _Order, "the order", hint=_EXAMPLE)
     note(request.scope, command=order.command[:200])
     return _state(await service.reception.obey(order.command))
 

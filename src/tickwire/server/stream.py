@@ -18,7 +18,8 @@ from tickwire.core.ids import parse_id
 from tickwire.errors import InputError, JournalError, ScreensFull
 from tickwire.hub.control import Change, control_entry
 from tickwire.hub.hub import Hub
-from tickwire.hub.reader import Reader, Who
+from tickwire.hub.outlet import Outlets
+from tickwire.hub.reader import LATER_MS, Reader, Who, bye
 from tickwire.hub.rights import Rights
 from tickwire.hub.start import since_time
 from tickwire.server.access import permitted, rights_of
@@ -73,32 +74,39 @@ class StreamEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one stream request."""
+        rights = rights_of(scope)
+        refusal = self._admission.enter(scope, rights)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._admission.leave(scope, rights)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = await self._asked(scope)
         if isinstance(asked, Response):
             await asked(scope, receive, send)
             return
-        self._admission.enter(scope)
-        try:
-            await send({"type": "http.response.start", "status": 200, "headers": _headers(asked.coding)})
-            if scope["method"] != "HEAD":
-                connection = _connection(scope)
-                if connection is not None:
-                    await self._serve_fast(asked, connection, scope)
-                else:
-                    await self._serve_plain(asked, receive, send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            self._admission.leave(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": _headers(asked.coding)})
+        if scope["method"] != "HEAD":
+            connection = _connection(scope)
+            if connection is not None:
+                await self._serve_fast(asked, connection, scope)
+            else:
+                await self._serve_plain(asked, receive, send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _asked(self, scope: Scope) -> _Asked | Response:
         """The request, checked; or what to answer instead of a stream."""
-        headers = dict(scope["headers"])
         try:
-            rights = rights_of(scope)
-            refusal = self._admission.refusal(scope, rights)
-            if refusal is not None:
-                return refusal
-            return await self._checked(scope["query_string"].decode("latin-1"), headers, rights)
+            asked = await self._checked(
+                scope["query_string"].decode("latin-1"), dict(scope["headers"]), rights_of(scope)
+            )
+            if scope["method"] != "HEAD" and asked.request.start.resume is None:
+                await self._start_over(asked.who, asked.request)
+            return asked
         except InputError as error:
             self._service.refused["input"] += 1
             return input_problem(error)
@@ -116,15 +124,13 @@ class StreamEndpoint:
         history = hub.history()
         request = StreamRequest(given, asked_id, history, service.limits.symbols)
         permitted(rights, request.subscription)
-        if not hub.admits(request.subscription):
-            raise _Full(
-                "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
-            )
         if request.moment is not None:
             await self._find(hub, request, given["since"])
         who = Who(request.client_id, request.own_id, rights, service.clock.now() // 1000)
-        if request.start.resume is None:
-            await self._start_over(who, request)
+        if not hub.admits(request.subscription, request.start, who):
+            raise _Full(
+                "the server has all the filters of this kind that it takes; simpler ones still go", field="filter"
+            )
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return _Asked(hub, request, who, chosen(accepted) if service.compress else IDENTITY, kept)
 
@@ -165,6 +171,8 @@ class StreamEndpoint:
             await self._service.publish(control_entry(change))
 
     async def _serve_fast(self, asked: _Asked, connection: StreamProtocol, scope: Scope) -> None:
+        if connection.transport.is_closing():  # the client did not wait for the answer
+            return
         sink = connection.take_over(scope)
         await self._serve(asked, sink)
         if sink.full:
@@ -191,7 +199,8 @@ class StreamEndpoint:
         hub, request = asked.hub, asked.request
         try:
             reader = hub.open(request.subscription, request.start, asked.who, sink, coding=asked.coding)
-        except ScreensFull:  # others came first; the client finds out when it comes back
+        except ScreensFull:  # others came first, since it was looked at
+            sink.write(Outlets().of(asked.coding, framed=sink.framed).begin(bye("limit", LATER_MS)))
             return "limit"
         if asked.kept is not None:
             hub.control.ledger.kept.use(*asked.kept)

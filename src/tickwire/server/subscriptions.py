@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -9,12 +10,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tickwire.core.candle import INTERVALS
-from tickwire.core.codec import decode, encode
-from tickwire.errors import InputError
+from tickwire.core.codec import encode
 from tickwire.hub.control import Keep, control_entry
 from tickwire.hub.kept import UNUSED_SECONDS, identify
 from tickwire.server.access import permitted, rights_of
-from tickwire.server.body import read_body
+from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, check_name, parse_subscription
 from tickwire.server.service import Service
@@ -58,19 +58,19 @@ async def put_subscription(request: Request) -> Response:
         return problem(
             503, "as many subscriptions are kept as may be", headers={"retry-after": f"{UNUSED_SECONDS:.0f}"}
         )
-    await service.publish(control_entry(Keep(name, parameters)))
-    answer = Put(name, f"/v1/stream?subscription={name}", UNUSED_SECONDS, subscription.describe())
+    now = service.clock.monotonic()
+    age = service.put_down.age(name, now) if kept.parameters(name) is not None else None
+    if age is None:
+        await service.publish(control_entry(Keep(name, parameters)))
+        service.put_down.note(name, now)
+    left = float(ceil(UNUSED_SECONDS - (age or 0)))  # unused ones are let go up to a second late
+    answer = Put(name, f"/v1/stream?subscription={name}", left, subscription.describe())
     return Response(encode(answer), 201, media_type="application/json")
 
 
 def _parameters(body: bytes) -> dict[str, str]:
     """The body's keys as parameters of a stream request."""
-    try:
-        given = decode(body, dict[str, list[str] | str | int | None])
-    except msgspec.ValidationError as error:
-        raise InputError(f"the subscription: {str(error)[0].lower()}{str(error)[1:]}") from None
-    except msgspec.DecodeError as error:
-        raise InputError(f"the body is no JSON: {error}") from None
+    given = decode_body(body, dict[str, list[str] | str | int | None], "the subscription")
     for name in given:
         check_name(name, SUBSCRIPTION_PARAMETERS)
     return {name: _text(value) for name, value in given.items() if value is not None}

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tickwire.clock import Clock
+from tickwire.core.moment import in_words
 from tickwire.errors import InputError
 from tickwire.hub.rights import Rights
 from tickwire.server.claims import moment, rights_of
@@ -94,7 +95,7 @@ class Tokens:
         except InputError as error:
             raise Unauthorized(f"the token's claims: {error}", field=error.field) from None
         if expires is None or expires - now > self.lifetime:
-            raise Unauthorized(f"a token needs exp, at most {self.lifetime:g} s from now")
+            raise Unauthorized(f"a token needs exp, at most {in_words(self.lifetime)} from now")
         if now >= expires + self._leeway:
             raise Unauthorized("the token has expired")
         if any(moment_ is not None and now < moment_ - self._leeway for moment_ in (begins, issued)):

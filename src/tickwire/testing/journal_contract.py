@@ -223,6 +223,21 @@ class JournalContract:
         await _settle(journal, lambda: journal.first > 20)
         assert [record.last for record in await journal.read(journal.first - 1)][-1] == 31
 
+    async def test_retention_by_size(self, journals: JournalMaker, clock: ManualClock) -> None:
+        """However many events may be kept, what is more than the bytes goes from the oldest on, once it is covered."""
+        journal = await journals(Retention(1_000_000, 86_400.0, 200_000), clock)
+        await journal.append(batch(4_000))
+        await _settle(journal, lambda: True)
+        assert journal.first == 1, "nothing covers it"
+        await _fill(journal, 50, 100)
+        kept: list[Record] = []
+        while not kept or sum(len(record.data) for record in kept) > 200_000:
+            await asyncio.sleep(0)
+            kept = list(await journal.read(journal.first - 1, limit=10_000))
+        assert kept[-1].last == 9_000
+        assert sum(len(record.data) for record in kept) > 100_000, "no more goes than has to"
+        assert await journal.load_state(kept[0].first - 1) is not None, "the oldest kept event can be rebuilt"
+
     async def test_an_expired_key_may_come_again(self, journals: JournalMaker, clock: ManualClock) -> None:
         """Idempotency lasts as long as history."""
         journal = await journals(Retention(10, 86_400.0), clock)

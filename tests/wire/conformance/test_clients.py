@@ -82,11 +82,11 @@ async def test_a_user_has_all_its_streams(wire, ann: str) -> None:
 
 BAD_MESSAGES = [
     ("", None, "no JSON"),
-    ('{"event":"x"}', None, "missing required field `data`"),
+    ('{"event":"x"}', "data", "missing required field `data`"),
     ('{"event":"bye","data":1}', "event", "a name that the stream itself uses"),
     ('{"event":"a b","data":1}', "event", "a letter, then"),
     ('{"event":"a\\ndata: x","data":1}', "event", "a letter, then"),
-    ('{"event":"x","data":1,"to":"y"}', None, "unknown field `to`"),
+    ('{"event":"x","data":1,"to":"y"}', "to", "unknown field `to`"),
     ('{"event":"x","data":1,"target":""}', "target", "length >= 1"),
 ]
 
@@ -176,7 +176,7 @@ WRONG_CHANGES = [
     ({"interval": "1h"}, "interval", "from 10ms to 60s"),
     ({"fields": ["lsat"]}, "fields", "no field of a quote"),
     ({"delivery": "all"}, "delivery", "unknown field"),
-    ([], None, "Expected `object`"),
+    ([], None, "expected `object`"),
 ]
 
 
@@ -237,25 +237,19 @@ async def test_a_wrong_subscription_is_not_put_down(wire, body, field) -> None:
 
 
 async def test_the_list_of_clients_comes_in_pages(wire, ann: str) -> None:
-    """By client id, unless told otherwise; `Link` leads to the next page, also between those with one id."""
+    """By client id; `Link` leads to the next page, until everybody was shown once."""
     wanted = [f"{ann}.{number}" for number in (1, 2, 2, 2, 3, 4)]
     async with contextlib.AsyncExitStack() as opened:
         for client_id in reversed(wanted):
             stream = await opened.enter_async_context(wire.stream("A", client_id=client_id))
             await stream.event()
-        path, pages = f"/v1/clients?limit=4&search={ann}.", []
-        while path:
+        path, pages = f"/v1/clients?limit=2&search={ann}", []
+        while path and len(pages) < 4:
             answer = await wire.client.get(path)
             pages.append([each["id"] for each in answer.json()])
             link = answer.headers.get("link", "")
             path = f"/v1/clients{link[1 : link.index('>')]}" if link else None
-    assert pages == [wanted[:4], wanted[4:]]
-    for query, field in (
-        ("limit=0", "limit"),
-        ("limit=1001", "limit"),
-        ("limit=x", "limit"),
-        ("sort=x", "sort"),
-        ("after=x", "after"),
-    ):
+    assert pages == [wanted[:2], wanted[2:4], wanted[4:]]
+    for query, field in (("limit=0", "limit"), ("limit=1001", "limit"), ("sort=x", "sort"), ("after=x", "after")):
         refused = await wire.client.get(f"/v1/clients?{query}")
         assert (refused.status_code, field in refused.text) == (400, True)

@@ -43,7 +43,7 @@ def _ages(port: int, seconds: float) -> Iterator[float]:
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
         connection.connect(("127.0.0.1", port))
-        connection.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: bench\r\n\r\n")
+        connection.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         start, taken, rest = time.monotonic(), 0, b""
         while (passed := time.monotonic() - start) < seconds:
             time.sleep(max(0.0, taken / _RATE - passed))

@@ -160,7 +160,17 @@ class NatsJournal:
         kept = await self._states.list()
         marks = Marks(self._retention, [each.mark for each in kept])
         await self._drop_states(kept, marks.surplus())
-        cut = marks.cut(self.head, now)
+        await self._drop_covered(kept, marks, marks.cut(self.head, now))
+        await self._look()
+        while self._bytes > self._retention.bytes:
+            first = self._first
+            await self._drop_covered(kept, marks, marks.following(first))
+            if self._first == first:
+                break
+            await self._look()
+
+    async def _drop_covered(self, kept: Sequence[Kept], marks: Marks, cut: int) -> None:
+        """Drop what is up to the summary at `cut`, and the summaries before it."""
         if cut >= self._first:
             await self._cut(cut)
             await self._drop_states(kept, marks.before(cut))
