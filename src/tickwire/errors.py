@@ -4,7 +4,8 @@ TickwireError
 ├── InputError            somebody outside sent something wrong; nothing was changed by it
 │   ├── FilterError       a filter that is none, with the place where it stops being one
 │   ├── RowError          one row of a file or of a published batch, named by its place
-│   └── SettingsError     a flag, variable or configuration key
+│   ├── SettingsError     a flag, variable or configuration key
+│   └── HttpProblem       a request answered with another status than 400: in server/refusal.py, with its kinds
 ├── ScreensFull           no more screens of this kind are taken now
 ├── JournalError          the journal cannot do what was asked
 │   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
@@ -66,8 +67,9 @@ class RowError(InputError):
         line: int | None = None,
         column: str | None = None,
         field: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, field=field)
+        super().__init__(message, field=field, hint=hint)
         self.index = index
         self.line = line
         self.column = column

@@ -6,7 +6,7 @@ import logging
 from functools import partial
 
 from tickwire.clock import Clock
-from tickwire.core.moment import read_moment
+from tickwire.core.moment import LATEST, read_moment
 from tickwire.errors import InputError, SettingsError
 from tickwire.feeds.open import check_spec, instruments_of
 from tickwire.feeds.sources import open_source
@@ -74,8 +74,8 @@ def _check_feed(settings: Settings) -> None:
         if value and kind != "simulator":
             said = f"--{name} {value} is for a simulated market, and --feed {kind} has its prices from elsewhere"
             raise SettingsError(said, field=name)
-    if settings.start:
-        read_moment(settings.start, field="start")
+    if settings.start and read_moment(settings.start, field="start") == LATEST:
+        raise InputError(f"{settings.start!r} is no time for a market to begin", field="start")
 
 
 async def _load_model(settings: Settings) -> Modelled | None:

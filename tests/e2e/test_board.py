@@ -31,6 +31,7 @@ async def test_prices_move(visit, market) -> None:
     """A hundred symbols are there, only those in sight exist, and they change by themselves."""
     page = await visit(market.url)
     await expect(page.locator("#count")).to_have_text("105 symbols")
+    await page.wait_for_selector(ROW)
     assert 20 < await page.locator(ROW).count() < 60
     price = page.locator("[data-symbol=AAPL] .last")
     await expect(price).not_to_have_text(await price.inner_text())

@@ -17,7 +17,8 @@ from tickwire.hub.subscription import Subscription
 from tickwire.server.claims import claims_of, rights_of
 from tickwire.server.cors import Cors
 from tickwire.server.proxies import Proxies
-from tickwire.server.rates import MOST_KEPT, Rates, TooOften
+from tickwire.server.rates import MOST_KEPT, Rates
+from tickwire.server.refusal import TooOften
 
 SYMBOLS = st.text("ABC", min_size=1, max_size=4)
 NAMES = st.lists(st.text("ABC*?", min_size=1, max_size=4), max_size=5)

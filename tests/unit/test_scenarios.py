@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from tickwire.errors import InputError
+from tickwire.feeds.simulator import Simulator
 from tickwire.market.scenario import Script, read_scenario, seconds
 from tickwire.market.universe import built_in
 from tickwire.market.walk import Walk
+from tickwire.testing import ManualClock
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
 START = 1_767_366_000 * 10**9
@@ -145,7 +147,10 @@ def test_every_shipped_scenario_is_tested_and_described() -> None:
         ('name = "x"\nevent = []', "scenario: event = []: expected `array` of length >= 1"),
         ('name = "x"\n[[event]]\nat = "1s"\ndo = "boom"', "event[0].do"),
         ('name = "x"\n[[event]]\nat = "1s"\ndo = "crash"', "event[0]: object missing required field `fall`"),
-        ('name = "x"\n[[event]]\nat = "soon"\ndo = "stuck"', 'event[0].at = "soon": expected'),
+        (
+            'name = "x"\n[[event]]\nat = "10"\ndo = "stuck"',
+            'event[0].at = "10": expected a length of time with its unit',
+        ),
         ('name = "x"\n[[event]]\nat = "1s"\ndo = "crash"\nfall = 1.5', "event[0].fall = 1.5: expected"),
         ('name = "x"\n[[event]]\nat = "1s"\ndo = "stuck"\nfor = "1s"', "unknown field `for`"),
     ],
@@ -155,6 +160,28 @@ def test_a_wrong_scenario_is_told(text: str, says: str) -> None:
     with pytest.raises(InputError) as caught:
         read_scenario(text)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ('name = "x"\n[[event]]\nat = "1s"\ndo = "crash"\nfal = 0.1', "did you mean fall?"),
+        ('name = "x"\n[[event]]\nat = "1s"\ndo = "stuck"\nfor = "1s"', "known: lasts, at, symbols"),
+        ('nam = "x"', "did you mean name?"),
+    ],
+)
+def test_an_unknown_key_is_told_what_was_probably_meant(text: str, hint: str) -> None:
+    """Of those that there are at that place."""
+    with pytest.raises(InputError) as caught:
+        read_scenario(text)
+    assert caught.value.hint == hint
+
+
+def test_symbols_that_are_none_of_the_market_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A script about nobody does nothing, and says so."""
+    text = 'name = "x"\n[[event]]\nat = "1s"\ndo = "halt"\nsymbols = ["APPL", "BTC-*", "ZZ*"]'
+    Simulator(built_in(), ManualClock(), scenario=read_scenario(text))
+    assert caplog.messages == ["the scenario x names what is no symbol of this market: APPL, ZZ*"]
 
 
 def test_durations() -> None:

@@ -279,6 +279,17 @@ async def test_the_feed_swaps_between_two_blocks() -> None:
         assert np.abs(np.diff(np.log(prices))).max() < 0.002
 
 
+def test_an_unknown_key_of_a_symbol_is_told_what_was_meant() -> None:
+    """And a symbol that cannot be one is described in words."""
+    for symbol, says, hint in (
+        (A | {"volatilty": 0.1}, "symbols[0]: object contains unknown field `volatilty`", "did you mean volatility?"),
+        (A | {"symbol": "A B"}, 'symbols[0].symbol = "A B": expected a symbol: 1 to 16 ASCII letters', None),
+    ):
+        with pytest.raises(InputError) as caught:
+            read_model(encode({"format": 1, "version": "x", "symbols": [symbol]}))
+        assert (says in str(caught.value), caught.value.hint) == (True, hint)
+
+
 def test_a_board_takes_what_the_simulator_makes() -> None:
     """Quotes of a simulated session: open, high, low and volume hold together."""
     board, market = Board(universe()), walk(built_in(), step=10**9, rate=0.5)

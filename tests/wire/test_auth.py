@@ -415,3 +415,14 @@ async def test_idempotency_keys_are_their_publishers_own(client) -> None:
     assert [status for status, _ in first] == [201] * 4
     again = token("publish", sub="ann", jti="another of hers")
     assert [await send(text) for text in [again, *publishers[1:]]] == [(200, id_) for _, id_ in first]
+
+
+async def test_a_change_that_leaves_nothing_is_refused(server, client) -> None:
+    """403, as for a stream that would be of nothing; what was asked for before stays."""
+    mine = bearer(token(symbols=["A"]))
+    async with open_stream(server.url, {"symbols": "A", "client_id": "desk"}, headers=mine):
+        answer = await client.patch("/v1/clients/desk", json={"symbols": ["B"]}, headers=mine)
+        assert (answer.status_code, answer.json()["field"]) == (403, "symbols")
+        (reader,) = (await client.get("/v1/clients/desk", headers=mine)).json()
+        assert reader["subscription"]["symbols"] == ["A"]
+        assert (await client.patch("/v1/clients/desk", json={"add": ["B"]}, headers=mine)).status_code == 200

@@ -41,6 +41,14 @@ async def test_a_board_that_is_full_takes_no_new_symbol(server, client) -> None:
     assert server.runtime.journal.head == 0
 
 
+async def test_a_misspelt_key_is_told_what_was_meant(server, client) -> None:
+    """Of a tick and of a change of a subscription."""
+    answer = await client.post("/v1/quotes", json=[{"symbol": "A", "sise": 5}])
+    assert (answer.json()["field"], answer.json()["hint"]) == ("sise", "did you mean size?")
+    answer = await client.patch("/v1/clients/me", json={"ad": ["A"]})
+    assert answer.json()["hint"].startswith("did you mean add?")
+
+
 async def test_bodies_are_bounded(server, client) -> None:
     """Too long a body is refused while it comes, whether or not it says its length."""
 
@@ -256,6 +264,20 @@ async def test_client_ids_with_slashes_are_clients_like_others(server, client) -
         ("/v1/simulator?verbose=1", 400, "verbose", None),
         ("/v1/clients?limit=5&after=", 200, None, None),
         ("/healthz?from=balancer", 200, None, None),
+        (
+            "/v1/candles/A?start=2026-01-05T10:00:00+01:00",
+            400,
+            "start",
+            "in a URL a + is written %2B: start=2026-01-05T10:00:00%2B01:00",
+        ),
+        (
+            "/v1/stream?since=2026-01-05T10:00:00+01:00",
+            400,
+            "since",
+            "in a URL a + is written %2B: since=2026-01-05T10:00:00%2B01:00",
+        ),
+        ("/v1/stream?interval=1", 400, "interval", "example: interval=250ms"),
+        ("/v1/stream?interval=2m", 400, "interval", "example: interval=250ms"),
         ("/v1/instruments/", 404, None, None),
     ],
 )

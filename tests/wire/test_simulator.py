@@ -142,7 +142,7 @@ async def test_a_market_of_the_past_is_told_live() -> None:
     ("settings", "says"),
     [
         ({"feed": "simulator", "start": "tomorrow"}, "'tomorrow' is no time"),
-        ({"feed": "simulator", "start": "9999-01-01"}, "'9999-01-01' is no time"),
+        ({"feed": "simulator", "start": "9999-01-01"}, "'9999-01-01' is no time for a market"),
         ({"feed": "http", "start": "2026-01-05"}, "--start 2026-01-05 is for a simulated market, and --feed http has"),
         ({"feed": "http", "scenario": "crash.toml"}, "--scenario crash.toml is for a simulated market"),
         ({"feed": "http", "model": "mine.json"}, "--model mine.json is for a simulated market"),

@@ -54,7 +54,7 @@ class Refusal:
         if self._status not in (400, 413, 414):
             return ClientError(detail, status=self._status)
         if "index" in problem:
-            return RowError(detail, index=problem["index"], field=problem.get("field"))
+            return RowError(detail, index=problem["index"], field=problem.get("field"), hint=problem.get("hint"))
         if "position" in problem:
             return FilterError(detail, position=problem["position"], hint=problem.get("hint"))
         return InputError(detail, field=problem.get("field"), hint=problem.get("hint"))

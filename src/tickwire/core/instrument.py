@@ -12,6 +12,7 @@ SYMBOL_BYTES = 16  # the width of a symbol in the packed form of a tick
 # What a symbol may contain: what exchanges use, without what would need quoting in a URL list, a glob or a CSV.
 _CHARACTERS = r"[A-Za-z0-9._:/^=+#&@$!~-]{1,16}"
 SYMBOL_PATTERN = rf"^{_CHARACTERS}$(?!\n)"  # for searching: `$` alone would let a newline at the end pass
+SYMBOL_WORDS = f"a symbol: 1 to {SYMBOL_BYTES} ASCII letters, digits or ._:/^=+#&@$!~-"
 _SYMBOL = re.compile(_CHARACTERS, re.ASCII)
 
 

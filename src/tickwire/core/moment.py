@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from tickwire.errors import InputError
@@ -9,6 +10,7 @@ from tickwire.errors import InputError
 _MICROSECONDS = 16  # digits of a time in microseconds until the year 2286; one more would be nanoseconds
 LATEST = 4_102_444_800 * 10**9
 """The latest moment, 2100-01-01, in nanoseconds since the Unix epoch: beyond it a time is a slip."""
+_ZONED = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]{2,15} \d\d:?\d\d", re.ASCII)  # with a space for the zone's plus sign
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -37,6 +39,11 @@ def read_moment(text: str, *, field: str) -> int:
     try:
         return min(max(0, nanoseconds(datetime.fromisoformat(text))), LATEST)
     except ValueError:
-        raise InputError(
-            f"{text[:40]!r} is no time", field=field, hint="2026-01-31T15:30:00Z, or microseconds since 1970"
-        ) from None
+        raise InputError(f"{text[:40]!r} is no time", field=field, hint=moment_hint(text, field)) from None
+
+
+def moment_hint(text: str, field: str) -> str:
+    """What to write in place of `text`, which is no moment. In a query a plus sign stands for a space."""
+    if _ZONED.fullmatch(text):
+        return f"in a URL a + is written %2B: {field}={text.replace(' ', '%2B')}"
+    return "2026-01-31T15:30:00Z, or microseconds since 1970"

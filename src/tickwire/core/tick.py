@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tickwire.core.instrument import SYMBOL_BYTES, SYMBOL_PATTERN
+from tickwire.core.instrument import SYMBOL_BYTES, SYMBOL_PATTERN, SYMBOL_WORDS
 from tickwire.core.moment import LATEST
 from tickwire.errors import InputError
 
@@ -44,7 +44,7 @@ LATEST_TS = LATEST // 1000  # in microseconds: catches nanoseconds sent as micro
 
 Price = Annotated[float, msgspec.Meta(ge=-LARGEST_PRICE, le=LARGEST_PRICE)]
 Size = Annotated[float, msgspec.Meta(ge=0, le=LARGEST_SIZE)]
-Symbol = Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN)]
+Symbol = Annotated[str, msgspec.Meta(pattern=SYMBOL_PATTERN, description=SYMBOL_WORDS)]
 Microseconds = Annotated[int, msgspec.Meta(ge=0, le=LATEST_TS)]
 _FLOATS = ("last", "bid", "ask", "bid_size", "ask_size", "size", "volume")  # in the order of TICK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from tickwire.feeds.base import Batch
 from tickwire.feeds.pace import Pace
 from tickwire.market.hours import Hours
 from tickwire.market.model import Model
-from tickwire.market.scenario import Scenario, Script
+from tickwire.market.scenario import Scenario, Script, strangers
 from tickwire.market.walk import Walk
+
+log = logging.getLogger(__name__)
 
 # Blocks made at once for each unit of speed, so that a batch is not of less than a twentieth of a second, and at most:
 # what is made already is played under the model of before, also after the market was slowed down.
@@ -63,6 +66,8 @@ class Simulator:
         begin = _starting(model, clock.now()) if start is None else start
         self._walk = Walk(model, np.random.default_rng(seed), max(begin, newest + 1), rate=rate, prices=prices)
         self._script: Script | None = None
+        if scenario is not None and (unknown := strangers(scenario, self._walk.symbols)):
+            log.warning("the scenario %s names what is no symbol of this market: %s", scenario.name, ", ".join(unknown))
 
     async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
         """Ticks for ever; a simulation has no place to go back to, so `after` changes nothing."""

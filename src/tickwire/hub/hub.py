@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from tickwire.core.codec import encode
 from tickwire.core.event import Entry, Record
-from tickwire.core.quote import Fields
-from tickwire.hub.applied import Applied, AppliedCandles, AppliedNamed, AppliedQuotes, apply, aside
+from tickwire.hub.applied import AppliedNamed, apply, aside
 from tickwire.hub.candling import Candling
 from tickwire.hub.catchup import CatchUp
-from tickwire.hub.channel import Channel
-from tickwire.hub.control import CONTROL
 from tickwire.hub.controller import Controller
+from tickwire.hub.flow import Flow
 from tickwire.hub.forming import Forming
 from tickwire.hub.head import Head
 from tickwire.hub.outlet import Outlets
 from tickwire.hub.pacer import Pacer
 from tickwire.hub.past import Past, Source
-from tickwire.hub.plan import Plan
 from tickwire.hub.reader import Reader, Who
 from tickwire.hub.recent import Recent
 from tickwire.hub.roster import Roster
@@ -36,8 +32,6 @@ from tickwire.market.board import Board
 from tickwire.market.candles import Candles
 from tickwire.sse.coding import IDENTITY, Coding
 from tickwire.sse.frame import comment, frame
-
-log = logging.getLogger(__name__)
 
 RECENT_EVENTS = 50_000  # some 20 MB with every frame made; a second of a busy market, minutes of a usual one
 
@@ -112,24 +106,22 @@ class Hub:
         self._outlets = Outlets()
         above = None if leader is None else leader.control
         self.control: Controller = Controller(self.head, self.roster, self._router, lifetime, above)
+        self._flow = Flow(self.roster, self._router, self._state, self._candling, self.control, self._tally)
         if saved is not None:
             self.control.ledger.restore(saved)
-        self._now = 0.0
-        self._dirty: set[Channel] = set()
         self._events = 0
         self._moved = asyncio.Event()
 
     def apply(self, records: Iterable[Record], now: float) -> None:
         """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
-        self._now = now
         for record in records:
             item = apply(self.board, self._prefix, record)
             self._recent.add(item)
             self._events += record.count
-            self._make_way(item)
+            self._flow.make_way(item, now)
             self.head.sequence = record.last
-            self._route(item)
-        self._flush()
+            self._flow.give(item, now)
+        self._flow.flush(now)
         self._moved.set()
 
     async def reach(self, sequence: int) -> None:
@@ -276,95 +268,3 @@ class Hub:
         for channel in self._router.channels.values():
             if item.kind in channel.subscription.events:
                 channel.tell(item.bare, now)
-
-    def _make_way(self, item: Applied) -> None:
-        """Write what is pending before an event that not all readers of a channel get.
-
-        The head still stands before it: whom this fills finds the event when it catches up.
-        """
-        if isinstance(item, AppliedNamed) and item.target is not None:
-            for reader in self.roster.named(item.target):
-                self.roster.channels[reader].flush(self._now)
-
-    def _tell(self, reader: Reader, item: AppliedNamed) -> None:
-        """An event for one reader of a channel, after all that the channel writes to everybody."""
-        channel = self.roster.channels[reader]
-        if not reader.live or item.kind not in channel.subscription.events:
-            return  # catch-up will find it, or it is not wanted
-        if channel.paced:
-            channel.leave(reader)
-            channel.join(reader)  # its next flush is one of its own
-        else:
-            reader.write(item.frame)
-            self._tally.delivered += 1
-
-    def _flush(self) -> None:
-        for channel in self._dirty:
-            try:
-                channel.flush(self._now)
-            except Exception:  # the others have their frames
-                log.exception("readers of a channel are sent away: %s", channel.subscription.describe())
-                channel.fail()
-        self._dirty.clear()
-
-    def _route(self, item: Applied) -> None:
-        """Give an event to all who want it. The board has taken it, so whatever goes wrong here is about readers."""
-        try:
-            self._give(item)
-        except Exception:  # this process goes on, and everybody comes back with what was seen before
-            log.exception("all readers are sent away: events up to %d cannot be given to them", item.last)
-            for channel in self._router.channels.values():
-                channel.fail()
-
-    def _obey(self, item: AppliedNamed) -> None:
-        try:
-            self.control.obey(item, self._now)
-        except Exception:  # of another version, perhaps: it stands in the journal for good, so no restart would help
-            log.exception("control %d cannot be obeyed", item.first)
-
-    def _give(self, item: Applied) -> None:
-        if isinstance(item, AppliedQuotes):
-            self._route_quotes(item)
-        elif isinstance(item, AppliedCandles):
-            self._dirty |= self._candling.route(item)
-        else:
-            self._route_named(item)
-
-    def _route_quotes(self, item: AppliedQuotes) -> None:
-        self._router.extend(self.board.symbols)
-        self._tally.add(item.quotes.rows, len(self.board))
-        for fields, plan in self._router.plans.items():
-            self._route_planned(item, fields, plan)
-        self._dirty.update(self._router.screening.route(item))
-
-    def _route_planned(self, item: AppliedQuotes, fields: Fields, plan: Plan) -> None:
-        dirty, routes = self._dirty, plan.routes
-        if plan.everything:
-            frames = item.all_frames(fields)
-            for channel in plan.everything:
-                channel.pending += frames
-            dirty.update(plan.everything)
-        wanted = [place for place, row in enumerate(item.rows) if routes[row]]
-        for place, one in zip(wanted, item.frames(wanted, fields), strict=True):
-            for channel in routes[item.rows[place]]:
-                if not channel.pending:  # what has something pending is among the dirty already
-                    dirty.add(channel)
-                channel.pending.append(one)
-
-    def _route_named(self, item: AppliedNamed) -> None:
-        if item.kind == CONTROL:
-            self._obey(item)
-            return
-        self._state.keep(item)
-        if item.target is not None:
-            for reader in self.roster.named(item.target):
-                self._tell(reader, item)
-            return
-        for channel in self._router.channels.values():
-            if item.kind not in channel.subscription.events:
-                continue
-            if channel.paced:
-                channel.named.append(item)
-            else:
-                channel.pending.append(item.frame)
-                self._dirty.add(channel)

@@ -14,7 +14,7 @@ from tickwire.hub.catchup import CatchUp
 from tickwire.hub.channel import Channel
 from tickwire.hub.forming import FORMING, Forming
 from tickwire.hub.head import Head
-from tickwire.hub.reader import Reader
+from tickwire.hub.reader import LATER_MS, Reader
 from tickwire.hub.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,8 @@ class Pacer:
         self._tally.delivered += len(frames) * len(channel.live)
         if frames:
             channel.write(b"".join(frames), now)
-        arrivals, channel.arriving = channel.arriving, {}
-        for reader in arrivals:
-            self._arrive(reader, channel)
+        for reader in list(channel.arriving):
+            self._try_arrive(reader, channel)
 
     def _formed(self, channel: Channel, now: float) -> list[bytes]:
         """The forming candles that have changed since the channel was shown them, unless that was only just now."""
@@ -79,6 +78,14 @@ class Pacer:
         channel.form_due = now + FORMING
         after, channel.formed_at = channel.formed_at, self._head.sequence
         return self._forming.since(channel, after)
+
+    def _try_arrive(self, reader: Reader, channel: Channel) -> None:
+        del channel.arriving[reader]
+        try:
+            self._arrive(reader, channel)
+        except Exception:  # the others come in
+            log.exception("a reader of a paced channel is sent away: %s", channel.subscription.describe())
+            reader.dismiss("error", LATER_MS)
 
     def _arrive(self, reader: Reader, channel: Channel) -> None:
         """Bring a reader from where it has been waiting to where the channel is, and let it in."""

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from tickwire.core.ids import EventId, parse_id
+from tickwire.core.moment import moment_hint
 from tickwire.errors import InputError
 from tickwire.hub.subscription import Subscription
 
@@ -89,7 +90,7 @@ def since(history: History, text: str, subscription: Subscription) -> Start:
         raise InputError(
             f"since={text[:40]!r} is neither 'earliest' nor an event id nor a time",
             field="since",
-            hint="example: since=2026-01-31T15:30:00Z",
+            hint=moment_hint(text, "since"),
         ) from error
 
 

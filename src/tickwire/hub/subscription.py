@@ -177,7 +177,8 @@ def parse_interval(text: str) -> int:
     milliseconds = 0 if text == "0" else int(match[1]) * (1 if match[2] == "ms" else 1000) if match else -1
     if milliseconds and not LEAST_INTERVAL <= milliseconds <= MOST_INTERVAL:
         raise InputError(
-            f"interval={text[:40]!r}: from {LEAST_INTERVAL}ms to {MOST_INTERVAL // 1000}s, or 0",
+            f"interval={text[:40]!r}: a number with its unit, ms or s, from {LEAST_INTERVAL}ms to "
+            f"{MOST_INTERVAL // 1000}s, or 0",
             field="interval",
             hint="example: interval=250ms",
         )

@@ -73,8 +73,10 @@ class Entrance:
             pause = FIRST_PAUSE
             while self.failed is not None:
                 await self._clock.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-                if self.failed is not None:
+                if self._journal.fault() is not None:  # it says by itself when it is back
+                    pause = FIRST_PAUSE
+                elif self.failed is not None:
+                    pause = min(2 * pause, LONGEST_PAUSE)
                     with contextlib.suppress(JournalError):
                         await self.append(self._probe)
 

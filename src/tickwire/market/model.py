@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from tickwire.core.codec import decode
-from tickwire.core.instrument import SYMBOL_PATTERN, Instrument
+from tickwire.core.instrument import SYMBOL_PATTERN, SYMBOL_WORDS, Instrument
 from tickwire.core.tick import LARGEST_PRICE
 from tickwire.errors import InputError
 from tickwire.market.complaint import complaint, wrong
@@ -28,7 +28,7 @@ Loading = Annotated[float, Meta(ge=-1, le=1)]
 Price = Annotated[float, Meta(gt=0, le=LARGEST_PRICE)]
 Text = Annotated[str, Meta(max_length=200)]
 Weights = Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=_MOST_BUCKETS)]
-TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="a time of day, such as 09:30")]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ class SymbolModel(_Part, frozen=True):
     volatility, `size` the median trade, `activity` how often it trades beside others.
     """
 
-    symbol: Annotated[str, Meta(pattern=SYMBOL_PATTERN)]
+    symbol: Annotated[str, Meta(pattern=SYMBOL_PATTERN, description=SYMBOL_WORDS)]
     price: Price
     name: Text | None = None
     exchange: Text | None = None
@@ -158,7 +158,7 @@ def read_model(data: bytes | str) -> Model:
         document = decode(data, object)  # first: a value of another kind would be found before text that is no JSON
         model = decode(data, Model)
     except msgspec.ValidationError as error:
-        raise complaint("model", document, str(error)) from None
+        raise complaint("model", document, str(error), Model) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"the model is no JSON: {error}", field="model") from None
     return check_model(model)

@@ -22,7 +22,9 @@ from tickwire.market.walk import Walk
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-Duration = Annotated[str, Meta(pattern=rf"^{_DURATION.pattern}$")]
+Duration = Annotated[
+    str, Meta(pattern=rf"^{_DURATION.pattern}$", description="a length of time with its unit: 200ms, 1.5s, 2m or 1h")
+]
 Share = Annotated[float, Meta(gt=0, le=1)]
 _FOR_EVER = float("inf")
 
@@ -182,7 +184,7 @@ def read_scenario(text: str) -> Scenario:
     try:
         return msgspec.convert(document, Scenario)
     except msgspec.ValidationError as error:
-        raise complaint("scenario", document, str(error)) from None
+        raise complaint("scenario", document, str(error), Scenario) from None
 
 
 def seconds(duration: str) -> float:
@@ -191,6 +193,12 @@ def seconds(duration: str) -> float:
     if found is None:
         raise InputError(f"{duration!r} is no duration", hint="200ms, 1.5s, 2m, 1h")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def strangers(scenario: Scenario, symbols: list[str]) -> list[str]:
+    """What the scenario's events name that is none of the symbols."""
+    named = dict.fromkeys(glob for event in scenario.event for glob in event.symbols)
+    return [glob for glob in named if not any(fnmatchcase(symbol, glob) for symbol in symbols)]
 
 
 class Script:

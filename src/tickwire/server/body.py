@@ -10,25 +10,14 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from tickwire.core.codec import decode
-from tickwire.errors import InputError
+from tickwire.errors import InputError, nearest
+from tickwire.server.refusal import NotReadable, TooLarge
 
 T = TypeVar("T")
 
 NO_TEXT = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises for bytes that are no JSON text: no JSON, no UTF-8, nested without end."""
 _FIELD = re.compile(r" field `(?P<name>\w+)`|`\$\.(?P<place>[^`]+)`")  # where msgspec says that a value is wrong
-
-
-class TooLarge(InputError):
-    """A body or a batch beyond the limit."""
-
-    status = 413
-
-
-class NotReadable(InputError):
-    """A body in a coding that is not read here."""
-
-    status = 415
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -57,6 +46,8 @@ def decode_body(data: bytes, kind: type[T], what: str, *, hint: str | None = Non
         said = str(error)
         found = _FIELD.search(said)
         field = found and (found["name"] or found["place"])
+        if said.startswith("Object contains unknown field") and issubclass(kind, msgspec.Struct):
+            hint = "; ".join(filter(None, [nearest(field or "", kind.__struct_fields__), hint]))
         raise InputError(f"{what}: {said[0].lower()}{said[1:]}", field=field, hint=hint) from None
     except NO_TEXT as error:
         raise InputError(f"the body is no JSON: {error}", hint=hint) from None

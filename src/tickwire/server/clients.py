@@ -18,7 +18,7 @@ from tickwire.hub.rights import TOKEN, USER, Rights
 from tickwire.hub.roster import Client
 from tickwire.hub.selection import MOST, Place, Selection, Sort
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
-from tickwire.server.access import rights_of
+from tickwire.server.access import permitted, rights_of
 from tickwire.server.audit import note
 from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
@@ -127,7 +127,11 @@ async def change_client(request: Request, client_id: str) -> Response:
     if service.hub.control.ledger.changes.full:
         return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
     applied = 0
-    for change in _changes(service, client_id, readers, wish):
+    changes = _changes(service, client_id, readers, wish)
+    if not rights.may("admin"):
+        for change in changes:
+            permitted(rights, Subscription(**change.now))
+    for change in changes:
         applied = (await service.publish(control_entry(change))).last
     found = await _clients(service, rights, client_id, after=applied)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
@@ -230,5 +234,4 @@ def _events(now: Subscription, wanted: str | None) -> list[str]:
 
 
 def _decode(body: bytes) -> Wish:
-    hint = "change symbols, add, remove, filter, interval or fields; for others, open a new stream"
-    return decode_body(body, Wish, "the change", hint=hint)
+    return decode_body(body, Wish, "the change", hint="for others, open a new stream")

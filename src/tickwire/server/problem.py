@@ -16,8 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> Response:
     """A response that says what is wrong; `more` are members of the document beside the standard ones."""
     title = HTTPStatus(status).phrase
-    kind = title.lower().replace(" ", "-")
-    document = {"type": f"about:blank#{kind}", "title": title, "status": status, "detail": detail}
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     document |= {key: value for key, value in more.items() if value is not None}
     return Response(encode(document), status, headers, media_type=MEDIA_TYPE)
 

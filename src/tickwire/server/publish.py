@@ -14,16 +14,17 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.core.event import ticks_entry
+from tickwire.core.instrument import SYMBOL_WORDS
 from tickwire.core.published import Published
 from tickwire.core.tick import Tick, Ticks, pack
-from tickwire.errors import InputError, JournalError, RowError
+from tickwire.errors import InputError, JournalError, RowError, nearest
 from tickwire.hub.rights import TOKEN, Rights
 from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.audit import note
-from tickwire.server.body import NO_TEXT, TooLarge, read_body
+from tickwire.server.body import NO_TEXT, read_body
 from tickwire.server.problem import input_problem, journal_problem
-from tickwire.server.refusal import Forbidden
+from tickwire.server.refusal import Forbidden, TooLarge
 from tickwire.server.service import Service
 
 _PLACE = re.compile(r"`\$\[(?P<index>\d+)\](?:\.(?P<field>\w+))?")  # where msgspec says that a value is wrong
@@ -148,6 +149,7 @@ def _row_error(message: str) -> InputError:
         return InputError(message)
     what = message.rsplit(" - at ", 1)[0]
     where = f"tick {place['index']}" + (f", {place['field']}" if place["field"] else "")
+    what = f"expected {SYMBOL_WORDS}" if "matching regex" in what else f"{what[0].lower()}{what[1:]}"
     unknown = _UNKNOWN.search(what)
-    field = unknown[1] if unknown else place["field"]
-    return RowError(f"{where}: {what[0].lower()}{what[1:]}", index=int(place["index"]), field=field)
+    field, hint = (unknown[1], nearest(unknown[1], Tick.__struct_fields__)) if unknown else (place["field"], None)
+    return RowError(f"{where}: {what}", index=int(place["index"]), field=field, hint=hint)

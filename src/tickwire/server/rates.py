@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from math import ceil
 
-from tickwire.errors import InputError
+from tickwire.server.refusal import TooOften
 
 MOST_KEPT = 50_000  # addresses and users, some 200 bytes each: who was not heard of for longest is forgotten first
 BURST_SECONDS = 5.0  # as many requests may come at once as in this time: a page that is opened asks for several things
-
-
-class TooOften(InputError):
-    """Over the rate. `headers` say when to come back."""
-
-    status = 429
-
-    def __init__(self, message: str, wait: float) -> None:
-        super().__init__(message)
-        self.headers = {"retry-after": str(max(1, ceil(wait)))}
 
 
 class Rates:
