@@ -367,7 +367,7 @@ async def _told(stream: WireStream, **said: Any) -> None:
 
 
 async def test_a_feed_says_what_it_can_be_told(tmp_path: Path) -> None:
-    """A simulation has no past to go to; what comes from outside takes no commands, and what has ended can be begun again."""
+    """A simulation has no past to go to; what comes from outside takes nothing; what has ended begins again."""
     plain = ["START", "PAUSE", "RESUME", "STOP", "STEP", "SPEED"]
     async with serving() as (_, client):
         assert (await client.get("/v1/simulator")).json()["commands"] == plain
