@@ -86,7 +86,7 @@ async def test_a_model_is_read_and_replaced_by_a_file(visit, accessible, artifac
 
 
 async def test_a_recording_can_be_gone_through(visit, artifacts, tmp_path: Path) -> None:
-    """A time is chosen and the market is there; when it has ended there is nothing to control."""
+    """A time is chosen and the market is there; when it has ended it can be begun again."""
     path = tmp_path / "one.csv"
     lines = [f"2026-01-02T15:{at // 60:02d}:{at % 60:02d}Z,A,{at + 1}" for at in range(600)]
     path.write_text("\n".join(["time,symbol,price", *lines]) + "\n")
@@ -100,6 +100,8 @@ async def test_a_recording_can_be_gone_through(visit, artifacts, tmp_path: Path)
         await page.get_by_role("slider", name="Speed").press("End")
         await expect(page.locator("#reason")).to_contain_text("The recording has ended")
         await expect(button(page, "Pause")).to_be_disabled()
+        await expect(button(page, "Go there")).to_be_enabled()
+        await expect(button(page, "Start")).to_be_enabled()
 
 
 async def test_who_may_not_is_told_so(visit, accessible, artifacts) -> None:

@@ -98,9 +98,12 @@ async def test_who_comes_back_to_a_filter_without_room_is_told_so(monkeypatch) -
 async def test_nobody_is_changed_to_a_filter_without_room(monkeypatch) -> None:
     """The change is refused as a stream would be, and the reader keeps what it has."""
     monkeypatch.setattr(texts, "MOST_PATTERNS", 0)
-    async with run_server() as server, httpx2.AsyncClient(base_url=server.url) as client:
-        async with open_stream(server.url, {"symbols": "A", "client_id": "me"}):
-            answer = await client.patch("/v1/clients/me", json={"filter": 'symbol like "B%"'})
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
-            (reader,) = (await client.get("/v1/clients/me")).json()
-            assert reader["subscription"]["filter"] is None
+    async with (
+        run_server() as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, {"symbols": "A", "client_id": "me"}),
+    ):
+        answer = await client.patch("/v1/clients/me", json={"filter": 'symbol like "B%"'})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        (reader,) = (await client.get("/v1/clients/me")).json()
+        assert reader["subscription"]["filter"] is None

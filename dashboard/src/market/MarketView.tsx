@@ -45,7 +45,7 @@ function Cards() {
 function reason(): string {
   const { market, rights: say } = words.value;
   if (rights.value !== null && !isAdmin.value) return say.noControl;
-  const { commands = [], state } = simulator.value ?? {};
-  if (commands.length > 0) return "";
-  return state === "halted" ? market.ended : market.outside;
+  const { commands = [] } = simulator.value ?? {};
+  if (commands.length === 0) return market.outside;
+  return commands.includes("PAUSE") ? "" : market.ended;
 }

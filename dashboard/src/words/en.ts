@@ -274,7 +274,7 @@ export const en = {
     unpaced: "as fast as it can",
     seek: "Go to a time of the recording (UTC)",
     outside: "These prices come from outside: nothing here controls them.",
-    ended: "The recording has ended: there is nothing to control.",
+    ended: "The recording has ended: start it again, or go to a time of it.",
     noSeek: "A simulation has no past to go to; a recording has.",
     scenario: "Scenario",
     scenarioAbout: "A script of what happens to the market, from now on in place of the one before.",

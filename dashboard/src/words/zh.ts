@@ -268,7 +268,7 @@ export const zh: Words = {
     unpaced: "全速",
     seek: "跳转到记录中的时间（UTC）",
     outside: "价格来自外部，此处无法控制。",
-    ended: "记录已播放完毕，没有可控制的内容。",
+    ended: "记录已播放完毕：可重新开始，或跳转到其中的时间。",
     noSeek: "模拟行情没有历史可跳转，回放才有。",
     scenario: "情景",
     scenarioAbout: "一段市场事件脚本，立即生效并取代之前的情景。",
