@@ -25,7 +25,7 @@ _LIMITS = [
 async def _connect(server: RunningServer, head: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     host, port = server.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"{head} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {_TOKEN}\r\n\r\n".encode())
+    writer.write(f"{head} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {_TOKEN}\r\n\r\n".encode())
     return reader, writer
 
 
