@@ -7,6 +7,8 @@ import pytest
 
 from tickwire.errors import ScreensFull
 from tickwire.hub import screening
+from tickwire.hub.control import Change, control_entry
+from tickwire.hub.subscription import Subscription
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
 
@@ -106,7 +108,7 @@ async def test_a_wrong_filter_is_named_with_its_place(server, parameters, field,
 
 
 async def test_filters_that_cost_too_much_are_refused(server, client, monkeypatch) -> None:
-    """503 before the stream begins; a reader that is changed to one is sent away with `limit`."""
+    """503 before the stream begins or is changed; where others come first after that, the reader goes with `limit`."""
 
     def full(*_: object) -> None:
         raise ScreensFull("as many as there may be")
@@ -117,5 +119,7 @@ async def test_filters_that_cost_too_much_are_refused(server, client, monkeypatc
         async with open_stream(server.url, ABOVE) as refused:
             assert (refused.status, refused.headers["retry-after"]) == (503, "60")
             assert (await refused.body())["field"] == "filter"
-        await client.patch("/v1/clients/ann", json={"filter": "last > 1"})
+        assert (await client.patch("/v1/clients/ann", json={"filter": "last > 1"})).status_code == 503
+        change = Change("ann", Subscription().describe(), Subscription(filter="last > 1").describe())
+        await server.runtime.publish(control_entry(change))
         assert (await stream.event()).data["reason"] == "limit"
