@@ -40,7 +40,7 @@ async def test_clients_are_put_in_order_found_and_evicted(visit, accessible, art
         await accessible(page)
         await page.screenshot(path=artifacts / "operations-evict.png")
         await page.keyboard.press("Escape")
-        await expect(page.get_by_role("dialog")).to_have_count(0)
+        await expect(page.locator("dialog")).to_have_count(0)  # gone from the page, not only closed
         await expect(button(page, "Evict desk-2")).to_be_focused()
         await page.keyboard.press("Enter")
         await page.get_by_role("dialog").get_by_role("button", name="Evict").click()
