@@ -10,7 +10,8 @@ import signal
 import pytest
 
 from tickwire.clock import SystemClock
-from tickwire.core.event import CLAIM, Kind, named_entry
+from tickwire.core.event import CLAIM, Entry, Kind, named_entry, ticks_entry
+from tickwire.core.tick import empty
 from tickwire.errors import JournalAway, JournalError, JournalFenced
 from tickwire.journal.base import Retention, State
 from tickwire.journal.nats.address import parse_address
@@ -233,3 +234,23 @@ async def test_many_may_start_at_once_with_the_cluster(name, tmp_path):
             spans = await asyncio.gather(*(journal.append(batch(1)) for journal in journals))
     assert len({journal.epoch for journal in journals}) == 1
     assert sorted(span.first for span in spans) == [*range(1, 9)]
+
+
+def wordy(count: int) -> Entry:
+    """Ticks that say all there is with many digits: as JSON three times as long as packed."""
+    ticks = empty(count)
+    ticks["symbol"], ticks["ts"] = b"ABCDEFGHIJKLMNOP", 1_767_366_000_000_000_000
+    for name in ("last", "bid", "ask", "bid_size", "ask_size", "size", "volume"):
+        ticks[name] = 12_345.678901234
+    return ticks_entry(ticks, source="test")
+
+
+async def test_what_is_too_large_in_another_form_holds_nobody_up(nats, name):
+    """Alone it is refused; together with others it goes in more than one message, and what follows goes on."""
+    options = JournalOptions(codec="json")
+    async with opened_journal(f"{nats.url}/{name}", options, SystemClock()) as (journal, _):
+        with pytest.raises(JournalError, match="larger than a message may be"):
+            await journal.append(wordy(9_000))
+        spans = await asyncio.gather(*(journal.append(wordy(2_000)) for _ in range(6)))
+        assert [span.last for span in spans] == [2_000 * number for number in range(1, 7)]
+        assert [record.last for record in await take(journal, 0, 12_000)] == [span.last for span in spans]

@@ -1,3 +1,4 @@
+import { words } from "../words";
 import { refused, signOut, token } from "./session";
 import type { Problem } from "./types";
 
@@ -20,7 +21,10 @@ export async function ask<T>(path: string, init: RequestInit & { json?: unknown 
   if (used !== null) headers.set("Authorization", `Bearer ${used}`);
   if (json !== undefined) headers.set("Content-Type", "application/json");
   const body = json === undefined ? (rest.body ?? null) : JSON.stringify(json);
-  const answer = await fetch(path, { ...rest, headers, body });
+  const answer = await fetch(path, { ...rest, headers, body }).catch((error: unknown) => {
+    // A browser's own words for it are few, and in a language of its own choice.
+    throw error instanceof TypeError ? new Error(words.value.shell.unreachable, { cause: error }) : error;
+  });
   if (!answer.ok) throw await refusal(answer, used);
   const text = await answer.text();
   return (text ? JSON.parse(text) : undefined) as T;

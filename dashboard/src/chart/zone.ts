@@ -26,7 +26,9 @@ export function zoneFor(seconds: number): Zone {
   const fullOf = format(full);
   return {
     shown,
-    mark: (at, type) => marks[type].format(shown(at) * MILLI),
+    // Where there is one day only, the library takes its hour for what tells it apart.
+    mark: (at, type) =>
+      (marks[seconds >= DAY ? Math.min(type, TickMarkType.DayOfMonth) : type] ?? fullOf).format(shown(at) * MILLI),
     full: (at) => fullOf.format(shown(at) * MILLI),
   };
 }
@@ -42,7 +44,7 @@ const FULL_SECOND: Fields = { month: "short", day: "numeric", ...CLOCK, second: 
 
 const format = (fields: Fields) => new Intl.DateTimeFormat(locale.value, { ...fields, timeZone: "UTC" });
 
-const formatters = (): Record<TickMarkType, Intl.DateTimeFormat> => ({
+const formatters = (): Record<number, Intl.DateTimeFormat> => ({
   [TickMarkType.Year]: format({ year: "numeric" }),
   [TickMarkType.Month]: format({ month: "short" }),
   [TickMarkType.DayOfMonth]: format({ month: "short", day: "numeric" }),

@@ -13,6 +13,8 @@ export interface Listener {
 
 const FIRST_WAIT = 500; // ms; doubles with each failure in a row
 const LONGEST_WAIT = 15_000;
+const REFUSED_WAIT = 60_000; // after a no that stays one until somebody changes rights or the server
+const STAYING = [400, 403, 404];
 const REST_AFTER = 30_000; // ms that a tab is hidden before its stream rests; coming back catches up from the last id
 
 /**
@@ -143,7 +145,8 @@ export class Source {
     const most = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.failures++);
     this.hint = 0;
     // With jitter, or all readers of a server that was restarted would come back in the same moment.
-    const wait = asked || most * (0.5 + Math.random() / 2);
+    const staying = error instanceof Refusal && STAYING.includes(error.status);
+    const wait = asked || (staying ? REFUSED_WAIT : most) * (0.5 + Math.random() / 2);
     this.say("waiting", error instanceof Refusal ? error.message : "");
     this.timer = window.setTimeout(() => void this.open(), wait);
   }

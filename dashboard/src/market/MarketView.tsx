@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { isAdmin, readRights, rights } from "../api/rights";
-import { status } from "../live/market";
+import { connection, status } from "../live/market";
 import { usePolling } from "../live/polling";
 import { words } from "../words";
 import { Control } from "./Control";
@@ -17,7 +17,7 @@ export default function MarketView() {
   const { views, shell } = words.value;
   usePolling(readRights, EVERY);
   usePolling(readSimulator, EVERY);
-  useEffect(() => void readSimulator(), [status.value, isAdmin.value]);
+  useEffect(() => void readSimulator(), [status.value, isAdmin.value, connection.value]);
   return (
     <section class="market">
       <h1 class="unseen">{views.market}</h1>
@@ -43,7 +43,8 @@ function Cards() {
 
 /** Why controls are off; empty where they are not. */
 function reason(): string {
-  const { market, rights: say } = words.value;
+  const { market, rights: say, shell } = words.value;
+  if (connection.value !== "open") return shell.unreachable;
   if (rights.value !== null && !isAdmin.value) return say.noControl;
   const { commands = [] } = simulator.value ?? {};
   if (commands.length === 0) return market.outside;

@@ -2,7 +2,7 @@ import { computed, signal } from "@preact/signals";
 import { ask } from "../api/http";
 import { isAdmin } from "../api/rights";
 import type { Command, Model, Simulator } from "../api/types";
-import { status } from "../live/market";
+import { connection, status } from "../live/market";
 
 const answered = signal<{ at: number; state: Simulator } | null>(null); // when, in ms since 1970
 
@@ -10,7 +10,9 @@ const answered = signal<{ at: number; state: Simulator } | null>(null); // when,
 export const simulator = computed<Simulator | null>(() => {
   const state = answered.value?.state;
   const told = status.value;
-  if (!state || !told) return state ?? null;
+  if (!state) return null;
+  if (connection.value !== "open") return { ...state, state: "waiting", time: null, commands: [] }; // who knows
+  if (!told) return state;
   const { speed, halted, scenario, notice } = told;
   const model = state.model && told.model ? { ...state.model, version: told.model } : state.model;
   return { ...state, state: told.state, speed, halted, scenario, notice, model };

@@ -20,6 +20,7 @@ export const en = {
     loading: "One moment …",
     failed: "This view could not be loaded.",
     again: "Try again",
+    unreachable: "The server cannot be reached.",
   },
   chart: {
     symbol: "Symbol",

@@ -22,6 +22,7 @@ export const zh: Words = {
     loading: "请稍候……",
     failed: "无法加载此视图。",
     again: "重试",
+    unreachable: "无法连接服务器。",
   },
   chart: {
     symbol: "代码",

@@ -41,7 +41,10 @@ class Hosts:
 
 def _by_loopback(scope: Scope) -> bool:
     server: tuple[str, int | None] | None = scope.get("server")
-    return server is not None and _is_address(server[0]) and ip_address(server[0]).is_loopback
+    if server is None or not _is_address(server[0]):
+        return False
+    address = ip_address(server[0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _without_port(host: str) -> str:

@@ -25,6 +25,7 @@ from tickwire.journal.nats.link import Link
 
 _AGAIN_SECONDS = 1.0  # without an answer: the message is sent again
 _PAUSE_SECONDS = 0.1
+_TOGETHER = 10_000  # entries in a message, at most: it is their bytes that end it before
 _HEAD_BYTES = 256  # of a message beside the entries' data, and as much for each entry's key and source
 # JetStream's codes for what passes by itself: not the very next; no leader, or it has just changed.
 _PASSING = {10071, 10008, 10009, 10076, 10118}
@@ -93,6 +94,7 @@ class Writer:
         self._subject = subject
         self._encode = encode
         self._queue: deque[Append] = deque()
+        self._together = _TOGETHER
         self._some = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -106,10 +108,7 @@ class Writer:
         """
         append = Append(entry, item_of(entry, ts), asyncio.get_running_loop().create_future())
         if append.size > self._link.max_payload:
-            raise JournalError(
-                f"an entry of {len(entry.data)} bytes is larger than a message may be on NATS "
-                f"(max_payload {self._link.max_payload})"
-            )
+            raise self._too_large(len(entry.data))
         self._queue.append(append)
         self._some.set()
         self._empty.clear()
@@ -180,9 +179,12 @@ class Writer:
         first = self._queue[0]
         if first.entry.key is not None or first.entry.term is not None:
             return [first]
-        group, size = [], _HEAD_BYTES
+        group: list[Append] = []
+        size = _HEAD_BYTES
         for append in self._queue:
             size += append.size
+            if len(group) == self._together:
+                break
             if append.entry.key is not None or append.entry.term is not None or size > self._link.max_payload:
                 break
             if not append.done.done():
@@ -191,9 +193,13 @@ class Writer:
 
     async def _send(self, commit: Commit, group: Sequence[Append]) -> bool:
         """Whether the commit is in the stream, or was refused for good; False if another message came first."""
+        data, subject = self._encode(commit), self._subject(commit.items[0])
+        if (
+            len(data) + _HEAD_BYTES > self._link.max_payload
+        ):  # in another form than the packed one, which was counted on
+            return self._split(group, len(data))
         before = self._place.position
         awaited = self._awaited = Awaited(before + 1, commit.writer)
-        data, subject = self._encode(commit), self._subject(commit.items[0])
         headers = {"Nats-Expected-Last-Sequence": str(before)}
         inbox = self._link.new_inbox()
         refusal: asyncio.Future[JournalError] = asyncio.get_running_loop().create_future()
@@ -207,6 +213,18 @@ class Writer:
             if self._link.up:
                 await subscription.unsubscribe()
         return self._concluded(commit, group, awaited, refusal)
+
+    def _split(self, group: Sequence[Append], size: int) -> bool:
+        """Whether that is the end of it: what is too large together goes in smaller messages, what is so alone not."""
+        if len(group) > 1:
+            self._together = len(group) // 2
+            return False
+        _fail(group[0], self._too_large(size))
+        return True
+
+    def _too_large(self, size: int) -> JournalError:
+        most = self._link.max_payload
+        return JournalError(f"an entry of {size} bytes is larger than a message may be on NATS (max_payload {most})")
 
     async def _try(self, publish: Callable[[], Awaitable[None]]) -> None:
         self._back.clear()
@@ -239,6 +257,7 @@ class Writer:
 
     def _settle(self, commit: Commit, group: Sequence[Append]) -> None:
         self.refusal = None
+        self._together = _TOGETHER
         self.commits += 1
         self.events += commit.last - commit.first + 1
         for append, part in zip(group, parts(commit), strict=True):
