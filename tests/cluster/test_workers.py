@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -28,6 +30,19 @@ from tickwire.testing.tokens import bearer, token
 from tickwire.testing.wire import open_stream
 
 READERS = 16
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that are free, below those from which connections to others go out."""
+    while True:
+        base = random.randrange(20_000, 32_000)
+        try:
+            with contextlib.ExitStack() as taken:
+                for port in range(base, base + count):
+                    taken.enter_context(socket.create_server(("127.0.0.1", port)))
+                return base
+        except OSError:
+            continue
 
 
 async def shares(base):
@@ -70,7 +85,7 @@ def role(pid):
 @pytest.mark.timeout(60)
 async def test_workers_share_a_port_and_are_kept_running(nats, name, tmp_path):
     """Readers spread; a worker that is killed comes back, SIGHUP replaces each, SIGTERM drains all; ids go on."""
-    base = free_port()
+    base = free_ports(3)
     options = ("--workers", "2", "--metrics-port", str(base), "--journal", f"{nats.url}/{name}", "--rate", "5")
     server = ServerProcess(*options, cwd=tmp_path)
     async with server, contextlib.AsyncExitStack() as opened:
@@ -140,7 +155,7 @@ async def test_workers_ask_for_tokens(nats, name, tmp_path):
     private = ed25519.Ed25519PrivateKey.generate()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     (tmp_path / "key.pem").write_bytes(private.public_key().public_bytes(serialization.Encoding.PEM, form))
-    base = free_port()
+    base = free_ports(3)
     options = ("--workers", "2", "--metrics-port", str(base), "--auth", "key", "--auth-key-file", "key.pem")
     server = ServerProcess(*options, "--host", "0.0.0.0", "--journal", f"{nats.url}/{name}", cwd=tmp_path)
     async with server, httpx2.AsyncClient() as client:
