@@ -7,9 +7,8 @@ server's. A request for an address instead of a name cannot be of that kind.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from tickwire.errors import SettingsError
+from tickwire.server.address import read_address
 from tickwire.server.asgi import Scope
 from tickwire.server.refusal import Forbidden
 
@@ -33,7 +32,7 @@ class Hosts:
             return
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
         name = _without_port(host).lower().rstrip(".")
-        if name and not (_is_address(name) or f".{name}".endswith(f".{_LOCAL}") or name in self._names):
+        if name and not (read_address(name) or f".{name}".endswith(f".{_LOCAL}") or name in self._names):
             raise Forbidden(
                 f"{name[:100]} is no name of this server", field="host", hint="--hosts lists those that it may have"
             )
@@ -41,24 +40,14 @@ class Hosts:
 
 def _by_loopback(scope: Scope) -> bool:
     server: tuple[str, int | None] | None = scope.get("server")
-    if server is None or not _is_address(server[0]):
-        return False
-    address = ip_address(server[0])
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    address = None if server is None else read_address(server[0])
+    return address is not None and address.is_loopback
 
 
 def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _name(text: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from tickwire.errors import SettingsError
+from tickwire.server.address import read_address
 from tickwire.server.asgi import Scope
 
 _FORWARDED_FOR = b"x-forwarded-for"
@@ -26,7 +27,7 @@ class Proxies:
         scope["state"]["proxied"] = True
         given = b",".join(value for name, value in scope["headers"] if name == _FORWARDED_FOR).decode("latin-1")
         for address in reversed([part.strip() for part in given.split(",") if part.strip()]):
-            if not _is_address(address):
+            if read_address(address) is None:
                 return
             scope["client"] = (address, 0)
             if not self._trusts(address):
@@ -37,26 +38,13 @@ class Proxies:
         return bool(scope["state"].get("proxied"))
 
     def _trusts(self, address: str) -> bool:
-        return _is_address(address) and any(_plain(address) in network for network in self._networks)
+        known = read_address(address)
+        return known is not None and any(known in network for network in self._networks)
 
 
 def _client(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
-
-
-def _plain(address: str) -> IPv4Address | IPv6Address:
-    """The address; one of IPv4 as such, also where a socket for both kinds writes it as one of IPv6."""
-    found = ip_address(address)
-    return found if found.version == 4 else found.ipv4_mapped or found  # see RFC 4291, section 2.5.5.2
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
