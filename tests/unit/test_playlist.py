@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tickwire.errors import InputError
@@ -28,35 +29,41 @@ def written(folder: Path, name: str, seconds: list[float]) -> Path:
     return path
 
 
-def merged(*paths: Path) -> list[tuple[str, float]]:
-    with Playlist(paths, Reading()) as playlist:
-        ticks = np.concatenate(list(playlist.chunks()))
+def merged(playlist: Playlist) -> list[tuple[str, float]]:
+    ticks = np.concatenate(list(playlist.chunks()))
     return [
         (symbol.decode(), price) for symbol, price in zip(ticks["symbol"].tolist(), ticks["last"].tolist(), strict=True)
     ]
 
 
-def by_hand(files: dict[str, list[float]]) -> list[tuple[str, float]]:
-    """Each row sorts by the newest time so far in its file, then by file, then by row."""
+def by_hand(files: dict[str, list[float]], turned: set[str]) -> list[tuple[str, float]]:
+    """Each row sorts by the newest time so far in its file, then by file, then by row; what is turned, by time from its end."""
     rows = []
     for place, (symbol, seconds) in enumerate(files.items()):
         newest = 0.0
-        for row, second in enumerate(seconds):
+        numbered = list(enumerate(seconds))
+        if symbol in turned:
+            numbered = sorted(reversed(numbered), key=itemgetter(1))
+        for at, (row, second) in enumerate(numbered):
             newest = max(newest, second)
-            rows.append((newest, place, row, symbol))
-    return [(symbol, float(row)) for _, _, row, symbol in sorted(rows)]
+            rows.append((newest, place, at, symbol, row))
+    return [(symbol, float(row)) for _, _, _, symbol, row in sorted(rows)]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=12), min_size=1, max_size=4), st.integers(1, 5))
+@example([[3, 2, 1, 0], [1, 2]], 4)  # the first has its newest rows first
 def test_files_are_merged_in_time_order(tmp_path_factory, files: list[list[int]], chunk: int) -> None:
     """Whatever the times and however little is read at once; equal times in the order of the files."""
     folder = tmp_path_factory.mktemp("files")
     named = {"ABCD"[place]: [float(second) for second in seconds] for place, seconds in enumerate(files)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tickwire.feeds.table.CHUNK_ROWS", chunk)
-        found = merged(*(written(folder, f"{symbol}.csv", seconds) for symbol, seconds in named.items()))
-    assert found == by_hand(named)
+        paths = [written(folder, f"{symbol}.csv", seconds) for symbol, seconds in named.items()]
+        with Playlist(paths, Reading()) as playlist:
+            turned = {path.stem for path in playlist.turned}
+            found = merged(playlist)
+    assert found == by_hand(named, turned)
 
 
 def test_only_files_that_are_due_are_open(tmp_path: Path) -> None:
