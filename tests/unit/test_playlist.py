@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -37,13 +36,16 @@ def merged(playlist: Playlist) -> list[tuple[str, float]]:
 
 
 def by_hand(files: dict[str, list[float]], turned: set[str]) -> list[tuple[str, float]]:
-    """Each row sorts by the newest time so far in its file, then by file, then by row; what is turned, by time from its end."""
+    """Each row sorts by the newest time so far in its file, then by file, then by row.
+
+    Those of files that are `turned` are sorted by time first, of equal times the last row first.
+    """
     rows = []
     for place, (symbol, seconds) in enumerate(files.items()):
         newest = 0.0
         numbered = list(enumerate(seconds))
         if symbol in turned:
-            numbered = sorted(reversed(numbered), key=itemgetter(1))
+            numbered.sort(key=lambda each: (each[1], -each[0]))
         for at, (row, second) in enumerate(numbered):
             newest = max(newest, second)
             rows.append((newest, place, at, symbol, row))
