@@ -42,6 +42,7 @@ _STRIDES = 8  # saved boards at least in what is kept: the oldest eighth goes at
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
+_HOLD_SECONDS = 20.0  # a third of what an unused subscription is kept for
 _SAY_SECONDS = 3.0  # nothing else may wait longer for a status to be told
 _REACH_SECONDS = 3.0  # how far behind another server this one may be
 _MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyond this who publishes has to wait
@@ -93,6 +94,7 @@ class Runtime:
         self.entrance = Entrance(journal, clock, control_entry(Spend()))
         self.lost = 0  # ticks of the feed of which nobody can tell whether the journal kept them
         self._untold = False  # whether the journal lacks the newest status
+        self._forget_from = 0.0  # monotonic seconds
         self._away: str | None = None  # the journal's fault, as readers were told
         if self.leads:
             self._open_feed()
@@ -101,7 +103,9 @@ class Runtime:
     async def running(self) -> AsyncIterator[None]:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
-            works = (self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles, self._lead)
+            works = (
+                self._follow, self._watch, self._hold, self._pace, self._keep_candles, self._tell_candles, self._lead
+            )  # fmt: skip
             running = [tasks.create_task(work()) for work in (*works, self.entrance.watch)]
             if self.leads and self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
@@ -304,11 +308,27 @@ class Runtime:
             now = self.clock.now()
             self.hubs.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
             self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
-            self.hub.control.forget(self.clock.monotonic(), now / 1e9, self.journal.first)
+            self._forget(now / 1e9)
             self.monitor.look()
             self._tell_fault()
             if self.leads and self._away is None:
                 await self._check_status(now)
+
+    def _forget(self, wall: float) -> None:
+        """Let go of what nobody uses; not where others cannot say that they do, or had no time to since then."""
+        now = self.clock.monotonic()
+        if self.journal.fault() is not None:
+            self._forget_from = now + 2 * _HOLD_SECONDS
+        if now >= self._forget_from:
+            self.hub.control.forget(now, wall, self.journal.first)
+
+    async def _hold(self) -> None:
+        """Say to other processes what readers use here, so that they keep it too: readers go from one to another."""
+        while self.company.shared:
+            await self.clock.sleep(_HOLD_SECONDS)
+            for held in self.hub.control.holds():
+                with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
+                    await self.entrance.append(control_entry(held))
 
     async def _check_status(self, now: int) -> None:
         silent = self.status.check(now)

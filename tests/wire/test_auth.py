@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tickwire.errors import SettingsError
 from tickwire.server.rules import RULES, rule_for
+from tickwire.server.service import WRITTEN_BURST
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.tokens import SECRET, bearer, token
@@ -426,3 +427,34 @@ async def test_a_change_that_leaves_nothing_is_refused(server, client) -> None:
         (reader,) = (await client.get("/v1/clients/desk", headers=mine)).json()
         assert reader["subscription"]["symbols"] == ["A"]
         assert (await client.patch("/v1/clients/desk", json={"add": ["B"]}, headers=mine)).status_code == 200
+
+
+async def test_who_writes_much_through_a_plain_token_is_held_up() -> None:
+    """Lists and changes are events of the journal: a user has a share of it. Others, and an admin, are not held up."""
+    clock = ManualClock()
+    now = clock.now() / 1e9
+    good = {"iat": now, "exp": now + 100}
+    async with run_server(**TOKENS, clock=clock) as server, httpx2.AsyncClient(base_url=server.url) as client:
+
+        async def put(number: int, headers) -> httpx2.Response:
+            symbols = [f"{number:06}{place:010}" for place in range(1_000)]
+            return await client.post("/v1/subscriptions", json={"symbols": symbols}, headers=headers)
+
+        who = (("ann", ""), ("bob", ""), ("root", "admin"))
+        ann, bob, root = (bearer(token(scope, sub=name, **good)) for name, scope in who)
+        number = 0
+        while (answer := await put(number, ann)).status_code == 201:
+            number += 1
+        assert WRITTEN_BURST // 20_000 < number <= WRITTEN_BURST // 17_000
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "1"), answer.text
+        assert "16,384 bytes of changes and lists a second" in answer.json()["detail"]
+        for number, other in enumerate((bob, root)):
+            assert (await put(1_000 + number, other)).status_code == 201
+        async with open_stream(server.url, {"symbols": "A", "client_id": "x"}, headers=ann) as stream:
+            await stream.event()
+            for number in range(10):  # what is left is less than another list
+                wish = {"symbols": [f"{number:06}{place:010}" for place in range(100)]}
+                changed = await client.patch("/v1/clients/x", json=wish, headers=ann)
+            assert changed.status_code == 429
+        await clock.advance(2)
+        assert (await put(2_000, ann)).status_code == 201

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx2
 import pytest
 
@@ -90,13 +92,25 @@ async def test_a_reader_of_all_events_cannot_be_paced(server, client) -> None:
 
 @pytest.mark.parametrize(("bound", "least"), [("MOST_CHANGES", 1), ("MOST_NAMES", 5)])
 async def test_more_changes_than_are_kept_are_refused(server, client, monkeypatch, bound: str, least: int) -> None:
-    """Over the bound, in changes or in symbols of all of them: 503 and a time to come back."""
+    """Over the bound, in changes or in symbols of all of them: 503 and a time to come back. Less is always taken."""
     monkeypatch.setattr(changes, bound, least)
-    async with open_stream(server.url, MINE) as stream:
-        await stream.event()
+    async with open_stream(server.url, MINE) as ann, open_stream(server.url, {**MINE, "client_id": "bob"}) as bob:
+        await ann.event(), await bob.event()
         assert (await client.patch("/v1/clients/ann", json={"add": ["C"]})).status_code == 200
-        answer = await client.patch("/v1/clients/ann", json={"remove": ["C"]})
+        answer = await client.patch("/v1/clients/bob", json={"add": ["C"]})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        assert (await client.patch("/v1/clients/ann", json={"remove": ["C"]})).status_code == 200
+
+
+async def test_changes_at_the_same_moment_are_all_made(server, client) -> None:
+    """Each is made from what the one before it left."""
+    async with open_stream(server.url, {"symbols": "A,B,C,D", "client_id": "ann"}) as stream:
+        await stream.event()
+        wishes = [{"remove": ["A"]}, {"remove": ["B"]}, {"interval": "1s"}, {"fields": ["last"]}, {"remove": ["C"]}]
+        answers = await asyncio.gather(*(client.patch("/v1/clients/ann", json=wish) for wish in wishes))
+        assert [answer.status_code for answer in answers] == [200] * len(wishes)
+        now = (await client.get("/v1/clients/ann")).json()[0]["subscription"]
+        assert (now["symbols"], now["interval"], now["fields"]) == (["D"], 1000, ["symbol", "last"])
 
 
 async def test_a_change_outlives_a_reconnect_and_a_restart(tmp_path) -> None:
@@ -139,9 +153,11 @@ async def test_a_change_is_forgotten_once_nobody_can_come_back_to_it() -> None:
         while len(hub.roster):
             await clock.advance(0)
         hub.control.forget(clock.monotonic(), 0.0, 1)
-        hub.control.forget(clock.monotonic(), 0.0, hub.head.sequence)
+        later = clock.monotonic() + changes.LEAST_SECONDS
+        hub.control.forget(later, 0.0, hub.head.sequence)
+        hub.control.forget(later - 1, 0.0, hub.head.sequence + 1)
         assert hub.stats().changed == 1
-        hub.control.forget(clock.monotonic(), 0.0, hub.head.sequence + 1)
+        hub.control.forget(later, 0.0, hub.head.sequence + 1)
         assert hub.stats().changed == 0
 
 

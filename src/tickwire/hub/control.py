@@ -19,13 +19,25 @@ CONTROL = "control"
 class Change(msgspec.Struct, frozen=True, tag_field="do", tag="change"):
     """Readers of one client id that came with the subscription `asked` have the subscription `now`; both described.
 
-    Clients choose their ids, so the `user` counts too (None: those that have none).
+    Clients choose their ids, so the `user` counts too (None: those that have none). `after` is the event of the change
+    that this one was made from, 0 for what was asked for: where another came first, it is void. None is never void.
     """
 
     client_id: str
     asked: dict[str, Any]
     now: dict[str, Any]
     user: str | None = None
+    after: int | None = None
+
+
+class Hold(msgspec.Struct, frozen=True, tag_field="do", tag="hold"):
+    """Some process has readers here and now: of these client ids, and of these kept subscriptions.
+
+    Those had changes, and these could be let go, where nobody else saw that they are in use.
+    """
+
+    clients: list[str] = []
+    kept: list[str] = []
 
 
 class Keep(msgspec.Struct, frozen=True, tag_field="do", tag="keep"):
@@ -62,7 +74,7 @@ class Spend(msgspec.Struct, frozen=True, tag_field="do", tag="spend"):
     """A ticket was used. Its name is the key of the journal's entry, which takes each key once."""
 
 
-Control: TypeAlias = Change | Keep | Evict | Revoke | Spend
+Control: TypeAlias = Change | Keep | Hold | Evict | Revoke | Spend
 
 
 def control_entry(control: Control) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import uniform
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ from tickwire.core.codec import encode
 from tickwire.errors import ScreensFull
 from tickwire.hub.applied import AppliedNamed
 from tickwire.hub.channel import Channel
-from tickwire.hub.control import Change, Control, Evict, Revoke, read_control
+from tickwire.hub.control import Change, Control, Evict, Hold, Revoke, read_control
 from tickwire.hub.head import Head
 from tickwire.hub.ledger import Ledger
 from tickwire.hub.reader import LATER_MS, Reader
@@ -23,6 +23,7 @@ from tickwire.hub.subscription import Subscription
 from tickwire.sse.frame import frame
 
 WARNING_SECONDS = 30.0  # before a token expires: time to fetch another, and to try twice
+_HELD_AT_ONCE = 1_000  # names in one event: some 100 KB at most
 
 _Farewell: TypeAlias = tuple[str, Callable[[], int]]
 """The reason of a bye, and what gives each reader its time to come back, in ms."""
@@ -71,9 +72,9 @@ class Controller:
         """Do what an event of kind CONTROL says. `now` is monotonic, in seconds."""
         if self._leader is None:
             control = read_control(item.named)
-            self.ledger.take(control, item.last)
-            for crowd in self._crowds:
-                crowd._act(control, now)
+            if self.ledger.take(control, item.last):
+                for crowd in self._crowds:
+                    crowd._act(control, now)
 
     def forget(self, now: float, wall: float, first: int) -> None:
         """Let go of what nobody came back for. `now` is monotonic and `wall` the time of day, in seconds.
@@ -81,6 +82,14 @@ class Controller:
         `first` is the oldest event that the journal holds.
         """
         self.ledger.forget(now, wall, head=self._head.sequence, first=first, connected=self._connected)
+
+    def holds(self) -> Iterator[Hold]:
+        """What other processes must know to be in use here, in messages of a bounded size."""
+        clients = sorted(name for name in self.ledger.changes.clients() if self._connected(name))
+        kept = self.ledger.kept.used
+        for begin in range(0, max(len(clients), len(kept)), _HELD_AT_ONCE):
+            end = begin + _HELD_AT_ONCE
+            yield Hold(clients[begin:end], kept[begin:end])
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -61,6 +61,18 @@ class Kept:
         """The reader is gone."""
         self._entries[id].readers -= 1
         self._entries[id].idle_since = None
+
+    @property
+    def used(self) -> list[str]:
+        """The ids that readers here name."""
+        return [name for name, entry in self._entries.items() if entry.readers]
+
+    def hold(self, ids: Iterable[str]) -> None:
+        """Readers elsewhere name these."""
+        for name in ids:
+            entry = self._entries.get(name)
+            if entry is not None:
+                entry.idle_since = None
 
     def forget(self, now: float) -> None:
         """Let go of what was not used for a while. `now` is monotonic, in seconds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tickwire.hub.changes import Changes
-from tickwire.hub.control import Change, Control, Keep, Revoke
+from tickwire.hub.control import Change, Control, Hold, Keep, Revoke
 from tickwire.hub.kept import Kept
 from tickwire.hub.revoked import Revoked
 from tickwire.hub.saved import Saved
@@ -19,14 +19,18 @@ class Ledger:
         self.kept = Kept()
         self.revoked = Revoked()
 
-    def take(self, control: Control, at: int) -> None:
-        """Note what event `at` says."""
+    def take(self, control: Control, at: int) -> bool:
+        """Note what event `at` says; whether it holds."""
         if isinstance(control, Change):
-            self.changes.take(control, at)
-        elif isinstance(control, Keep):
+            return self.changes.take(control, at)
+        if isinstance(control, Keep):
             self.kept.put(control.id, control.parameters)
+        elif isinstance(control, Hold):
+            self.changes.hold(set(control.clients))
+            self.kept.hold(control.kept)
         elif isinstance(control, Revoke):
             self.revoked.take(control)
+        return True
 
     def save(self, board: bytes, candles: bytes) -> Saved:
         """All of it, beside the saved board and candles."""
@@ -43,6 +47,6 @@ class Ledger:
 
         `head` is the newest event, `first` the oldest that the journal still holds.
         """
-        self.changes.forget(head, first, connected)
+        self.changes.forget(now, head, first, connected)
         self.kept.forget(now)
         self.revoked.forget(wall)

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from tickwire.errors import InputError
-from tickwire.hub.rights import OPEN, Rights
+from tickwire.hub.rights import OPEN, TOKEN, Rights
 from tickwire.hub.subscription import Subscription
 from tickwire.server.asgi import Scope
 from tickwire.server.credential import TICKET, Credential, credential
@@ -124,6 +124,15 @@ def rights_of(scope: Scope) -> Rights:
     """The rights that were found for this request."""
     rights: Rights = scope["state"]["rights"]
     return rights
+
+
+def writer(scope: Scope) -> str | None:
+    """Under what name it is counted what somebody with a plain token lets the journal write; None where it is not."""
+    rights = rights_of(scope)
+    if rights.may("admin"):
+        return None
+    client = scope.get("client")
+    return rights.address or (rights.token and TOKEN + rights.token) or (client[0] if client else None)
 
 
 def permitted(rights: Rights, wanted: Subscription) -> Subscription:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlencode
 
 import msgspec
@@ -12,23 +13,27 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode
 from tickwire.errors import InputError
+from tickwire.hub.changes import USER_CHANGES, USER_NAMES
 from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
 from tickwire.hub.roster import Client
 from tickwire.hub.selection import MOST, Place, Selection, Sort
 from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
-from tickwire.server.access import permitted, rights_of
+from tickwire.server.access import permitted, rights_of, writer
 from tickwire.server.audit import note
 from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Held
-from tickwire.server.refusal import Full
+from tickwire.server.refusal import Conflict, Full, TooMany
 from tickwire.server.service import Service
 
 routes = APIRouter(tags=["clients"])
 COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
 _BODY_BYTES = 256 * 1024  # some thousand symbols
+_TRIES = 5  # of a change while other processes change the same reader
+
+_Asked: TypeAlias = tuple[str | None, Subscription]  # whose request, and for what
 
 
 class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,24 +130,50 @@ async def change_client(request: Request, client_id: str) -> Response:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
-    if service.hub.control.ledger.changes.full:
-        return problem(503, "as many changed subscriptions are kept as may be", headers={"retry-after": "60"})
-    applied = 0
-    changes = _changes(service, client_id, readers, wish)
-    for change in changes:
-        _check(service, rights, Subscription(**change.now))
-    for change in changes:
-        applied = (await service.publish(control_entry(change))).last
+    async with service.changing.setdefault(client_id, asyncio.Lock()):
+        applied = await _change(request, client_id, readers, wish)
     found = await _clients(service, rights, client_id, after=applied)
     return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
 
 
-def _check(service: Service, rights: Rights, wanted: Subscription) -> None:
-    """Forbidden or Full where a subscription cannot be changed to this one."""
+async def _change(request: Request, client_id: str, readers: Iterable[Held], wish: Wish) -> int:
+    """Make the changes, each from the newest there is; the number of the last.
+
+    Another process may have changed the same reader a moment before: then a change is void, and made anew.
+    """
+    service: Service = request.app.state.service
+    applied = 0
+    asked = {(reader.address, Subscription(**reader.asked)) for reader in readers}
+    for _ in range(_TRIES):
+        late = set[_Asked]()
+        changes = _changes(service, client_id, asked, wish)
+        for change in changes.values():
+            _check(service, rights_of(request.scope), change)
+        entries = {key: control_entry(change) for key, change in changes.items()}
+        size = sum(len(entry.data) for entry in entries.values())
+        service.writes.take(writer(request.scope), service.clock.monotonic(), size)
+        for key, entry in entries.items():
+            applied = (await service.publish(entry)).last
+            if service.hub.control.ledger.changes.void(applied):
+                late.add(key)
+        if not late:
+            return applied
+        asked = late
+    raise Conflict(f"others change {client_id} all the time, and this change came after theirs {_TRIES} times")
+
+
+def _check(service: Service, rights: Rights, change: Change) -> None:
+    """Forbidden, Full or TooMany where a subscription cannot be changed so."""
+    wanted = Subscription(**change.now)
     if not rights.may("admin"):
         permitted(rights, wanted)
     if not service.hub.has_room(wanted):
         raise Full("the server has all the filters of this kind that it takes; simpler ones still go", field="filter")
+    lacking = service.hub.control.ledger.changes.lacks_room(change)
+    if lacking == "server":
+        raise Full("as many changed subscriptions are kept as may be")
+    if lacking == "user":
+        raise TooMany(f"a user may have {USER_CHANGES} changed subscriptions with {USER_NAMES:,} symbols in all")
 
 
 @routes.delete("/v1/clients/{client_id:path}", response_class=Response)
@@ -190,22 +221,18 @@ async def _clients(service: Service, rights: Rights, client_id: str, *, after: i
     return [each for each in await service.readers.clients(client_id, after=after) if _may(rights, each.user)]
 
 
-def _changes(service: Service, client_id: str, readers: Iterable[Held], wish: Wish) -> list[Change]:
-    """A change for each user's request that these readers came with; InputError before any of them is made.
+def _changes(service: Service, client_id: str, asked: Iterable[_Asked], wish: Wish) -> dict[_Asked, Change]:
+    """A change for each user's request, where it changes anything; InputError before any of them is made.
 
     What is changed is what they asked for, not what was left of it by their rights, which narrow each change anew.
     """
-    asked: dict[tuple[str | None, Subscription], Subscription] = {}
-    for reader in readers:
-        came_with, now = reader.subscriptions()
-        asked[reader.address, came_with] = now
-    changed = {key: _changed(now, wish, service.limits.symbols) for key, now in asked.items()}
-    found = [
-        Change(client_id, key[1].describe(), new.describe(), key[0])
-        for key, new in changed.items()
-        if new != asked[key]
-    ]
-    for change in found:  # who obeys it reads both again: a filter's normal form may be longer than a filter may be
+    found = {}
+    for user, came_with in asked:
+        now, after = service.hub.control.ledger.changes.newest(client_id, user, came_with)
+        new = _changed(now, wish, service.limits.symbols)
+        if new != now:
+            found[user, came_with] = Change(client_id, came_with.describe(), new.describe(), user, after)
+    for change in found.values():  # who obeys it reads both again: a filter's normal form may be longer than one may be
         Subscription(**change.asked), Subscription(**change.now)
     return found
 

@@ -21,7 +21,6 @@ from tickwire.hub.reader import Reader
 from tickwire.hub.rights import TOKEN, USER
 from tickwire.hub.roster import Client, selected
 from tickwire.hub.selection import Selection
-from tickwire.hub.subscription import Subscription
 from tickwire.journal.company import Peers
 
 _CLIENTS, _SELECTION, _AUDIENCE, _HELD, _BEARERS = "clients", "selection", "audience", "held", "bearers"
@@ -45,22 +44,17 @@ class _Audience(msgspec.Struct, frozen=True):
 class Held(msgspec.Struct, frozen=True):
     """One reader as those see it who change its subscription; `own` says that it chose its id.
 
-    What it asked for and what that was changed to since are described as they are before its rights narrow them.
+    What it asked for is described as it is before its rights narrow it.
     """
 
     own: bool
     user: str | None
     asked: dict[str, Any]
-    now: dict[str, Any]
 
     @property
     def address(self) -> str | None:
         """The user as controls name it."""
         return None if self.user is None else USER + self.user
-
-    def subscriptions(self) -> tuple[Subscription, Subscription]:
-        """`asked` and `now` as subscriptions."""
-        return Subscription(**self.asked), Subscription(**self.now)
 
 
 class Readers:
@@ -91,8 +85,8 @@ class Readers:
         return sum(decode(answer, int) for answer in await self._peers.ask(_AUDIENCE, encode(_Audience(target, kind))))
 
     async def held(self, name: str) -> Sequence[Held]:
-        """The subscriptions of those with this client id, with all changes that this process knows of."""
-        answers = await self._peers.ask(_HELD, encode(_Named(name, self._hubs.live.head.sequence)))
+        """What those with this client id asked for."""
+        answers = await self._peers.ask(_HELD, encode(_Named(name)))
         return [held for answer in answers for held in decode(answer, list[Held])]
 
     async def bearers(self, name: str) -> int:
@@ -112,22 +106,21 @@ class Readers:
         return encode(self._hubs.audience(asked.kind, asked.name))
 
     async def _tell_held(self, data: bytes) -> bytes:
-        asked = decode(data, _Named)
-        await self._settle(asked.after)
-        return encode([self._held(reader) for hub in self._hubs for reader in hub.roster.named(asked.name)])
+        name = decode(data, _Named).name
+        return encode([_held(reader) for hub in self._hubs for reader in hub.roster.named(name)])
 
     async def _tell_bearers(self, data: bytes) -> bytes:
         name = decode(data, _Named).name
         return encode(sum(name in _subjects(reader) for hub in self._hubs for reader in hub.roster.channels))
 
-    def _held(self, reader: Reader) -> Held:
-        now, _ = self._hubs.live.control.ledger.changes.resumed(reader.who, reader.asked, 0)
-        return Held(reader.who.own, reader.who.rights.user, reader.asked.describe(), now.describe())
-
     async def _settle(self, after: int) -> None:
         with contextlib.suppress(JournalError, TimeoutError):
             async with asyncio.timeout(_REACH_SECONDS):
                 await self._reach(self._hubs.live, after)
+
+
+def _held(reader: Reader) -> Held:
+    return Held(reader.who.own, reader.who.rights.user, reader.asked.describe())
 
 
 def _subjects(reader: Reader) -> tuple[str | None, str | None]:

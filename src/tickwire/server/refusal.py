@@ -28,6 +28,12 @@ class Forbidden(HttpProblem):
     status = 403
 
 
+class Conflict(HttpProblem):
+    """Others were first, again and again."""
+
+    status = 409
+
+
 class TooLarge(HttpProblem):
     """A body or a batch beyond the limit."""
 
@@ -48,6 +54,13 @@ class TooOften(HttpProblem):
     def __init__(self, message: str, wait: float) -> None:
         super().__init__(message)
         self.headers = {"retry-after": str(max(1, ceil(wait)))}
+
+
+class TooMany(HttpProblem):
+    """Somebody has as many of something as one may; some are let go with time."""
+
+    status = 429
+    headers = {"retry-after": "60"}  # noqa: RUF012  # read only
 
 
 class Unavailable(HttpProblem):

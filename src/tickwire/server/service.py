@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from tickwire.clock import Clock
 from tickwire.core.candle import Candle
@@ -15,8 +17,12 @@ from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.server.monitor import Monitor
 from tickwire.server.putdown import PutDown
+from tickwire.server.rates import Rates
 from tickwire.server.readers import Readers
 from tickwire.server.reception import Reception
+
+WRITTEN_RATE, WRITTEN_BURST = 16_384, 2 * 1024 * 1024
+"""Bytes a second, and at once, that one with a plain token may let the journal write: changes of its readers, lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +73,8 @@ class Service:
     limits: Limits = field(default_factory=Limits)
     refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
     put_down: PutDown = field(default_factory=PutDown)
+    writes: Rates = field(default_factory=lambda: Rates(WRITTEN_RATE, "bytes of changes and lists", WRITTEN_BURST))
+    changing: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by client id
     arriving: set[str] = field(default_factory=set)  # new symbols that are being published
 
     @property

@@ -13,7 +13,7 @@ from tickwire.core.candle import INTERVALS
 from tickwire.core.codec import encode
 from tickwire.hub.control import Keep, control_entry
 from tickwire.hub.kept import UNUSED_SECONDS, identify
-from tickwire.server.access import permitted, rights_of
+from tickwire.server.access import permitted, rights_of, writer
 from tickwire.server.body import decode_body, read_body
 from tickwire.server.problem import problem
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, check_name, parse_subscription
@@ -61,7 +61,9 @@ async def put_subscription(request: Request) -> Response:
     now = service.clock.monotonic()
     age = service.put_down.age(name, now) if kept.parameters(name) is not None else None
     if age is None:
-        await service.publish(control_entry(Keep(name, parameters)))
+        entry = control_entry(Keep(name, parameters))
+        service.writes.take(writer(request.scope), now, len(entry.data))
+        await service.publish(entry)
         service.put_down.note(name, now)
     left = float(ceil(UNUSED_SECONDS - (age or 0)))  # unused ones are let go up to a second late
     answer = Put(name, f"/v1/stream?subscription={name}", left, subscription.describe())
