@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from tickwire.cli.bench.load import measure
-from tickwire.cli.bench.peers import Peer, tickwire
+from tickwire.cli.bench.peers import LIMIT, Peer, tickwire
 from tickwire.cli.bench.report import Row
 from tickwire.cli.bench.rounds import Task, cannot, in_turn, with_ratio
 
@@ -33,6 +34,7 @@ PACED_COLUMNS = {
 _WINDOW = 2  # one event being sent, the next waiting: the server never idles, and nothing is joined into one write
 _LATENCY_DELIVERIES = 100_000  # a second
 _FLUSH = 0.02  # seconds between batches of the watchlist market
+_QUOTE_BYTES = 292  # of a full quote's frame, about
 _NO_WATCHLISTS = {"": "a reader cannot have symbols of its own; a topic for each would be another work"}
 _NO_PACE = {"": "every reader gets every event; there is no interval"}
 
@@ -50,9 +52,20 @@ def latency(peers: Sequence[Peer], readers: int, seconds: float, rounds: int) ->
 def watchlists(
     peers: Sequence[Peer], readers: int, seconds: float, rounds: int, *, symbols: int, watch: int, ticks: int
 ) -> list[Row]:
-    """Each reader with its own list of symbols in a busy market."""
-    rows = _rounds(_both("/v1/stream?symbols="), readers, seconds, rounds, **market(symbols, watch, ticks))
-    return rows + cannot(_NO_WATCHLISTS, peers)
+    """Each reader with its own list of symbols in a busy market, beside one send(2) of as many bytes a flush."""
+    together = round(watch * ticks * _FLUSH / symbols)  # quotes of a reader in a flush
+    bare = replace(LIMIT, suffix=" " * (together - 1) * _QUOTE_BYTES)
+    work = market(symbols, watch, ticks)
+    tasks = [
+        *_tasks([bare], readers, seconds, rate=1 / _FLUSH),
+        *_tasks(_both("/v1/stream?symbols="), readers, seconds, **work),
+    ]
+    rows = in_turn(tasks, rounds)
+    if "deliveries_per_s" in rows[0]:
+        rows[0]["deliveries_per_s"] *= together
+        for row in rows:
+            row["ratio"] = round(rows[0]["server_cpu"] / row["server_cpu"], 3)
+    return rows + cannot(_NO_WATCHLISTS, [peer for peer in peers if peer is not LIMIT])
 
 
 def paced(
@@ -89,5 +102,8 @@ def _both(get: str) -> list[Peer]:
 
 
 def _rounds(peers: Sequence[Peer], readers: int, seconds: float, rounds: int, **work: object) -> list[Row]:
-    tasks = [Task(peer.name, partial(measure, peer, readers=readers, seconds=seconds, **work)) for peer in peers]
-    return in_turn(tasks, rounds)
+    return in_turn(_tasks(peers, readers, seconds, **work), rounds)
+
+
+def _tasks(peers: Sequence[Peer], readers: int, seconds: float, **work: object) -> list[Task]:
+    return [Task(peer.name, partial(measure, peer, readers=readers, seconds=seconds, **work)) for peer in peers]
