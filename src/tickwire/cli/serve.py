@@ -52,6 +52,7 @@ def serve(config: Path | None, **given: Any) -> None:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # not shown, and looked up for each
     check_sharing(settings)
     _allow_many_files()
     check_exposure(settings)

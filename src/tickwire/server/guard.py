@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from collections.abc import MutableMapping
@@ -11,6 +10,7 @@ from itertools import count
 from typing import Any
 
 from tickwire.clock import Clock
+from tickwire.core.codec import encode
 from tickwire.hub.rights import Rights
 from tickwire.server.access import STREAM_PATH, Access, OpenAccess
 from tickwire.server.asgi import Scope, Send
@@ -82,7 +82,7 @@ class Answer:
         if not audited and not log.isEnabledFor(logging.INFO):
             return
         line = self._line(status)
-        log.info("%s", json.dumps(line))
+        log.info("%s", encode(line).decode())
         if audited and status != 401:  # nobody is known then, and anybody could fill the disk
             self._audit(line)
 

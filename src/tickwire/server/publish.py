@@ -108,19 +108,18 @@ def _timely(service: Service, ticks: list[Tick]) -> Ticks:
     """The packed ticks, if their times are likely: not long ago by mistake, not from tomorrow, not of years at once."""
     now = service.clock.now()
     packed = pack(ticks, now=now)
-    early = np.flatnonzero(packed["ts"] < _EARLIEST)
-    if len(early):
-        index = int(early[0])
+    ts = packed["ts"]
+    oldest, newest = int(ts.min()), int(ts.max())
+    if oldest < _EARLIEST:
+        index = int(np.argmax(ts < _EARLIEST))
         raise RowError(
             f"tick {index}, ts: is in microseconds since 1970; this would be before 1973", index=index, field="ts"
         )
-    late = np.flatnonzero(packed["ts"] > now + _AHEAD)
-    if len(late):
-        index = int(late[0])
+    if newest > now + _AHEAD:
+        index = int(np.argmax(ts > now + _AHEAD))
         said = f"tick {index}, ts: more than a day ahead of the server's clock, which says {now // 1000}"
         raise RowError(said, index=index, field="ts")
-    days = packed["ts"] // _DAY
-    if np.ptp(days) >= _MOST_DAYS and len(np.unique(days)) > _MOST_DAYS:
+    if newest // _DAY - oldest // _DAY >= _MOST_DAYS and len(np.unique(ts // _DAY)) > _MOST_DAYS:
         raise InputError(f"the batch's times are of more than {_MOST_DAYS} days: send smaller ones", field="ts")
     return packed
 
