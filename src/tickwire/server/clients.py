@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 from urllib.parse import urlencode
 
-import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
@@ -19,14 +18,15 @@ from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
 from tickwire.hub.roster import Client
 from tickwire.hub.selection import MOST, Place, Selection, Sort
-from tickwire.hub.subscription import Subscription, parse_fields, parse_interval, parse_symbols
+from tickwire.hub.subscription import Subscription
 from tickwire.server.access import permitted, rights_of, writer
 from tickwire.server.audit import note
-from tickwire.server.body import decode_body, read_body
+from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Held
 from tickwire.server.refusal import Conflict, Full, TooMany
 from tickwire.server.service import Service
+from tickwire.server.wish import SCHEMA, Wish, changed, read_wish
 
 routes = APIRouter(tags=["clients"])
 COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
@@ -36,33 +36,7 @@ _TRIES = 5  # of a change while other processes change the same reader
 _Asked: TypeAlias = tuple[str | None, Subscription]  # whose request, and for what
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change. `symbols` replaces the list; then `remove` is taken from it and `add` put to it.
-
-    `interval` is `0`, `250ms`, `1s`; `fields` a list, or null for all; `filter` a filter, or null for none.
-    """
-
-    symbols: list[str] | None = None
-    add: list[str] = []
-    remove: list[str] = []
-    interval: str | None = None
-    fields: list[str] | msgspec.UnsetType | None = msgspec.UNSET
-    filter: str | msgspec.UnsetType | None = msgspec.UNSET
-
-
-_NAMES = {"type": "array", "items": {"type": "string"}}
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "symbols": {**_NAMES, "description": "the whole new list"},
-        "add": _NAMES,
-        "remove": {**_NAMES, "description": "symbols and patterns as they stand in the list"},
-        "interval": {"type": "string", "example": "250ms"},
-        "fields": {"type": ["array", "null"], "items": {"type": "string"}, "description": "null is all"},
-        "filter": {"type": ["string", "null"], "description": "null is none"},
-    },
-}
-_OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
+_OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}}
 
 
 @routes.get("/v1/clients", response_class=Response)
@@ -119,7 +93,7 @@ async def read_client(request: Request, client_id: str) -> Response:
 async def change_client(request: Request, client_id: str) -> Response:
     """Change the subscription of connected readers, without a reconnect. Added symbols get their quotes at once."""
     service: Service = request.app.state.service
-    wish = _decode(await read_body(request, _BODY_BYTES))
+    wish = read_wish(await read_body(request, _BODY_BYTES))
     note(request.scope, client=client_id, wish=wish)
     rights = rights_of(request.scope)
     held = [] if client_id.startswith(USER) else await service.readers.held(client_id)
@@ -229,46 +203,9 @@ def _changes(service: Service, client_id: str, asked: Iterable[_Asked], wish: Wi
     found = {}
     for user, came_with in asked:
         now, after = service.hub.control.ledger.changes.newest(client_id, user, came_with)
-        new = _changed(now, wish, service.limits.symbols)
+        new = changed(now, wish, service.limits.symbols)
         if new != now:
             found[user, came_with] = Change(client_id, came_with.describe(), new.describe(), user, after)
     for change in found.values():  # who obeys it reads both again: a filter's normal form may be longer than one may be
         Subscription(**change.asked), Subscription(**change.now)
     return found
-
-
-def _changed(now: Subscription, wish: Wish, most: int) -> Subscription:
-    for field in ("symbols", "add", "remove"):
-        names = getattr(wish, field)
-        if names:
-            parse_symbols(names, most=most, field=field)
-    listed = now.names if wish.symbols is None else wish.symbols
-    missing = next((name for name in wish.remove if name not in listed), None)
-    if missing is not None:
-        raise InputError(f"{missing} is not in the list of this reader's symbols and patterns", field="remove")
-    other: dict[str, Any] = {}
-    if wish.interval is not None:
-        other["interval"] = parse_interval(wish.interval)
-    if wish.fields is not msgspec.UNSET:
-        other["fields"] = None if wish.fields is None else parse_fields(wish.fields)
-    if wish.filter is not msgspec.UNSET:
-        other |= {"filter": wish.filter, "events": _events(now, wish.filter)}
-    new = now.changed(symbols=wish.symbols, add=wish.add, remove=wish.remove, **other)
-    if len(new.names) > most:
-        raise InputError(f"{len(new.names)} symbols: a reader may have {most}", field="add")
-    parse_symbols(new.names or ["*"], most=most, field="add")
-    if new.interval and new.delivery == "all":
-        raise InputError("an interval leaves quotes out, and this reader gets all of them", field="interval")
-    return new
-
-
-def _events(now: Subscription, wanted: str | None) -> list[str]:
-    """With a first filter come the events of its screen, and they go with it; else events stay as they were."""
-    others = [name for name in now.events if name != "screen"]
-    if wanted is None:
-        return others
-    return [*now.events] if now.screen is not None else [*others, "screen"]
-
-
-def _decode(body: bytes) -> Wish:
-    return decode_body(body, Wish, "the change", hint="for others, open a new stream")
