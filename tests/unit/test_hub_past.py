@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 import pytest
 
+from tickwire.core.ids import EventId
 from tickwire.errors import JournalDamaged
-from tickwire.hub import made, past
-from tickwire.hub.start import earliest, fresh
+from tickwire.hub import made, past, pieces
+from tickwire.hub.catchup import CatchUp
+from tickwire.hub.channel import Channel
+from tickwire.hub.head import Head
+from tickwire.hub.start import after, earliest, fresh
 from tickwire.hub.subscription import Subscription
+from tickwire.hub.tally import Tally
 from tickwire.testing.market import Market
 from tickwire.testing.sink import HandSink
 
@@ -129,3 +135,57 @@ async def test_equal_frames_are_made_once_for_all_filters(fields) -> None:
     wanted = market.hub.roster.channels[readers[0]].subscription.fields
     assert item.frames([0], wanted)[0] is item.frames([0], wanted)[0]
     await market.close()
+
+
+@pytest.mark.parametrize("delivery", ["all", "latest"])
+async def test_what_a_crowd_misses_is_put_together_once(monkeypatch, delivery: str) -> None:
+    """Readers at one place share each piece, with a snapshot too; what is for one of them is only that one's."""
+    calls = Counter[str]()
+
+    def count(name: str, real) -> None:
+        def counted(*given):
+            calls[name] += 1
+            return real(*given)
+
+        monkeypatch.setattr(CatchUp, name, counted)
+
+    count("_newest", CatchUp._newest)
+    count("_first", CatchUp._first)
+    market = Market()
+    await market.trade(*[(f"S{each}", 1.0) for each in range(100)])
+    wanted = Subscription(events=["quote", "message"], delivery=delivery)
+    for _ in range(30):
+        await arrive(market, market.read(wanted, fresh(market.hub.history(), snapshot=True), HandSink()))
+    most = 100 // 16 + 2  # and a look whether there is more
+    assert calls["_newest"] <= most
+    history = market.hub.history()
+    await market.trade(*[(f"S{each}", 2.0) for each in range(80)])
+    await market.tell("note", {"to": "all"}, kind="message")
+    await market.tell("note", {"to": "one"}, kind="message", target="c0")
+    calls.clear()
+    behind = after(history, EventId(history.epoch, history.head), wanted)
+    sinks = [HandSink() for _ in range(30)]
+    for number, sink in enumerate(sinks):
+        await arrive(market, market.read(wanted, behind, sink, f"c{number}"))
+    events = [sink.events() for sink in sinks]
+    assert all(found == events[1] for found in events[2:])
+    assert [data for _, name, data in events[1] if name == "note"] == [{"to": "all"}]
+    assert [data for _, name, data in events[0] if name == "note"] == [{"to": "all"}, {"to": "one"}]
+    assert len(events[1]) == 81
+    assert sum(calls.values()) < 30 * 3, calls
+    await market.close()
+
+
+async def test_pieces_are_kept_in_a_bounded_number_of_bytes(monkeypatch) -> None:
+    """And only while the head stands still."""
+    monkeypatch.setattr(pieces, "_MOST_BYTES", 10_000)
+    head = Head("e", 5)
+    kept = pieces.Pieces(head)
+    channel = Channel(ALL, head, Tally())
+    for position in range(100):
+        kept.keep(channel, position, None, pieces.Piece(b"x" * 1_000, position + 1))
+        assert kept.at(channel, position) == (b"x" * 1_000, position + 1, 0)
+    assert kept._bytes <= 10_000 + 1_300
+    assert len(kept._made) <= 9
+    head.sequence = 6
+    assert kept.at(channel, 99) is None

@@ -31,6 +31,7 @@ from tickwire.hub.channel import Channel, Numbered
 from tickwire.hub.forming import Forming
 from tickwire.hub.head import Head
 from tickwire.hub.past import Past
+from tickwire.hub.pieces import Piece, Pieces
 from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
 from tickwire.hub.router import Router
@@ -67,6 +68,7 @@ class CatchUp:
         self._recent = recent
         self._past = past
         self._forming = forming
+        self._pieces = Pieces(head)
         self._backlog = Backlog(head, state, recent, past, channels)
         self._router = router
         self._channels = channels
@@ -163,15 +165,25 @@ class CatchUp:
         due = await self._backlog.next(reader, _PIECE)
         if reader.owed is not None:  # changed while the journal was read
             return True
-        channel = self._channels[reader]
-        rows, upto = self._piece(self._newer(channel, reader.position), min(due.upto, to))
-        frames = self._merged(channel, rows, [event for event in due.events if event.first <= upto])
-        reader.position = upto
-        reader.snapshot = reader.snapshot and upto < reader.opened_at
-        reader.sent += len(rows)
-        if frames:
-            reader.write(b"".join(frames))
-        return bool(frames)
+        channel, upto = self._channels[reader], min(due.upto, to)
+        piece = self._pieces.at(channel, reader.position, upto)
+        if piece is None:
+            piece = self._newest(channel, reader.position, upto)
+            self._pieces.keep(channel, reader.position, upto, piece)
+        events = [event for event in due.events if event.first <= piece.upto]
+        if events:
+            piece = self._newest(channel, reader.position, upto, events)
+        reader.position = piece.upto
+        reader.snapshot = reader.snapshot and piece.upto < reader.opened_at
+        reader.sent += piece.quotes
+        if piece.body:
+            reader.write(piece.body)
+        return bool(piece.body)
+
+    def _newest(self, channel: Channel, after: int, upto: int, events: Sequence[Numbered] = ()) -> Piece:
+        """The first of what is newest after `after`, up to `upto` at most, and the events that belong in between."""
+        rows, upto = self._piece(self._newer(channel, after), upto)
+        return Piece(b"".join(self._merged(channel, rows, events)), upto, len(rows))
 
     async def _bring_all(self, reader: Reader) -> None:
         told = None
@@ -184,29 +196,46 @@ class CatchUp:
             if reader.snapshot:  # as of when it came: of what came since it gets everything
                 await self._advance(reader, reader.opened_at)
                 continue
-            items = self._recent.after(reader.position, _MOST_ITEMS)
-            if items is None:
-                items = await self._past.after(reader.position, self._head.sequence)
-            elif not items:
-                if self._tell_forming(reader, self._channels[reader]):
-                    continue
+            piece = await self._next(reader)
+            if piece is not None:
+                reader.position = piece.upto
+                if piece.body and await reader.ready():
+                    reader.write(piece.body)
+            elif not self._tell_forming(reader, self._channels[reader]):
                 if self.matches(self._channels[reader]) == told:
                     self._channels[reader].join(reader)
                     return
                 told = None
-            frames = self._next_frames(items, reader)
-            del items  # who halts here would keep them in memory
-            if frames and await reader.ready():
-                reader.write(b"".join(frames))
 
-    def _next_frames(self, items: Sequence[Applied], reader: Reader) -> list[bytes]:
-        """Some frames of the items that the reader is still to get; it then stands after them."""
-        channel, frames = self._channels[reader], list[bytes]()
+    async def _next(self, reader: Reader) -> Piece | None:
+        """What a reader of every event is to get next; None where it has it all."""
+        piece = self._pieces.at(self._channels[reader], reader.position)
+        if piece is not None:
+            return piece
+        items = self._recent.after(reader.position, _MOST_ITEMS)
+        if items is None:
+            items = await self._past.after(reader.position, self._head.sequence)
+        elif not items:
+            return None
+        return self._first(items, reader)
+
+    def _first(self, items: Sequence[Applied], reader: Reader) -> Piece:
+        """The first of the items' events that the reader is still to get."""
+        channel, upto, frames = self._channels[reader], reader.position, list[bytes]()
+        shared = True
         for item in items:
             if len(frames) >= _PIECE:
                 break
-            frames += self._next(item, reader, channel, _PIECE - len(frames))
-        return frames
+            if isinstance(item, AppliedNamed):
+                frames += [item.frame] * (item.first > upto and item.is_for(channel, reader.who))
+                upto, shared = item.last, shared and item.target is None
+            else:
+                found, upto = item.wanted(channel, upto, _PIECE - len(frames))
+                frames += found
+        piece = Piece(b"".join(frames), upto)
+        if shared and upto > reader.position:
+            self._pieces.keep(channel, reader.position, None, piece)
+        return piece
 
     def _tell_matches(self, reader: Reader) -> bytes:
         """Write the reader the whole set of its screen, if it has one; answers what it knows now."""
@@ -253,15 +282,6 @@ class CatchUp:
             if channel.screen is not None:
                 rows = rows[np.isin(rows, self._router.rows(channel))]
         return rows, owed
-
-    def _next(self, item: Applied, reader: Reader, channel: Channel, most: int) -> list[bytes]:
-        """At most `most` of the item's frames that the reader is still to get; it then stands after them."""
-        if isinstance(item, AppliedNamed):
-            new = item.first > reader.position and item.is_for(channel, reader.who)
-            reader.position = item.last
-            return [item.frame] if new else []
-        frames, reader.position = item.wanted(channel, reader.position, most)
-        return frames
 
     def _gap(self, reader: Reader) -> Gap:
         """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
