@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -39,6 +40,7 @@ from tickwire.server.service import Health
 from tickwire.settings import Settings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
 _STATE_BYTES = 32 * 2**20  # and bytes, where events are large: only what a saved board covers may be dropped
@@ -272,12 +274,21 @@ class Runtime:
     async def _run_feed(self) -> None:
         """One term: from the claim, after which nobody of an older term can append, to the feed's end."""
         if self.company.shared:
-            await self._claim()
+            await self._patiently(self._claim)
         async with asyncio.TaskGroup() as tasks:
             if self._modelled is not None:
                 tasks.create_task(self.desk.watch(self._modelled.source, self._modelled.mark, self.settings.model_poll))
             if self.feed is not None:
                 tasks.create_task(self._pump(self.feed))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer, however long the journal is away: whoever may run the feed is the only one to do it."""
+        while True:
+            try:
+                return await ask()
+            except JournalAway as error:
+                log.warning("the feed waits for the journal: %s", error)
+                await self.clock.sleep(_WATCH_SECONDS)
 
     async def _claim(self) -> None:
         entry = named_entry("status", self.status.describe())._replace(source=self.status.feed, term=CLAIM)
@@ -302,7 +313,7 @@ class Runtime:
     async def _pump(self, feed: Feed) -> None:
         """The feed's batches go to the journal, as fast as both allow. While it takes none, the feed is held up."""
         try:
-            async for batch in feed.batches(await self.journal.last_key(feed.name)):
+            async for batch in feed.batches(await self._patiently(partial(self.journal.last_key, feed.name))):
                 await self._take(feed, batch)
                 if self.desk.ended and self.status.halt():
                     await self._tell_status()

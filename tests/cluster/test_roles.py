@@ -9,7 +9,9 @@ import httpx2
 import pytest
 
 from tickwire.app import create_app
-from tickwire.errors import InputError
+from tickwire.core.event import CLAIM
+from tickwire.errors import InputError, JournalAway
+from tickwire.journal.nats.journal import NatsJournal
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
 
@@ -92,6 +94,23 @@ async def test_one_of_two_feeds_leads_and_the_other_takes_over(nats, name):
             after = await stream.events(500)
     numbers = [quote.sequence for quote in [*before, *after]]
     assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("call", ["append", "last_key"])
+async def test_who_has_the_lease_tries_until_the_feed_runs(nats, name, call, monkeypatch):
+    """The journal that is away at the moment of taking over is asked again: nobody else would run the feed."""
+    real, failed = getattr(NatsJournal, call), []
+
+    async def away_at_first(journal, given):
+        if not failed and (call == "last_key" or given.term == CLAIM):
+            failed.append(call)
+            raise JournalAway("no leader is chosen yet")
+        return await real(journal, given)
+
+    monkeypatch.setattr(NatsJournal, call, away_at_first)
+    async with servers(f"{nats.url}/{name}", "feed", feed="simulator") as (feed,):
+        await until(lambda: feed.runtime.status.state == "running")
+    assert failed
 
 
 HALT = 'name = "halt"\n[[event]]\nat = "0s"\ndo = "halt"\nsymbols = ["AAPL"]\n'
