@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+from body import read_body
 
 GZIP = 16 + zlib.MAX_WBITS
 HEADERS = [(b"content-type", b"text/event-stream"), (b"content-encoding", b"gzip")]
@@ -45,11 +46,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def publish(receive: Any, send: Any) -> None:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
+    body = await read_body(receive)
     quotes = msgspec.json.decode(body, type=list[msgspec.Raw])
     events = [(msgspec.json.decode(quote, type=Named).symbol, b"data: " + quote + b"\n\n") for quote in quotes]
     for reader in readers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from body import read_body
+
 readers: set[asyncio.Queue[bytes]] = set()
 
 
@@ -18,11 +20,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def publish(receive: Any, send: Any) -> None:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
+    body = await read_body(receive)
     event = b"data: " + body + b"\n\n"
     for queue in readers:
         queue.put_nowait(event)

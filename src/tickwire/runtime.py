@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 from tickwire.clock import Clock
 from tickwire.core.codec import decode
@@ -20,21 +23,24 @@ from tickwire.feeds.control import Paced
 from tickwire.feeds.desk import Desk
 from tickwire.feeds.open import FeedOptions, check_spec, mode_of, open_feed
 from tickwire.feeds.playlist import Reading
+from tickwire.feeds.simulator import Before, Played, Simulator
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.chronicle import Chronicle
-from tickwire.hub.control import Spend, control_entry
+from tickwire.hub.control import Spend, Stage, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import Journal, State
 from tickwire.journal.company import Company
 from tickwire.journal.entrance import Entrance
 from tickwire.market.model import Model
+from tickwire.market.scenario import Scenario
 from tickwire.server.monitor import Monitor
 from tickwire.server.service import Health
 from tickwire.settings import Settings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STATE_EVERY = 100_000  # events between saved boards: what a restart has to apply again, some tens of milliseconds
 _STATE_BYTES = 32 * 2**20  # and bytes, where events are large: only what a saved board covers may be dropped
@@ -86,7 +92,8 @@ class Runtime:
         self.failed: asyncio.Future[JournalError] = asyncio.get_running_loop().create_future()
         name = check_spec(settings.feed)[0]
         self.status = FeedStatus(name, mode_of(settings.feed), settings.stale_after)
-        self.desk = Desk(None, self.status, clock, self._tell_status)
+        self.status.halted = {*self.hub.halted}
+        self.desk = Desk(None, self.status, clock, self._tell_order)
         self._modelled = modelled
         self._saved = saved
         self._unsaved = 0  # bytes of records since then
@@ -96,6 +103,7 @@ class Runtime:
         self._untold = False  # whether the journal lacks the newest status
         self._forget_from = 0.0  # monotonic seconds
         self._away: str | None = None  # the journal's fault, as readers were told
+        self._played: Played | None = None  # the scenario, as the journal knows it
         if self.leads:
             self._open_feed()
 
@@ -176,7 +184,8 @@ class Runtime:
         return span
 
     def _open_feed(self) -> None:
-        settings = self.settings
+        settings, board = self.settings, self.hub.board
+        self._played = self._known_played()
         options = FeedOptions(
             speed=settings.speed,
             loop=settings.loop,
@@ -186,11 +195,31 @@ class Runtime:
             rate=settings.rate,
             model=self._modelled.model if self._modelled else None,
             scenario=Path(settings.scenario) if settings.scenario else None,
+            played=self._played,
         )
-        board = self.hub.board
-        feed = open_feed(settings.feed, options, self.clock, board.prices(), board.newest)
+        before = Before(board.prices(), board.times(), board.newest, self.status.halted)
+        feed = open_feed(settings.feed, options, self.clock, before)
         self.feed = feed
         self.desk.take(feed)
+
+    def _known_played(self) -> Played | None:
+        """The scenario that was played last, as the journal has it."""
+        stage = self.hub.control.ledger.stage
+        if stage is None or stage.scenario is None:
+            return None
+        try:
+            return Played(msgspec.convert(stage.scenario, Scenario), stage.began, stage.by_hand)
+        except msgspec.ValidationError as error:
+            log.warning("the scenario that was played is none any more: %s", error)
+            return None
+
+    async def _keep_played(self) -> None:
+        """What is played is in the journal before anybody sees what it does: whoever runs the feed next goes on."""
+        played = self.feed.played if isinstance(self.feed, Simulator) else None
+        if played != self._played:
+            stage = Stage(None) if played is None else Stage(msgspec.to_builtins(played.scenario), *played[1:])
+            await self.entrance.insist(self._signed(control_entry(stage)))
+            self._played = played
 
     async def _follow(self) -> None:
         """Everything durable goes to the hub, in order; where that ends, so should the process."""
@@ -245,12 +274,21 @@ class Runtime:
     async def _run_feed(self) -> None:
         """One term: from the claim, after which nobody of an older term can append, to the feed's end."""
         if self.company.shared:
-            await self._claim()
+            await self._patiently(self._claim)
         async with asyncio.TaskGroup() as tasks:
             if self._modelled is not None:
                 tasks.create_task(self.desk.watch(self._modelled.source, self._modelled.mark, self.settings.model_poll))
             if self.feed is not None:
                 tasks.create_task(self._pump(self.feed))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer, however long the journal is away: whoever may run the feed is the only one to do it."""
+        while True:
+            try:
+                return await ask()
+            except JournalAway as error:
+                log.warning("the feed waits for the journal: %s", error)
+                await self.clock.sleep(_WATCH_SECONDS)
 
     async def _claim(self) -> None:
         entry = named_entry("status", self.status.describe())._replace(source=self.status.feed, term=CLAIM)
@@ -275,7 +313,7 @@ class Runtime:
     async def _pump(self, feed: Feed) -> None:
         """The feed's batches go to the journal, as fast as both allow. While it takes none, the feed is held up."""
         try:
-            async for batch in feed.batches(await self.journal.last_key(feed.name)):
+            async for batch in feed.batches(await self._patiently(partial(self.journal.last_key, feed.name))):
                 await self._take(feed, batch)
                 if self.desk.ended and self.status.halt():
                     await self._tell_status()
@@ -291,6 +329,8 @@ class Runtime:
 
     async def _take(self, feed: Feed, batch: Batch) -> None:
         """Append a batch however long the journal cannot; what may or may not be kept is not sent twice but counted."""
+        with contextlib.suppress(JournalAway):  # nobody can tell whether it is kept; it is said again with what follows
+            await self._keep_played()
         if len(batch.ticks):
             entry = ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self.term)
             try:
@@ -390,6 +430,13 @@ class Runtime:
             async with asyncio.timeout(_SAY_SECONDS):
                 await self._say(named_entry("status", self.status.describe()))
             self._untold = False
+
+    async def _tell_order(self) -> None:
+        """Something was ordered: what is played now may stand still, so no batch would bring it into the journal."""
+        with contextlib.suppress(JournalError, TimeoutError):
+            async with asyncio.timeout(_SAY_SECONDS):
+                await self._keep_played()
+        await self._tell_status()
 
     async def _say(self, entry: Entry) -> Span:
         """Append something in the name of the feed."""

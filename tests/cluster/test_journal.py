@@ -14,6 +14,7 @@ from tickwire.core.event import CLAIM, Entry, Kind, named_entry, ticks_entry
 from tickwire.core.tick import empty
 from tickwire.errors import JournalAway, JournalError, JournalFenced
 from tickwire.journal.base import Retention, State
+from tickwire.journal.nats import fetch
 from tickwire.journal.nats.address import parse_address
 from tickwire.journal.nats.commit import Commit, Item, encode_packed
 from tickwire.journal.nats.journal import NatsJournal
@@ -75,6 +76,25 @@ async def test_history_is_read_by_who_was_not_there(nats, name):
     assert await reader.find(middle.ts) in {each.last for each in everything[190:200]}
     assert await take(reader, everything[5].last, everything[-1].last) == list(everything[6:])
     assert await reader.load_state() == State(700, b"x" * 600_000)
+    await writer.close()
+    await reader.close()
+
+
+async def test_a_consumer_that_stays_silent_is_not_the_end_of_history(nats, name, monkeypatch):
+    """As one may after a server has died: it is asked through another one, and what is there is read."""
+    writer = await opened(nats, name)
+    for _ in range(10):
+        await writer.append(batch(3))
+    reader, made = await opened(nats, name), []
+
+    async def one_silent(link, stream, *given):
+        made.append(await consumer(link, stream, *given))
+        return made[-1] if len(made) > 1 else "nobody"
+
+    consumer = fetch._consumer
+    monkeypatch.setattr(fetch, "_consumer", one_silent)
+    assert len(await reader.read(0)) == 10
+    assert len(made) > 1
     await writer.close()
     await reader.close()
 

@@ -9,7 +9,9 @@ import httpx2
 import pytest
 
 from tickwire.app import create_app
-from tickwire.errors import InputError
+from tickwire.core.event import CLAIM
+from tickwire.errors import InputError, JournalAway
+from tickwire.journal.nats.journal import NatsJournal
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
 
@@ -92,6 +94,51 @@ async def test_one_of_two_feeds_leads_and_the_other_takes_over(nats, name):
             after = await stream.events(500)
     numbers = [quote.sequence for quote in [*before, *after]]
     assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("call", ["append", "last_key"])
+async def test_who_has_the_lease_tries_until_the_feed_runs(nats, name, call, monkeypatch):
+    """The journal that is away at the moment of taking over is asked again: nobody else would run the feed."""
+    real, failed = getattr(NatsJournal, call), []
+
+    async def away_at_first(journal, given):
+        if not failed and (call == "last_key" or given.term == CLAIM):
+            failed.append(call)
+            raise JournalAway("no leader is chosen yet")
+        return await real(journal, given)
+
+    monkeypatch.setattr(NatsJournal, call, away_at_first)
+    async with servers(f"{nats.url}/{name}", "feed", feed="simulator") as (feed,):
+        await until(lambda: feed.runtime.status.state == "running")
+    assert failed
+
+
+HALT = 'name = "halt"\n[[event]]\nat = "0s"\ndo = "halt"\nsymbols = ["AAPL"]\n'
+
+
+async def test_who_takes_over_plays_the_scenario_on(nats, name):
+    """What was halted stays so and is told to trade when the scenario ends, whichever process runs the feed then."""
+    url, market = f"{nats.url}/{name}", {"feed": "simulator", "rate": 20.0}
+    async with contextlib.AsyncExitStack() as leaving, servers(url, "edge", **market) as (edge,):
+        (first,) = await leaving.enter_async_context(servers(url, "feed", **market))
+        await until(lambda: first.runtime.leads and edge.runtime.company.peers.count == 2)
+        async with (
+            servers(url, "feed", **market) as (second,),
+            open_stream(edge.url, {"events": "status"}) as stream,
+            httpx2.AsyncClient(base_url=edge.url) as client,
+        ):
+            assert (await client.put("/v1/simulator/scenario", content=HALT)).json()["scenario"] == "halt"
+            await until(lambda: edge.runtime.status.halted == {"AAPL"})
+            await leaving.aclose()
+            await until(lambda: second.runtime.leads)
+            await until(lambda: second.runtime.status.state == "running")
+            assert (await client.get("/v1/simulator")).json()["scenario"] == "halt"
+            assert (await client.delete("/v1/simulator/scenario")).json()["scenario"] is None
+            statuses = [(await stream.events(1, name="status"))[0].data]
+            while (statuses[-1]["symbol"], statuses[-1]["state"]) != ("AAPL", "running"):
+                statuses += [(await stream.events(1, name="status"))[0].data]
+            assert [each["state"] for each in statuses if each["symbol"] == "AAPL"] == ["halted", "running"]
+            await until(lambda: edge.runtime.status.halted == set())
 
 
 async def test_orders_reach_the_feed_from_any_edge(nats, name):

@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from tickwire.cli.bench.process import free_port
 from tickwire.cli.workers import environment
 from tickwire.clock import SystemClock
 from tickwire.core.event import Kind
@@ -24,7 +25,6 @@ from tickwire.journal.base import Retention
 from tickwire.journal.nats.address import parse_address
 from tickwire.journal.nats.journal import NatsJournal
 from tickwire.settings import Settings, load_settings
-from tickwire.testing.nats import free_port
 from tickwire.testing.server import ServerProcess
 from tickwire.testing.tokens import bearer, token
 from tickwire.testing.wire import open_stream

@@ -95,7 +95,7 @@ async def test_a_snapshot_is_made_while_it_is_sent() -> None:
 
 
 async def test_a_journal_that_cannot_be_read_is_no_journal_that_has_expired(caplog) -> None:
-    """The reader is told of a gap, and whoever runs the server of what is wrong."""
+    """The reader is told so in the gap, and whoever runs the server what is wrong."""
     market = Market(recent=10)
     for number in range(100):
         await market.trade(("A", float(number)))
@@ -109,7 +109,7 @@ async def test_a_journal_that_cannot_be_read_is_no_journal_that_has_expired(capl
         await arrive(market, market.read(ALL, earliest(market.hub.history(), ALL), sink))
     assert sink.events()[0][1:] == (
         "gap",
-        {"from": market.hub.history().id(0), "to": market.hub.history().id(100), "reason": "expired"},
+        {"from": market.hub.history().id(0), "to": market.hub.history().id(100), "reason": "unreadable"},
     )
     assert "event 7 is missing" in caplog.text
     assert (market.hub.stats().gaps, market.hub.stats().unreadable) == (1, 1)

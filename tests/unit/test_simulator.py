@@ -12,7 +12,7 @@ import pytest
 
 from tickwire.core.codec import encode
 from tickwire.errors import InputError
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import Before, Simulator
 from tickwire.market.board import Board
 from tickwire.market.derive import decimals_of
 from tickwire.market.model import Halts, Jumps, Model, Profile, Session, SymbolModel, read_model
@@ -96,7 +96,7 @@ async def test_time_and_prices_go_on_after_a_restart() -> None:
     """From given prices, and never before the newest tick there was."""
     clock = ManualClock()
     newest = clock.now() + HOUR
-    first = await Player(clock, seed=1, prices={"AAPL": 1000.0}, newest=newest).until(clock, 107, 0.2)
+    first = await Player(clock, seed=1, before=Before({"AAPL": 1000.0}, newest=newest)).until(clock, 107, 0.2)
     prices = {tick[0]: tick[2] for tick in first}
     assert prices[b"AAPL"] == pytest.approx(1000.0, rel=0.01)
     assert min(tick[1] for tick in first) > newest
@@ -112,7 +112,7 @@ async def test_market_time_begins_where_it_is_told() -> None:
     assert repr(runs[0]) == repr(runs[1])
     assert runs[0][0][1] == NOON
     clock = ManualClock()
-    later = await Player(clock, seed=7, start=NOON, newest=NOON + HOUR).until(clock, 107, 0.2)
+    later = await Player(clock, seed=7, start=NOON, before=Before(newest=NOON + HOUR)).until(clock, 107, 0.2)
     assert later[0][1] == NOON + HOUR + 1
 
 

@@ -458,3 +458,24 @@ async def test_who_writes_much_through_a_plain_token_is_held_up() -> None:
             assert changed.status_code == 429
         await clock.advance(2)
         assert (await put(2_000, ann)).status_code == 201
+
+
+async def test_refusals_are_counted_by_status() -> None:
+    """Requests without a good token, with one that may not, and too many of them: each status has its count."""
+    async with run_server(**TOKENS, max_requests=8) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        seen = [
+            (await client.request(method, path, headers=headers, json={"command": "PAUSE"})).status_code
+            for method, path, headers in (
+                ("POST", "/v1/simulator", {}),
+                ("POST", "/v1/simulator", bearer("x.y.z")),
+                ("POST", "/v1/simulator", bearer(token())),
+                ("GET", "/v1/stream?symbols=B", bearer(token(symbols=["A"]))),
+            )
+        ]
+        assert seen == [401, 401, 403, 403]
+        text = (await client.get("/metrics", headers=bearer(token("metrics")))).text
+        denied = [line for line in text.splitlines() if line.startswith("tickwire_denied_total")]
+        assert denied == [
+            f'tickwire_denied_total{{status="{status}"}} {count}'
+            for status, count in (("401", 2), ("403", 2), ("429", 0))
+        ]

@@ -94,9 +94,11 @@ async def torn(coding: Coding, frames: Frames = event) -> AsyncIterator[int]:
         await ours.serve(incoming, outgoing)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield server.sockets[0].getsockname()[1]
-    server.close()
-    await asyncio.gather(*known)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*known)
 
 
 async def load(port: int, **options: object) -> dict[str, Any]:
@@ -122,6 +124,15 @@ async def test_the_load_reads_every_coding_however_it_is_cut(coding: Coding) -> 
     assert figures["deliveries"] == figures["expected"] == READERS * figures["published"] > 0
     assert (figures["lost"], figures["repeated"]) == (0, 0)
     assert figures["decoded"] == (0 if coding is IDENTITY else READERS)
+
+
+async def test_a_test_that_skips_leaves_no_server_behind() -> None:
+    """Where the load cannot read a coding, nothing goes on listening."""
+    with pytest.raises(pytest.skip.Exception):
+        async with torn(IDENTITY) as port:
+            pytest.skip("built without the coding")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_the_load_sees_what_is_lost_and_what_comes_twice() -> None:

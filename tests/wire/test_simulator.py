@@ -358,6 +358,23 @@ async def test_a_scenario_begins_and_ends_while_the_market_runs() -> None:
         assert (await client.put("/v1/simulator/scenario", content=b"\xff")).status_code == 400
 
 
+async def test_a_scenario_is_as_durable_as_it_was_answered(tmp_path: Path) -> None:
+    """Put while the market stands still, ended while it stands still: the next start does as was said last."""
+    options = {"journal": f"sqlite:{tmp_path / 'j'}", "data": tmp_path, "feed": "simulator"}
+    async with serving(**options) as (_, client):
+        await soon(lambda: _running(client))
+        await command(client, "PAUSE")
+        assert (await client.put("/v1/simulator/scenario", content=CRASH)).json()["scenario"] == "crash"
+    async with serving(**options) as (server, client), open_stream(server.url, {"events": "status"}) as stream:
+        assert (await client.get("/v1/simulator")).json()["scenario"] == "crash"
+        await _told(stream, scenario="crash", halted=["AAPL"])
+        await command(client, "PAUSE")
+        assert (await client.delete("/v1/simulator/scenario")).json()["scenario"] is None
+    async with serving(**options) as (server, client), open_stream(server.url, {"events": "status"}) as stream:
+        assert (await client.get("/v1/simulator")).json()["scenario"] is None
+        await _told(stream, scenario=None, halted=[])
+
+
 async def _told(stream: WireStream, **said: Any) -> None:
     """Read statuses of the feed until one says this."""
     status: dict[str, Any] = {}

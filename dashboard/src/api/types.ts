@@ -94,7 +94,7 @@ export interface Welcome {
 export interface Gap {
   from: string;
   to: string;
-  reason: "expired" | "epoch";
+  reason: "expired" | "epoch" | "unreadable";
 }
 
 export interface Bye {

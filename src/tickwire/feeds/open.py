@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from tickwire.core.instrument import Instrument
 from tickwire.errors import InputError
 from tickwire.feeds.base import Feed
 from tickwire.feeds.playlist import Reading, find_files
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import Before, Played, Simulator
 from tickwire.market.model import Model
 from tickwire.market.scenario import Scenario, read_scenario
 from tickwire.market.universe import built_in
@@ -30,6 +29,7 @@ class FeedOptions(NamedTuple):
     rate: float = 3.0
     model: Model | None = None
     scenario: Path | None = None
+    played: Played | None = None  # by the simulation before
 
 
 def check_spec(spec: str) -> tuple[str, str]:
@@ -52,19 +52,15 @@ def instruments_of(spec: str, model: Model | None = None) -> tuple[Instrument, .
     return (model or built_in()).instruments() if check_spec(spec)[0] == "simulator" else ()
 
 
-def open_feed(
-    spec: str, options: FeedOptions, clock: Clock, prices: Mapping[str, float], newest: int = 0
-) -> Feed | None:
-    """The feed that `spec` names; None for `http`, which others push to.
-
-    `prices` and `newest`, the time of the newest tick, are where a simulation goes on.
-    """
+def open_feed(spec: str, options: FeedOptions, clock: Clock, before: Before = Before()) -> Feed | None:  # noqa: B008
+    """The feed that `spec` names; None for `http`, which others push to. `before` is where a simulation goes on."""
     kind, rest = check_spec(spec)
     if kind == "replay":
         from tickwire.feeds.replay import Replay
 
         return Replay(find_files(rest), clock, speed=options.speed, loop=options.loop, reading=options.reading)
     if kind == "simulator":
+        scenario = None if options.scenario is None else _scenario(options.scenario)
         return Simulator(
             options.model or built_in(),
             clock,
@@ -72,11 +68,18 @@ def open_feed(
             start=options.start,
             rate=options.rate,
             speed=options.speed,
-            prices=prices,
-            newest=newest,
-            scenario=None if options.scenario is None else _scenario(options.scenario),
+            scenario=scenario,
+            before=before,
+            played=_unended(options.played, scenario, before.newest),
         )
     return None
+
+
+def _unended(played: Played | None, given: Scenario | None, newest: int) -> Played | None:
+    """What was played and is to be played on: not what was over, nor what was `given` at a start and is no more."""
+    if played is None or not (played.by_hand or played.scenario == given):
+        return None
+    return played if newest - played.began < played.scenario.end * 1e9 else None
 
 
 def _scenario(path: Path) -> Scenario:

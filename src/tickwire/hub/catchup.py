@@ -36,7 +36,7 @@ from tickwire.hub.reader import Reader
 from tickwire.hub.recent import Recent
 from tickwire.hub.router import Router
 from tickwire.hub.screening import entered_frames, left_frames, matches_frame
-from tickwire.hub.start import Gap
+from tickwire.hub.start import Gap, Reason
 from tickwire.hub.state import StateFrames
 from tickwire.sse.frame import frame, unnumbered
 
@@ -96,11 +96,11 @@ class CatchUp:
         except JournalAway:  # that is no gap: it will be there again
             raise
         except JournalExpired:
-            return self._gap(reader)
-        except JournalError as error:  # to the reader it is the same; to whoever runs the server it is not
+            return self._gap(reader, "expired")
+        except JournalError as error:
             self.unreadable += 1
             log.error("the events after %d cannot be read, and a reader is not given them: %s", reader.position, error)
-            return self._gap(reader)
+            return self._gap(reader, "unreadable")
         return None
 
     def changes(self, channel: Channel, after: int, named: Sequence[Numbered]) -> tuple[list[bytes], int]:
@@ -283,10 +283,10 @@ class CatchUp:
                 rows = rows[np.isin(rows, self._router.rows(channel))]
         return rows, owed
 
-    def _gap(self, reader: Reader) -> Gap:
-        """The journal no longer holds what the reader needs next: tell it, and start anew from the current state."""
+    def _gap(self, reader: Reader, reason: Reason) -> Gap:
+        """The journal does not give what the reader needs next: tell it, and start anew from the current state."""
         head = self._head
-        gap = Gap(f"{head.epoch}-{reader.position}", str(head), "expired")
+        gap = Gap(f"{head.epoch}-{reader.position}", str(head), reason)
         reader.snapshot, reader.opened_at = True, head.sequence
         return gap
 

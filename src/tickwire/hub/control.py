@@ -1,4 +1,4 @@
-"""What concerns readers and goes through the journal: so it reaches them wherever they are, and outlives a restart.
+"""What goes through the journal beside events: so it reaches readers wherever they are, and outlives a restart.
 
 A control is a named event of a kind that no subscription lists. Whoever applies the journal's records takes note.
 """
@@ -74,7 +74,18 @@ class Spend(msgspec.Struct, frozen=True, tag_field="do", tag="spend"):
     """A ticket was used. Its name is the key of the journal's entry, which takes each key once."""
 
 
-Control: TypeAlias = Change | Keep | Hold | Evict | Revoke | Spend
+class Stage(msgspec.Struct, frozen=True, tag_field="do", tag="stage"):
+    """The simulation plays this scenario since the market's time `began` (nanoseconds), or none.
+
+    `by_hand` says that it was put while the market ran.
+    """
+
+    scenario: dict[str, Any] | None
+    began: int = 0
+    by_hand: bool = False
+
+
+Control: TypeAlias = Change | Keep | Hold | Evict | Revoke | Spend | Stage
 
 
 def control_entry(control: Control) -> Entry:

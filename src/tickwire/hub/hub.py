@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tickwire.core.codec import encode
+from tickwire.core.codec import decode, encode
 from tickwire.core.event import Entry, Record
 from tickwire.hub.applied import AppliedNamed, apply, aside
 from tickwire.hub.candling import Candling
@@ -109,6 +109,7 @@ class Hub:
         self._flow = Flow(self.roster, self._router, self._state, self._candling, self.control, self._tally)
         if saved is not None:
             self.control.ledger.restore(saved)
+        self._halted = [] if saved is None else saved.halted
         self._events = 0
         self._moved = asyncio.Event()
 
@@ -154,7 +155,15 @@ class Hub:
 
     def save(self, candles: bytes = b"") -> bytes:
         """All that was learned from the events up to `head`; `candles` go with it."""
-        return pack_saved(self.control.ledger.save(self.board.save(), candles))
+        return pack_saved(self.control.ledger.save(self.board.save(), candles, self.halted))
+
+    @property
+    def halted(self) -> list[str]:
+        """The symbols that do not trade, as the newest status says."""
+        status = self._state.newest("status")
+        if status is not None:
+            self._halted = decode(bytes(status.named.data), dict[str, Any]).get("halted", [])
+        return self._halted
 
     def admits(self, asked: Subscription, start: Start, who: Who) -> bool:
         """Whether there is room for what the filter costs of a reader that asks so."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tickwire.hub.changes import Changes
-from tickwire.hub.control import Change, Control, Hold, Keep, Revoke
+from tickwire.hub.control import Change, Control, Hold, Keep, Revoke, Stage
 from tickwire.hub.kept import Kept
 from tickwire.hub.revoked import Revoked
 from tickwire.hub.saved import Saved
 
 
 class Ledger:
-    """Changed subscriptions, kept ones, and revoked tokens."""
+    """Changed subscriptions, kept ones, revoked tokens, and what the simulation plays."""
 
     def __init__(self) -> None:
         self.changes = Changes()
         self.kept = Kept()
         self.revoked = Revoked()
+        self.stage: Stage | None = None
 
     def take(self, control: Control, at: int) -> bool:
         """Note what event `at` says; whether it holds."""
@@ -30,17 +31,21 @@ class Ledger:
             self.kept.hold(control.kept)
         elif isinstance(control, Revoke):
             self.revoked.take(control)
+        elif isinstance(control, Stage):
+            self.stage = control
         return True
 
-    def save(self, board: bytes, candles: bytes) -> Saved:
-        """All of it, beside the saved board and candles."""
-        return Saved(board, self.changes.save(), self.kept.save(), self.revoked.save(), candles)
+    def save(self, board: bytes, candles: bytes, halted: list[str]) -> Saved:
+        """All of it, beside the saved board and candles, and the symbols that do not trade."""
+        changes, kept, revoked = self.changes.save(), self.kept.save(), self.revoked.save()
+        return Saved(board, changes, kept, revoked, candles, self.stage, halted)
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""
         self.changes.restore(saved.changes)
         self.kept.restore(saved.kept)
         self.revoked.restore(saved.revoked)
+        self.stage = saved.stage
 
     def forget(self, now: float, wall: float, *, head: int, first: int, connected: Callable[[str], bool]) -> None:
         """Let go of what nobody comes back for. `now` is monotonic and `wall` the time of day, in seconds.

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import msgspec
 
-from tickwire.hub.control import Change, Revoke
+from tickwire.hub.control import Change, Revoke, Stage
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """The board, changed and kept subscriptions, revoked tokens, and candles, each as its owner saves it."""
+    """The board, changed and kept subscriptions, revoked tokens, candles, each as its owner saves it; what is played,
+    and which symbols do not trade.
+    """
 
     board: bytes
     changes: list[tuple[int, Change]] = msgspec.field(default_factory=list)
     kept: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     revoked: list[Revoke] = msgspec.field(default_factory=list)
     candles: bytes = b""
+    stage: Stage | None = None
+    halted: list[str] = msgspec.field(default_factory=list)
 
 
 def pack_saved(saved: Saved) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -11,6 +11,9 @@ from tickwire.core.moment import moment_hint
 from tickwire.errors import InputError
 from tickwire.hub.subscription import Subscription
 
+Reason: TypeAlias = Literal["expired", "epoch", "unreadable"]
+"""Why events will not come: no longer kept, of a history that is lost, or kept and damaged."""
+
 
 class Resume(msgspec.Struct, frozen=True, rename={"start": "from"}):
     """What the welcome event says of a resume: the id asked for, the one gone on from, and why if they differ."""
@@ -18,7 +21,7 @@ class Resume(msgspec.Struct, frozen=True, rename={"start": "from"}):
     asked: str
     start: str
     complete: bool
-    reason: Literal["expired", "epoch"] | None
+    reason: Reason | None
 
 
 class Gap(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
@@ -26,7 +29,7 @@ class Gap(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
 
     start: str
     end: str
-    reason: Literal["expired", "epoch"]
+    reason: Reason
 
 
 class History(msgspec.Struct, frozen=True):
@@ -102,7 +105,7 @@ def since_time(history: History, text: str, sequence: int) -> Start:
     return Start(position=position, snapshot=False, resume=resume)
 
 
-def _lost(history: History, asked: EventId, reason: Literal["expired", "epoch"]) -> Start:
+def _lost(history: History, asked: EventId, reason: Reason) -> Start:
     head = history.id(history.head)
     resume = Resume(str(asked), head, complete=False, reason=reason)
     return Start(position=0, snapshot=True, resume=resume, gap=Gap(str(asked), head, reason))

@@ -52,6 +52,10 @@ class StateFrames:
         if item.kind != MESSAGE:
             self._named[item.kind] = item
 
+    def newest(self, kind: str) -> AppliedNamed | None:
+        """The newest event of a kind that describes a state; None where none came yet."""
+        return self._named.get(kind)
+
     def announce(self, item: AppliedNamed) -> None:
         """Something that no journal holds is the newest of its kind, until `retract`."""
         self._announced[item.kind] = item
@@ -59,7 +63,7 @@ class StateFrames:
     def retract(self, kind: str) -> AppliedNamed | None:
         """It is no longer; answers what is instead."""
         self._announced.pop(kind, None)
-        return self._named.get(kind)
+        return self.newest(kind)
 
     def named(self, channel: Channel) -> list[AppliedNamed]:
         """The newest event of each kind that describes a state and that the channel takes."""

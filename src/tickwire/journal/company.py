@@ -15,6 +15,13 @@ Handler = Callable[[bytes], Awaitable[bytes | None]]
 """Answers a question; None where this process has nothing to say to it. InputError goes back to who asked."""
 
 
+class Answers(NamedTuple):
+    """What those said who had something to say, and how many did not answer though they may be there."""
+
+    said: Sequence[bytes]
+    missing: int = 0
+
+
 class Lease(Protocol):
     """Held by at most one process at a time, as far as clocks and networks allow.
 
@@ -47,8 +54,8 @@ class Peers(Protocol):
         """From now on this process answers questions of the kind `what`."""
         ...
 
-    async def ask(self, what: str, data: bytes = b"") -> Sequence[bytes]:
-        """What those said who had something to say. Who does not answer in time is left out."""
+    async def ask(self, what: str, data: bytes = b"") -> Answers:
+        """Ask all of them. Who does not answer in time is missing, and need not be waited for the next time."""
         ...
 
 
@@ -117,11 +124,11 @@ class Alone:
         """This process answers questions of this kind."""
         self._handlers[what] = handler
 
-    async def ask(self, what: str, data: bytes = b"") -> Sequence[bytes]:
+    async def ask(self, what: str, data: bytes = b"") -> Answers:
         """The own answer."""
         handler = self._handlers.get(what)
         answer = None if handler is None else await handler(data)
-        return [] if answer is None else [answer]
+        return Answers([] if answer is None else [answer])
 
 
 def alone() -> Company:

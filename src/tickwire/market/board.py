@@ -130,6 +130,10 @@ class Board:
         last = self._state[LAST, : len(self)].tolist()
         return {symbol: price for symbol, price in zip(self.symbols, last, strict=True) if not isnan(price)}
 
+    def times(self) -> dict[str, int]:
+        """When each symbol's newest tick was, in nanoseconds since the Unix epoch."""
+        return dict(zip(self.symbols, self._ts[: len(self)].tolist(), strict=True))
+
     def save(self) -> bytes:
         """The whole board as bytes."""
         count = len(self)

@@ -31,6 +31,11 @@ class Trading:
         self._until[which] = until
         return fresh
 
+    @property
+    def held(self) -> Mask:
+        """Those that have stopped and were not released."""
+        return self.waiting & (self._until > 0)
+
     def release(self, which: Mask) -> None:
         """Trading may go on with the next `reopened`."""
         self._until[which] = 0

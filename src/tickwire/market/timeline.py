@@ -13,6 +13,7 @@ from tickwire.market.runs import Floats
 
 STEP_NS = 20_000_000  # of market time: ticks of one step share their time. Short enough to look continuous
 STEPS = 10  # in a block: a fifth of a second
+BLOCK_NS = STEPS * STEP_NS
 
 
 class Stretch(NamedTuple):

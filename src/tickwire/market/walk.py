@@ -128,19 +128,28 @@ class Walk:
         """The same market with another chance, from its time and prices on; everybody trades at once."""
         return self._from_here(self.model, rng)
 
-    def move(self, which: Mask, by: float) -> None:
-        """Let the log prices of some symbols leap."""
-        self._own[which] += by
-        self._upset(np.flatnonzero(which), np.full(np.count_nonzero(which), by))
+    def move(self, which: Mask, by: float | Floats) -> None:
+        """Let the log prices of some symbols leap: all by as much, or each by its own."""
+        leaps: Floats = np.broadcast_to(by, len(self))[which]
+        self._own[which] += leaps
+        self._upset(np.flatnonzero(which), leaps)
 
     def split(self, which: Mask, ratio: float) -> None:
         """Each share becomes `ratio` shares: the price falls, nobody gains or loses, and no halt follows."""
         self._own[which] -= np.log(ratio)
+        self.accept()
+
+    def accept(self) -> None:
+        """Prices are what they are: no halt follows from how they became so."""
         self._trading.begin(self._logs())
 
     def suspend(self, which: Mask, until: int = NEVER) -> list[str]:
         """Stop trading in some symbols; answers those that traded."""
         return self._names(self._trading.stop(which, until))
+
+    def held(self) -> list[str]:
+        """The symbols that do not trade for now."""
+        return self._names(self._trading.held)
 
     def release(self, which: Mask) -> None:
         """Let some symbols trade again with the next block."""

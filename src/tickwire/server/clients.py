@@ -23,7 +23,7 @@ from tickwire.server.access import permitted, rights_of, writer
 from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
-from tickwire.server.readers import Held
+from tickwire.server.readers import Found, Held
 from tickwire.server.refusal import Conflict, Full, TooMany
 from tickwire.server.service import Service
 from tickwire.server.wish import SCHEMA, Wish, changed, read_wish
@@ -47,12 +47,15 @@ async def read_clients(
     search: Annotated[str, Query(max_length=100, description="only ids and users with this in them")] = "",
     after: Annotated[str, Query(description="as the Link to the next page has it")] = "",
 ) -> Response:
-    """The connected readers, a page at a time; a Link with `rel="next"` leads on to where there are more."""
+    """The connected readers, a page at a time; a Link with `rel="next"` leads on to where there are more.
+
+    Where other processes of the journal did not answer, `Tickwire-Unanswered` says how many: their readers are missing.
+    """
     service: Service = request.app.state.service
     asked = Selection(sort, limit + 1, search, _read_cursor(after) if after else None)
     found = await service.readers.select(asked)
-    headers = {"link": _next(asked, found[limit - 1].place(asked))} if len(found) > limit else {}
-    return Response(encode(found[:limit]), media_type="application/json", headers=headers)
+    more = {"link": _next(asked, found.told[limit - 1].place(asked))} if len(found.told) > limit else {}
+    return Response(encode(found.told[:limit]), media_type="application/json", headers={**found.headers, **more})
 
 
 @routes.delete("/v1/clients", response_class=Response)
@@ -69,7 +72,7 @@ async def revoke_clients(
         raise InputError("name a user or a token: ?user=NAME or ?token=ID", field="user")
     name = USER + user if user is not None else f"{TOKEN}{token}"
     count = await service.readers.bearers(name)
-    note(request.scope, name=name, readers=count)
+    note(request.scope, name=name, readers=count.told)
     if not service.token_seconds:
         control: Control = Evict(name, COME_BACK_MS)  # there are no tokens to refuse
     elif len(service.hub.control.ledger.revoked) >= MOST_REVOKED:
@@ -78,15 +81,14 @@ async def revoke_clients(
         now = service.clock.now() / 1e9
         control = Revoke(name, now, now + service.token_seconds, COME_BACK_MS)
     await service.publish(control_entry(control))
-    return Response(encode({"evicted": count}), media_type="application/json")
+    return _evicted(count)
 
 
 @routes.get("/v1/clients/{client_id:path}", response_class=Response)
 async def read_client(request: Request, client_id: str) -> Response:
     """The connected readers with one client id, or those of one user (`user:NAME`)."""
     service: Service = request.app.state.service
-    found = await _clients(service, rights_of(request.scope), client_id)
-    return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
+    return _described(client_id, await _clients(service, rights_of(request.scope), client_id))
 
 
 @routes.patch("/v1/clients/{client_id:path}", response_class=Response, openapi_extra=_OPENAPI)
@@ -96,18 +98,17 @@ async def change_client(request: Request, client_id: str) -> Response:
     wish = read_wish(await read_body(request, _BODY_BYTES))
     note(request.scope, client=client_id, wish=wish)
     rights = rights_of(request.scope)
-    held = [] if client_id.startswith(USER) else await service.readers.held(client_id)
-    readers = [each for each in held if _may(rights, each.user)]
+    held = Found[list[Held]]([], 0) if client_id.startswith(USER) else await service.readers.held(client_id)
+    readers = [each for each in held.told if _may(rights, each.user)]
     if not readers:
-        return _nobody(client_id)
+        return _nobody(client_id, held)
     if not readers[0].own:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
     async with service.changing.setdefault(client_id, asyncio.Lock()):
         applied = await _change(request, client_id, readers, wish)
-    found = await _clients(service, rights, client_id, after=applied)
-    return Response(encode(found), media_type="application/json") if found else _nobody(client_id)
+    return _described(client_id, await _clients(service, rights, client_id, after=applied))
 
 
 async def _change(request: Request, client_id: str, readers: Iterable[Held], wish: Wish) -> int:
@@ -155,13 +156,14 @@ async def evict_client(request: Request, client_id: str) -> Response:
     """End the streams of one client id, or of one user (`user:NAME`), with a `bye`."""
     service: Service = request.app.state.service
     rights = rights_of(request.scope)
-    count = len(await _clients(service, rights, client_id))
-    note(request.scope, client=client_id, readers=count)
-    if not count:
-        return _nobody(client_id)
+    found = await _clients(service, rights, client_id)
+    count = Found(len(found.told), found.missing)
+    note(request.scope, client=client_id, readers=count.told)
+    if not count.told:
+        return _nobody(client_id, found)
     only = None if rights.may("admin") else rights.address
     await service.publish(control_entry(Evict(client_id, COME_BACK_MS, only)))
-    return Response(encode({"evicted": count}), media_type="application/json")
+    return _evicted(count)
 
 
 def _next(asked: Selection, last: Place) -> str:
@@ -179,8 +181,19 @@ def _read_cursor(text: str) -> Place:
         raise InputError(f"{text[:40]!r} is no place in the list: take it from the Link", field="after") from None
 
 
-def _nobody(client_id: str) -> Response:
-    return problem(404, f"no reader is connected as {client_id}")
+def _described(client_id: str, found: Found[list[Client]]) -> Response:
+    if not found.told:
+        return _nobody(client_id, found)
+    return Response(encode(found.told), media_type="application/json", headers=found.headers)
+
+
+def _evicted(count: Found[int]) -> Response:
+    return Response(encode({"evicted": count.told}), media_type="application/json", headers=count.headers)
+
+
+def _nobody(client_id: str, found: Found[Any]) -> Response:
+    hint = f"{found.missing} of the servers did not answer: the reader may be there" if found.missing else None
+    return problem(404, f"no reader is connected as {client_id}", headers=found.headers, hint=hint)
 
 
 def _may(rights: Rights, user: str | None) -> bool:
@@ -188,11 +201,12 @@ def _may(rights: Rights, user: str | None) -> bool:
     return rights.may("admin") or (user is not None and user == rights.user)
 
 
-async def _clients(service: Service, rights: Rights, client_id: str, *, after: int = 0) -> list[Client]:
+async def _clients(service: Service, rights: Rights, client_id: str, *, after: int = 0) -> Found[list[Client]]:
     """The readers of that name that one may see. Clients choose their ids: others may have the same."""
     if client_id.startswith(USER) and not _may(rights, client_id.removeprefix(USER)):
-        return []  # not asked for: to describe all of a user's readers takes every process some time
-    return [each for each in await service.readers.clients(client_id, after=after) if _may(rights, each.user)]
+        return Found([], 0)  # not asked for: to describe all of a user's readers takes every process some time
+    found = await service.readers.clients(client_id, after=after)
+    return found._replace(told=[each for each in found.told if _may(rights, each.user)])
 
 
 def _changes(service: Service, client_id: str, asked: Iterable[_Asked], wish: Wish) -> dict[_Asked, Change]:

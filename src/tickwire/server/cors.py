@@ -12,7 +12,7 @@ from tickwire.server.refusal import Forbidden
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ALLOWED_HEADERS = "authorization, cache-control, content-type, idempotency-key, last-event-id, x-request-id"
-_EXPOSED = b"retry-after, x-request-id, link"
+_EXPOSED = b"retry-after, x-request-id, link, tickwire-unanswered"
 _PREFLIGHT_SECONDS = "600"
 
 

@@ -115,6 +115,7 @@ def _rest(service: Service, guard: Guard) -> FastAPI:
     app.state.service = service
     app.state.tickets = guard.tickets
     app.state.audit = guard.audit
+    app.state.denied = guard.denied
     market = (quotes, candles, instruments, screens)
     for part in (*market, subscriptions, tickets, whoami, messages, clients, simulator, health, metrics, operations):
         app.include_router(part.routes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,6 +24,8 @@ from tickwire.server.rates import Rates
 from tickwire.server.rules import Rule
 from tickwire.server.tickets import Tickets
 
+_DENIED = (401, 403, 429)  # who asks is not known, may not, or did too often
+
 log = logging.getLogger("tickwire.requests")
 
 
@@ -39,6 +42,7 @@ class Guard:
     requests: Rates = field(default_factory=lambda: Rates(0, "requests"))
     connects: Rates = field(default_factory=lambda: Rates(0, "streams"))
     audit: Audit | None = None
+    denied: Counter[int] = field(default_factory=lambda: Counter(dict.fromkeys(_DENIED, 0)))  # answers, by status
 
     def close(self) -> None:
         """Write what is left of the audit log."""
@@ -74,6 +78,8 @@ class Answer:
             state = self._scope["state"]
             more = [(b"x-request-id", state["id"].encode()), *EVERYWHERE, *self._guard.cors.headers(self._scope)]
             message = {**message, "headers": [*message.get("headers", ()), *more]}
+            if message["status"] in _DENIED:
+                self._guard.denied[message["status"]] += 1
             self._note(message["status"])
         await self._send(message)
 

@@ -22,7 +22,10 @@ async def healthz() -> Response:
 
 @routes.get("/readyz", response_class=Response)
 async def readyz(request: Request) -> Response:
-    """200 if prices are fresh and can be stored, else 503 and the reasons."""
+    """200 if prices are fresh and can be stored, else 503 and the reasons.
+
+    A past that is damaged is told (`unreadable`, as in the metrics), but is no reason to send readers elsewhere.
+    """
     service: Service = request.app.state.service
     health = service.health()
     more: dict[str, Any] = {
@@ -33,6 +36,7 @@ async def readyz(request: Request) -> Response:
         "head": str(service.hub.head),
         "readers": len(service.hubs),
         "leads": health.leads,
+        "unreadable": service.hubs.stats().unreadable,
     }
     if health.problems:
         return problem(503, "; ".join(health.problems), headers={"retry-after": "5"}, **more)

@@ -78,8 +78,9 @@ async def send_message(request: Request) -> Response:
     entry = named_entry(message.event, message.data, kind=MESSAGE, target=message.target)
     span = await service.publish(entry)
     readers = await service.readers.audience(MESSAGE, message.target)
-    note(request.scope, event=message.event, target=message.target, readers=readers)
-    return Response(encode(Sent(service.hub.history().id(span.last), readers)), 201, media_type="application/json")
+    note(request.scope, event=message.event, target=message.target, readers=readers.told)
+    sent = Sent(service.hub.history().id(span.last), readers.told)
+    return Response(encode(sent), 201, readers.headers, media_type="application/json")
 
 
 def _decode(body: bytes) -> Message:

@@ -36,6 +36,7 @@ async def read_metrics(request: Request) -> Response:
         _family("memory_bytes", "resident memory of the process", now.memory),
         _family("uptime_seconds", "time since the server began", now.uptime),
         _family("refused_total", "stream requests that got no stream", service.refused, label="reason"),
+        _family("denied_total", "requests refused for who asks, or how often", _denied(request), label="status"),
         *_models(service.desk),
         _family("tick_age_seconds", "time since the newest tick", _age(service)),
         *_losses(service, request.app.state.audit),
@@ -118,6 +119,10 @@ def _histogram(name: str, text: str, latency: Latency) -> str:
     lines = [f'{full}_bucket{{le="{bound / 1e9:g}"}} {count}\n' for bound, count in bounds]
     lines += [f'{full}_bucket{{le="+Inf"}} {counts[-1]}\n', f"{full}_sum {latency.sum / 1e9}\n"]
     return f"# HELP {full} {text}\n# TYPE {full} histogram\n" + "".join(lines) + f"{full}_count {counts[-1]}\n"
+
+
+def _denied(request: Request) -> dict[str, int]:
+    return {str(status): count for status, count in request.app.state.denied.items()}
 
 
 def _age(service: Service) -> float | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,7 +24,23 @@ from tickwire.hub.selection import Selection
 from tickwire.journal.company import Peers
 
 _CLIENTS, _SELECTION, _AUDIENCE, _HELD, _BEARERS = "clients", "selection", "audience", "held", "bearers"
+UNANSWERED = "tickwire-unanswered"
 _REACH_SECONDS = 1.0  # less than who asks waits: who is behind says what it knows
+
+
+T = TypeVar("T")
+
+
+class Found(NamedTuple, Generic[T]):
+    """What the processes told together, and how many of them did not answer: their readers are not in it."""
+
+    told: T
+    missing: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer to the request says of those."""
+        return {UNANSWERED: str(self.missing)} if self.missing else {}
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -70,28 +86,34 @@ class Readers:
         peers.answer(_HELD, self._tell_held)
         peers.answer(_BEARERS, self._tell_bearers)
 
-    async def clients(self, name: str, *, after: int = 0) -> list[Client]:
+    async def clients(self, name: str, *, after: int = 0) -> Found[list[Client]]:
         """Those with this client id or user, described as of event `after` or later."""
-        answers = await self._peers.ask(_CLIENTS, encode(_Named(name, after)))
-        return [client for answer in answers for client in decode(answer, list[Client])]
+        return await self._all(_CLIENTS, _Named(name, after), list[Client])
 
-    async def select(self, selection: Selection) -> list[Client]:
+    async def select(self, selection: Selection) -> Found[list[Client]]:
         """Those of a selection, in its order, described."""
-        answers = await self._peers.ask(_SELECTION, encode(selection))
-        return selected([client for answer in answers for client in decode(answer, list[Client])], selection)
+        found = await self._all(_SELECTION, selection, list[Client])
+        return found._replace(told=selected(found.told, selection))
 
-    async def audience(self, kind: str, target: str | None) -> int:
+    async def audience(self, kind: str, target: str | None) -> Found[int]:
         """How many there are that take an event of this kind that is for `target` (None: for all)."""
-        return sum(decode(answer, int) for answer in await self._peers.ask(_AUDIENCE, encode(_Audience(target, kind))))
+        return await self._count(_AUDIENCE, _Audience(target, kind))
 
-    async def held(self, name: str) -> Sequence[Held]:
+    async def held(self, name: str) -> Found[list[Held]]:
         """What those with this client id asked for."""
-        answers = await self._peers.ask(_HELD, encode(_Named(name)))
-        return [held for answer in answers for held in decode(answer, list[Held])]
+        return await self._all(_HELD, _Named(name), list[Held])
 
-    async def bearers(self, name: str) -> int:
+    async def bearers(self, name: str) -> Found[int]:
         """How many came with a token of this user (`user:NAME`), or with the token of this id (`token:ID`)."""
-        return sum(decode(answer, int) for answer in await self._peers.ask(_BEARERS, encode(_Named(name))))
+        return await self._count(_BEARERS, _Named(name))
+
+    async def _all(self, what: str, question: msgspec.Struct, kind: type[list[T]]) -> Found[list[T]]:
+        said, missing = await self._peers.ask(what, encode(question))
+        return Found([each for answer in said for each in decode(answer, kind)], missing)
+
+    async def _count(self, what: str, question: msgspec.Struct) -> Found[int]:
+        said, missing = await self._peers.ask(what, encode(question))
+        return Found(sum(decode(answer, int) for answer in said), missing)
 
     async def _tell_clients(self, data: bytes) -> bytes:
         asked = decode(data, _Named)

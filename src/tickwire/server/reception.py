@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -55,10 +55,10 @@ class Reception:
     async def _pass(self, order: _Order) -> bytes:
         if self._leads():
             return await self._do(order)
-        answers: Sequence[bytes] = await self._peers.ask(_FEED, encode(order))
-        if not answers:
+        said = (await self._peers.ask(_FEED, encode(order))).said
+        if not said:
             raise JournalAway("no process runs the feed now: one that may has to be started, or has not taken over yet")
-        return answers[0]
+        return said[0]
 
     async def _answer(self, data: bytes) -> bytes | None:
         return await self._do(decode(data, _Order)) if self._leads() else None

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tickwire.cli.bench.process import free_port
 from tickwire.journal.nats.program import find_server
 
 _PATIENCE = 10.0
@@ -20,13 +21,6 @@ def _dying_with_us() -> list[str]:
     """What makes a program end with this process even where that is killed, if this machine has it (Linux)."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 class NatsServer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,11 @@ from nats.aio.msg import Msg
 from tickwire.errors import JournalAway
 from tickwire.journal.nats.link import Link
 
+_TRIES = 3
 _PATIENCE = 2.0  # seconds without a message that is known to be there
 _NANOSECONDS = 10**9
+
+log = logging.getLogger("tickwire.journal")
 
 
 async def get_message(link: Link, stream: str, wanted: dict[str, Any]) -> bytes:
@@ -27,7 +31,22 @@ async def get_message(link: Link, stream: str, wanted: dict[str, Any]) -> bytes:
 
 
 async def fetch(link: Link, stream: str, first: int, count: int, *, subject: str = "") -> Sequence[bytes]:
-    """`count` messages that are known to be there, from the sequence number `first` on."""
+    """`count` messages that are known to be there, from the sequence number `first` on.
+
+    A consumer may be silent where a server of the cluster has just died or returned, so another one is tried;
+    JournalAway where that goes on.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return await _fetched(link, stream, first, count, subject)
+        except JournalAway as error:
+            if not link.up:
+                raise
+            log.debug("%s; asking again", error)
+    return await _fetched(link, stream, first, count, subject)
+
+
+async def _fetched(link: Link, stream: str, first: int, count: int, subject: str) -> Sequence[bytes]:
     inbox, found, arrived = link.new_inbox(), list[bytes](), asyncio.Event()
 
     async def heard(message: Msg) -> None:

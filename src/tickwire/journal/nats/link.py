@@ -143,7 +143,8 @@ class Link:
         with contextlib.suppress(OSError, asyncio.TimeoutError, nats.errors.Error):
             if self._client.is_connected:
                 await self._client.flush(1)
-        await self._client.close()
+        with contextlib.suppress(OSError):  # there is something to send, and nobody to send it to
+            await self._client.close()
 
     async def _connect(self) -> None:
         await self._client.connect(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tickwire.journal.base import State
 from tickwire.journal.nats.fetch import fetch
 from tickwire.journal.nats.link import Link, Refused
-from tickwire.journal.nats.stream import NoRoom, stream_info
+from tickwire.journal.nats.stream import NoRoom, keeping, stream_info
 from tickwire.journal.retention import Mark
 
 _PART_BYTES = 256 * 1024  # well within what a server takes unless told otherwise, 1 MB
@@ -43,13 +43,7 @@ class States:
             "name": self._stream,
             "description": "Tickwire summaries",
             "subjects": [link.address.subject("s", ">")],
-            "retention": "limits",
-            "storage": "file",
-            "discard": "new",
-            "num_replicas": replicas,
-            "max_msgs": -1,
-            "max_bytes": -1,
-            "max_consumers": -1,
+            **keeping(replicas),
         }
         try:
             await link.api(f"STREAM.CREATE.{self._stream}", configuration)

@@ -57,6 +57,23 @@ async def open_stream(link: Link, replicas: int) -> Opened:
     return Opened(epoch, state["last_seq"], oldest.first, newest.last)
 
 
+def keeping(replicas: int) -> dict[str, Any]:
+    """How a stream keeps what retention has not dropped: that is said message by message, because only what a summary
+    covers may go.
+
+    A stream that is full refuses what comes (discard new): its own choice would be the oldest, covered or not.
+    """
+    return {
+        "retention": "limits",
+        "storage": "file",
+        "discard": "new",
+        "num_replicas": replicas,
+        "max_msgs": -1,
+        "max_bytes": -1,
+        "max_consumers": -1,
+    }
+
+
 async def stream_info(link: Link, name: str, subjects: str = "") -> dict[str, Any]:
     """What JetStream says of a stream; with `subjects`, also how many messages are on those of that pattern."""
     return await link.api(f"STREAM.INFO.{name}", {"subjects_filter": subjects} if subjects else None)
@@ -93,22 +110,12 @@ async def _found_or_made(link: Link, replicas: int) -> dict[str, Any]:
 
 
 def _configuration(address: Address, replicas: int) -> dict[str, Any]:
-    """What retention drops is said message by message, because only what a summary covers may go.
-
-    A stream that is full refuses what comes (discard new): its own choice would be the oldest, covered or not.
-    """
     return {
         "name": address.name,
         "description": _description(new_epoch()),
         "subjects": [entries_subject(address), address.subject("k", "*", "*")],
-        "retention": "limits",
-        "storage": "file",
-        "discard": "new",
-        "num_replicas": replicas,
-        "max_msgs": -1,
-        "max_bytes": -1,
-        "max_consumers": -1,
         "allow_direct": True,
+        **keeping(replicas),
     }
 
 
