@@ -103,3 +103,31 @@ async def test_a_hidden_page_rests(visit, market) -> None:
     await page.evaluate("delete document.hidden")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await page.wait_for_selector(".connection[data-state=open]")
+
+
+async def test_tabs_that_take_all_connections_say_so(visit, market) -> None:
+    """Over HTTP/1.1 six streams are all that a browser has. Each tab in sight says why nothing is answered and what to do;
+    one that is behind others gives way at once, and what was asked meanwhile is answered.
+    """
+    tabs = [await visit(market.url)]
+    for _ in range(5):
+        await tabs[-1].wait_for_selector(".connection[data-state=open]")
+        tabs.append(await tabs[0].context.new_page())
+        await tabs[-1].goto(market.url)
+    for tab in tabs:
+        await expect(tab.locator(".crowded")).to_contain_text("all six connections")
+    first, *_, last = tabs
+    await first.evaluate("void fetch('healthz').then(() => { window.answered = true })")
+    await expect(first.locator(".connection")).to_have_attribute("data-state", "open")
+    assert not await first.evaluate("window.answered")
+    await last.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    await last.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(last.locator(".connection")).to_have_attribute("data-state", "resting")
+    for tab in tabs:
+        await expect(tab.locator(".crowded")).to_be_empty()
+    assert await first.evaluate("window.answered")
+    await last.goto(f"{market.url}/#/chart/AAPL/1m")  # five, and one with two
+    await last.reload()
+    await expect(first.locator(".crowded")).to_contain_text("all six connections")
+    await last.close()
+    await expect(first.locator(".crowded")).to_be_empty()

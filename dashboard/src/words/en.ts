@@ -21,6 +21,8 @@ export const en = {
     failed: "This view could not be loaded.",
     again: "Try again",
     unreachable: "The server cannot be reached.",
+    crowded:
+      "Tabs of this page hold all six connections that a browser has to one server: whatever is asked next waits, a new tab too. Close one, put one behind another, or leave a chart or a screener, each with a stream of its own. HTTP/2 has no such limit.",
   },
   chart: {
     symbol: "Symbol",
