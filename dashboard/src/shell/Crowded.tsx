@@ -1,7 +1,7 @@
 import { crowded } from "../live/tabs";
 import { words } from "../words";
 
-/** Why nothing is answered, while other tabs have all of the browser's connections. It is there before it has words, or they would not be read out. */
+/** Why nothing is answered, while tabs hold all connections. It is there without words too, or they would not be read out. */
 export function Crowded() {
   return (
     <p class="crowded" role="status">

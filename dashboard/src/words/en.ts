@@ -21,6 +21,7 @@ export const en = {
     failed: "This view could not be loaded.",
     again: "Try again",
     unreachable: "The server cannot be reached.",
+    unanswered: "The server does not answer.",
     crowded:
       "Tabs of this page hold all six connections that a browser has to one server: whatever is asked next waits, a new tab too. Close one, put one behind another, or leave a chart or a screener, each with a stream of its own. HTTP/2 has no such limit.",
   },
@@ -316,7 +317,8 @@ export const en = {
     },
   },
   operations: {
-    away: (why: string) => `There is nothing newer: ${why}`,
+    away: (why: string) => `There are no figures: ${why}`,
+    old: (time: string, why: string) => `What you see is of ${time}, there is nothing newer: ${why}`,
     perSecond: (value: string) => `${value}/s`,
     now: (value: string) => `now ${value}`,
     ago: (time: string) => `${time} ago`,

@@ -23,6 +23,7 @@ export const zh: Words = {
     failed: "无法加载此视图。",
     again: "重试",
     unreachable: "无法连接服务器。",
+    unanswered: "服务器没有应答。",
     crowded:
       "浏览器与此服务器之间的六个连接已全部被本页面的标签页占用，之后的请求（包括新标签页）只能等待。请关闭一个标签页、将其切到后台，或离开图表或选股视图（它们各多占一个连接）。HTTP/2 没有此限制。",
   },
@@ -310,7 +311,8 @@ export const zh: Words = {
     },
   },
   operations: {
-    away: (why) => `没有更新的数据：${why}`,
+    away: (why) => `没有数据：${why}`,
+    old: (time, why) => `以下为 ${time} 的数据，之后没有更新：${why}`,
     perSecond: (value) => `${value}/秒`,
     now: (value) => `当前 ${value}`,
     ago: (time) => `${time}前`,
