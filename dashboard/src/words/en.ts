@@ -107,6 +107,11 @@ export const en = {
     clear: "Clear",
     matched: (count: number) => `The whole set: ${count}`,
     move: { enter: "in", leave: "out" },
+    breaks: {
+      lost: "Connection lost: who comes and goes now is not named",
+      resting: "Resting, as the tab is hidden: who comes and goes now is not named",
+      back: "Connected again",
+    },
     why: "Why, or why not?",
     ask: "Ask",
     isIn: (symbol: string) => `${symbol} matches.`,
@@ -309,6 +314,8 @@ export const en = {
     happened: "What happened",
     nothing: "Nothing yet. What anybody does to the market appears here.",
     said: {
+      step: (moments: string) => (moments === "1" ? "stepped one moment" : `stepped ${moments} moments`),
+      seek: (time: string) => `went to ${time}`,
       speed: (speed: string) => `speed ${speed}`,
       scenario: (name: string) => `scenario ${name}`,
       noScenario: "no scenario",

@@ -107,6 +107,11 @@ export const zh: Words = {
     clear: "清空",
     matched: (count) => `全部符合：${count} 个`,
     move: { enter: "进入", leave: "离开" },
+    breaks: {
+      lost: "连接中断：期间的进出不会列出",
+      resting: "标签页已隐藏，暂停接收：期间的进出不会列出",
+      back: "已重新连接",
+    },
     why: "为何符合或不符合？",
     ask: "查询",
     isIn: (symbol) => `${symbol} 符合。`,
@@ -303,6 +308,8 @@ export const zh: Words = {
     happened: "操作记录",
     nothing: "暂无记录。任何人对市场的操作都会显示在这里。",
     said: {
+      step: (moments) => `单步 ${moments} 个时刻`,
+      seek: (time) => `跳到 ${time}`,
       speed: (speed) => `速度 ${speed}`,
       scenario: (name) => `情景 ${name}`,
       noScenario: "无情景",
