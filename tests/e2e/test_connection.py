@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -29,6 +30,31 @@ async def test_a_server_that_restarts_is_found_again(visit, tmp_path: Path) -> N
         await page.wait_for_selector("text=Reconnects")
         await expect(page.locator(RECONNECTS)).to_have_text("1")
         assert await page.locator(".log tr").count() >= 4
+
+
+async def test_trends_wait_for_the_server(visit, tmp_path: Path) -> None:
+    """What is scrolled to while it is away is not asked for in vain, but once it is back."""
+    options = ("--data", str(tmp_path / "data"), "--seed", "1")
+    server = await ServerProcess(*options, cwd=tmp_path).start()
+    asked: list[str] = []
+    page = await visit(server.url)
+    page.on("request", lambda request: asked.append(request.url) if "/v1/candles" in request.url else None)
+    await expect(page.locator("#count")).to_have_text("105 symbols")
+    await server.kill()
+    await page.wait_for_selector(".board[data-stale=connection]")
+    asked.clear()
+    await page.get_by_role("grid").press("End")
+    await expect(page.locator("[data-symbol=XRP-USD]")).to_be_visible()
+    await page.get_by_role("grid").press("Home")
+    await page.get_by_role("grid").press("End")
+    await page.evaluate("fetch('healthz').catch(() => null)")  # what was asked before has been heard of
+    assert asked == []
+    async with ServerProcess(*options, "--port", server.url.rpartition(":")[2], cwd=tmp_path):
+        await page.wait_for_selector(".connection[data-state=open]", timeout=30_000)
+        async with asyncio.timeout(10):
+            while not any("XRP-USD" in url for url in asked):
+                await page.evaluate("0")
+        await expect(page.locator("[data-symbol=XRP-USD] polyline")).to_have_attribute("points", re.compile("[0-9]"))
 
 
 async def test_another_market_at_the_same_address(visit, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ export class Grid {
   ) {
     this.sight = new Sight(scroller, body, { filled: (row) => this.filled(row), fold: ways.fold });
     this.ends = [
+      () => this.sparks.close(),
       resizing(scroller, () => this.resized()),
       every(LOOK, () => this.look()),
       every(DIM, () => this.dim()),
