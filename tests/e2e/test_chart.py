@@ -131,6 +131,28 @@ async def test_a_symbol_that_has_not_traded_says_so_and_begins(visit) -> None:
         await expect(page.locator(".note.over")).to_have_count(0)
 
 
+MEANT = {
+    "aapl": ["AAPL"],  # another case
+    "AAPLE": ["AAPL"],
+    "NVAD": ["NVDA"],  # two letters turned round
+    "BTC": ["BTC-USD", "BAC"],  # another ending, another letter
+    "NOSUCH": [],
+}
+
+
+async def test_a_symbol_that_is_misspelt_has_those_near_it(visit, market) -> None:
+    """To go to, at the interval that was asked for; nothing is offered for what is near nothing."""
+    page = await visit(f"{market.url}/#/chart/XXXXXXXX/5s")
+    for typed, meant in MEANT.items():
+        await page.evaluate("hash => { location.hash = hash }", f"#/chart/{typed}/5s")
+        await expect(page.locator(".note.over")).to_contain_text(f"{typed} is not known here yet")
+        await expect(page.locator(".near a")).to_have_text(meant)
+    await page.evaluate("location.hash = '#/chart/APPL/5s'")
+    await page.locator(".near").get_by_role("link", name="AAPL").click()
+    await expect(page).to_have_url(f"{market.url}/#/chart/AAPL/5s")
+    await expect(legend(page, "Close")).to_be_visible()
+
+
 async def test_another_symbol_and_interval_by_keyboard(visit, market) -> None:
     """Typing a name finds it, Enter goes there, arrows change the interval; only the chart in sight has a stream."""
     page = await visit(f"{market.url}/#/chart/AAPL/1s")
