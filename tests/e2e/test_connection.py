@@ -8,7 +8,8 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
-from tickwire.testing.server import ServerProcess
+from tickwire.testing.server import ServerProcess, run_server
+from tickwire.testing.tokens import SECRET, token
 
 RECONNECTS = "dt:has-text('Reconnects') + dd"
 
@@ -114,6 +115,31 @@ async def test_a_refused_page_says_why_and_tries_again(visit, tmp_path: Path) ->
         await first.close()
         await second.get_by_role("button", name="Reconnect now").click()
         await second.wait_for_selector(".connection[data-state=open]")
+
+
+async def test_a_stream_that_is_refused_for_good_is_asked_for_once_a_minute(visit) -> None:
+    """A no that stays one, by rights (403) or by what was asked (400), is not knocked at again after seconds."""
+    asked: list[str] = []
+
+    async def passes(seconds: int) -> int:
+        """How often a stream of the symbol is asked for in that time of the page's clock."""
+        before = len(asked)
+        for _ in range(seconds):
+            await page.clock.run_for(1_000)
+            await page.evaluate("fetch('healthz')")  # what was asked before has been answered then
+        return len([url for url in asked[before:] if f"symbols={symbol}" in url])
+
+    async with run_server(feed="simulator", auth="secret", auth_secret=SECRET) as server:
+        page = await visit(f"{server.url}/healthz")
+        page.on("request", lambda request: asked.append(request.url))
+        await page.evaluate("token => sessionStorage.setItem('tickwire.token', token)", token(symbols=["AAPL"]))
+        await page.clock.install()
+        for symbol, why in (("MSFT", "the token allows none of these symbols"), ("A" * 200, "cannot be a symbol")):
+            await page.goto(f"{server.url}/#/chart/{symbol}/1m")
+            await expect(page.locator(".note.over")).to_contain_text(why)
+            await passes(3)  # the stream itself, and the question why, have been answered
+            assert await passes(20) == 0
+            assert await passes(45) >= 2
 
 
 async def test_a_hidden_page_rests(visit, market) -> None:
