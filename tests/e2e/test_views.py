@@ -31,9 +31,9 @@ SHOWN = {
     "#/market": ".card.model dl",
     "#/operations": ".clients tbody tr",
     "#/connection": ".log tbody tr",
-    "#/chart/NOSUCH/1m": ".note.over[role=status]",
+    "#/chart/AAPLE/1m": ".note.over .near a",
     "#/chart/AAPL/1s": ".legend",
-    "#/screener?filter=volume > 100": ".found tbody td:not(:empty)",
+    "#/screener?filter=volume > 100": ".moves li",
 }
 
 

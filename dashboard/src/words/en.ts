@@ -53,7 +53,7 @@ export const en = {
     noSymbol: "Which symbol? Type a name above.",
     empty: (symbol: string) => `${symbol} has not traded yet`,
     unknown: (symbol: string) => `${symbol} is not known here yet`,
-    meant: "Did you mean",
+    meant: "Did you mean:",
     first: "The chart begins with its first trade.",
     firstMade: "The chart begins with its first trade, if this market has such a symbol.",
     refused: "These candles may not be seen",

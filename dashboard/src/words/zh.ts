@@ -55,7 +55,7 @@ export const zh: Words = {
     noSymbol: "看哪个品种？请在上方输入代码或名称。",
     empty: (symbol) => `${symbol} 尚无成交`,
     unknown: (symbol) => `暂时没有 ${symbol} 的数据`,
-    meant: "您是否要找",
+    meant: "您是否要找：",
     first: "首笔成交后图表即开始。",
     firstMade: "如果该市场有此品种，首笔成交后图表即开始。",
     refused: "无权查看这些 K 线",
