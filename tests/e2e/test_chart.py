@@ -14,6 +14,7 @@ from playwright.async_api import Locator, Page, expect
 from tickwire.testing.server import ServerProcess, run_server
 
 SECOND = 1_000_000  # microseconds
+LOST = "Connection lost: who comes and goes now is not named"
 MIDNIGHT = 1_767_571_200 * SECOND  # Monday, 5 January 2026, in UTC
 TOLD = re.compile(r"(?P<time>.+): Open (?P<open>\S+) High (\S+) Low (\S+) Close (?P<close>\S+) Volume (?P<volume>\S+)")
 
@@ -100,6 +101,8 @@ async def test_a_restarted_server_leaves_no_seam(visit, tmp_path: Path) -> None:
                 pass  # the one that forms may be seen before those that closed
         await expect(screen.locator("tr[data-symbol=ACME]")).to_be_visible()
         await expect(screen.locator("tr[data-symbol=LOW]")).to_have_count(0)
+        told = [" ".join(line.split()[1:]) for line in await screen.locator(".moves li").all_inner_texts()]
+        assert told[-3:] == ["Connected again", LOST, "The whole set: 1"]  # the newest first
         await screen.evaluate("location.hash = '#/connection'")
         await expect(screen.locator(".found")).to_have_count(0)
         assert "last > 5" not in [each["filter"] for each in await subscriptions(again.url)]  # its stream has ended

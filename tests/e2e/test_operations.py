@@ -12,7 +12,6 @@ from playwright.async_api import Locator, Page, expect
 from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.wire import open_stream
 
-
 # How much of a colour is left where an element stands.
 GREYNESS = """node => {
   let left = 1;
@@ -90,7 +89,9 @@ async def test_old_figures_look_old(visit, accessible, artifacts, tmp_path: Path
     await server.kill()
     await rows.scroll_into_view_if_needed()
     await page.clock.run_for(6_000)
-    await expect(old).to_have_text(re.compile(r"of \d\d:\d\d:\d\d, there is nothing newer: The server cannot be reached\."))
+    await expect(old).to_have_text(
+        re.compile(r"of \d\d:\d\d:\d\d, there is nothing newer: The server cannot be reached\.")
+    )
     await expect(old).to_be_in_viewport(ratio=1)
     await expect(rows).to_be_in_viewport()
     for part in (".tiles", ".clients tbody tr"):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
 from playwright.async_api import Locator, Page, expect
 
-from tickwire.testing.server import ServerProcess, run_server
+from tickwire.testing.server import run_server
 
 RECORD = """
 window.shown = [];
@@ -70,7 +69,7 @@ async def test_a_filter_is_written_with_the_keyboard_alone(visit, market) -> Non
 
 
 async def test_enter_starts_the_screen_unless_a_suggestion_is_marked(visit, market) -> None:
-    """A word that is whole stays as it is, though longer ones are suggested; the server is asked once; one can write on."""
+    """A word that is whole stays, though longer ones are suggested; the server is asked once; one can write on."""
     asked: list[str | None] = []
     page = await visit(f"{market.url}/#/screener")
     page.on("request", lambda request: asked.append(request.post_data) if "/check" in request.url else None)
@@ -139,24 +138,6 @@ async def test_who_matches_comes_and_goes(visit) -> None:
         assert await log(page) == ["out AAA 8.00", "in BBB 12.50", "The whole set: 2"]
         await page.get_by_role("button", name="Last price").click()
         await expect(page.locator(".found tbody tr").first).to_have_attribute("data-symbol", "BBB")
-
-
-async def test_breaks_of_the_stream_are_in_the_log(visit, tmp_path: Path) -> None:
-    """Who came and went while the server was gone is not named, and that is said."""
-    options = ("--feed", "http", "--data", str(tmp_path / "data"))
-    server = await ServerProcess(*options, cwd=tmp_path).start()
-    await trade(server.url, AAA=11, BBB=9)
-    page = await visit(watched(server.url, "last > 10"))
-    await expect(row(page, "AAA")).to_be_visible()
-    await server.kill()
-    lost = "Connection lost: who comes and goes now is not named"
-    await expect(page.locator(".moves li").first).to_contain_text(lost)
-    async with ServerProcess(*options, "--port", server.url.rpartition(":")[2], cwd=tmp_path) as again:
-        await trade(again.url, AAA=8, BBB=12)
-        await expect(page.locator(".moves li", has_text="Connected again")).to_have_count(1)
-        await expect(row(page, "BBB")).to_be_visible()
-        said = await log(page)
-        assert said[-3:] == ["Connected again", lost, "The whole set: 1"]
 
 
 async def test_a_screen_is_saved_named_and_forgotten(visit, market) -> None:

@@ -50,7 +50,7 @@ async def test_no_view_shuts_anybody_out(visit, market, artifacts, request) -> N
         await put_on(page, look)
         for view, shown in SHOWN.items():
             await page.evaluate("hash => { location.hash = hash }", view)
-            await expect(page.locator(shown)).not_to_have_count(0)
+            await page.wait_for_selector(shown, state="attached")
             place = re.sub(r"\W+", "-", view).strip("-") + f"-{name}"
             await page.screenshot(path=artifacts / f"{place}.png")
             result = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
