@@ -423,12 +423,12 @@ class Runtime:
                 tell(entry, self.clock.monotonic())
         self._away = away
 
-    async def _tell_status(self) -> None:
+    async def _tell_status(self, command: str | None = None) -> None:
         # A failure is noted at the entrance, and told by readiness and `_tell_fault`; `_watch` tells the status then.
         self._untold = True
         with contextlib.suppress(JournalError, TimeoutError):
             async with asyncio.timeout(_SAY_SECONDS):
-                await self._say(named_entry("status", self.status.describe()))
+                await self._say(named_entry("status", self.status.describe(command=command)))
             self._untold = False
 
     async def _tell_order(self) -> None:

@@ -90,6 +90,52 @@ async def test_the_keyboard_alone(visit, market) -> None:
     assert (await page.evaluate("location.hash")) == f"#/chart/{active.replace('^', '%5E')}"
 
 
+async def test_coming_back_from_the_chart_one_is_where_one_was(visit, market) -> None:
+    """The same line is active and in sight, and has the focus; but a link that was followed keeps it."""
+    page = await visit(market.url)
+    await page.wait_for_selector(ROW)
+    grid, selected = page.get_by_role("grid"), page.locator(".lines [aria-selected=true]")
+    await grid.focus()
+    for key in ("PageDown", "PageDown", "ArrowDown"):
+        await page.keyboard.press(key)
+    symbol, top = await selected.get_attribute("data-symbol"), await grid.evaluate("node => node.scrollTop")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".legend")).to_be_visible()
+    await page.go_back()
+    await expect(grid).to_be_focused()
+    await expect(selected).to_have_attribute("data-symbol", symbol)
+    await expect(selected).to_be_in_viewport(ratio=1)
+    assert await grid.evaluate("node => node.scrollTop") == top > 0
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("ArrowDown")
+    await expect(selected).to_have_attribute("data-symbol", symbol)
+    link = page.get_by_role("navigation").get_by_role("link", name="Board")
+    await page.get_by_role("navigation").get_by_role("link", name="Chart").press("Enter")
+    await link.press("Enter")
+    await expect(selected).to_have_attribute("data-symbol", symbol)
+    await expect(link).to_be_focused()
+
+
+async def test_heads_stand_over_their_columns(visit, market) -> None:
+    """On a phone, where a row has two lines, as on a wide screen."""
+    page = await visit(market.url)
+    await page.wait_for_selector(ROW)
+    for width in (1280, 1000, 800, 390, 320):
+        await page.set_viewport_size({"width": width, "height": 800})
+        await expect(page.locator(".heads .change")).to_be_visible(visible=width > 640)
+        heads, cells = await edges(page, ".heads"), await edges(page, ".lines")
+        assert len(heads) >= 6
+        assert heads == cells, width
+
+
+async def edges(page: Page, part: str) -> dict[str, tuple[float, float]]:
+    """Where each column that is shown begins and ends, in the first row of a part of the board."""
+    script = """part => Object.fromEntries([...document.querySelector(`${part} .row`).children]
+        .map(cell => [cell.className.split(' ')[1], cell.getBoundingClientRect()])
+        .filter(([, { width }]) => width > 0).map(([name, { left, right }]) => [name, [left, right]]))"""
+    return await page.evaluate(script, part)
+
+
 async def test_groups_by_sector(visit, market) -> None:
     """Heads of sectors with how many they have; a click folds one."""
     page = await visit(market.url)

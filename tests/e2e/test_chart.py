@@ -14,6 +14,7 @@ from playwright.async_api import Locator, Page, expect
 from tickwire.testing.server import ServerProcess, run_server
 
 SECOND = 1_000_000  # microseconds
+LOST = "Connection lost: who comes and goes now is not named"
 MIDNIGHT = 1_767_571_200 * SECOND  # Monday, 5 January 2026, in UTC
 TOLD = re.compile(r"(?P<time>.+): Open (?P<open>\S+) High (\S+) Low (\S+) Close (?P<close>\S+) Volume (?P<volume>\S+)")
 
@@ -100,6 +101,8 @@ async def test_a_restarted_server_leaves_no_seam(visit, tmp_path: Path) -> None:
                 pass  # the one that forms may be seen before those that closed
         await expect(screen.locator("tr[data-symbol=ACME]")).to_be_visible()
         await expect(screen.locator("tr[data-symbol=LOW]")).to_have_count(0)
+        told = [" ".join(line.split()[1:]) for line in await screen.locator(".moves li").all_inner_texts()]
+        assert told[-3:] == ["Connected again", LOST, "The whole set: 1"]  # the newest first
         await screen.evaluate("location.hash = '#/connection'")
         await expect(screen.locator(".found")).to_have_count(0)
         assert "last > 5" not in [each["filter"] for each in await subscriptions(again.url)]  # its stream has ended
@@ -129,6 +132,28 @@ async def test_a_symbol_that_has_not_traded_says_so_and_begins(visit) -> None:
         await publish(server.url, trades(time.time_ns() // 1000, [12.5], symbol="NEWCO"))
         await expect(legend(page, "Open")).to_have_text("12.50")
         await expect(page.locator(".note.over")).to_have_count(0)
+
+
+MEANT = {
+    "aapl": ["AAPL"],  # another case
+    "AAPLE": ["AAPL"],
+    "NVAD": ["NVDA"],  # two letters turned round
+    "BTC": ["BTC-USD", "BAC"],  # another ending, another letter
+    "NOSUCH": [],
+}
+
+
+async def test_a_symbol_that_is_misspelt_has_those_near_it(visit, market) -> None:
+    """To go to, at the interval that was asked for; nothing is offered for what is near nothing."""
+    page = await visit(f"{market.url}/#/chart/XXXXXXXX/5s")
+    for typed, meant in MEANT.items():
+        await page.evaluate("hash => { location.hash = hash }", f"#/chart/{typed}/5s")
+        await expect(page.locator(".note.over")).to_contain_text(f"{typed} is not known here yet")
+        await expect(page.locator(".near a")).to_have_text(meant)
+    await page.evaluate("location.hash = '#/chart/APPL/5s'")
+    await page.locator(".near").get_by_role("link", name="AAPL").click()
+    await expect(page).to_have_url(f"{market.url}/#/chart/AAPL/5s")
+    await expect(legend(page, "Close")).to_be_visible()
 
 
 async def test_another_symbol_and_interval_by_keyboard(visit, market) -> None:

@@ -7,23 +7,35 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
-from tickwire.testing.server import ServerProcess
+from tickwire.testing.server import ServerProcess, run_server
+from tickwire.testing.tokens import SECRET, token
 
 RECONNECTS = "dt:has-text('Reconnects') + dd"
 
 
 async def test_a_server_that_restarts_is_found_again(visit, tmp_path: Path) -> None:
-    """The plug pulled: prices go grey; plugged in again: live, where it was, without a reload."""
+    """The plug pulled: prices go grey, and trends of what is scrolled to are not asked for in vain.
+
+    Plugged in again: live, where it was, without a reload, and the trends are there.
+    """
     options = ("--data", str(tmp_path / "data"), "--seed", "1")
     server = await ServerProcess(*options, cwd=tmp_path).start()
+    asked: list[str] = []
     page = await visit(server.url)
-    await page.wait_for_selector(".lines [data-symbol]")
+    await expect(page.locator("#count")).to_have_text("105 symbols")
     await page.evaluate("window.sameDocument = true")
     await server.kill()
     await page.wait_for_selector(".board[data-stale=connection]")
+    page.on("request", lambda request: asked.append(request.url) if "/v1/candles" in request.url else None)
+    for key in ("End", "Home", "End"):
+        await page.get_by_role("grid").press(key)
+    await page.evaluate("fetch('healthz').catch(() => null)")  # what was asked before has been heard of
+    assert asked == []
     async with ServerProcess(*options, "--port", server.url.rpartition(":")[2], cwd=tmp_path):
         await page.wait_for_selector(".connection[data-state=open]", timeout=30_000)
         await page.wait_for_selector(".board:not([data-stale])")
+        await page.wait_for_selector("[data-symbol=XRP-USD] polyline[points*=',']", state="attached")
+        assert any("XRP-USD" in url for url in asked)
         assert await page.evaluate("window.sameDocument")
         await page.goto(f"{server.url}/#/connection")
         await page.wait_for_selector("text=Reconnects")
@@ -90,6 +102,31 @@ async def test_a_refused_page_says_why_and_tries_again(visit, tmp_path: Path) ->
         await second.wait_for_selector(".connection[data-state=open]")
 
 
+async def test_a_stream_that_is_refused_for_good_is_asked_for_once_a_minute(visit) -> None:
+    """A no that stays one, by rights (403) or by what was asked (400), is not knocked at again after seconds."""
+    asked: list[str] = []
+
+    async def passes(seconds: int) -> int:
+        """How often a stream of the symbol is asked for in that time of the page's clock."""
+        before = len(asked)
+        for _ in range(seconds):
+            await page.clock.run_for(1_000)
+            await page.evaluate("fetch('healthz')")  # what was asked before has been answered then
+        return len([url for url in asked[before:] if f"symbols={symbol}" in url])
+
+    async with run_server(feed="simulator", auth="secret", auth_secret=SECRET) as server:
+        page = await visit(f"{server.url}/healthz")
+        page.on("request", lambda request: asked.append(request.url))
+        await page.evaluate("token => sessionStorage.setItem('tickwire.token', token)", token(symbols=["AAPL"]))
+        await page.clock.install()
+        for symbol, why in (("MSFT", "the token allows none of these symbols"), ("A" * 200, "cannot be a symbol")):
+            await page.goto(f"{server.url}/#/chart/{symbol}/1m")
+            await expect(page.locator(".note.over")).to_contain_text(why)
+            await passes(3)  # the stream itself, and the question why, have been answered
+            assert await passes(20) == 0
+            assert await passes(45) >= 2
+
+
 async def test_a_hidden_page_rests(visit, market) -> None:
     """Half a minute after it was hidden it gives its connection back; shown again it catches up."""
     page = await visit(market.url)
@@ -103,3 +140,32 @@ async def test_a_hidden_page_rests(visit, market) -> None:
     await page.evaluate("delete document.hidden")
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await page.wait_for_selector(".connection[data-state=open]")
+
+
+async def test_tabs_that_take_all_connections_say_so(visit, market) -> None:
+    """Over HTTP/1.1 six streams are all that a browser has: each tab in sight says why nothing is answered.
+
+    One that is behind others gives way at once, and what was asked meanwhile is answered.
+    """
+    tabs = [await visit(market.url)]
+    for _ in range(5):
+        await tabs[-1].wait_for_selector(".connection[data-state=open]")
+        tabs.append(await tabs[0].context.new_page())
+        await tabs[-1].goto(market.url)
+    for tab in tabs:
+        await expect(tab.locator(".crowded")).to_contain_text("all six connections")
+    first, *_, last = tabs
+    await first.evaluate("void fetch('healthz').then(() => { window.answered = true })")
+    await expect(first.locator(".connection")).to_have_attribute("data-state", "open")
+    assert not await first.evaluate("window.answered")
+    await last.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    await last.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(last.locator(".connection")).to_have_attribute("data-state", "resting")
+    for tab in tabs:
+        await expect(tab.locator(".crowded")).to_be_empty()
+    assert await first.evaluate("window.answered")
+    await last.goto(f"{market.url}/#/chart/AAPL/1m")  # five, and one with two
+    await last.reload()
+    await expect(first.locator(".crowded")).to_contain_text("all six connections")
+    await last.close()
+    await expect(first.locator(".crowded")).to_be_empty()

@@ -32,6 +32,7 @@ async def test_every_command_is_seen_at_once_in_every_page(visit, artifacts) -> 
         await expect(other.locator(".feed")).to_have_text("已暂停")
         await page.get_by_label("Moments to step").fill("3")
         await button(page, "Step").click()
+        await expect(log).to_contain_text("paused · stepped 3 moments")
         await page.get_by_role("slider", name="Speed").press("ArrowRight")
         await expect(log).to_contain_text("paused · speed 2×")
         await button(page, "Resume").click()
@@ -45,6 +46,9 @@ async def test_every_command_is_seen_at_once_in_every_page(visit, artifacts) -> 
         await button(page, "Start").click()
         await expect(state).to_contain_text("running")
         await page.screenshot(path=artifacts / "market.png")
+        await page.get_by_role("navigation").get_by_role("link", name="Connection").click()
+        for told in ("paused STEP=3", "paused SPEED=2", "running SPEED=7"):
+            await expect(page.locator(".log td", has_text=told)).to_have_count(1)
 
 
 async def test_a_scenario_is_begun_and_ended(visit) -> None:
@@ -95,6 +99,7 @@ async def test_a_recording_can_be_gone_through(visit, artifacts, tmp_path: Path)
         await page.get_by_label("Go to a time of the recording (UTC)").fill("2026-01-02T15:08:00")
         await button(page, "Go there").click()
         await expect(page.locator(".control dd").first).to_contain_text("2026-01-02 15:08:")
+        await expect(page.locator(".happenings li").first).to_contain_text("went to 2026-01-02T15:08")
         await expect(page.locator(".card.model")).to_have_count(0)
         await page.screenshot(path=artifacts / "market-replay.png")
         await page.get_by_role("slider", name="Speed").press("End")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 from playwright.async_api import Locator, Page, expect
 
 from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.wire import open_stream
+
+# How much of a colour is left where an element stands.
+GREYNESS = """node => {
+  let left = 1;
+  for (let at = node; at; at = at.parentElement) left *= Number(getComputedStyle(at).opacity);
+  return left;
+}"""
 
 
 def tile(page: Page, name: str) -> Locator:
@@ -65,6 +74,38 @@ async def test_figures_of_now_and_how_they_were(visit, accessible, artifacts, tm
         await expect(tile(page, "Readers")).to_contain_text("0 s ago")
         await accessible(page)
         await page.screenshot(path=artifacts / "operations.png")
+
+
+async def test_old_figures_look_old(visit, accessible, artifacts, tmp_path: Path) -> None:
+    """Of a server that is gone, or that hangs: all is grey, and since when is said, however far one has scrolled."""
+    options = ("--data", str(tmp_path / "data"), "--seed", "1")
+    server = await ServerProcess(*options, cwd=tmp_path).start()
+    page = await visit(f"{server.url}/healthz", viewport={"width": 390, "height": 500})
+    await page.clock.install()
+    await page.goto(f"{server.url}/#/operations")
+    rows, old = page.locator(".clients tbody tr"), page.locator(".operations .old")
+    await expect(rows).to_have_count(1)
+    await expect(old).to_be_hidden()
+    await server.kill()
+    await rows.scroll_into_view_if_needed()
+    await page.clock.run_for(6_000)
+    await expect(old).to_have_text(
+        re.compile(r"of \d\d:\d\d:\d\d, there is nothing newer: The server cannot be reached\.")
+    )
+    await expect(old).to_be_in_viewport(ratio=1)
+    await expect(rows).to_be_in_viewport()
+    for part in (".tiles", ".clients tbody tr"):
+        assert await page.locator(part).evaluate(GREYNESS) < 0.6
+    await page.screenshot(path=artifacts / "operations-old.png")
+    async with ServerProcess(*options, "--port", server.url.rpartition(":")[2], cwd=tmp_path) as again:
+        await page.clock.run_for(6_000)
+        await expect(old).to_be_hidden()
+        assert await page.locator(".tiles").evaluate(GREYNESS) == 1
+        os.kill(again.pid, signal.SIGSTOP)
+        await page.clock.run_for(6_000)
+        await page.clock.run_for(11_000)
+        await expect(old).to_contain_text("The server does not answer.")
+        os.kill(again.pid, signal.SIGCONT)
 
 
 async def test_figures_are_asked_for_only_while_they_are_looked_at(visit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.parse import quote
 
 import httpx2
@@ -65,6 +66,37 @@ async def test_a_filter_is_written_with_the_keyboard_alone(visit, market) -> Non
     await expect(row(page, "KO")).to_have_count(0)
     await expect(page.locator(".found h2")).to_contain_text(" of ")
     await expect(page.locator("thead [data-field=sector]")).to_be_visible()  # what the filter is about has its column
+
+
+async def test_enter_starts_the_screen_unless_a_suggestion_is_marked(visit, market) -> None:
+    """A word that is whole stays, though longer ones are suggested; the server is asked once; one can write on."""
+    asked: list[str | None] = []
+    page = await visit(f"{market.url}/#/screener")
+    page.on("request", lambda request: asked.append(request.post_data) if "/check" in request.url else None)
+    box = page.get_by_role("combobox", name="Filter")
+    await box.press("Enter")  # nothing to start
+    await box.press_sequentially("change_rate > change")
+    await expect(page.locator(".suggestions [role=option]")).to_have_count(2)
+    await expect(page.locator("#verdict")).to_contain_text("means change < change_rate")
+    assert await box.get_attribute("aria-activedescendant") is None
+    await box.press("Enter")
+    await expect(page).to_have_url(f"{market.url}/#/screener?filter=change_rate+%3E+change")
+    await expect(page.locator(".found h2")).to_contain_text("of 105 match")
+    await box.press_sequentially(" and volume > 1 ")
+    await expect(page.locator("#verdict")).to_contain_text("and volume > 1")
+    asked.clear()
+    await box.press("Enter")
+    await expect(page).to_have_url(re.compile("volume"))
+    await expect(page.locator(".found h2")).to_contain_text(" of 105 match")
+    await box.press_sequentially("and bid")
+    await expect(box).to_have_value("change_rate > change and volume > 1 and bid")
+    running = '{"filter":"change_rate > change and volume > 1","symbol":null}'
+    assert asked.count(running) == 1
+    assert not [body for body in asked if '"filter":""' in str(body)]
+    await box.press("ArrowDown")
+    await box.press("ArrowDown")
+    await box.press("Enter")
+    await expect(box).to_have_value("change_rate > change and volume > 1 and bid_size ")
 
 
 async def test_a_mistake_is_shown_where_it_is_and_does_not_run(visit, market) -> None:

@@ -62,6 +62,7 @@ async def test_every_command_is_a_status_for_every_reader() -> None:
         "STOP": ("halted", 5.0),
         "START": ("running", 5.0),
         "STEP=2": ("paused", 5.0),
+        "step = 3": ("paused", 5.0),
     }
     async with serving() as (server, client), open_stream(server.url, {"events": "status"}) as stream:
         await soon(lambda: _running(client))
@@ -72,6 +73,7 @@ async def test_every_command_is_a_status_for_every_reader() -> None:
                 (status,) = await stream.events(1, name="status")
                 said = (status.data["state"], status.data["speed"])
             assert status.id is not None
+            assert status.data["command"] == text.upper().replace(" ", "")
             if text == "PAUSE":
                 before = server.runtime.hub.head.sequence
                 for _ in range(100):

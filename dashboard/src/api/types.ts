@@ -79,6 +79,7 @@ export interface Status {
   model: string | null;
   scenario: string | null;
   notice: string | null;
+  command: string | null; // what somebody just told the feed, such as "STEP=3"
 }
 
 export interface Welcome {

@@ -1,11 +1,11 @@
 import { computed, signal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { instruments, quotes, stale, symbolCount } from "../live/market";
 import { pref } from "../shell/prefs";
 import { go } from "../shell/route";
 import { words } from "../words";
 import { type ColumnId, columnOf, columns } from "./columns";
-import { Grid } from "./Grid";
+import { Grid, type Stand } from "./Grid";
 import { Lists } from "./Lists";
 import { current } from "./lists";
 import { type Line, lines, type Wish } from "./order";
@@ -18,6 +18,7 @@ const sort = pref<Wish["sort"]>("sort", { by: "symbol", descending: false });
 const grouped = pref("grouped", false);
 const folded = signal<ReadonlySet<string>>(new Set());
 const beat = signal(0); // grows when a live order is to be made anew
+let left: Stand | null = null; // where one was when another view was gone to
 
 const shownLines = computed<Line[]>(() => {
   void [symbolCount.value, beat.value];
@@ -39,6 +40,7 @@ export default function BoardView() {
     const made = new Grid(scroller.current, body.current, { open: (symbol) => go("chart", [symbol]), fold });
     grid.current = made;
     made.set(shownLines.peek());
+    if (left) made.takeUp(left);
     const timer = window.setInterval(reorder, REORDER);
     const onKey = (event: KeyboardEvent) => slash(event, field.current);
     document.addEventListener("keydown", onKey);
@@ -48,6 +50,7 @@ export default function BoardView() {
       document.removeEventListener("keydown", onKey);
     };
   }, []);
+  useLayoutEffect(() => () => leaveFrom(grid.current), []); // while the elements are still there
   useSignalEffect(() => grid.current?.set(shownLines.value));
 
   return (
@@ -129,6 +132,10 @@ function fold(group: string): void {
   const next = new Set(folded.value);
   if (!next.delete(group)) next.add(group);
   folded.value = next;
+}
+
+function leaveFrom(grid: Grid | null): void {
+  left = grid?.stand ?? null;
 }
 
 function reorder(): void {

@@ -16,6 +16,13 @@ export interface Ways {
   fold: (group: string) => void;
 }
 
+/** Where one is on the board, to come back to. */
+export interface Stand {
+  line: Line | undefined; // the active one
+  top: number; // px
+  focused: boolean;
+}
+
 /**
  * The lines of the board. Frames are painted straight into those in sight: a market that moves a thousand times a second
  * costs what is seen of it. `scroller` has the focus and says which line is active; `body` has the lines.
@@ -34,6 +41,7 @@ export class Grid {
   ) {
     this.sight = new Sight(scroller, body, { filled: (row) => this.filled(row), fold: ways.fold });
     this.ends = [
+      () => this.sparks.close(),
       resizing(scroller, () => this.resized()),
       every(LOOK, () => this.look()),
       every(DIM, () => this.dim()),
@@ -57,6 +65,20 @@ export class Grid {
     this.active = was === undefined ? -1 : lines.findIndex((line) => same(line, was));
     this.sight.set(lines);
     this.mark();
+  }
+
+  get stand(): Stand {
+    const focused = this.scroller.contains(document.activeElement);
+    return { line: this.sight.lines[this.active], top: this.scroller.scrollTop, focused };
+  }
+
+  /** Be again where one was; with the focus, unless something else has it. */
+  takeUp({ line, top, focused }: Stand): void {
+    this.sight.measure();
+    this.scroller.scrollTop = top;
+    const place = line === undefined ? -1 : this.sight.lines.findIndex((each) => same(each, line));
+    if (place >= 0) this.activate(place);
+    if (focused && document.activeElement === document.body) this.scroller.focus();
   }
 
   focus(): void {

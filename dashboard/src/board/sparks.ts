@@ -1,5 +1,6 @@
-import { ask } from "../api/http";
+import { ask, Refusal } from "../api/http";
 import type { Brief, Candle } from "../api/types";
+import { connection } from "../live/market";
 
 const POINTS = 60;
 const FEW = 12; // a server so young that its minutes make no line: its shortest candles do
@@ -15,15 +16,26 @@ interface Spark {
   redrawn: number; // ms, when it was last given out
 }
 
-/** The recent way of each price. What was before the page opened is asked for when a row is first seen. */
+/**
+ * The recent way of each price. What was before the page opened is asked for when a row is first seen; while the server is
+ * away, questions wait until it is back.
+ */
 export class Sparks {
   private readonly known = new Map<string, Spark>();
   private readonly asked = new Set<string>();
   private readonly queue: string[] = [];
   private running = 0;
+  private readonly unsubscribe: () => void;
 
   /** `arrived` is told when what was before has come for a symbol. */
-  constructor(private readonly arrived: (symbol: string) => void) {}
+  constructor(private readonly arrived: (symbol: string) => void) {
+    this.unsubscribe = connection.subscribe(() => this.start());
+  }
+
+  close(): void {
+    this.unsubscribe();
+    this.queue.length = 0;
+  }
 
   /** Take a price in. */
   add({ symbol, last, ts }: Brief): void {
@@ -39,7 +51,7 @@ export class Sparks {
     if (this.asked.has(symbol)) return;
     this.asked.add(symbol);
     this.queue.push(symbol);
-    if (this.running < AT_ONCE) void this.work();
+    this.start();
   }
 
   /** The line through the points in a box of 100 by 20, as SVG has it; "" where there is no line yet. */
@@ -60,13 +72,33 @@ export class Sparks {
     return true;
   }
 
+  private start(): void {
+    for (let free = AT_ONCE - this.running; free > 0 && this.queue.length > 0; free--) void this.work();
+  }
+
+  /** Ask until nothing is left, or nobody answers. */
   private async work(): Promise<void> {
     this.running += 1;
-    for (let symbol = this.queue.shift(); symbol !== undefined; symbol = this.queue.shift()) {
-      await this.load(symbol).catch(() => this.asked.delete(symbol)); // the next time it is seen, again
-      this.arrived(symbol);
+    while (connection.value === "open") {
+      const symbol = this.queue.shift();
+      if (symbol === undefined || !(await this.try(symbol))) break;
     }
     this.running -= 1;
+  }
+
+  /** Whether there was an answer. What was refused is asked again the next time it is seen. */
+  private async try(symbol: string): Promise<boolean> {
+    try {
+      await this.load(symbol);
+    } catch (error) {
+      if (!(error instanceof Refusal)) {
+        this.queue.unshift(symbol);
+        return false;
+      }
+      this.asked.delete(symbol);
+    }
+    this.arrived(symbol);
+    return true;
   }
 
   private async load(symbol: string): Promise<void> {

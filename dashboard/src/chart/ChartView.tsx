@@ -7,6 +7,7 @@ import { Intervals } from "./Intervals";
 import { type Interval, intervals, isInterval } from "./intervals";
 import { Legend } from "./Legend";
 import type { LiveChart } from "./live";
+import { near } from "./near";
 import { Price } from "./Price";
 import { SymbolPicker } from "./SymbolPicker";
 import "./chart.css";
@@ -131,8 +132,25 @@ function Notice({ chart }: { chart: LiveChart }) {
   return (
     <div class="note over" role="status">
       <p>{text}</p>
+      {state === "unknown" && !known && <Near chart={chart} />}
       <p>{state === "refused" ? chart.history.words.value : mode.value === "live" ? say.first : say.firstMade}</p>
     </div>
+  );
+}
+
+/** What may have been meant, if anything comes near it. */
+function Near({ chart: { symbol, interval } }: { chart: LiveChart }) {
+  const found = near(symbol, [...instruments.value.keys(), ...quotes.keys()]);
+  if (found.length === 0) return null;
+  return (
+    <p class="near">
+      {words.value.chart.meant}
+      {found.map((each) => (
+        <a key={each} href={href("chart", [each, interval])} title={instruments.value.get(each)?.name ?? ""}>
+          {each}
+        </a>
+      ))}
+    </p>
   );
 }
 

@@ -122,11 +122,13 @@ function Log() {
       <div class="scroll" tabIndex={0} role="region" aria-label={say.log}>
         <table>
           <tbody>
-            {log.value.map(({ id, at, what, detail }) => (
+            {log.value.map(({ id, at, what, detail, command }) => (
               <tr key={id}>
                 <td>{timeOfDay(at)}</td>
                 <th scope="row">{say.happened[what]}</th>
-                <td>{what === "status" ? translated(detail) : detail}</td>
+                <td>
+                  {what === "status" ? translated(detail) : detail} {command && <code>{command}</code>}
+                </td>
               </tr>
             ))}
           </tbody>

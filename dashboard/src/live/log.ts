@@ -6,6 +6,7 @@ export interface Entry {
   at: number; // ms since 1970
   what: "connecting" | "open" | "waiting" | "refused" | "resting" | "welcome" | "gap" | "bye" | "status" | "expiring";
   detail: string;
+  command: string; // that somebody gave the feed; "" for none
 }
 
 const MOST = 200; // what one reads back; older ones are dropped
@@ -14,6 +15,6 @@ let made = 0;
 
 export const log = signal<readonly Entry[]>([]);
 
-export function note(what: Entry["what"], detail = ""): void {
-  log.value = [{ id: made++, at: Date.now(), what, detail }, ...log.value.slice(0, MOST - 1)];
+export function note(what: Entry["what"], detail = "", command = ""): void {
+  log.value = [{ id: made++, at: Date.now(), what, detail, command }, ...log.value.slice(0, MOST - 1)];
 }

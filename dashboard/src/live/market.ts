@@ -143,12 +143,13 @@ function onWelcome(data: string): void {
 
 function onStatus(data: string): void {
   const told = JSON.parse(data) as Status;
+  const command = (status.value && told.command) ?? ""; // the first one may be of long ago
   halted.value = new Set(told.halted);
   if (told.symbol === null) {
     if (told.state !== status.value?.state || told.speed !== status.value.speed) timepiece.begin();
     status.value = told;
   }
-  note("status", told.symbol === null ? told.state : `${told.symbol} ${told.state}`);
+  note("status", told.symbol === null ? told.state : `${told.symbol} ${told.state}`, command);
 }
 
 function onGap(data: string): void {

@@ -1,6 +1,7 @@
 import { ask, Refusal, refusal } from "../api/http";
 import { refused, signOut, token } from "../api/session";
 import type { Bye } from "../api/types";
+import { crowded, hold, letGo } from "./tabs";
 
 export type Connection = "connecting" | "open" | "waiting" | "refused" | "resting";
 
@@ -22,7 +23,7 @@ const REST_AFTER = 30_000; // ms that a tab is hidden before its stream rests; c
  * that is no stream), and wherever a token is in use (its ticket is good once), we do, with the last id.
  *
  * A hidden tab lets go of its stream: it would be painted for nobody, and HTTP/1.1 gives all tabs together six
- * connections to one host. With `keep` it does not.
+ * connections to one host. It does so at once where those are all taken. With `keep` it does not.
  */
 export class Source {
   lastId = "";
@@ -33,6 +34,7 @@ export class Source {
   private closed = false;
   private resting = false;
   private restTimer = 0;
+  private readonly unsubscribe: () => void;
   private readonly query: URLSearchParams;
   private readonly seen: (data: string, id: string) => void;
 
@@ -45,12 +47,15 @@ export class Source {
     this.seen = listener.quote ?? (() => undefined);
     document.addEventListener("visibilitychange", this.onVisibility);
     void this.open();
+    this.unsubscribe = crowded.subscribe(this.onVisibility);
   }
 
   /** For good. */
   close(): void {
     this.closed = true;
     document.removeEventListener("visibilitychange", this.onVisibility);
+    window.clearTimeout(this.restTimer);
+    this.unsubscribe();
     this.drop();
   }
 
@@ -67,7 +72,7 @@ export class Source {
     this.say("connecting", "");
     try {
       const url = await this.url();
-      if (!this.closed && this.source === null) this.listen(new EventSource(url));
+      if (!this.closed && !this.resting && this.source === null) this.listen(new EventSource(url));
     } catch (error) {
       this.again(error);
     }
@@ -85,6 +90,7 @@ export class Source {
 
   private listen(source: EventSource): void {
     this.source = source;
+    hold(this);
     source.onopen = () => this.opened();
     source.onmessage = (event: MessageEvent<string>) => {
       if (event.lastEventId) this.lastId = event.lastEventId; // one without an id does not take the position back
@@ -154,17 +160,20 @@ export class Source {
   private readonly onVisibility = (): void => {
     if (this.keep) return;
     window.clearTimeout(this.restTimer);
-    if (document.hidden) this.restTimer = window.setTimeout(() => this.rest(), REST_AFTER);
-    else if (this.resting) this.wake();
+    if (!document.hidden) this.wake();
+    else if (crowded.value) this.rest();
+    else this.restTimer = window.setTimeout(() => this.rest(), REST_AFTER);
   };
 
   private rest(): void {
+    if (this.resting) return;
     this.resting = true;
     this.drop();
     this.say("resting", "");
   }
 
   private wake(): void {
+    if (!this.resting) return;
     this.resting = false;
     this.reconnect();
   }
@@ -173,6 +182,7 @@ export class Source {
     window.clearTimeout(this.timer);
     this.source?.close();
     this.source = null;
+    letGo(this);
   }
 
   private say(state: Connection, detail: string): void {

@@ -25,6 +25,14 @@ export function Happenings() {
 /** What is not worth telling at the first status: no symbol is halted. */
 const NEW: Partial<Status> = { halted: [] };
 
+/** What the state does not show: a step, or another place in a recording. A newcomer's first status may be old. */
+function named(command: string | null, before: Status | null): string {
+  const { said } = words.value.market;
+  const [verb, rest = "1"] = command?.split("=") ?? [];
+  if (before === null) return "";
+  return verb === "STEP" ? said.step(rest) : verb === "SEEK" ? said.seek(rest) : "";
+}
+
 /** The state, and what else is not as it was before. */
 function told({ now, before }: Happening): string {
   const { feed, market } = words.value;
@@ -32,6 +40,7 @@ function told({ now, before }: Happening): string {
   const differs = (name: keyof Status): boolean => String(now[name]) !== String(before?.[name] ?? NEW[name] ?? null);
   const parts = [
     feed[now.state],
+    named(now.command, before),
     differs("speed") && said.speed(now.speed === 0 ? market.unpaced : `${now.speed}×`),
     differs("scenario") && (now.scenario === null ? said.noScenario : said.scenario(now.scenario)),
     differs("model") && now.model !== null && said.model(now.model),

@@ -7,8 +7,21 @@ import { clientId } from "../live/market";
 import { usePolling } from "../live/polling";
 import { words } from "../words";
 import { Confirm } from "./Confirm";
-import { clients, evict, more, outcome, readClients, type Sort, search, showMore, sort, sorts, wish } from "./clients";
-import { EVERY } from "./figures";
+import {
+  clients,
+  evict,
+  freshness,
+  more,
+  outcome,
+  readClients,
+  type Sort,
+  search,
+  showMore,
+  sort,
+  sorts,
+  wish,
+} from "./clients";
+import { EVERY, freshness as ofFigures } from "./figures";
 
 const TYPING = 200; // ms without another key before a search is made: each looks at all readers
 
@@ -34,11 +47,12 @@ export function Clients() {
             search.value = currentTarget.value;
           }}
         />
+        <small>{!ofFigures.failure.value && freshness.told()}</small>
       </header>
       <p role="status">{said(outcome.value)}</p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached with the keyboard */}
       <div class="scrolling" tabIndex={0} role="region" aria-labelledby="clients">
-        <table class="plain">
+        <table class="plain" data-stale={freshness.failure.value !== ""}>
           <Heads />
           <tbody>
             {clients.value.map((client) => (
@@ -143,7 +157,7 @@ function Row({ client, send }: { client: Client; send: (id: string) => void }) {
         {watched(client, 3)}
       </td>
       <td class="wide">{client.live ? say.live : say.catching}</td>
-      <td class="wide number">{elapsed(Math.max(0, Date.now() / 1000 - client.since / 1e6))}</td>
+      <td class="wide number">{elapsed(Math.max(0, (freshness.at.value ?? 0) / 1000 - client.since / 1e6))}</td>
       <td class="number">{count(client.behind)}</td>
       <td class="number">{count(client.conflated)}</td>
       <td class="wide number">{count(client.stalls)}</td>

@@ -4,7 +4,7 @@ import { usePolling } from "../live/polling";
 import { words } from "../words";
 import { Clients } from "./Clients";
 import { Feeds } from "./Feeds";
-import { EVERY, failure, figures, readFigures, shown } from "./figures";
+import { EVERY, figures, freshness, readFigures, shown } from "./figures";
 import { Tiles } from "./Tiles";
 import "./operations.css";
 
@@ -31,15 +31,19 @@ function Figures() {
   const now = figures.value;
   return (
     <>
-      {failure.value && <p role="alert">{say.away(failure.value)}</p>}
+      <p role="alert" class="old">
+        {freshness.told()}
+      </p>
       {now?.problems.map((problem) => (
         <p key={problem} role="alert">
           {problem}
         </p>
       ))}
-      {now && <Tiles now={now} />}
-      <small>{say.past(elapsed((shown.value * EVERY) / 1000))}</small>
-      {now && <Feeds feeds={now.feeds} />}
+      <div class="measured" data-stale={freshness.failure.value !== ""}>
+        {now && <Tiles now={now} />}
+        <small>{say.past(elapsed((shown.value * EVERY) / 1000))}</small>
+        {now && <Feeds feeds={now.feeds} />}
+      </div>
       <Clients />
     </>
   );

@@ -1,6 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import { ask } from "../api/http";
 import type { Client } from "../api/types";
+import { Freshness } from "./freshness";
 
 export const sorts = ["id", "since", "behind", "conflated", "stalls", "gaps"] as const;
 export type Sort = (typeof sorts)[number];
@@ -19,6 +20,7 @@ export const wish = computed(() =>
 );
 
 const found = signal<readonly Client[]>([]);
+export const freshness = new Freshness();
 export const clients = computed(() => found.value.slice(0, limit.value));
 export const more = computed(() => found.value.length > limit.value);
 
@@ -31,12 +33,8 @@ export const outcome = signal<{ id: string; evicted: number; error?: string } | 
 
 export async function readClients(): Promise<void> {
   const wanted = wish.value;
-  try {
-    const answer = await ask<Client[]>(`v1/clients?${wanted}`);
-    if (wanted === wish.value) found.value = answer; // else what is wished now has an answer of its own
-  } catch {
-    // what is said of the figures is true of the list
-  }
+  const answer = await freshness.ask<Client[]>(`v1/clients?${wanted}`);
+  if (answer !== null && wanted === wish.value) found.value = answer; // else what is wished now has an answer of its own
 }
 
 /** End the streams of a client id. */

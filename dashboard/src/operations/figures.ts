@@ -1,6 +1,6 @@
 import { computed, signal } from "@preact/signals";
-import { ask } from "../api/http";
 import type { Operations, Samples, Series } from "../api/types";
+import { Freshness } from "./freshness";
 
 export const EVERY = 5_000; // ms: as often as the server takes a sample
 const KEPT = 180; // samples: 15 minutes
@@ -29,26 +29,18 @@ const LEAST = 36; // samples: charts of a server that has just begun are of 3 mi
 /** How many samples charts have room for. */
 export const shown = computed(() => Math.max(LEAST, samples.value.ts.length));
 
-/** Why there is nothing newer; empty while there is. */
-export const failure = signal("");
+export const freshness = new Freshness();
 
 /** The sample under the pointer, counted from the newest; null while there is none. */
 export const pointed = signal<number | null>(null);
 
-let readAt = 0; // ms since 1970
-
 /** Ask for the figures of now, and for the samples that are missing. */
 export async function readFigures(): Promise<void> {
-  const missing = Math.min(KEPT, Math.ceil((Date.now() - readAt) / EVERY) + 1);
-  try {
-    const found = await ask<Operations>(`v1/operations?samples=${missing}`);
-    readAt = Date.now();
-    samples.value = joined(began(found) ? NONE : samples.value, found.history);
-    figures.value = found;
-    failure.value = "";
-  } catch (error) {
-    failure.value = error instanceof Error ? error.message : String(error);
-  }
+  const missing = Math.min(KEPT, Math.ceil((Date.now() - (freshness.at.value ?? 0)) / EVERY) + 1);
+  const found = await freshness.ask<Operations>(`v1/operations?samples=${missing}`);
+  if (found === null) return;
+  samples.value = joined(began(found) ? NONE : samples.value, found.history);
+  figures.value = found;
 }
 
 /** Whether it is another process than the one that was asked before: its samples do not continue those. */

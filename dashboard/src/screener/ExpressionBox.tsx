@@ -15,13 +15,12 @@ const NOTHING: Completion = { from: 0, to: 0, typed: "", options: [] };
 interface Writing {
   text: string;
   write: (text: string) => void;
-  run: () => void;
   verdict: Verdict;
   running: string; // the filter that is watched
 }
 
 /** The box for a filter: it suggests how to go on, shows where it is wrong, and says what it means. */
-export function ExpressionBox({ text, write, run, verdict, running }: Writing) {
+export function ExpressionBox({ text, write, verdict, running }: Writing) {
   const box = useRef<HTMLInputElement>(null);
   const [completion, setCompletion] = useState(NOTHING);
   const caret = useRef<number | null>(null); // where to put it once the text is there
@@ -38,7 +37,7 @@ export function ExpressionBox({ text, write, run, verdict, running }: Writing) {
   function suggest(field: HTMLInputElement, value: string, at: number): void {
     const found = complete(value, at, valuesOf);
     setCompletion(found);
-    list.setActive(found.typed ? 0 : -1); // after a space Enter runs the filter, not a suggestion
+    list.setActive(unmarked(found) ? -1 : 0);
     list.setOpen(document.activeElement === field);
   }
 
@@ -85,8 +84,7 @@ export function ExpressionBox({ text, write, run, verdict, running }: Writing) {
             list.setActive(0);
             event.preventDefault();
           } else if (!list.onKey(event) && event.key === "Enter" && !event.isComposing) {
-            list.setOpen(false);
-            run();
+            list.setOpen(false); // and the form runs the filter
           }
         }}
       />
@@ -104,6 +102,10 @@ export function ExpressionBox({ text, write, run, verdict, running }: Writing) {
     </div>
   );
 }
+
+/** Whether Enter runs the filter, not a suggestion: after a space, and where a word is there that may stay as it is. */
+const unmarked = ({ typed, options }: Completion): boolean =>
+  typed === "" || options.some((option) => option.text.toLowerCase() === typed.toLowerCase());
 
 /** Whether it is only wrong where one is writing a word: what is suggested says more. */
 const unfinished = (verdict: Verdict, { from, typed }: Completion, text: string): boolean =>

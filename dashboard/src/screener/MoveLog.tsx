@@ -5,7 +5,7 @@ import { href } from "../shell/route";
 import { words } from "../words";
 import type { Matches, Move } from "./matches";
 
-/** Who came and went, newest first. */
+/** Who came and went, and when nobody could be heard of; newest first. */
 export function MoveLog({ matches }: { matches: Matches }) {
   const { screener: say } = words.value;
   void matches.beat.value;
@@ -35,6 +35,7 @@ export function MoveLog({ matches }: { matches: Matches }) {
 function Line({ move }: { move: Move }) {
   const { screener: say } = words.value;
   if (move.what === "matches") return <span class="muted">{say.matched(move.count)}</span>;
+  if (!("symbol" in move)) return <span class="muted">{say.breaks[move.what]}</span>;
   return (
     <>
       <b>{say.move[move.what]}</b> <a href={href("chart", [move.symbol])}>{move.symbol}</a>

@@ -21,11 +21,13 @@ const USUAL: readonly Field[] = ["symbol", "name", "last", "change_rate", "volum
 export default function ScreenerView() {
   const filter = route.value.query.get("filter") ?? "";
   const [text, setText] = useState(filter);
-  useEffect(() => setText(filter), [filter]); // a link, an example, the browser's way back
+  // A link, an example, the browser's way back; what runs as it was written stays as it was written.
+  useEffect(() => setText((was) => (was.trim() === filter ? was : filter)), [filter]);
   const verdict = useVerdict(text);
   const bell = useMemo(() => new Bell(), []);
   const { screener: say, views } = words.value;
   const run = async (): Promise<void> => {
+    if (!text.trim()) return;
     const known = verdict.kind !== "none" && verdict.text === text;
     const { kind } = known ? verdict : await verdictOn(text);
     if (kind === "valid") go("screener", [], { filter: text.trim() });
@@ -40,7 +42,7 @@ export default function ScreenerView() {
             void run();
           }}
         >
-          <ExpressionBox text={text} write={setText} run={() => void run()} verdict={verdict} running={filter} />
+          <ExpressionBox text={text} write={setText} verdict={verdict} running={filter} />
           <button type="submit" class="main">
             {say.run}
           </button>

@@ -105,11 +105,12 @@ const operands = (fields: readonly Field[]): Option[] => [
 
 const quoted = (value: string): string => `"${value.replaceAll('"', '""')}"`;
 
-/** Those that begin with what was typed, then those that have it within; none where it stands there already. */
+/** What was typed itself, those that begin with it, then those that have it within; none where it is the only one. */
 function fitting(typed: string, options: readonly Option[]): Option[] {
   const sought = typed.toLowerCase().replace(/^'/, '"');
   const place = ({ text }: Option): number => text.toLowerCase().indexOf(sought);
   const found = options.filter((option) => place(option) >= 0);
-  found.sort((one, other) => Number(place(one) > 0) - Number(place(other) > 0));
+  const rank = (option: Option): number => (option.text.toLowerCase() === sought ? -1 : Math.min(1, place(option)));
+  found.sort((one, other) => rank(one) - rank(other));
   return found.some(({ text }) => text.toLowerCase() === sought) && found.length === 1 ? [] : found.slice(0, MOST);
 }

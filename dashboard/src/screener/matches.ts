@@ -3,10 +3,14 @@ import type { Quote, Welcome } from "../api/types";
 import { Frames } from "../live/frames";
 import { type Connection, Source } from "../live/source";
 
-/** Who came into a screen or went out of it, and when (ms); or that the whole set came anew. */
+/** Who came into a screen or went out of it, and when (ms); that the whole set came anew; or that nothing was heard. */
 export type Move =
   | { what: "enter" | "leave"; symbol: string; quote: Quote; at: number; id: number }
-  | { what: "matches"; count: number; at: number; id: number };
+  | { what: "matches"; count: number; at: number; id: number }
+  | { what: Break; at: number; id: number };
+
+/** What became of the stream. */
+export type Break = "lost" | "resting" | "back";
 
 const BEAT = 250; // ms: the pace of the stream and of what is shown; what changes more often cannot be read
 const REORDER = 4; // beats after which rows are put in order even if nobody came or went
@@ -31,6 +35,7 @@ export class Matches {
   readonly detail = signal("");
   readonly deaf = signal(false); // this token may not see who comes and goes
   log: Move[] = []; // newest first
+  private broken = false;
   private changed = true;
   private beats = 0;
   private readonly source: Source;
@@ -77,13 +82,19 @@ export class Matches {
   }
 
   private readonly onState = (state: Connection, detail: string): void => {
+    const was = this.connection.value;
     this.connection.value = state;
     this.detail.value = detail;
+    if (was !== "open" || state === "open") return;
+    this.broken = true;
+    this.note({ what: state === "resting" ? "resting" : "lost", at: Date.now(), id: ++moves });
   };
 
   private readonly welcome = (data: string): void => {
     const { events } = (JSON.parse(data) as Welcome).subscription as { events: string[] };
     this.deaf.value = !events.includes("screen");
+    if (this.broken) this.note({ what: "back", at: Date.now(), id: ++moves });
+    this.broken = false;
   };
 
   private put(quote: Quote): void {

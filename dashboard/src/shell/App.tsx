@@ -2,6 +2,7 @@ import { effect } from "@preact/signals";
 import { refused } from "../api/session";
 import { mode } from "../live/market";
 import { words } from "../words";
+import { Crowded } from "./Crowded";
 import { Header } from "./Header";
 import { Navigation } from "./Navigation";
 import { route } from "./route";
@@ -23,6 +24,7 @@ export function App() {
       </button>
       <Header />
       <Navigation />
+      <Crowded />
       <main id="content" tabIndex={-1}>
         {refused.value === null ? <View name={route.value.view} /> : <SignIn />}
       </main>

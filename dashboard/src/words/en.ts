@@ -21,6 +21,9 @@ export const en = {
     failed: "This view could not be loaded.",
     again: "Try again",
     unreachable: "The server cannot be reached.",
+    unanswered: "The server does not answer.",
+    crowded:
+      "Tabs of this page hold all six connections that a browser has to one server: whatever is asked next waits, a new tab too. Close one, put one behind another, or leave a chart or a screener, each with a stream of its own. HTTP/2 has no such limit.",
   },
   chart: {
     symbol: "Symbol",
@@ -50,6 +53,7 @@ export const en = {
     noSymbol: "Which symbol? Type a name above.",
     empty: (symbol: string) => `${symbol} has not traded yet`,
     unknown: (symbol: string) => `${symbol} is not known here yet`,
+    meant: "Did you mean:",
     first: "The chart begins with its first trade.",
     firstMade: "The chart begins with its first trade, if this market has such a symbol.",
     refused: "These candles may not be seen",
@@ -104,6 +108,11 @@ export const en = {
     clear: "Clear",
     matched: (count: number) => `The whole set: ${count}`,
     move: { enter: "in", leave: "out" },
+    breaks: {
+      lost: "Connection lost: who comes and goes now is not named",
+      resting: "Resting, as the tab is hidden: who comes and goes now is not named",
+      back: "Connected again",
+    },
     why: "Why, or why not?",
     ask: "Ask",
     isIn: (symbol: string) => `${symbol} matches.`,
@@ -306,6 +315,8 @@ export const en = {
     happened: "What happened",
     nothing: "Nothing yet. What anybody does to the market appears here.",
     said: {
+      step: (moments: string) => (moments === "1" ? "stepped one moment" : `stepped ${moments} moments`),
+      seek: (time: string) => `went to ${time}`,
       speed: (speed: string) => `speed ${speed}`,
       scenario: (name: string) => `scenario ${name}`,
       noScenario: "no scenario",
@@ -314,7 +325,8 @@ export const en = {
     },
   },
   operations: {
-    away: (why: string) => `There is nothing newer: ${why}`,
+    away: (why: string) => `There are no figures: ${why}`,
+    old: (time: string, why: string) => `What you see is of ${time}, there is nothing newer: ${why}`,
     perSecond: (value: string) => `${value}/s`,
     now: (value: string) => `now ${value}`,
     ago: (time: string) => `${time} ago`,

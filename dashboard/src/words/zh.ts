@@ -23,6 +23,9 @@ export const zh: Words = {
     failed: "无法加载此视图。",
     again: "重试",
     unreachable: "无法连接服务器。",
+    unanswered: "服务器没有应答。",
+    crowded:
+      "浏览器与此服务器之间的六个连接已全部被本页面的标签页占用，之后的请求（包括新标签页）只能等待。请关闭一个标签页、将其切到后台，或离开图表或选股视图（它们各多占一个连接）。HTTP/2 没有此限制。",
   },
   chart: {
     symbol: "代码",
@@ -52,6 +55,7 @@ export const zh: Words = {
     noSymbol: "看哪个品种？请在上方输入代码或名称。",
     empty: (symbol) => `${symbol} 尚无成交`,
     unknown: (symbol) => `暂时没有 ${symbol} 的数据`,
+    meant: "您是否要找：",
     first: "首笔成交后图表即开始。",
     firstMade: "如果该市场有此品种，首笔成交后图表即开始。",
     refused: "无权查看这些 K 线",
@@ -104,6 +108,11 @@ export const zh: Words = {
     clear: "清空",
     matched: (count) => `全部符合：${count} 个`,
     move: { enter: "进入", leave: "离开" },
+    breaks: {
+      lost: "连接中断：期间的进出不会列出",
+      resting: "标签页已隐藏，暂停接收：期间的进出不会列出",
+      back: "已重新连接",
+    },
     why: "为何符合或不符合？",
     ask: "查询",
     isIn: (symbol) => `${symbol} 符合。`,
@@ -300,6 +309,8 @@ export const zh: Words = {
     happened: "操作记录",
     nothing: "暂无记录。任何人对市场的操作都会显示在这里。",
     said: {
+      step: (moments) => `单步 ${moments} 个时刻`,
+      seek: (time) => `跳到 ${time}`,
       speed: (speed) => `速度 ${speed}`,
       scenario: (name) => `情景 ${name}`,
       noScenario: "无情景",
@@ -308,7 +319,8 @@ export const zh: Words = {
     },
   },
   operations: {
-    away: (why) => `没有更新的数据：${why}`,
+    away: (why) => `没有数据：${why}`,
+    old: (time, why) => `以下为 ${time} 的数据，之后没有更新：${why}`,
     perSecond: (value) => `${value}/秒`,
     now: (value) => `当前 ${value}`,
     ago: (time) => `${time}前`,

@@ -19,16 +19,19 @@ from tickwire.market.scenario import read_scenario
 
 log = logging.getLogger(__name__)
 
+_MOST_TOLD = 60  # characters of a command: a time has 35 at most
+
 
 class Desk:
-    """The one place from which a feed is controlled; `tell` is called after each change of its status.
+    """The one place from which a feed is controlled; `tell` is called after each change of its status, with the command
+    that made it, if one did.
 
     `swaps` counts the models that took over, `rejected` those that would not do, `unreachable` the polls that found no
     file.
     """
 
     def __init__(
-        self, feed: Feed | None, status: FeedStatus, clock: Clock, tell: Callable[[], Awaitable[None]]
+        self, feed: Feed | None, status: FeedStatus, clock: Clock, tell: Callable[[str | None], Awaitable[None]]
     ) -> None:
         self._status = status
         self._clock = clock
@@ -61,7 +64,7 @@ class Desk:
             raise InputError(f"the feed {self._status.feed} comes from outside: nothing here controls it")
         self._control.obey(command, self._clock.now())
         log.info("the feed %s: %s", self._status.feed, text.strip())
-        await self._tell()
+        await self._tell("=".join(part.strip() for part in text.upper().split("="))[:_MOST_TOLD])
 
     def describe(self) -> dict[str, Any]:
         """The feed's state, its clock and its model, for people and programs; a feed from outside has our clock."""
@@ -103,7 +106,7 @@ class Desk:
         self._feed.stage(scenario)
         self._status.scenario = None if scenario is None else scenario.name
         log.info("the scenario is now %s", self._status.scenario or "none")
-        await self._tell()
+        await self._tell(None)
 
     async def watch(self, source: Source, mark: str, seconds: float) -> None:
         """For ever: look every so often whether the model at `source` has changed from the one with `mark`."""
@@ -131,10 +134,10 @@ class Desk:
         self.swaps += 1
         log.info("the model is now %s, after %s", model.version, self._status.model)
         self._status.model, self._status.notice = model.version, None
-        await self._tell()
+        await self._tell(None)
 
     async def _notice(self, said: str) -> None:
         if said != self._status.notice:  # a source that stays away is told once
             log.warning("%s", said)
             self._status.notice = said
-            await self._tell()
+            await self._tell(None)

@@ -62,8 +62,11 @@ class FeedStatus:
             self.halted, self.model, self.notice = set(said["halted"]), said["model"], said["notice"]
             self.scenario = said.get("scenario")
 
-    def describe(self, symbol: str | None = None) -> dict[str, Any]:
-        """The data of a status event, of the feed or of one `symbol`; `last_tick_ts` is in microseconds."""
+    def describe(self, symbol: str | None = None, *, command: str | None = None) -> dict[str, Any]:
+        """The data of a status event, of the feed or of one `symbol`; `last_tick_ts` is in microseconds.
+
+        `command` is what was just done to the feed, where that is why it is told.
+        """
         state = self.state if symbol is None else "halted" if symbol in self.halted else "running"
         return {
             "feed": self.feed,
@@ -76,6 +79,7 @@ class FeedStatus:
             "model": self.model,
             "scenario": self.scenario,
             "notice": self.notice,
+            "command": command,
         }
 
     def _become(self, state: State) -> bool:
