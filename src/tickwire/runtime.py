@@ -23,7 +23,7 @@ from tickwire.feeds.playlist import Reading
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.chronicle import Chronicle
-from tickwire.hub.control import Spend, control_entry
+from tickwire.hub.control import Control, Spend, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import Journal, State
@@ -320,15 +320,22 @@ class Runtime:
         if self.journal.fault() is not None:
             self._forget_from = now + 2 * _HOLD_SECONDS
         if now >= self._forget_from:
-            self.hub.control.forget(now, wall, self.journal.first)
+            self.hub.control.ledger.forget(now, wall)
 
     async def _hold(self) -> None:
-        """Say to other processes what readers use here, so that they keep it too: readers go from one to another."""
-        while self.company.shared:
+        """Say to other processes what readers use here, so that they keep it too: readers go from one to another.
+
+        Who saves states, and so lets history go, says also which changes went with it.
+        """
+        while True:
             await self.clock.sleep(_HOLD_SECONDS)
-            for held in self.hub.control.holds():
-                with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
-                    await self.entrance.append(control_entry(held))
+            said: list[Control] = [*self.hub.control.holds()] if self.company.shared else []
+            now = self.clock.monotonic()
+            if self.leads and now >= self._forget_from:
+                said += self.hub.control.over(now, self.journal.first)
+            with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
+                for control in said:
+                    await self.entrance.append(control_entry(control))
 
     async def _check_status(self, now: int) -> None:
         silent = self.status.check(now)

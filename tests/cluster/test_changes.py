@@ -59,6 +59,9 @@ async def test_a_server_keeps_what_readers_of_another_use(nats, name, monkeypatc
                 await clock.advance(20)
                 await until(lambda head=head: one.runtime.hub.head.sequence >= head + 2)
                 await until(lambda: two.runtime.hub.head.sequence == one.runtime.hub.head.sequence)
-            two.runtime.hub.control.forget(clock.monotonic(), 0.0, head)  # as if the journal began there
+                over = two.runtime.hub.control.over(
+                    clock.monotonic(), head
+                )  # as if it led, and the journal began there
+                assert [*over] == []
         async with open_stream(two.url, params, headers={"Last-Event-ID": last}) as stream:
             assert (await stream.event()).data["subscription"]["symbols"] == ["B"]

@@ -608,6 +608,19 @@ async def test_readers_that_change_together_share_what_is_due() -> None:
     await market.close()
 
 
+async def test_who_starts_while_somebody_changes_it_has_the_change() -> None:
+    """It is written down that all of them have it: who comes back with an id after it is taken to have seen it all."""
+    market = Market()
+    await market.trade(("A", 1.0), ("B", 1.0))
+    asked, sink = Subscription(("A",)), HandSink()
+    start = fresh(market.hub.history(), snapshot=True)  # the change before is over; then comes another
+    await market.order(Change("test", asked.describe(), Subscription(("B",)).describe()))
+    market.read(asked, start, sink)
+    await market.settle()
+    assert [data["symbol"] for _, name, data in sink.events() if name == "quote"] == ["B"]
+    await market.close()
+
+
 async def test_big_messages_make_the_recent_window_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its memory is bounded in bytes too; what it let go is found in the journal."""
     monkeypatch.setattr(recent, "MOST_BYTES", 10_000)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tickwire.errors import SettingsError
+from tickwire.hub import changes
 from tickwire.server.rules import RULES, rule_for
 from tickwire.server.service import WRITTEN_BURST
 from tickwire.testing.clock import ManualClock
@@ -458,3 +461,40 @@ async def test_who_writes_much_through_a_plain_token_is_held_up() -> None:
             assert changed.status_code == 429
         await clock.advance(2)
         assert (await put(2_000, ann)).status_code == 201
+
+
+@pytest.fixture
+async def crowd(server):
+    """Twelve streams of one user, each with an id of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(12):
+            params = {"symbols": "A", "client_id": f"x{number}"}
+            stream = await stack.enter_async_context(open_stream(server.url, params, headers=bearer(token(sub="ann"))))
+            await stream.event()
+        yield [f"/v1/clients/x{number}" for number in range(12)]
+
+
+async def test_a_share_cannot_be_exceeded_by_asking_at_once(server, client, crowd, monkeypatch) -> None:
+    """A user's changes take turns, so that each finds what the one before it left. An admin is not counted."""
+    monkeypatch.setattr(changes, "USER_CHANGES", 5)
+
+    async def change_all(headers) -> list[int]:
+        answers = [client.patch(url, json={"add": ["B"]}, headers=headers) for url in crowd]
+        return sorted(answer.status_code for answer in await asyncio.gather(*answers))
+
+    assert await change_all(bearer(token(sub="ann"))) == [200] * 5 + [429] * 7
+    assert server.runtime.hub.stats().changed == 5
+    assert await change_all(bearer(token("admin", sub="root"))) == [200] * 12
+
+
+async def test_a_share_cannot_be_exceeded_by_one_change_of_many(server, client, monkeypatch) -> None:
+    """One change may be of many requests with one id: they are counted together, and none is made."""
+    monkeypatch.setattr(changes, "USER_CHANGES", 5)
+    mine = bearer(token(sub="ann"))
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(6):
+            params = {"symbols": f"S{number}", "client_id": "x"}
+            stream = await stack.enter_async_context(open_stream(server.url, params, headers=mine))
+            await stream.event()
+        assert (await client.patch("/v1/clients/x", json={"add": ["B"]}, headers=mine)).status_code == 429
+        assert server.runtime.hub.stats().changed == 0

@@ -13,7 +13,7 @@ from tickwire.core.codec import encode
 from tickwire.errors import ScreensFull
 from tickwire.hub.applied import AppliedNamed
 from tickwire.hub.channel import Channel
-from tickwire.hub.control import Change, Control, Evict, Hold, Revoke, read_control
+from tickwire.hub.control import Change, Control, Evict, Forget, Hold, Revoke, read_control
 from tickwire.hub.head import Head
 from tickwire.hub.ledger import Ledger
 from tickwire.hub.reader import LATER_MS, Reader
@@ -76,12 +76,15 @@ class Controller:
                 for crowd in self._crowds:
                     crowd._act(control, now)
 
-    def forget(self, now: float, wall: float, first: int) -> None:
-        """Let go of what nobody came back for. `now` is monotonic and `wall` the time of day, in seconds.
+    def over(self, now: float, first: int) -> Iterator[Forget]:
+        """What every process is to let go of, in messages of a bounded size.
 
-        `first` is the oldest event that the journal holds.
+        `now` is monotonic, in seconds, `first` the oldest event that the journal holds.
         """
-        self.ledger.forget(now, wall, head=self._head.sequence, first=first, connected=self._connected)
+        head = self._head.sequence
+        numbers = self.ledger.changes.over(now, head, first, self._connected)
+        for begin in range(0, len(numbers), _HELD_AT_ONCE):
+            yield Forget(numbers[begin : begin + _HELD_AT_ONCE], head)
 
     def holds(self) -> Iterator[Hold]:
         """What other processes must know to be in use here, in messages of a bounded size."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tickwire.hub.changes import Changes
-from tickwire.hub.control import Change, Control, Hold, Keep, Revoke
+from tickwire.hub.control import Change, Control, Forget, Hold, Keep, Revoke
 from tickwire.hub.kept import Kept
 from tickwire.hub.revoked import Revoked
 from tickwire.hub.saved import Saved
@@ -23,10 +21,12 @@ class Ledger:
         """Note what event `at` says; whether it holds."""
         if isinstance(control, Change):
             return self.changes.take(control, at)
-        if isinstance(control, Keep):
+        if isinstance(control, Forget):
+            self.changes.forget(set(control.changes), control.after)
+        elif isinstance(control, Keep):
             self.kept.put(control.id, control.parameters)
         elif isinstance(control, Hold):
-            self.changes.hold(set(control.clients))
+            self.changes.hold(set(control.clients), at)
             self.kept.hold(control.kept)
         elif isinstance(control, Revoke):
             self.revoked.take(control)
@@ -34,19 +34,16 @@ class Ledger:
 
     def save(self, board: bytes, candles: bytes) -> Saved:
         """All of it, beside the saved board and candles."""
-        return Saved(board, self.changes.save(), self.kept.save(), self.revoked.save(), candles)
+        changes = self.changes.save()
+        return Saved(board, changes, self.kept.save(), self.revoked.save(), candles, self.changes.held())
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""
-        self.changes.restore(saved.changes)
+        self.changes.restore(saved.changes, saved.held)
         self.kept.restore(saved.kept)
         self.revoked.restore(saved.revoked)
 
-    def forget(self, now: float, wall: float, *, head: int, first: int, connected: Callable[[str], bool]) -> None:
-        """Let go of what nobody comes back for. `now` is monotonic and `wall` the time of day, in seconds.
-
-        `head` is the newest event, `first` the oldest that the journal still holds.
-        """
-        self.changes.forget(now, head, first, connected)
+    def forget(self, now: float, wall: float) -> None:
+        """Let go of what time alone ends. `now` is monotonic and `wall` the time of day, in seconds."""
         self.kept.forget(now)
         self.revoked.forget(wall)

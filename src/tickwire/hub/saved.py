@@ -8,13 +8,17 @@ from tickwire.hub.control import Change, Revoke
 
 
 class Saved(msgspec.Struct, frozen=True):
-    """The board, changed and kept subscriptions, revoked tokens, and candles, each as its owner saves it."""
+    """The board, changed and kept subscriptions, revoked tokens, and candles, each as its owner saves it.
+
+    `held` are the events that last spoke of the readers of `changes`, in the same order; older states have none.
+    """
 
     board: bytes
     changes: list[tuple[int, Change]] = msgspec.field(default_factory=list)
     kept: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     revoked: list[Revoke] = msgspec.field(default_factory=list)
     candles: bytes = b""
+    held: list[int] = msgspec.field(default_factory=list)
 
 
 def pack_saved(saved: Saved) -> bytes:
