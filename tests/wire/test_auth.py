@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tickwire.errors import SettingsError
-from tickwire.hub import changes
+from tickwire.hub import changes, kept
 from tickwire.server.rules import RULES, rule_for
 from tickwire.server.service import WRITTEN_BURST
 from tickwire.testing.clock import ManualClock
@@ -498,3 +498,19 @@ async def test_a_share_cannot_be_exceeded_by_one_change_of_many(server, client, 
             await stream.event()
         assert (await client.patch("/v1/clients/x", json={"add": ["B"]}, headers=mine)).status_code == 429
         assert server.runtime.hub.stats().changed == 0
+
+
+async def test_a_user_has_a_share_of_the_lists_that_are_kept(tmp_path, monkeypatch) -> None:
+    """Over a restart too. Others, and an admin, find room; so does who puts down what is kept already."""
+    monkeypatch.setattr(kept, "USER_BYTES", 10)
+    options = {**TOKENS, "journal": f"sqlite:{tmp_path / 'j'}"}
+    who = (("ann", ""), ("bob", ""), ("root", "admin"))
+    ann, bob, root = (bearer(token(scope, sub=name)) for name, scope in who)
+    for steps in (
+        ((ann, "A", 201), (ann, "B", 429), (bob, "B", 201)),
+        ((ann, "C", 429), (ann, "A", 201), (root, "C", 201)),
+    ):
+        async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+            for headers, symbol, status in steps:
+                answer = await client.post("/v1/subscriptions", json={"symbols": [symbol]}, headers=headers)
+                assert (answer.status_code, symbol) == (status, symbol)

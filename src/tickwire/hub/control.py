@@ -48,10 +48,14 @@ class Forget(msgspec.Struct, frozen=True, tag_field="do", tag="forget"):
 
 
 class Keep(msgspec.Struct, frozen=True, tag_field="do", tag="keep"):
-    """A subscription that readers may name: the parameters of a stream request, under an id."""
+    """A subscription that readers may name: the parameters of a stream request, under an id.
+
+    It is counted as the user's, unless that is None.
+    """
 
     id: str
     parameters: dict[str, str]
+    user: str | None = None
 
 
 class Evict(msgspec.Struct, frozen=True, tag_field="do", tag="evict"):

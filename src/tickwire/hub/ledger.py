@@ -24,7 +24,7 @@ class Ledger:
         if isinstance(control, Forget):
             self.changes.forget(set(control.changes), control.after)
         elif isinstance(control, Keep):
-            self.kept.put(control.id, control.parameters)
+            self.kept.put(control.id, control.parameters, control.user)
         elif isinstance(control, Hold):
             self.changes.hold(set(control.clients), at)
             self.kept.hold(control.kept)
@@ -34,13 +34,20 @@ class Ledger:
 
     def save(self, board: bytes, candles: bytes) -> Saved:
         """All of it, beside the saved board and candles."""
-        changes = self.changes.save()
-        return Saved(board, changes, self.kept.save(), self.revoked.save(), candles, self.changes.held())
+        return Saved(
+            board=board,
+            changes=self.changes.save(),
+            kept=self.kept.save(),
+            revoked=self.revoked.save(),
+            candles=candles,
+            held=self.changes.held(),
+            owners=self.kept.owners(),
+        )
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""
         self.changes.restore(saved.changes, saved.held)
-        self.kept.restore(saved.kept)
+        self.kept.restore(saved.kept, saved.owners)
         self.revoked.restore(saved.revoked)
 
     def forget(self, now: float, wall: float) -> None:

@@ -10,7 +10,8 @@ from tickwire.hub.control import Change, Revoke
 class Saved(msgspec.Struct, frozen=True):
     """The board, changed and kept subscriptions, revoked tokens, and candles, each as its owner saves it.
 
-    `held` are the events that last spoke of the readers of `changes`, in the same order; older states have none.
+    `held` are the events that last spoke of the readers of `changes`, in the same order, and `owners` whose
+    the `kept` ones are; older states have neither.
     """
 
     board: bytes
@@ -19,6 +20,7 @@ class Saved(msgspec.Struct, frozen=True):
     revoked: list[Revoke] = msgspec.field(default_factory=list)
     candles: bytes = b""
     held: list[int] = msgspec.field(default_factory=list)
+    owners: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def pack_saved(saved: Saved) -> bytes:
