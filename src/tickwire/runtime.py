@@ -95,6 +95,7 @@ class Runtime:
         self.lost = 0  # ticks of the feed of which nobody can tell whether the journal kept them
         self._untold = False  # whether the journal lacks the newest status
         self._forget_from = 0.0  # monotonic seconds
+        self._held = clock.monotonic()  # when other processes were last told what is used here
         self._away: str | None = None  # the journal's fault, as readers were told
         if self.leads:
             self._open_feed()
@@ -329,13 +330,16 @@ class Runtime:
         """
         while True:
             await self.clock.sleep(_HOLD_SECONDS)
-            said: list[Control] = [*self.hub.control.holds()] if self.company.shared else []
             now = self.clock.monotonic()
+            said: list[Control] = [*self.hub.control.holds()] if self.company.shared else []
+            if said and now - self._held >= 2 * _HOLD_SECONDS + _WATCH_SECONDS:  # others may have let go of them
+                said += self.hub.control.keeps()
             if self.leads and now >= self._forget_from:
                 said += self.hub.control.over(now, self.journal.first)
             with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
                 for control in said:
                     await self.entrance.append(control_entry(control))
+                self._held = now
 
     async def _check_status(self, now: int) -> None:
         silent = self.status.check(now)

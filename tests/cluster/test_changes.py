@@ -6,6 +6,7 @@ import asyncio
 
 import httpx2
 
+from tickwire.errors import JournalAway
 from tickwire.hub import controller
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
@@ -65,3 +66,29 @@ async def test_a_server_keeps_what_readers_of_another_use(nats, name, monkeypatc
                 assert [*over] == []
         async with open_stream(two.url, params, headers={"Last-Event-ID": last}) as stream:
             assert (await stream.event()).data["subscription"]["symbols"] == ["B"]
+
+
+async def test_a_server_that_could_not_say_what_it_uses_says_all_of_it_after_that(nats, name, monkeypatch):
+    """Others have let go of the lists of its readers meanwhile, and these may go there next."""
+    clock = ManualClock()
+    options = {"journal": f"{nats.url}/{name}", "role": "edge", "clock": clock}
+    async with run_server(**options) as one, run_server(**options) as two, httpx2.AsyncClient() as client:
+        params = {
+            "subscription": (await client.post(f"{one.url}/v1/subscriptions", json={"symbols": ["A"]})).json()["id"]
+        }
+        await until(lambda: two.runtime.hub.stats().kept == 1)
+        async with open_stream(one.url, params) as stream:
+            await stream.event()
+
+            async def away(entry):
+                raise JournalAway("cut off")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(one.runtime.entrance, "append", away)
+                while two.runtime.hub.stats().kept:
+                    await clock.advance(1)
+            assert one.runtime.hub.stats().kept == 1
+            await clock.advance(20)
+            await until(lambda: two.runtime.hub.stats().kept == 1)
+        async with open_stream(two.url, params) as stream:
+            assert stream.status == 200

@@ -13,7 +13,7 @@ from tickwire.core.codec import encode
 from tickwire.errors import ScreensFull
 from tickwire.hub.applied import AppliedNamed
 from tickwire.hub.channel import Channel
-from tickwire.hub.control import Change, Control, Evict, Forget, Hold, Revoke, read_control
+from tickwire.hub.control import Change, Control, Evict, Forget, Hold, Keep, Revoke, read_control
 from tickwire.hub.head import Head
 from tickwire.hub.ledger import Ledger
 from tickwire.hub.reader import LATER_MS, Reader
@@ -93,6 +93,12 @@ class Controller:
         for begin in range(0, max(len(clients), len(kept)), _HELD_AT_ONCE):
             end = begin + _HELD_AT_ONCE
             yield Hold(clients[begin:end], kept[begin:end])
+
+    def keeps(self) -> Iterator[Keep]:
+        """The kept subscriptions that are in use here, for processes that have let go of them."""
+        kept = self.ledger.kept
+        for name in kept.used:
+            yield Keep(name, dict(kept.parameters(name) or {}), kept.user(name))
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""

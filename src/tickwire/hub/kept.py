@@ -77,6 +77,10 @@ class Kept:
         """The ids that readers here name."""
         return [name for name, entry in self._entries.items() if entry.readers]
 
+    def user(self, id: str) -> str | None:  # noqa: A002
+        """Who put it down, if that is counted."""
+        return self._entries[id].user
+
     def hold(self, ids: Iterable[str]) -> None:
         """Readers elsewhere name these."""
         for name in ids:
