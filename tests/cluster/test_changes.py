@@ -92,3 +92,22 @@ async def test_a_server_that_could_not_say_what_it_uses_says_all_of_it_after_tha
             await until(lambda: two.runtime.hub.stats().kept == 1)
         async with open_stream(two.url, params) as stream:
             assert stream.status == 200
+
+
+async def test_who_comes_back_late_while_nats_is_away_is_let_in(own_nats, name):
+    """What would be said of its change can wait: meanwhile nothing is let go of."""
+    async with (
+        run_server(journal=f"{own_nats.url}/{name}") as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, STREAM) as stream,
+    ):
+        await until(lambda: server.runtime.leads)
+        await stream.event()
+        assert (await client.patch("/v1/clients/ann", json={"remove": ["A"]})).status_code == 200
+        for last in range(10):
+            assert (await client.post("/v1/quotes", json=[{"symbol": "B", "last": last + 1}])).status_code == 201
+        last_id = (await stream.events(10))[-1].id
+        own_nats.kill()
+        await until(lambda: server.runtime.journal.fault() is not None)
+        async with open_stream(server.url, STREAM, headers={"Last-Event-ID": last_id}) as again:
+            assert (await again.event()).data["subscription"]["symbols"] == ["B", "C", "D", "E", "F"]

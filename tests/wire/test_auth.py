@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tickwire.errors import SettingsError
 from tickwire.hub import changes, kept
+from tickwire.server import clients
 from tickwire.server.rules import RULES, rule_for
 from tickwire.server.service import WRITTEN_BURST
 from tickwire.testing.clock import ManualClock
@@ -498,6 +499,14 @@ async def test_a_share_cannot_be_exceeded_by_one_change_of_many(server, client, 
             await stream.event()
         assert (await client.patch("/v1/clients/x", json={"add": ["B"]}, headers=mine)).status_code == 429
         assert server.runtime.hub.stats().changed == 0
+
+
+async def test_a_change_that_no_share_allows_is_not_put_off(client, crowd, monkeypatch) -> None:
+    """413: to come back later, as 429 asks for, would be of no use."""
+    monkeypatch.setattr(clients, "WRITTEN_BURST", 100)
+    answer = await client.patch(crowd[0], json={"add": ["B"]}, headers=bearer(token(sub="ann")))
+    assert answer.status_code == 413, answer.text
+    assert (await client.patch(crowd[0], json={"add": ["B"]}, headers=bearer(token("admin")))).status_code == 200
 
 
 async def test_a_user_has_a_share_of_the_lists_that_are_kept(tmp_path, monkeypatch) -> None:

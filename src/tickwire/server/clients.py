@@ -25,8 +25,8 @@ from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Held
-from tickwire.server.refusal import Conflict, Full, TooMany
-from tickwire.server.service import Service
+from tickwire.server.refusal import Conflict, Full, TooLarge, TooMany
+from tickwire.server.service import WRITTEN_BURST, Service
 from tickwire.server.wish import SCHEMA, Wish, changed, read_wish
 
 routes = APIRouter(tags=["clients"])
@@ -125,7 +125,12 @@ async def _change(request: Request, client_id: str, readers: Iterable[Held], wis
         late = set[Asked]()
         entries = await _entries(request, client_id, asked, wish)
         size = sum(len(entry.data) for entry in entries.values())
-        service.writes.take(writer(request.scope), service.clock.monotonic(), size)
+        who = writer(request.scope)
+        if who is not None and size > WRITTEN_BURST:
+            raise TooLarge(
+                f"{len(entries)} requests of {client_id} changed at once are more than {WRITTEN_BURST:,} bytes"
+            )
+        service.writes.take(who, service.clock.monotonic(), size)
         for key, entry in entries.items():
             applied = (await service.publish(entry)).last
             if service.hub.control.ledger.changes.void(applied):

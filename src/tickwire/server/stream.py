@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tickwire.core.codec import encode
 from tickwire.core.ids import parse_id
 from tickwire.errors import InputError, JournalError, ScreensFull
-from tickwire.hub.control import Change, Control, Hold, control_entry
+from tickwire.hub.control import Change, Hold, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.outlet import Outlets
 from tickwire.hub.reader import LATER_MS, Reader, Who, bye
@@ -171,10 +171,13 @@ class StreamEndpoint:
         if self._unsettled(asked) is not None:
             async with self._service.turn(asked.who.user or asked.who.client_id):
                 control = self._unsettled(asked)
-                if control is not None:
+                if isinstance(control, Hold):
+                    with contextlib.suppress(JournalError):  # nothing is let go of meanwhile
+                        await self._service.publish(control_entry(control))
+                elif control is not None:
                     await self._service.publish(control_entry(control))
 
-    def _unsettled(self, asked: _Asked) -> Control | None:
+    def _unsettled(self, asked: _Asked) -> Change | Hold | None:
         """What the journal has yet to say of such a reader's change."""
         who, wanted, hub = asked.who, asked.request.subscription, self._service.hub
         changes = hub.control.ledger.changes
