@@ -27,7 +27,7 @@ from tickwire.feeds.simulator import Before, Played, Simulator
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.chronicle import Chronicle
-from tickwire.hub.control import Spend, Stage, control_entry
+from tickwire.hub.control import Control, Spend, Stage, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import Journal, State
@@ -102,6 +102,7 @@ class Runtime:
         self.lost = 0  # ticks of the feed of which nobody can tell whether the journal kept them
         self._untold = False  # whether the journal lacks the newest status
         self._forget_from = 0.0  # monotonic seconds
+        self._held = clock.monotonic()  # when other processes were last told what is used here
         self._away: str | None = None  # the journal's fault, as readers were told
         self._played: Played | None = None  # the scenario, as the journal knows it
         if self.leads:
@@ -360,15 +361,25 @@ class Runtime:
         if self.journal.fault() is not None:
             self._forget_from = now + 2 * _HOLD_SECONDS
         if now >= self._forget_from:
-            self.hub.control.forget(now, wall, self.journal.first)
+            self.hub.control.ledger.forget(now, wall)
 
     async def _hold(self) -> None:
-        """Say to other processes what readers use here, so that they keep it too: readers go from one to another."""
-        while self.company.shared:
+        """Say to other processes what readers use here, so that they keep it too: readers go from one to another.
+
+        Who saves states, and so lets history go, says also which changes went with it.
+        """
+        while True:
             await self.clock.sleep(_HOLD_SECONDS)
-            for held in self.hub.control.holds():
-                with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
-                    await self.entrance.append(control_entry(held))
+            now = self.clock.monotonic()
+            said: list[Control] = [*self.hub.control.holds()] if self.company.shared else []
+            if said and now - self._held >= 2 * _HOLD_SECONDS + _WATCH_SECONDS:  # others may have let go of them
+                said += self.hub.control.keeps()
+            if self.leads and now >= self._forget_from:
+                said += self.hub.control.over(now, self.journal.first)
+            with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
+                for control in said:
+                    await self.entrance.append(control_entry(control))
+                self._held = now
 
     async def _check_status(self, now: int) -> None:
         silent = self.status.check(now)
@@ -431,12 +442,12 @@ class Runtime:
                 await self._say(named_entry("status", self.status.describe(command=command)))
             self._untold = False
 
-    async def _tell_order(self) -> None:
+    async def _tell_order(self, command: str | None) -> None:
         """Something was ordered: what is played now may stand still, so no batch would bring it into the journal."""
         with contextlib.suppress(JournalError, TimeoutError):
             async with asyncio.timeout(_SAY_SECONDS):
                 await self._keep_played()
-        await self._tell_status()
+        await self._tell_status(command)
 
     async def _say(self, entry: Entry) -> Span:
         """Append something in the name of the feed."""

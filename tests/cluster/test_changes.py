@@ -6,6 +6,7 @@ import asyncio
 
 import httpx2
 
+from tickwire.errors import JournalAway
 from tickwire.hub import controller
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
@@ -59,6 +60,54 @@ async def test_a_server_keeps_what_readers_of_another_use(nats, name, monkeypatc
                 await clock.advance(20)
                 await until(lambda head=head: one.runtime.hub.head.sequence >= head + 2)
                 await until(lambda: two.runtime.hub.head.sequence == one.runtime.hub.head.sequence)
-            two.runtime.hub.control.forget(clock.monotonic(), 0.0, head)  # as if the journal began there
+                over = two.runtime.hub.control.over(
+                    clock.monotonic(), head
+                )  # as if it led, and the journal began there
+                assert [*over] == []
         async with open_stream(two.url, params, headers={"Last-Event-ID": last}) as stream:
             assert (await stream.event()).data["subscription"]["symbols"] == ["B"]
+
+
+async def test_a_server_that_could_not_say_what_it_uses_says_all_of_it_after_that(nats, name, monkeypatch):
+    """Others have let go of the lists of its readers meanwhile, and these may go there next."""
+    clock = ManualClock()
+    options = {"journal": f"{nats.url}/{name}", "role": "edge", "clock": clock}
+    async with run_server(**options) as one, run_server(**options) as two, httpx2.AsyncClient() as client:
+        params = {
+            "subscription": (await client.post(f"{one.url}/v1/subscriptions", json={"symbols": ["A"]})).json()["id"]
+        }
+        await until(lambda: two.runtime.hub.stats().kept == 1)
+        async with open_stream(one.url, params) as stream:
+            await stream.event()
+
+            async def away(entry):
+                raise JournalAway("cut off")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(one.runtime.entrance, "append", away)
+                while two.runtime.hub.stats().kept:
+                    await clock.advance(1)
+            assert one.runtime.hub.stats().kept == 1
+            await clock.advance(20)
+            await until(lambda: two.runtime.hub.stats().kept == 1)
+        async with open_stream(two.url, params) as stream:
+            assert stream.status == 200
+
+
+async def test_who_comes_back_late_while_nats_is_away_is_let_in(own_nats, name):
+    """What would be said of its change can wait: meanwhile nothing is let go of."""
+    async with (
+        run_server(journal=f"{own_nats.url}/{name}") as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, STREAM) as stream,
+    ):
+        await until(lambda: server.runtime.leads)
+        await stream.event()
+        assert (await client.patch("/v1/clients/ann", json={"remove": ["A"]})).status_code == 200
+        for last in range(10):
+            assert (await client.post("/v1/quotes", json=[{"symbol": "B", "last": last + 1}])).status_code == 201
+        last_id = (await stream.events(10))[-1].id
+        own_nats.kill()
+        await until(lambda: server.runtime.journal.fault() is not None)
+        async with open_stream(server.url, STREAM, headers={"Last-Event-ID": last_id}) as again:
+            assert (await again.event()).data["subscription"]["symbols"] == ["B", "C", "D", "E", "F"]

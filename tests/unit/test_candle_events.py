@@ -15,7 +15,6 @@ from tickwire.history.owed import MOST_IN_ENTRY, SOURCE, Owed
 from tickwire.hub.changes import Changes
 from tickwire.hub.control import Change
 from tickwire.hub.names import Names
-from tickwire.hub.reader import Who
 from tickwire.hub.rights import Rights
 from tickwire.hub.start import after, fresh
 from tickwire.hub.subscription import Subscription
@@ -286,9 +285,9 @@ def test_a_change_keeps_the_interval() -> None:
     asked = Subscription(["A"], events=CANDLES, candles="5m")
     changes, other = Changes(), Changes()
     changes.take(Change("ann", asked.describe(), asked.changed(add=["B"]).describe()), 7)
-    other.restore(changes.save())
-    now, owes = other.resumed(Who("ann"), asked, 6)
-    assert (now, owes) == (Subscription(["A", "B"], events=CANDLES, candles="5m"), True)
+    other.restore(changes.save(), changes.held())
+    now, at = other.newest("ann", None, asked)
+    assert (now, at) == (Subscription(["A", "B"], events=CANDLES, candles="5m"), 7)
 
 
 @given(st.lists(st.one_of(st.integers(1, 900), st.tuples(st.integers(1, 900), st.booleans())), max_size=30))

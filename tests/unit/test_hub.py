@@ -13,7 +13,7 @@ from tickwire.core.ids import EventId
 from tickwire.hub import catchup, made, past, recent
 from tickwire.hub.control import Change
 from tickwire.hub.selection import Selection
-from tickwire.hub.start import after, earliest, fresh
+from tickwire.hub.start import Start, after, earliest, fresh
 from tickwire.hub.subscription import Subscription
 from tickwire.sse.coding import CODINGS, IDENTITY, Coding
 from tickwire.testing.market import Market
@@ -258,7 +258,15 @@ class Client:
             self.pending_change = Change(self.own_id, self.asked.describe(), self.asked.describe(), f"user:{self.name}")
         self.above = self.in_force = limit_of(self.subscription)
         self.sink = HandSink()
-        self.reader = self.market.read(self.asked, start, self.sink, self.own_id, self.name, self.coding)
+        self.start: Start | None = start
+        if self.pending_change is None:
+            self.arrive()
+
+    def arrive(self) -> None:
+        """Be let in: where something was changed before, once it is written down that this is over."""
+        if self.start is not None:
+            self.reader = self.market.read(self.asked, self.start, self.sink, self.own_id, self.name, self.coding)
+            self.start = None
 
     def take(self, share: float) -> None:
         """Receive a share of the bytes on the way; what is cut inside an event is lost with the connection."""
@@ -446,6 +454,7 @@ async def _random_history(rng: random.Random) -> None:
         if client.pending_change is not None:
             await market.order(client.pending_change)
             client.pending_change = None
+            client.arrive()
         if rng.random() < 0.7:
             await market.settle()
     await market.tell_closed()
@@ -605,6 +614,19 @@ async def test_readers_that_change_together_share_what_is_due() -> None:
     await market.settle()
     for sink in sinks:
         assert [data["symbol"] for _, name, data in sink.events() if name == "quote"] == ["S1", "S2"]
+    await market.close()
+
+
+async def test_who_starts_while_somebody_changes_it_has_the_change() -> None:
+    """It is written down that all of them have it: who comes back with an id after it is taken to have seen it all."""
+    market = Market()
+    await market.trade(("A", 1.0), ("B", 1.0))
+    asked, sink = Subscription(("A",)), HandSink()
+    start = fresh(market.hub.history(), snapshot=True)  # the change before is over; then comes another
+    await market.order(Change("test", asked.describe(), Subscription(("B",)).describe()))
+    market.read(asked, start, sink)
+    await market.settle()
+    assert [data["symbol"] for _, name, data in sink.events() if name == "quote"] == ["B"]
     await market.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -14,6 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tickwire.errors import SettingsError
+from tickwire.hub import changes, kept
+from tickwire.server import clients
 from tickwire.server.rules import RULES, rule_for
 from tickwire.server.service import WRITTEN_BURST
 from tickwire.testing.clock import ManualClock
@@ -479,3 +483,64 @@ async def test_refusals_are_counted_by_status() -> None:
             f'tickwire_denied_total{{status="{status}"}} {count}'
             for status, count in (("401", 2), ("403", 2), ("429", 0))
         ]
+
+
+@pytest.fixture
+async def crowd(server):
+    """Twelve streams of one user, each with an id of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(12):
+            params = {"symbols": "A", "client_id": f"x{number}"}
+            stream = await stack.enter_async_context(open_stream(server.url, params, headers=bearer(token(sub="ann"))))
+            await stream.event()
+        yield [f"/v1/clients/x{number}" for number in range(12)]
+
+
+async def test_a_share_cannot_be_exceeded_by_asking_at_once(server, client, crowd, monkeypatch) -> None:
+    """A user's changes take turns, so that each finds what the one before it left. An admin is not counted."""
+    monkeypatch.setattr(changes, "USER_CHANGES", 5)
+
+    async def change_all(headers) -> list[int]:
+        answers = [client.patch(url, json={"add": ["B"]}, headers=headers) for url in crowd]
+        return sorted(answer.status_code for answer in await asyncio.gather(*answers))
+
+    assert await change_all(bearer(token(sub="ann"))) == [200] * 5 + [429] * 7
+    assert server.runtime.hub.stats().changed == 5
+    assert await change_all(bearer(token("admin", sub="root"))) == [200] * 12
+
+
+async def test_a_share_cannot_be_exceeded_by_one_change_of_many(server, client, monkeypatch) -> None:
+    """One change may be of many requests with one id: they are counted together, and none is made."""
+    monkeypatch.setattr(changes, "USER_CHANGES", 5)
+    mine = bearer(token(sub="ann"))
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(6):
+            params = {"symbols": f"S{number}", "client_id": "x"}
+            stream = await stack.enter_async_context(open_stream(server.url, params, headers=mine))
+            await stream.event()
+        assert (await client.patch("/v1/clients/x", json={"add": ["B"]}, headers=mine)).status_code == 429
+        assert server.runtime.hub.stats().changed == 0
+
+
+async def test_a_change_that_no_share_allows_is_not_put_off(client, crowd, monkeypatch) -> None:
+    """413: to come back later, as 429 asks for, would be of no use."""
+    monkeypatch.setattr(clients, "WRITTEN_BURST", 100)
+    answer = await client.patch(crowd[0], json={"add": ["B"]}, headers=bearer(token(sub="ann")))
+    assert answer.status_code == 413, answer.text
+    assert (await client.patch(crowd[0], json={"add": ["B"]}, headers=bearer(token("admin")))).status_code == 200
+
+
+async def test_a_user_has_a_share_of_the_lists_that_are_kept(tmp_path, monkeypatch) -> None:
+    """Over a restart too. Others, and an admin, find room; so does who puts down what is kept already."""
+    monkeypatch.setattr(kept, "USER_BYTES", 10)
+    options = {**TOKENS, "journal": f"sqlite:{tmp_path / 'j'}"}
+    who = (("ann", ""), ("bob", ""), ("root", "admin"))
+    ann, bob, root = (bearer(token(scope, sub=name)) for name, scope in who)
+    for steps in (
+        ((ann, "A", 201), (ann, "B", 429), (bob, "B", 201)),
+        ((ann, "C", 429), (ann, "A", 201), (root, "C", 201)),
+    ):
+        async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+            for headers, symbol, status in steps:
+                answer = await client.post("/v1/subscriptions", json={"symbols": [symbol]}, headers=headers)
+                assert (answer.status_code, symbol) == (status, symbol)

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from tickwire.hub import changes, kept
+from tickwire.hub.saved import read_saved
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
@@ -140,25 +141,92 @@ async def test_a_change_outlives_a_reconnect_and_a_restart(tmp_path) -> None:
             assert told.data["symbols"] == ["A", "B"]  # one client id and request: one subscription
 
 
-async def test_a_change_is_forgotten_once_nobody_can_come_back_to_it() -> None:
-    """It is kept while its reader is connected, and until the journal begins after where the reader left."""
+async def expire(server, client) -> None:
+    """Let the journal's history begin after now: publish, and save what covers it."""
+    head = server.runtime.hub.head.sequence
+    while server.runtime.journal.first <= head + 1:
+        for _ in range(3):
+            await client.post("/v1/quotes", json=[{"symbol": "A", "last": 1 + number % 7} for number in range(1_000)])
+        await server.runtime._save_state()
+
+
+async def test_a_change_is_forgotten_once_nobody_can_come_back_to_it(tmp_path) -> None:
+    """It is kept while its reader is connected, and until the journal begins after where the reader left.
+
+    That is an event: who starts from an older state comes to the same, and makes the same of the next change.
+    """
     clock = ManualClock()
-    async with run_server(clock=clock, keep_events=1_000, keep_seconds=10.0) as server:
+    options = {"journal": f"sqlite:{tmp_path / 'j'}", "clock": clock, "stale_after": 1e6, "keep_events": 1_000}
+    async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
         hub = server.runtime.hub
-        async with httpx2.AsyncClient(base_url=server.url) as client, open_stream(server.url, MINE) as stream:
+        async with open_stream(server.url, MINE) as stream:
             await stream.event()
             await client.patch("/v1/clients/ann", json={"add": ["C"]})
+            await clock.advance(100)
+            await expire(server, client)
             await clock.advance(100)
             assert hub.stats().changed == 1
         while len(hub.roster):
             await clock.advance(0)
-        hub.control.forget(clock.monotonic(), 0.0, 1)
-        later = clock.monotonic() + changes.LEAST_SECONDS
-        hub.control.forget(later, 0.0, hub.head.sequence)
-        hub.control.forget(later - 1, 0.0, hub.head.sequence + 1)
+        await clock.advance(20)
+        await clock.advance(changes.LEAST_SECONDS)
         assert hub.stats().changed == 1
-        hub.control.forget(later, 0.0, hub.head.sequence + 1)
-        assert hub.stats().changed == 0
+        await expire(server, client)
+        saved = await server.runtime.journal.load_state()
+        await clock.advance(20)
+        while hub.stats().changed:
+            await clock.advance(0)
+        async with open_stream(server.url, MINE) as stream:
+            assert (await stream.event()).data["subscription"]["symbols"] == ["A", "B"]
+            await client.patch("/v1/clients/ann", json={"add": ["D"]})
+            last = f"{server.runtime.journal.epoch}-{hub.head.sequence}"
+        server.runtime._saved = hub.head.sequence  # it is killed: no other state is saved
+        assert read_saved(saved.data).changes
+    async with (
+        run_server(**options) as server,
+        open_stream(server.url, MINE, headers={"Last-Event-ID": last}) as stream,
+    ):
+        assert server.runtime._saved == saved.sequence
+        assert (await stream.event()).data["subscription"]["symbols"] == ["A", "B", "D"]
+
+
+async def test_who_comes_back_late_keeps_its_change() -> None:
+    """A change that was not spoken of for half of the history is held by an event, one of all who come back together.
+
+    So it cannot be let go of by a process that has not yet heard of these readers.
+    """
+    async with run_server(keep_events=1_000) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        hub = server.runtime.hub
+        async with open_stream(server.url, MINE) as stream:
+            await stream.event()
+            await client.patch("/v1/clients/ann", json={"add": ["C"]})
+        number = hub.head.sequence
+        mine = {"headers": {"Last-Event-ID": f"{hub.head.epoch}-{number}"}}
+        async with open_stream(server.url, MINE, **mine) as stream:
+            assert (await stream.event()).data["subscription"]["symbols"] == ["A", "B", "C"]
+            assert hub.head.sequence == number
+            await publish(client, A=1), await publish(client, A=2), await publish(client, A=3)
+            number = hub.head.sequence
+            async with open_stream(server.url, MINE, **mine) as again, open_stream(server.url, MINE, **mine) as other:
+                assert (await again.event()).name == (await other.event()).name == "welcome"
+                assert hub.head.sequence == number + 1
+            hub.control.ledger.changes.forget([1], number)
+            assert hub.stats().changed == 1
+
+
+async def test_who_starts_over_at_once_writes_one_event(server, client) -> None:
+    """However many streams with one id and request start together, the change before them is over once."""
+    async with open_stream(server.url, MINE) as stream:
+        await stream.event()
+        await client.patch("/v1/clients/ann", json={"add": ["C"]})
+        head = server.runtime.journal.head
+
+        async def start() -> None:
+            async with open_stream(server.url, MINE) as other:
+                assert (await other.event()).data["subscription"]["symbols"] == ["A", "B"]
+
+        await asyncio.gather(*(start() for _ in range(20)))
+        assert server.runtime.journal.head == head + 1
 
 
 async def test_what_nobody_uses_for_a_minute_is_let_go(tmp_path) -> None:

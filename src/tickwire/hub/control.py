@@ -19,8 +19,8 @@ CONTROL = "control"
 class Change(msgspec.Struct, frozen=True, tag_field="do", tag="change"):
     """Readers of one client id that came with the subscription `asked` have the subscription `now`; both described.
 
-    Clients choose their ids, so the `user` counts too (None: those that have none). `after` is the event of the change
-    that this one was made from, 0 for what was asked for: where another came first, it is void. None is never void.
+    Clients choose their ids, so the `user` counts too (None: those that have none). `after` is the newest event that
+    its maker had seen: where another change of the same came since, it is void. None is never void.
     """
 
     client_id: str
@@ -40,11 +40,22 @@ class Hold(msgspec.Struct, frozen=True, tag_field="do", tag="hold"):
     kept: list[str] = []
 
 
+class Forget(msgspec.Struct, frozen=True, tag_field="do", tag="forget"):
+    """Nobody comes back to the changes that were these events, as far as could be seen up to event `after`."""
+
+    changes: list[int]
+    after: int
+
+
 class Keep(msgspec.Struct, frozen=True, tag_field="do", tag="keep"):
-    """A subscription that readers may name: the parameters of a stream request, under an id."""
+    """A subscription that readers may name: the parameters of a stream request, under an id.
+
+    It is counted as the user's, unless that is None.
+    """
 
     id: str
     parameters: dict[str, str]
+    user: str | None = None
 
 
 class Evict(msgspec.Struct, frozen=True, tag_field="do", tag="evict"):
@@ -85,7 +96,7 @@ class Stage(msgspec.Struct, frozen=True, tag_field="do", tag="stage"):
     by_hand: bool = False
 
 
-Control: TypeAlias = Change | Keep | Hold | Evict | Revoke | Spend | Stage
+Control: TypeAlias = Change | Forget | Keep | Hold | Evict | Revoke | Spend | Stage
 
 
 def control_entry(control: Control) -> Entry:

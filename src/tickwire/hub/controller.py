@@ -13,7 +13,7 @@ from tickwire.core.codec import encode
 from tickwire.errors import ScreensFull
 from tickwire.hub.applied import AppliedNamed
 from tickwire.hub.channel import Channel
-from tickwire.hub.control import Change, Control, Evict, Hold, Revoke, read_control
+from tickwire.hub.control import Change, Control, Evict, Forget, Hold, Keep, Revoke, read_control
 from tickwire.hub.head import Head
 from tickwire.hub.ledger import Ledger
 from tickwire.hub.reader import LATER_MS, Reader
@@ -76,12 +76,15 @@ class Controller:
                 for crowd in self._crowds:
                     crowd._act(control, now)
 
-    def forget(self, now: float, wall: float, first: int) -> None:
-        """Let go of what nobody came back for. `now` is monotonic and `wall` the time of day, in seconds.
+    def over(self, now: float, first: int) -> Iterator[Forget]:
+        """What every process is to let go of, in messages of a bounded size.
 
-        `first` is the oldest event that the journal holds.
+        `now` is monotonic, in seconds, `first` the oldest event that the journal holds.
         """
-        self.ledger.forget(now, wall, head=self._head.sequence, first=first, connected=self._connected)
+        head = self._head.sequence
+        numbers = self.ledger.changes.over(now, head, first, self._connected)
+        for begin in range(0, len(numbers), _HELD_AT_ONCE):
+            yield Forget(numbers[begin : begin + _HELD_AT_ONCE], head)
 
     def holds(self) -> Iterator[Hold]:
         """What other processes must know to be in use here, in messages of a bounded size."""
@@ -90,6 +93,12 @@ class Controller:
         for begin in range(0, max(len(clients), len(kept)), _HELD_AT_ONCE):
             end = begin + _HELD_AT_ONCE
             yield Hold(clients[begin:end], kept[begin:end])
+
+    def keeps(self) -> Iterator[Keep]:
+        """The kept subscriptions that are in use here, for processes that have let go of them."""
+        kept = self.ledger.kept
+        for name in kept.used:
+            yield Keep(name, dict(kept.parameters(name) or {}), kept.user(name))
 
     def end_all(self, reason: str, retry_of: Callable[[], int]) -> None:
         """Say `bye` to every reader and let its stream end; `retry_of` gives each its time to come back, in ms."""

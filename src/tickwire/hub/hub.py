@@ -167,7 +167,8 @@ class Hub:
 
     def admits(self, asked: Subscription, start: Start, who: Who) -> bool:
         """Whether there is room for what the filter costs of a reader that asks so."""
-        return self.has_room(self._in_force(asked, start, who)[0])
+        wanted = who.rights.narrowed(asked) if start.resume is None else self._in_force(asked, start, who)[0]
+        return self.has_room(wanted)
 
     def has_room(self, subscription: Subscription) -> bool:
         """Whether there is room for what its filter costs."""
@@ -176,11 +177,10 @@ class Hub:
     def _in_force(self, asked: Subscription, start: Start, who: Who) -> tuple[Subscription, bool]:
         """What a reader that asks so gets within its rights, and whether it has not seen all of that where it starts.
 
-        Who comes back has what its subscription was changed to.
+        That is what its subscription was changed to: by somebody this moment, where it starts anew.
         """
-        changes = self.control.ledger.changes
-        now, owes = changes.resumed(who, asked, start.position) if start.resume is not None else (asked, False)
-        return who.rights.narrowed(now), owes
+        now, at = self.control.ledger.changes.newest(who.client_id, who.user, asked)
+        return who.rights.narrowed(now), start.resume is not None and start.position < at
 
     def open(self, asked: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY) -> Reader:
         """A new reader. It gets nothing until `run`; `close` must follow in any case. ScreensFull: see `admits`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -11,12 +13,14 @@ from tickwire.core.codec import encode
 
 UNUSED_SECONDS = 60.0
 MOST_BYTES = 32 * 1024 * 1024  # of parameters in all
+USER_BYTES = 4 * 1024 * 1024  # of these, that one with a plain token has put down first
 _ID_BYTES = 16  # two lists will not meet, not even by intent
 
 
 class _Entry(msgspec.Struct):
     parameters: Mapping[str, str]
     size: int
+    user: str | None = None  # who put it down first; None where that is not counted
     readers: int = 0
     idle_since: float | None = None  # monotonic seconds; None until it is first looked at
 
@@ -30,22 +34,28 @@ class Kept:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._bytes = 0
+        self._user_bytes = Counter[str]()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def has_room(self, parameters: Mapping[str, str]) -> bool:
-        """Whether these parameters can be taken too."""
-        return identify(parameters) in self._entries or self._bytes + _size(parameters) <= MOST_BYTES
+    def lacks_room(self, parameters: Mapping[str, str], user: str | None) -> Literal["server", "user"] | None:
+        """Whose room these parameters would exceed; None where there is enough. A `user` of None is not counted."""
+        size = _size(parameters)
+        if identify(parameters) in self._entries:
+            return None
+        if self._bytes + size > MOST_BYTES:
+            return "server"
+        return "user" if user is not None and self._user_bytes[user] + size > USER_BYTES else None
 
-    def put(self, id: str, parameters: Mapping[str, str]) -> None:  # noqa: A002  # the word for it
+    def put(self, id: str, parameters: Mapping[str, str], user: str | None = None) -> None:  # noqa: A002  # the word
         """Keep parameters, or keep them for another while."""
         known = self._entries.get(id)
         if known is not None:
             known.idle_since = None
             return
-        self._entries[id] = _Entry(parameters, _size(parameters))
-        self._bytes += _size(parameters)
+        self._entries[id] = entry = _Entry(parameters, _size(parameters), user)
+        self._count(entry, 1)
 
     def parameters(self, id: str) -> Mapping[str, str] | None:  # noqa: A002
         """What is kept under the id."""
@@ -67,6 +77,10 @@ class Kept:
         """The ids that readers here name."""
         return [name for name, entry in self._entries.items() if entry.readers]
 
+    def user(self, id: str) -> str | None:  # noqa: A002
+        """Who put it down, if that is counted."""
+        return self._entries[id].user
+
     def hold(self, ids: Iterable[str]) -> None:
         """Readers elsewhere name these."""
         for name in ids:
@@ -82,17 +96,28 @@ class Kept:
             if entry.idle_since is None:
                 entry.idle_since = now
             elif now - entry.idle_since >= UNUSED_SECONDS:
-                self._bytes -= entry.size
                 del self._entries[name]
+                self._count(entry, -1)
+
+    def _count(self, entry: _Entry, sign: int) -> None:
+        self._bytes += sign * entry.size
+        if entry.user is not None:
+            self._user_bytes[entry.user] += sign * entry.size
+            if not self._user_bytes[entry.user]:
+                del self._user_bytes[entry.user]
 
     def save(self) -> dict[str, dict[str, str]]:
         """All of them."""
         return {name: dict(entry.parameters) for name, entry in self._entries.items()}
 
-    def restore(self, saved: Mapping[str, dict[str, str]]) -> None:
-        """Take what `save` gave."""
+    def owners(self) -> dict[str, str]:
+        """Who put them down, as far as that is counted."""
+        return {name: entry.user for name, entry in self._entries.items() if entry.user is not None}
+
+    def restore(self, saved: Mapping[str, dict[str, str]], owners: Mapping[str, str]) -> None:
+        """Take what `save` and `owners` gave."""
         for name, parameters in saved.items():
-            self.put(name, parameters)
+            self.put(name, parameters, owners.get(name))
 
 
 def identify(parameters: Mapping[str, str]) -> str:

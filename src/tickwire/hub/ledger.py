@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tickwire.hub.changes import Changes
-from tickwire.hub.control import Change, Control, Hold, Keep, Revoke, Stage
+from tickwire.hub.control import Change, Control, Forget, Hold, Keep, Revoke, Stage
 from tickwire.hub.kept import Kept
 from tickwire.hub.revoked import Revoked
 from tickwire.hub.saved import Saved
@@ -24,10 +22,12 @@ class Ledger:
         """Note what event `at` says; whether it holds."""
         if isinstance(control, Change):
             return self.changes.take(control, at)
-        if isinstance(control, Keep):
-            self.kept.put(control.id, control.parameters)
+        if isinstance(control, Forget):
+            self.changes.forget(set(control.changes), control.after)
+        elif isinstance(control, Keep):
+            self.kept.put(control.id, control.parameters, control.user)
         elif isinstance(control, Hold):
-            self.changes.hold(set(control.clients))
+            self.changes.hold(set(control.clients), at)
             self.kept.hold(control.kept)
         elif isinstance(control, Revoke):
             self.revoked.take(control)
@@ -37,21 +37,26 @@ class Ledger:
 
     def save(self, board: bytes, candles: bytes, halted: list[str]) -> Saved:
         """All of it, beside the saved board and candles, and the symbols that do not trade."""
-        changes, kept, revoked = self.changes.save(), self.kept.save(), self.revoked.save()
-        return Saved(board, changes, kept, revoked, candles, self.stage, halted)
+        return Saved(
+            board=board,
+            changes=self.changes.save(),
+            kept=self.kept.save(),
+            revoked=self.revoked.save(),
+            candles=candles,
+            stage=self.stage,
+            halted=halted,
+            held=self.changes.held(),
+            owners=self.kept.owners(),
+        )
 
     def restore(self, saved: Saved) -> None:
         """Take what `save` gave."""
-        self.changes.restore(saved.changes)
-        self.kept.restore(saved.kept)
+        self.changes.restore(saved.changes, saved.held)
+        self.kept.restore(saved.kept, saved.owners)
         self.revoked.restore(saved.revoked)
         self.stage = saved.stage
 
-    def forget(self, now: float, wall: float, *, head: int, first: int, connected: Callable[[str], bool]) -> None:
-        """Let go of what nobody comes back for. `now` is monotonic and `wall` the time of day, in seconds.
-
-        `head` is the newest event, `first` the oldest that the journal still holds.
-        """
-        self.changes.forget(now, head, first, connected)
+    def forget(self, now: float, wall: float) -> None:
+        """Let go of what time alone ends. `now` is monotonic and `wall` the time of day, in seconds."""
         self.kept.forget(now)
         self.revoked.forget(wall)

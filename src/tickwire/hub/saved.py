@@ -10,6 +10,9 @@ from tickwire.hub.control import Change, Revoke, Stage
 class Saved(msgspec.Struct, frozen=True):
     """The board, changed and kept subscriptions, revoked tokens, candles, each as its owner saves it; what is played,
     and which symbols do not trade.
+
+    `held` are the events that last spoke of the readers of `changes`, in the same order, and `owners` whose
+    the `kept` ones are; older states have neither.
     """
 
     board: bytes
@@ -19,6 +22,8 @@ class Saved(msgspec.Struct, frozen=True):
     candles: bytes = b""
     stage: Stage | None = None
     halted: list[str] = msgspec.field(default_factory=list)
+    held: list[int] = msgspec.field(default_factory=list)
+    owners: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def pack_saved(saved: Saved) -> bytes:

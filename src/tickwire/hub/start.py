@@ -39,6 +39,10 @@ class History(msgspec.Struct, frozen=True):
     first: int
     head: int
 
+    def old(self, sequence: int) -> bool:
+        """Whether an event is in the older half, and so may soon expire."""
+        return sequence < (self.first + self.head) // 2
+
     def id(self, sequence: int) -> str:
         """The wire form of one of its ids."""
         return str(EventId(self.epoch, sequence))

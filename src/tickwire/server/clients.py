@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode
+from tickwire.core.event import Entry
 from tickwire.errors import InputError
-from tickwire.hub.changes import USER_CHANGES, USER_NAMES
+from tickwire.hub.changes import USER_CHANGES, USER_NAMES, Asked
 from tickwire.hub.control import Change, Control, Evict, Revoke, control_entry
 from tickwire.hub.revoked import MOST_REVOKED
 from tickwire.hub.rights import TOKEN, USER, Rights
@@ -24,16 +25,14 @@ from tickwire.server.audit import note
 from tickwire.server.body import read_body
 from tickwire.server.problem import problem
 from tickwire.server.readers import Found, Held
-from tickwire.server.refusal import Conflict, Full, TooMany
-from tickwire.server.service import Service
+from tickwire.server.refusal import Conflict, Full, TooLarge, TooMany
+from tickwire.server.service import WRITTEN_BURST, Service
 from tickwire.server.wish import SCHEMA, Wish, changed, read_wish
 
 routes = APIRouter(tags=["clients"])
 COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it away does not want it back at once
 _BODY_BYTES = 256 * 1024  # some thousand symbols
 _TRIES = 5  # of a change while other processes change the same reader
-
-_Asked: TypeAlias = tuple[str | None, Subscription]  # whose request, and for what
 
 
 _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}}
@@ -106,7 +105,8 @@ async def change_client(request: Request, client_id: str) -> Response:
         hint = "open the stream with client_id= and a name of your own"
         detail = f"the server made {client_id} up, so a reconnect would come under another and lose the change"
         return problem(409, detail, hint=hint)
-    async with service.changing.setdefault(client_id, asyncio.Lock()):
+    # A user's changes take turns, whichever reader they are for: else many at once would all find the same room.
+    async with service.turn(client_id if rights.may("admin") else rights.address or client_id):
         applied = await _change(request, client_id, readers, wish)
     return _described(client_id, await _clients(service, rights, client_id, after=applied))
 
@@ -118,15 +118,20 @@ async def _change(request: Request, client_id: str, readers: Iterable[Held], wis
     """
     service: Service = request.app.state.service
     applied = 0
-    asked = {(reader.address, Subscription(**reader.asked)) for reader in readers}
+    asked = set[Asked]()
+    for reader in readers:
+        asked.add((reader.address, Subscription(**reader.asked)))
+        await asyncio.sleep(0)
     for _ in range(_TRIES):
-        late = set[_Asked]()
-        changes = _changes(service, client_id, asked, wish)
-        for change in changes.values():
-            _check(service, rights_of(request.scope), change)
-        entries = {key: control_entry(change) for key, change in changes.items()}
+        late = set[Asked]()
+        entries = await _entries(request, client_id, asked, wish)
         size = sum(len(entry.data) for entry in entries.values())
-        service.writes.take(writer(request.scope), service.clock.monotonic(), size)
+        who = writer(request.scope)
+        if who is not None and size > WRITTEN_BURST:
+            raise TooLarge(
+                f"{len(entries)} requests of {client_id} changed at once are more than {WRITTEN_BURST:,} bytes"
+            )
+        service.writes.take(who, service.clock.monotonic(), size)
         for key, entry in entries.items():
             applied = (await service.publish(entry)).last
             if service.hub.control.ledger.changes.void(applied):
@@ -137,18 +142,12 @@ async def _change(request: Request, client_id: str, readers: Iterable[Held], wis
     raise Conflict(f"others change {client_id} all the time, and this change came after theirs {_TRIES} times")
 
 
-def _check(service: Service, rights: Rights, change: Change) -> None:
-    """Forbidden, Full or TooMany where a subscription cannot be changed so."""
-    wanted = Subscription(**change.now)
+def _check(service: Service, rights: Rights, wanted: Subscription) -> None:
+    """Forbidden or Full where a subscription cannot be changed to this one."""
     if not rights.may("admin"):
         permitted(rights, wanted)
     if not service.hub.has_room(wanted):
         raise Full("the server has all the filters of this kind that it takes; simpler ones still go", field="filter")
-    lacking = service.hub.control.ledger.changes.lacks_room(change)
-    if lacking == "server":
-        raise Full("as many changed subscriptions are kept as may be")
-    if lacking == "user":
-        raise TooMany(f"a user may have {USER_CHANGES} changed subscriptions with {USER_NAMES:,} symbols in all")
 
 
 @routes.delete("/v1/clients/{client_id:path}", response_class=Response)
@@ -209,17 +208,30 @@ async def _clients(service: Service, rights: Rights, client_id: str, *, after: i
     return found._replace(told=[each for each in found.told if _may(rights, each.user)])
 
 
-def _changes(service: Service, client_id: str, asked: Iterable[_Asked], wish: Wish) -> dict[_Asked, Change]:
+async def _entries(request: Request, client_id: str, asked: Iterable[Asked], wish: Wish) -> dict[Asked, Entry]:
     """A change for each user's request, where it changes anything; InputError before any of them is made.
 
     What is changed is what they asked for, not what was left of it by their rights, which narrow each change anew.
+    Others have their turns in between: with a thousand symbols each takes some milliseconds.
     """
-    found = {}
+    service: Service = request.app.state.service
+    rights, ledger, after = rights_of(request.scope), service.hub.control.ledger, service.hub.head.sequence
+    found, wanted = {}, {}
     for user, came_with in asked:
-        now, after = service.hub.control.ledger.changes.newest(client_id, user, came_with)
+        now, _ = ledger.changes.newest(client_id, user, came_with)
         new = changed(now, wish, service.limits.symbols)
         if new != now:
-            found[user, came_with] = Change(client_id, came_with.describe(), new.describe(), user, after)
-    for change in found.values():  # who obeys it reads both again: a filter's normal form may be longer than one may be
-        Subscription(**change.asked), Subscription(**change.now)
+            change = Change(client_id, came_with.describe(), new.describe(), user, after)
+            Subscription(
+                **change.asked
+            )  # who obeys it reads both: a filter's normal form may be longer than one may be
+            wanted[user, came_with] = Subscription(**change.now)
+            _check(service, rights, wanted[user, came_with])
+            found[user, came_with] = control_entry(change)
+        await asyncio.sleep(0)
+    lacking = ledger.changes.lacks_room(client_id, wanted)
+    if lacking == "server":
+        raise Full("as many changed subscriptions are kept as may be")
+    if lacking == "user" and not rights.may("admin"):
+        raise TooMany(f"a user may have {USER_CHANGES} changed subscriptions with {USER_NAMES:,} symbols in all")
     return found

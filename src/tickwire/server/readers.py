@@ -21,6 +21,7 @@ from tickwire.hub.reader import Reader
 from tickwire.hub.rights import TOKEN, USER
 from tickwire.hub.roster import Client, selected
 from tickwire.hub.selection import Selection
+from tickwire.hub.subscription import Subscription
 from tickwire.journal.company import Peers
 
 _CLIENTS, _SELECTION, _AUDIENCE, _HELD, _BEARERS = "clients", "selection", "audience", "held", "bearers"
@@ -129,7 +130,13 @@ class Readers:
 
     async def _tell_held(self, data: bytes) -> bytes:
         name = decode(data, _Named).name
-        return encode([_held(reader) for hub in self._hubs for reader in hub.roster.named(name)])
+        found: dict[tuple[bool, str | None, Subscription], Held] = {}
+        for reader in [reader for hub in self._hubs for reader in hub.roster.named(name)]:
+            key = (reader.who.own, reader.who.user, reader.asked)
+            if key not in found:
+                found[key] = _held(reader)
+                await asyncio.sleep(0)  # others have their turns: a long list takes a fraction of a millisecond
+        return encode([*found.values()])
 
     async def _tell_bearers(self, data: bytes) -> bytes:
         name = decode(data, _Named).name

@@ -74,8 +74,12 @@ class Service:
     refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
     put_down: PutDown = field(default_factory=PutDown)
     writes: Rates = field(default_factory=lambda: Rates(WRITTEN_RATE, "bytes of changes and lists", WRITTEN_BURST))
-    changing: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)  # by client id
+    turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     arriving: set[str] = field(default_factory=set)  # new symbols that are being published
+
+    def turn(self, name: str) -> asyncio.Lock:
+        """Whoever changes something of this user or client id has its turn, one after the other."""
+        return self.turns.setdefault(name, asyncio.Lock())
 
     @property
     def hub(self) -> Hub:

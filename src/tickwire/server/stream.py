@@ -16,7 +16,7 @@ from starlette.responses import Response
 from tickwire.core.codec import encode
 from tickwire.core.ids import parse_id
 from tickwire.errors import InputError, JournalError, ScreensFull
-from tickwire.hub.control import Change, control_entry
+from tickwire.hub.control import Change, Hold, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.outlet import Outlets
 from tickwire.hub.reader import LATER_MS, Reader, Who, bye
@@ -105,8 +105,8 @@ class StreamEndpoint:
             asked = await self._checked(
                 scope["query_string"].decode("latin-1"), dict(scope["headers"]), rights_of(scope)
             )
-            if scope["method"] != "HEAD" and asked.request.start.resume is None:
-                await self._start_over(asked.who, asked.request)
+            if scope["method"] != "HEAD":
+                await self._settle(asked)
             return asked
         except InputError as error:
             self._service.refused["input"] += 1
@@ -163,13 +163,30 @@ class StreamEndpoint:
         sequence = await self._service.find(request.moment)
         request.start = since_time(hub.history(), text, min(sequence, hub.head.sequence))
 
-    async def _start_over(self, who: Who, request: StreamRequest) -> None:
-        """A reader that starts anew has what it asks for: what was changed under its id before is over."""
-        asked = request.subscription
-        now, _ = self._service.hub.control.ledger.changes.resumed(who, asked, request.start.position)
-        if now != asked:
-            change = Change(who.client_id, asked.describe(), asked.describe(), who.user)
-            await self._service.publish(control_entry(change))
+    async def _settle(self, asked: _Asked) -> None:
+        """What was changed under a reader's id before is over if it starts anew, and held if it comes back late.
+
+        One at a time: others of the same id find it done.
+        """
+        if self._unsettled(asked) is not None:
+            async with self._service.turn(asked.who.user or asked.who.client_id):
+                control = self._unsettled(asked)
+                if isinstance(control, Hold):
+                    with contextlib.suppress(JournalError):  # nothing is let go of meanwhile
+                        await self._service.publish(control_entry(control))
+                elif control is not None:
+                    await self._service.publish(control_entry(control))
+
+    def _unsettled(self, asked: _Asked) -> Change | Hold | None:
+        """What the journal has yet to say of such a reader's change."""
+        who, wanted, hub = asked.who, asked.request.subscription, self._service.hub
+        changes = hub.control.ledger.changes
+        now, at = changes.newest(who.client_id, who.user, wanted)
+        if asked.request.start.resume is None:
+            over = Change(who.client_id, wanted.describe(), wanted.describe(), who.user)
+            return over if now != wanted else None
+        old = at and hub.history().old(changes.heard(who.client_id, who.user, wanted))
+        return Hold([who.client_id]) if old else None  # else it might be let go of just now
 
     async def _serve_fast(self, asked: _Asked, connection: StreamProtocol, scope: Scope) -> None:
         if connection.transport.is_closing():  # the client did not wait for the answer

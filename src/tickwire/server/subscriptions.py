@@ -12,10 +12,10 @@ from starlette.responses import Response
 from tickwire.core.candle import INTERVALS
 from tickwire.core.codec import encode
 from tickwire.hub.control import Keep, control_entry
-from tickwire.hub.kept import UNUSED_SECONDS, identify
+from tickwire.hub.kept import UNUSED_SECONDS, USER_BYTES, identify
 from tickwire.server.access import permitted, rights_of, writer
 from tickwire.server.body import decode_body, read_body
-from tickwire.server.problem import problem
+from tickwire.server.refusal import Full, TooMany
 from tickwire.server.request import SUBSCRIPTION_PARAMETERS, check_name, parse_subscription
 from tickwire.server.service import Service
 
@@ -54,15 +54,19 @@ async def put_subscription(request: Request) -> Response:
     parameters = _parameters(await read_body(request, _BODY_BYTES))
     subscription = permitted(rights_of(request.scope), parse_subscription(parameters, service.limits.symbols))
     kept, name = service.hub.control.ledger.kept, identify(parameters)
-    if not kept.has_room(parameters):
-        return problem(
-            503, "as many subscriptions are kept as may be", headers={"retry-after": f"{UNUSED_SECONDS:.0f}"}
+    who = writer(request.scope)
+    lacking = kept.lacks_room(parameters, who)
+    if lacking == "server":
+        raise Full("as many subscriptions are kept as may be")
+    if lacking == "user":
+        raise TooMany(
+            f"{USER_BYTES // 2**20} MB of subscriptions are kept of one user: streams use them, or did a minute ago"
         )
     now = service.clock.monotonic()
     age = service.put_down.age(name, now) if kept.parameters(name) is not None else None
     if age is None:
-        entry = control_entry(Keep(name, parameters))
-        service.writes.take(writer(request.scope), now, len(entry.data))
+        entry = control_entry(Keep(name, parameters, who))
+        service.writes.take(who, now, len(entry.data))
         await service.publish(entry)
         service.put_down.note(name, now)
     left = float(ceil(UNUSED_SECONDS - (age or 0)))  # unused ones are let go up to a second late

@@ -50,7 +50,7 @@ def changed(now: Subscription, wish: Wish, most: int) -> Subscription:
         names = getattr(wish, field)
         if names:
             parse_symbols(names, most=most, field=field)
-    listed = now.names if wish.symbols is None else wish.symbols
+    listed = {*(now.names if wish.symbols is None else wish.symbols)}
     missing = next((name for name in wish.remove if name not in listed), None)
     if missing is not None:
         raise InputError(f"{missing} is not in the list of this reader's symbols and patterns", field="remove")
