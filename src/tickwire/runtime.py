@@ -27,7 +27,8 @@ from tickwire.feeds.simulator import Before, Played, Simulator
 from tickwire.feeds.sources import Source
 from tickwire.feeds.status import FeedStatus
 from tickwire.history.chronicle import Chronicle
-from tickwire.hub.control import Control, Spend, Stage, control_entry
+from tickwire.holding import Holding
+from tickwire.hub.control import Spend, Stage, control_entry
 from tickwire.hub.hub import Hub
 from tickwire.hub.hubs import Hubs
 from tickwire.journal.base import Journal, State
@@ -48,7 +49,6 @@ _STRIDES = 8  # saved boards at least in what is kept: the oldest eighth goes at
 _SPREAD_MS = 3_000  # readers that are sent away come back over this time, not all at once
 _COME_BACK_RATE = 2_000  # readers a second that a server takes back with ease, beside its work
 _WATCH_SECONDS = 1.0
-_HOLD_SECONDS = 20.0  # a third of what an unused subscription is kept for
 _SAY_SECONDS = 3.0  # nothing else may wait longer for a status to be told
 _REACH_SECONDS = 3.0  # how far behind another server this one may be
 _MOST_OWED = 100_000  # closed candles on their way into the journal, 7 MB; beyond this who publishes has to wait
@@ -99,10 +99,11 @@ class Runtime:
         self._unsaved = 0  # bytes of records since then
         self._stride = min(_STATE_BYTES, settings.keep_bytes // _STRIDES)
         self.entrance = Entrance(journal, clock, control_entry(Spend()))
+        self.holding = Holding(
+            self.hub.control, journal, self.entrance, clock, shared=company.shared, leads=lambda: self.leads
+        )
         self.lost = 0  # ticks of the feed of which nobody can tell whether the journal kept them
         self._untold = False  # whether the journal lacks the newest status
-        self._forget_from = 0.0  # monotonic seconds
-        self._held = clock.monotonic()  # when other processes were last told what is used here
         self._away: str | None = None  # the journal's fault, as readers were told
         self._played: Played | None = None  # the scenario, as the journal knows it
         if self.leads:
@@ -113,9 +114,10 @@ class Runtime:
         """Everything moves until left; then the board's state is saved."""
         async with asyncio.TaskGroup() as tasks:
             works = (
-                self._follow, self._watch, self._hold, self._pace, self._keep_candles, self._tell_candles, self._lead
+                self._follow, self._watch, self._pace, self._keep_candles, self._tell_candles, self._lead,
+                self.entrance.watch, self.holding.run,
             )  # fmt: skip
-            running = [tasks.create_task(work()) for work in (*works, self.entrance.watch)]
+            running = [tasks.create_task(work()) for work in works]
             if self.leads and self.journal.head:  # who comes now should know how the feed is, not how it was
                 await self._tell_status()
             try:
@@ -349,37 +351,11 @@ class Runtime:
             now = self.clock.now()
             self.hubs.beat(self.clock.monotonic(), now // 1000, self.settings.heartbeat)
             self.hub.control.retire(self.clock.monotonic(), now / 1e9, _retry_ms)
-            self._forget(now / 1e9)
+            self.holding.forget(now / 1e9)
             self.monitor.look()
             self._tell_fault()
             if self.leads and self._away is None:
                 await self._check_status(now)
-
-    def _forget(self, wall: float) -> None:
-        """Let go of what nobody uses; not where others cannot say that they do, or had no time to since then."""
-        now = self.clock.monotonic()
-        if self.journal.fault() is not None:
-            self._forget_from = now + 2 * _HOLD_SECONDS
-        if now >= self._forget_from:
-            self.hub.control.ledger.forget(now, wall)
-
-    async def _hold(self) -> None:
-        """Say to other processes what readers use here, so that they keep it too: readers go from one to another.
-
-        Who saves states, and so lets history go, says also which changes went with it.
-        """
-        while True:
-            await self.clock.sleep(_HOLD_SECONDS)
-            now = self.clock.monotonic()
-            said: list[Control] = [*self.hub.control.holds()] if self.company.shared else []
-            if said and now - self._held >= 2 * _HOLD_SECONDS + _WATCH_SECONDS:  # others may have let go of them
-                said += self.hub.control.keeps()
-            if self.leads and now >= self._forget_from:
-                said += self.hub.control.over(now, self.journal.first)
-            with contextlib.suppress(JournalError):  # noted at the entrance; nothing is let go meanwhile
-                for control in said:
-                    await self.entrance.append(control_entry(control))
-                self._held = now
 
     async def _check_status(self, now: int) -> None:
         silent = self.status.check(now)

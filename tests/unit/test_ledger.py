@@ -70,7 +70,7 @@ def test_who_starts_from_a_saved_state_comes_to_the_same(steps: list, saved_at: 
     made: list[int] = [0]
     for at, (kind, *step) in enumerate(steps, 1):
         if at == saved_at:
-            other.restore(read_saved(pack_saved(ledgers[0].save(b"", b""))))
+            other.restore(read_saved(pack_saved(ledgers[0].save(b"", b"", []))))
             ledgers.append(other)
         if kind == "change":
             control = change(step[0], f"S{at}", after=max(0, at - 1 - step[1]))

@@ -34,7 +34,6 @@ COME_BACK_MS = 60_000  # what an evicted reader is told to wait: who sends it aw
 _BODY_BYTES = 256 * 1024  # some thousand symbols
 _TRIES = 5  # of a change while other processes change the same reader
 
-
 _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"schema": SCHEMA}}}}
 
 
@@ -222,9 +221,7 @@ async def _entries(request: Request, client_id: str, asked: Iterable[Asked], wis
         new = changed(now, wish, service.limits.symbols)
         if new != now:
             change = Change(client_id, came_with.describe(), new.describe(), user, after)
-            Subscription(
-                **change.asked
-            )  # who obeys it reads both: a filter's normal form may be longer than one may be
+            Subscription(**change.asked)  # who obeys it reads both, and a filter's normal form may be too long for one
             wanted[user, came_with] = Subscription(**change.now)
             _check(service, rights, wanted[user, came_with])
             found[user, came_with] = control_entry(change)
