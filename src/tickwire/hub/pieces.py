@@ -39,7 +39,9 @@ class Pieces:
         return self._made.get((channel, position, upto)) if self._as_of == self._head.sequence else None
 
     def keep(self, channel: Channel, position: int, upto: int | None, piece: Piece) -> None:
-        """Keep a piece that holds nothing for one reader alone."""
+        """Keep a piece that holds nothing for one reader alone, if the channel has others."""
+        if channel.readers < 2:  # a watchlist of one's own: nobody would come for it
+            return
         if self._as_of != self._head.sequence or self._bytes > _MOST_BYTES:
             self._as_of, self._bytes = self._head.sequence, 0
             self._made.clear()
