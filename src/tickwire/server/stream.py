@@ -183,8 +183,9 @@ class StreamEndpoint:
         changes = hub.control.ledger.changes
         now, at = changes.newest(who.client_id, who.user, wanted)
         if asked.request.start.resume is None:
-            over = Change(who.client_id, wanted.describe(), wanted.describe(), who.user)
-            return over if now != wanted else None
+            if now == wanted:
+                return None
+            return Change(who.client_id, wanted.describe(), wanted.describe(), who.user)
         old = at and hub.history().old(changes.heard(who.client_id, who.user, wanted))
         return Hold([who.client_id]) if old else None  # else it might be let go of just now
 

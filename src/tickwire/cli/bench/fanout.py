@@ -63,8 +63,6 @@ def watchlists(
     rows = in_turn(tasks, rounds)
     if "deliveries_per_s" in rows[0]:
         rows[0]["deliveries_per_s"] *= together
-        for row in rows:
-            row["ratio"] = round(rows[0]["server_cpu"] / row["server_cpu"], 3)
     return rows + cannot(_NO_WATCHLISTS, [peer for peer in peers if peer is not LIMIT])
 
 
