@@ -56,6 +56,11 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         """Under what a message reaches all streams of the user."""
         return None if self.user is None else USER + self.user
 
+    @property
+    def bearer(self) -> str | None:
+        """Whose that is which somebody made: the user's, or the token's where it names no user. None for nobody's."""
+        return TOKEN + self.token if self.user is None and self.token is not None else self.address
+
     def narrowed(self, wanted: Subscription) -> Subscription:
         """What is left of a subscription within these rights: a part of it, equal to it where they allow it all."""
         if self.symbols.everything and self.events is None and not self.interval:

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from tickwire.errors import InputError
-from tickwire.hub.rights import OPEN, TOKEN, Rights
+from tickwire.hub.rights import OPEN, Rights
 from tickwire.hub.subscription import Subscription
 from tickwire.server.asgi import Scope
 from tickwire.server.credential import TICKET, Credential, credential
@@ -132,7 +132,7 @@ def writer(scope: Scope) -> str | None:
     if rights.may("admin"):
         return None
     client = scope.get("client")
-    return rights.address or (rights.token and TOKEN + rights.token) or (client[0] if client else None)
+    return rights.bearer or (client[0] if client else None)
 
 
 def permitted(rights: Rights, wanted: Subscription) -> Subscription:

@@ -18,7 +18,7 @@ from tickwire.core.instrument import SYMBOL_WORDS
 from tickwire.core.published import Published
 from tickwire.core.tick import Tick, Ticks, pack
 from tickwire.errors import InputError, JournalError, RowError, nearest
-from tickwire.hub.rights import TOKEN, Rights
+from tickwire.hub.rights import Rights
 from tickwire.server.access import rights_of
 from tickwire.server.asgi import Receive, Scope, Send
 from tickwire.server.audit import note
@@ -81,9 +81,7 @@ class PublishEndpoint:
 
 def _source(rights: Rights) -> str:
     """Whose keys these are: each user's are its own, and where a token names no user, each token's."""
-    if rights.address is not None:
-        return f"{_SOURCE} {rights.address}"
-    return _SOURCE if rights.token is None else f"{_SOURCE} {TOKEN}{rights.token}"
+    return _SOURCE if rights.bearer is None else f"{_SOURCE} {rights.bearer}"
 
 
 def _new_symbols(service: Service, ticks: Ticks) -> set[str]:
