@@ -1,6 +1,7 @@
 """Tickwire: market data in, Server-Sent Events out.
 
-The public names; each is imported when it is first used, so that a client does not wait for the server's imports.
+`__all__` lists the public names. The package imports a name on first use, so that a client program does not import the
+server.
 """
 
 from __future__ import annotations
@@ -10,37 +11,68 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tickwire.app import App, create_app
+    from tickwire.client.async_client import AsyncClient
+    from tickwire.client.client import Client
+    from tickwire.client.events import Event, Gap, Message
     from tickwire.client.publisher import Publisher
-    from tickwire.client.stream import Event, Stream, connect
+    from tickwire.client.stream import Stream, connect
+    from tickwire.core.candle import Candle
     from tickwire.core.quote import Quote
     from tickwire.core.tick import Tick
-    from tickwire.errors import ClientError, FilterError, InputError, RowError, TickwireError
+    from tickwire.errors import (
+        BatchRowError,
+        ClientError,
+        FilterError,
+        InputError,
+        RowError,
+        StreamEnded,
+        TickwireError,
+    )
     from tickwire.settings import Settings
 
 __all__ = [
     "App",
+    "AsyncClient",
+    "BatchRowError",
+    "Candle",
+    "Client",
     "ClientError",
     "Event",
     "FilterError",
+    "Gap",
     "InputError",
+    "Message",
     "Publisher",
     "Quote",
     "RowError",
     "Settings",
     "Stream",
+    "StreamEnded",
     "Tick",
     "TickwireError",
     "connect",
     "create_app",
 ]
 
-_HOMES = {
+_EXPORTS_BY_MODULE = {
     "tickwire.app": ("App", "create_app"),
+    "tickwire.client.async_client": ("AsyncClient",),
+    "tickwire.client.client": ("Client",),
+    "tickwire.client.events": ("Event", "Gap", "Message"),
     "tickwire.client.publisher": ("Publisher",),
-    "tickwire.client.stream": ("Event", "Stream", "connect"),
+    "tickwire.client.stream": ("Stream", "connect"),
+    "tickwire.core.candle": ("Candle",),
     "tickwire.core.quote": ("Quote",),
     "tickwire.core.tick": ("Tick",),
-    "tickwire.errors": ("ClientError", "FilterError", "InputError", "RowError", "TickwireError"),
+    "tickwire.errors": (
+        "BatchRowError",
+        "ClientError",
+        "FilterError",
+        "InputError",
+        "RowError",
+        "StreamEnded",
+        "TickwireError",
+    ),
     "tickwire.settings": ("Settings",),
 }
 
@@ -50,7 +82,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
+    for module, names in _EXPORTS_BY_MODULE.items():
         if name in names:
-            return getattr(import_module(home), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module 'tickwire' has no attribute {name!r}")

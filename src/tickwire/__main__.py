@@ -1,12 +1,23 @@
-"""`python -m tickwire`."""
+"""The command `tickwire`, also as `python -m tickwire`."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+
+# The kernel ignores a signal to the first process of a container if the process has no handler. A stop during the
+# imports below would then have no effect.
+if os.getpid() == 1:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
 from tickwire.cli.root import root
+from tickwire.cli.standard_streams import open_standard_descriptors
 
 
 def main() -> None:
     """Run the command line."""
+    open_standard_descriptors()
     root(prog_name="tickwire")
 
 

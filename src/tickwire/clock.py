@@ -1,4 +1,4 @@
-"""Where time comes from. Code that needs time takes a Clock, so that a test can hold the hands."""
+"""The source of time. Code that depends on time receives a Clock object, so that tests can control the time."""
 
 from __future__ import annotations
 
@@ -8,32 +8,29 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time, steady time, and waiting."""
+    """The interface of a clock: read the wall-clock time, read the monotonic time, and wait."""
 
     def now(self) -> int:
-        """Wall-clock time in nanoseconds since the Unix epoch."""
+        """Return wall-clock time in nanoseconds since the Unix epoch."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that never go back, from an unnamed start."""
+        """Return the seconds since an arbitrary start. The value never decreases."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return once `seconds` have passed; at once for zero or less, though others get a turn."""
+        """Wait for `seconds`. If `seconds` is zero or less, only yield to other tasks."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of the operating system."""
 
     def now(self) -> int:
-        """Wall-clock time in nanoseconds since the Unix epoch."""
         return time.time_ns()
 
     def monotonic(self) -> float:
-        """Seconds on the machine's steady clock."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep on the running event loop."""
         await asyncio.sleep(max(0.0, seconds))

@@ -1,19 +1,24 @@
-"""Every error Tickwire raises on purpose.
+"""The errors that Tickwire raises deliberately.
 
 TickwireError
-├── InputError            somebody outside sent something wrong; nothing was changed by it
-│   ├── FilterError       a filter that is none, with the place where it stops being one
-│   ├── RowError          one row of a file or of a published batch, named by its place
-│   ├── SettingsError     a flag, variable or configuration key
-│   └── HttpProblem       a request answered with another status than 400: in server/refusal.py, with its kinds
-├── ScreensFull           no more screens of this kind are taken now
-├── JournalError          the journal cannot do what was asked
-│   ├── JournalDamaged    its file is not one, or is broken; the file is left as it was
-│   ├── JournalBusy       another process has it open
-│   ├── JournalExpired    it no longer holds what was asked for
-│   ├── JournalAway       it cannot be reached now; it may be again soon
-│   └── JournalFenced     another process speaks for this source now
-└── ClientError           the client side: a server that cannot be reached, or refuses
+├── InputError                      a value from outside is invalid; nothing was changed
+│   ├── FilterError                 an invalid filter, with the position of the mistake
+│   ├── BatchRowError               one row of a file or of a published batch is invalid
+│   ├── SettingsError               a flag, an environment variable or a configuration key is invalid
+│   └── HttpError                   a request is wrong, and its HTTP status is not 400 (see server/http_errors.py)
+├── ScreenLimitReached              the server has too many filters, and rejects a complex filter
+├── FilterShareExceeded             the filters of one client exceed the limit for one client
+├── JournalError                    the journal cannot execute a request
+│   ├── JournalCorrupted            the file is damaged or is not a journal; the file was not changed
+│   ├── JournalBusy                 another process has the journal open
+│   ├── JournalUnreadable           a message in the journal's storage is not valid
+│   ├── JournalPositionExpired      the journal no longer stores the requested events
+│   ├── JournalEntryRejected        the journal never accepts this entry; do not retry
+│   │   └── JournalEntryTooLarge    the entry exceeds the size limit of the journal
+│   ├── JournalUnavailable          the journal cannot be reached for now; retry
+│   └── JournalFenced               another process has become the only writer for this source of ticks
+└── ClientError                     a client cannot reach the server, or the server rejects the request
+    └── StreamEnded                 the server ended a stream, and a reconnect with the same token cannot succeed
 """
 
 from __future__ import annotations
@@ -22,25 +27,45 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from unicodedata import combining, east_asian_width
 
-_CARET_REACH = 60  # characters shown on either side of the place
-_MOST_LISTED = 20  # names in a hint
+from tickwire.redaction import redact_urls
+
+# An error shows this many characters of the filter on either side of a mistake.
+_CARET_CONTEXT_CHARS = 60
+# A hint lists the valid names only if there are at most this many.
+_MAX_LISTED_NAMES = 20
 
 
 class TickwireError(Exception):
-    """The root of the tree; its text is one sentence fit for the person who can mend it."""
+    """The base class of all errors that Tickwire raises. The message tells a person in one sentence what to correct.
+
+    The URLs in the message contain no credentials, because errors appear in answers, logs and events.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact_urls(message))
 
 
 class InputError(TickwireError):
-    """A value from outside is wrong. `field` names the parameter or key, `hint` says what would do."""
+    """A value from a user or a client is invalid.
+
+    `field` is the name of the parameter or key that has the invalid value. `hint` suggests a correction. A traceback
+    also prints the hint.
+    """
 
     def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
         self.field = field
         self.hint = hint
+        if hint is not None:
+            self.add_note(hint)
 
 
 class FilterError(InputError):
-    """A filter is wrong. `position` counts its characters from 0; `text` is the whole filter, where it is known."""
+    """A filter expression is invalid.
+
+    `text` is the filter expression, or None until the caller sets `text`. `position` is the index in `text` of the
+    first mistaken character, from 0.
+    """
 
     def __init__(self, message: str, *, position: int, hint: str | None = None) -> None:
         super().__init__(message, field="filter", hint=hint)
@@ -49,15 +74,21 @@ class FilterError(InputError):
 
     @property
     def caret(self) -> str:
-        """Two lines: the filter around the place, and a caret below it."""
-        text, begin = self.text or "", max(0, self.position - _CARET_REACH)
-        before = "".join(_visible(character) for character in text[begin : self.position])
-        after = "".join(_visible(character) for character in text[self.position : self.position + _CARET_REACH])
-        return f"{before}{after}\n{' ' * sum(map(_width, before))}^"
+        """Two lines that show the mistake: the filter around the mistake, and a caret below the mistaken character."""
+        text, begin = self.text or "", max(0, self.position - _CARET_CONTEXT_CHARS)
+        before = "".join(_printable(character) for character in text[begin : self.position])
+        after = "".join(
+            _printable(character) for character in text[self.position : self.position + _CARET_CONTEXT_CHARS]
+        )
+        return f"{before}{after}\n{' ' * sum(map(_terminal_width, before))}^"
 
 
-class RowError(InputError):
-    """One row of many is wrong. `index` counts rows of a batch from 0; `line` and `column` count from 1 in a file."""
+class BatchRowError(InputError):
+    """One row of a file, or one tick of a published batch, is invalid.
+
+    For a published batch, `index` is the number of the tick, from 0. For a file, `line` is the number of the line, from
+    1, and `column` is the name of the column.
+    """
 
     def __init__(
         self,
@@ -75,59 +106,115 @@ class RowError(InputError):
         self.column = column
 
 
+RowError = BatchRowError
+"""The older name of BatchRowError, for programs that still import it."""
+
+
 class SettingsError(InputError):
-    """A setting cannot be used: what it is, what was given, what is expected."""
+    """A setting is invalid. The message names the setting, the invalid value and the values that are allowed."""
 
 
-class ScreensFull(TickwireError):
-    """The index of screens takes no more of a kind that costs work with every tick; simpler filters still go."""
+class ScreenLimitReached(TickwireError):
+    """The server rejects a complex filter, because the filters in use already need too much computing time per tick.
+
+    The server still accepts simple filters, which add no computing time per tick.
+    """
+
+
+class FilterShareExceeded(TickwireError):
+    """The server rejects a filter, because the client's filters already contain as many different parts as allowed."""
 
 
 class JournalError(TickwireError):
-    """The journal cannot do what was asked."""
+    """The journal (the log that stores all events) cannot execute a request.
+
+    If `is_public` is True, the message contains no path and no address of the server, so every client may read it.
+    """
+
+    def __init__(self, message: str, *, is_public: bool = False) -> None:
+        super().__init__(message)
+        self.is_public = is_public
 
 
-class JournalDamaged(JournalError):
-    """The journal's file is damaged or is not a journal. It was not changed."""
+class JournalCorrupted(JournalError):
+    """The file of the journal is damaged or is not a journal. Tickwire has not changed the file."""
 
 
 class JournalBusy(JournalError):
-    """Another process has the journal open."""
+    """Another process has the file of the journal open. `owner` describes that process, such as "process 42"."""
+
+    def __init__(self, message: str, *, owner: str = "another process") -> None:
+        super().__init__(message)
+        self.owner = owner
 
 
-class JournalExpired(JournalError):
-    """What was asked for is older than what the journal still holds."""
+class JournalUnreadable(JournalError):
+    """A message or record in the storage of the journal is not valid, so its events cannot be read."""
 
 
-class JournalAway(JournalError):
-    """The journal cannot be reached now. What was being appended may or may not be kept: repeat it with its key."""
+class JournalPositionExpired(JournalError):
+    """The journal no longer stores the requested events, because retention removed them."""
+
+
+class JournalUnavailable(JournalError):
+    """The journal cannot be reached at the moment.
+
+    If an append raises this error, the journal may or may not have stored the events. The caller may repeat the append
+    with the same key, because the journal stores events with the same key only once.
+    """
+
+
+class JournalEntryRejected(JournalError):
+    """The journal rejects an entry that is invalid or too large. A retry would fail too, although the journal works."""
+
+
+class JournalEntryTooLarge(JournalEntryRejected):
+    """The entry is larger than the journal accepts."""
 
 
 class JournalFenced(JournalError):
-    """Another process has begun to speak for this source; nothing was appended."""
+    """Another process has become the only writer for this source of ticks. The journal appended nothing."""
 
 
 class ClientError(TickwireError):
-    """A server cannot be reached, or refuses. `status` is the server's HTTP status, or None where no answer came."""
+    """A client cannot reach the server, or the server rejects the request.
+
+    `status` is the HTTP status of the response, or None if the client received no response.
+    """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The hint for a name that is not `known`: the one that looks like it, else all there are, if that can be read."""
-    names = list(known)
-    near = get_close_matches(name, names, 1)
+class StreamEnded(ClientError):
+    """The server ended a stream, and a reconnect with the same token cannot succeed.
+
+    `reason` is the reason in the last `bye` event, such as `expired`. It is None if the stream received no `bye`.
+    """
+
+    def __init__(self, message: str, *, reason: str | None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def suggest_name(unknown_name: str, valid_names: Iterable[str]) -> str | None:
+    """Return a hint for an unknown name, such as "did you mean symbols?".
+
+    The hint contains the most similar valid name. If no valid name is similar, the hint lists all valid names. Return
+    None if no name is similar and the list is too long.
+    """
+    names = list(valid_names)
+    near = get_close_matches(unknown_name, names, 1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"known: {', '.join(names)}" if 0 < len(names) <= _MOST_LISTED else None
+    return f"known: {', '.join(names)}" if 0 < len(names) <= _MAX_LISTED_NAMES else None
 
 
-def _visible(character: str) -> str:
+def _printable(character: str) -> str:
     return character if character.isprintable() else " "
 
 
-def _width(character: str) -> int:
-    """How many columns of a terminal a character takes."""
+def _terminal_width(character: str) -> int:
+    """Return the number of terminal columns that a character occupies."""
     return 0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1

@@ -1,168 +1,419 @@
-"""Every setting, declared once: its flag, its environment variable, its TOML key and its row in the docs follow.
+"""The settings of a server. Flags, environment variables, TOML keys and documentation derive from them.
 
-A flag wins over the environment (`TICKWIRE_` and the name in capitals), which wins over the TOML file (the name as
-key), which wins over the default.
+A flag overrides an environment variable, an environment variable overrides the TOML file, and the TOML file overrides
+the default. For the setting `port`, the flag is `--port`, the environment variable is `TICKWIRE_PORT` and the key in
+the TOML file is `port`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic.config import JsonDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
-from tickwire.errors import SettingsError, nearest
+from tickwire.errors import SettingsError, suggest_name
+from tickwire.feed_settings import FeedSettings
+from tickwire.journal.registry import JOURNAL_FORMATS
+from tickwire.redaction import REDACTED
 
-PREFIX = "TICKWIRE_"
+ENV_PREFIX = "TICKWIRE_"
+OTHER_VARIABLES = frozenset(
+    {"CONFIG", "HEARTBEAT_FD", "LISTEN_FD", "NATS_SERVER", "PARENT", "READY_FD", "TOKEN", "URL"}
+)
+"""The environment variables of Tickwire that are not settings, without the prefix."""
+
+# tickwire/feed_settings.py describes `only_with`.
+_JOURNAL: JsonDict = {"group": "Journal"}
+_SQLITE: JsonDict = {"group": "Journal", "only_with": {"journal": ["", "sqlite"]}}
+_CLUSTER: JsonDict = {"group": "Cluster"}
+_NATS: JsonDict = {"group": "Cluster", "only_with": {"journal": ["nats", "tls"]}}
+_NETWORK: JsonDict = {"group": "Network"}
+_READERS: JsonDict = {"group": "Readers"}
+_LIMITS: JsonDict = {"group": "Limits"}
+_AUTHENTICATION: JsonDict = {"group": "Authentication"}
+_LOGGING: JsonDict = {"group": "Logging"}
+
+_SERVICE_LINK_NAME = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$", re.IGNORECASE
+)
 
 
-class Settings(BaseSettings):
-    """How one server runs. Made by `load_settings`, or directly in a program that embeds Tickwire."""
+class Settings(FeedSettings):
+    """The settings of one server.
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    `load_settings` reads the settings from all sources. A program that embeds Tickwire may create a `Settings` object
+    directly. Each field belongs to a group. The command-line help and the documentation have one section for each
+    group. Declare the fields of a group together.
+    """
 
-    feed: str = Field("simulator", description="where prices come from: simulator, replay:PATH or http")
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid")
+
     journal: str = Field(
         "",
-        repr=False,  # a password may be in it
-        description="memory, sqlite:PATH or nats://[USER:PASSWORD@]HOST[:PORT][,HOST...][/NAME] (tls:// with TLS); if "
-        "empty, an SQLite file for this feed in the data folder",
+        # The URL may contain a password, so `repr` omits the setting.
+        repr=False,
+        description=f"Store events in {JOURNAL_FORMATS}. Empty: an SQLite file for this feed in the data folder.",
+        json_schema_extra=_JOURNAL,
     )
+    data: Path = Field(
+        Path(".tickwire"),
+        description="Store the default journal, the data of nats:embedded and the default audit log in this folder.",
+        json_schema_extra=_JOURNAL,
+    )
+    synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
+        "NORMAL",
+        description="Set the durability of an SQLite journal. With NORMAL, a killed process loses no event. "
+        "With FULL, a power cut loses no event either.",
+        json_schema_extra=_SQLITE,
+    )
+    keep_events: int = Field(
+        1_000_000,
+        ge=1_000,
+        description="Keep at least this many of the newest events, unless they are older than --keep-seconds. Events "
+        "beyond this number are deleted about 100,000 at a time.",
+        json_schema_extra=_JOURNAL,
+    )
+    keep_seconds: float = Field(
+        86_400, gt=0, description="Delete events that are older than this many seconds.", json_schema_extra=_JOURNAL
+    )
+    keep_bytes: int = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="Delete the oldest events when the journal, with its write-ahead log, is larger than this many "
+        "bytes, even if the other limits would keep them. A journal in memory has at most 256 MB.",
+        json_schema_extra=_JOURNAL,
+    )
+    keep_candles: int = Field(
+        5_000,
+        ge=100,
+        description="Keep this many closed candles per symbol and interval. Candles in memory: at most 1,000.",
+        json_schema_extra=_JOURNAL,
+    )
+    keep_candle_bytes: int = Field(
+        1_000_000_000,
+        ge=1_000_000,
+        description="Keep fewer candles per symbol and interval when the file of closed candles would be larger than "
+        "this many bytes. Candles in memory: at most 256 MB.",
+        json_schema_extra=_JOURNAL,
+    )
+
     role: Literal["all", "feed", "edge"] = Field(
-        "all", description="with a journal on NATS: feed runs the feed and takes no readers, edge takes readers only"
+        "all",
+        description="Choose the role of this process if processes share a journal. feed runs the feed and "
+        "accepts no readers, edge accepts readers and runs no feed, all does both.",
+        json_schema_extra=_CLUSTER,
     )
     workers: int = Field(
-        1, ge=1, le=256, description="with a journal on NATS: so many edges in processes of their own share the port"
+        1,
+        ge=1,
+        le=256,
+        description="Start this many processes for readers on one port, and one process for the feed. 1 runs "
+        "a single process.",
+        json_schema_extra=_CLUSTER,
+    )
+    replicas: int = Field(
+        1, ge=1, le=5, description="Store the NATS journal on this many NATS servers.", json_schema_extra=_NATS
     )
     codec: Literal["packed", "json", "protobuf", "flatbuffers"] = Field(
-        "packed", description="NATS: the form of what this process writes; every form is read"
+        "packed",
+        description="Encode messages from this process to NATS in this format. Every process decodes all formats.",
+        json_schema_extra=_NATS,
     )
-    share_port: bool = Field(False, description="let other processes listen on the same port, as workers do")
+    nats_creds: str = Field(
+        "",
+        description="Authenticate to NATS with this credentials file, which nsc creates. Empty: no credentials file.",
+        json_schema_extra=_NATS,
+    )
+    nats_ca: str = Field(
+        "",
+        description="Verify the NATS servers with this CA bundle (PEM file). Empty: the CA bundle of the system.",
+        json_schema_extra=_NATS,
+    )
+
+    host: str = Field("127.0.0.1", description="Listen on this address.", json_schema_extra=_NETWORK)
+    port: int = Field(
+        8000, ge=0, le=65535, description="Listen on this port. 0 chooses any free port.", json_schema_extra=_NETWORK
+    )
+    share_port: bool = Field(
+        False, description="Let other processes listen on the same port.", json_schema_extra=_NETWORK
+    )
     metrics_port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="another port that only this process answers on, for /metrics; with workers, the first of as many",
+        description="Listen on this additional port of this process only, so that its /metrics can be read when "
+        "processes share --port. With --workers, the processes listen on consecutive ports from this port on. "
+        "0 opens no additional port.",
+        json_schema_extra=_NETWORK,
     )
-    nats_creds: str = Field("", description="NATS: a credentials file, as nsc makes it; empty: none")
-    nats_ca: str = Field("", description="NATS: a PEM file of who signs the servers' certificates; empty: the system's")
-    replicas: int = Field(1, ge=1, le=5, description="NATS: how many servers keep the journal")
-    data: Path = Field(Path(".tickwire"), description="the folder for journals that were given no path")
-    host: str = Field("127.0.0.1", description="the address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="the port to listen on; 0 takes a free one")
-    speed: float = Field(
-        1.0, ge=0, le=1000, description="simulator and replay: times real time; 0 is as fast as it can be taken"
-    )
-    loop: bool = Field(False, description="replay: start again at the end")
-    bar_time: Literal["start", "end"] = Field(
-        "start", description="replay: whether a bar's time is that of its start or of its end"
-    )
-    map: str = Field("", description="replay: which column is what, such as symbol=ticker,ts=time@ms,last=px")
-    symbol: str = Field("", description="replay: the symbol of a file that names none")
-    seed: int = Field(0, ge=0, description="simulator: the same seed gives the same market; 0 takes one by chance")
-    start: str = Field(
+    tls_cert: str = Field(
         "",
-        description="simulator: where market time begins, such as 2026-01-05T14:30:00Z (UTC without an offset); if "
-        "empty, now",
+        description="Serve https:// with the certificate chain in this PEM file. The server loads changed files within "
+        "seconds, and streams go on. Empty: serve http://.",
+        json_schema_extra=_NETWORK,
     )
-    rate: float = Field(3.0, gt=0, le=1000, description="simulator: ticks a second of each symbol, on average")
-    model: str = Field(
+    tls_key: str = Field(
         "",
-        description="simulator: the market's model, FILE, http(s)://... or s3://BUCKET/KEY; empty is the built-in one",
+        description="Serve https:// with the private key in this PEM file, which only its owner and group may read.",
+        json_schema_extra=_NETWORK,
     )
-    model_poll: float = Field(5.0, gt=0, description="simulator: seconds between looks whether the model has changed")
-    scenario: str = Field("", description="simulator: a TOML file that scripts the session")
-    synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
-        "NORMAL", description="SQLite: NORMAL survives a killed process, FULL also a power cut"
-    )
-    keep_events: int = Field(
-        1_000_000, ge=1_000, description="events the journal keeps at least; older ones go in strides of 100,000"
-    )
-    keep_seconds: float = Field(86_400, gt=0, description="how old events in the journal may grow, in seconds")
-    keep_bytes: int = Field(
-        1_000_000_000,
-        ge=1_000_000,
-        description="how large the journal may grow, whatever else it should keep; in memory 256 MB at most",
-    )
-    keep_candles: int = Field(
-        5_000, ge=100, description="closed candles that are kept of each symbol and interval; in memory 1,000 at most"
-    )
-    calendar: str = Field(
-        "", description="the exchange whose trading days are the sessions, such as XNYS; if empty, they are UTC days"
-    )
-    heartbeat: float = Field(15.0, gt=0, le=300, description="seconds of silence before readers get a heartbeat")
     peer_timeout: float = Field(
-        30.0, ge=1, le=86_400, description="seconds until a connection is given up whose other side takes no bytes"
+        30.0,
+        ge=1,
+        le=86_400,
+        description="Close a connection if its client has accepted no bytes for this many seconds.",
+        json_schema_extra=_NETWORK,
     )
-    stale_after: float = Field(10.0, gt=0, description="seconds without a tick before the feed is called stale")
-    max_readers: int = Field(50_000, ge=1, description="readers in all; one more is answered 503")
-    max_per_address: int = Field(
-        0, ge=0, description="readers from one address; 0 does not count them (behind a proxy)"
-    )
-    max_per_user: int = Field(0, ge=0, description="readers of one user (see --user-header); 0 does not count them")
-    user_header: str = Field(
+    hosts: str = Field(
         "",
-        description="the request header in which a proxy in front (see --trusted-proxies) names the user; empty: none",
+        description="Accept requests for these host names, such as ticks.example.org,app.example.org. * accepts any "
+        "host name. localhost and IP addresses are always accepted. Only a server on loopback without --auth checks "
+        "host names.",
+        json_schema_extra=_NETWORK,
     )
+    cors: str = Field(
+        "",
+        description="Let web pages of these origins read responses, such as https://app.example.org,... Wildcards are "
+        "not allowed. Empty: no other origins.",
+        json_schema_extra=_NETWORK,
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Trust the headers X-Forwarded-For and --user-header of proxies in these networks, such as "
+        "10.0.0.0/8,127.0.0.1. Empty: trust no proxy.",
+        json_schema_extra=_NETWORK,
+    )
+
+    drain_delay: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="After SIGTERM, answer 503 to /readyz for this many seconds before the listening socket closes, so "
+        "that load balancers send new clients elsewhere. 0 closes the socket at once.",
+        json_schema_extra=_NETWORK,
+    )
+
+    heartbeat: float = Field(
+        15.0,
+        gt=0,
+        le=300,
+        description="Send a heartbeat after this many seconds without an event.",
+        json_schema_extra=_READERS,
+    )
+    max_lifetime: float = Field(
+        0.0,
+        ge=0,
+        description="End a stream with a bye event after this many seconds, plus or minus a random 10 %. 0 "
+        "sets no limit.",
+        json_schema_extra=_READERS,
+    )
+    compress: Literal["auto", "off"] = Field(
+        "auto",
+        description="Compress streams with zstd or gzip for readers that accept these codings. Each event is "
+        "compressed once for all readers of a channel.",
+        json_schema_extra=_READERS,
+    )
+
+    sender: Literal["auto", "uring", "native", "transport"] = Field(
+        "auto",
+        description="Write events to many readers with one io_uring submission (uring), with one call of a C function "
+        "(native), or with one write per reader (transport). auto chooses the first of these that works in this "
+        "process.",
+        json_schema_extra=_READERS,
+    )
+
+    max_readers: int = Field(
+        50_000,
+        ge=1,
+        description="Accept at most this many readers, and fewer if the limit of open files is too low. Answer 503 to "
+        "further readers.",
+        json_schema_extra=_LIMITS,
+    )
+    max_per_address: int = Field(
+        0,
+        ge=0,
+        description="Accept at most this many readers per address. 0 is unlimited. All IPv6 addresses of a /64 network "
+        "count as one address. Keep 0 behind a proxy that is not in --trusted-proxies.",
+        json_schema_extra=_LIMITS,
+    )
+    max_per_user: int = Field(
+        0,
+        ge=0,
+        description="Accept at most this many readers per user. 0 is unlimited. Without --auth, only clients with a "
+        "user in --user-header have a user.",
+        json_schema_extra=_LIMITS,
+    )
+    max_requests: float = Field(
+        0.0,
+        ge=0,
+        description="Accept at most this many requests per second from each address and each user. A burst may "
+        "have 5 times as many. 0 is unlimited.",
+        json_schema_extra=_LIMITS,
+    )
+    max_connects: float = Field(
+        0.0,
+        ge=0,
+        description="Accept at most this many new streams per second from each address and each user. A burst may "
+        "have 5 times as many. 0 is unlimited.",
+        json_schema_extra=_LIMITS,
+    )
+    max_symbols: int = Field(
+        1_000,
+        ge=1,
+        description="Accept at most this many symbols and patterns in one subscription.",
+        json_schema_extra=_LIMITS,
+    )
+    max_board: int = Field(
+        100_000,
+        ge=1,
+        description="Accept at most this many symbols on the board. Ticks of further symbols are rejected.",
+        json_schema_extra=_LIMITS,
+    )
+    max_board_per_publisher: int = Field(
+        10_000,
+        ge=1,
+        description="Accept at most this many symbols on the board that match the claim symbols of a publisher's "
+        "token. Tokens without the claim have no such limit.",
+        json_schema_extra=_LIMITS,
+    )
+    max_body: int = Field(
+        8 * 1024 * 1024,
+        ge=1024,
+        description="Accept publish requests of up to this many bytes. Uploads have no limit.",
+        json_schema_extra=_LIMITS,
+    )
+
     auth: Literal["none", "secret", "key", "jwks"] = Field(
-        "none", description="who gets in: everybody, or who has a token signed with a secret, a key, a key of a JWKS"
+        "none",
+        description="Require tokens that are signed with a shared secret (secret), or with a private key that matches "
+        "a public key in a file (key) or in a JWKS (jwks). none requires no token.",
+        json_schema_extra=_AUTHENTICATION,
     )
     auth_secret: str = Field(
         "",
         repr=False,
-        description="the secret of HS256 tokens, 32 bytes or more; better in the environment than as a flag",
+        description="Verify HS256 tokens with this secret of 32 bytes or more. Set it as an environment variable, not "
+        "as a flag.",
+        json_schema_extra=_AUTHENTICATION,
     )
-    auth_key_file: str = Field("", description="a PEM file with the public key of RS256, ES256 or EdDSA tokens")
-    auth_jwks_url: str = Field("", description="where the public keys of tokens are published, as a JWKS")
-    auth_issuer: str = Field("", description="the iss that tokens must have; empty: any")
-    auth_audience: str = Field("", description="the aud that tokens must have; empty: they must have none")
-    auth_leeway: float = Field(10.0, ge=0, le=300, description="seconds that clocks may differ")
+    auth_secret_previous: str = Field(
+        "",
+        repr=False,
+        description="Also verify HS256 tokens with this secret, while --auth-secret is being replaced. Set it as an "
+        "environment variable, not as a flag.",
+        json_schema_extra=_AUTHENTICATION,
+    )
+    auth_key_file: str = Field(
+        "",
+        description="Verify RS256, ES256 or EdDSA tokens with the public key in this PEM file.",
+        json_schema_extra=_AUTHENTICATION,
+    )
+    auth_jwks_url: str = Field(
+        "",
+        description="Verify tokens with the public keys at this JWKS URL.",
+        json_schema_extra=_AUTHENTICATION,
+    )
+    auth_issuer: str = Field(
+        "",
+        description="Require this issuer (iss) in tokens. Empty: accept any issuer.",
+        json_schema_extra=_AUTHENTICATION,
+    )
+    auth_audience: str = Field(
+        "",
+        description="Require this audience (aud) in tokens. Empty: accept only tokens without an audience.",
+        json_schema_extra=_AUTHENTICATION,
+    )
+    auth_leeway: float = Field(
+        10.0,
+        ge=0,
+        le=300,
+        description="Tolerate a difference of this many seconds between the issuer's clock and this server's clock.",
+        json_schema_extra=_AUTHENTICATION,
+    )
     auth_max_age: float = Field(
-        2_592_000.0, gt=0, description="seconds that a token may still be good for; revoked ones are known as long"
+        2_592_000.0,
+        gt=0,
+        description="Reject tokens that expire more than this many seconds after their issue. The server stores a "
+        "revocation for this many seconds plus twice --auth-leeway.",
+        json_schema_extra=_AUTHENTICATION,
     )
-    auth_cookie: str = Field("", description="a cookie that may hold the token; empty: none")
+    auth_cookie: str = Field(
+        "",
+        description="Read the token from the cookie with this name. Empty: ignore cookies.",
+        json_schema_extra=_AUTHENTICATION,
+    )
     auth_query: bool = Field(
-        False, description="take tokens in the URL of a stream too (?access_token=); a ticket is better"
+        False,
+        description="Accept the token in the URL of a stream (?access_token=). A ticket is safer.",
+        json_schema_extra=_AUTHENTICATION,
     )
     ticket_secret: str = Field(
         "",
         repr=False,
-        description="the secret of tickets, for several nodes; empty: from --auth-secret, or this node's own",
+        description="Sign tickets with this secret. Set the same secret on all servers of a cluster. Empty: derive a "
+        "key from --auth-secret, or generate a random key.",
+        json_schema_extra=_AUTHENTICATION,
     )
-    insecure: bool = Field(False, description="listen on other addresses than loopback though everybody gets in")
-    trusted_proxies: str = Field(
-        "", description="networks whose X-Forwarded-For and --user-header are believed: 10.0.0.0/8,127.0.0.1"
-    )
-    hosts: str = Field(
+    user_header: str = Field(
         "",
-        description="names by which a server on loopback without --auth may be called, beside localhost and addresses: "
-        "ticks.example.org,...; * is any",
+        description="Read the user from this request header, which a trusted proxy sets (see --trusted-proxies). "
+        "Empty: no header names the user.",
+        json_schema_extra=_AUTHENTICATION,
     )
-    cors: str = Field("", description="origins whose pages may read answers: https://app.example.org,...; empty: none")
-    max_requests: float = Field(
-        0.0, ge=0, description="requests a second of one address or user, in bursts of five times that; 0 is no limit"
+    insecure: bool = Field(
+        False,
+        description="Allow --auth none on an address other than loopback.",
+        json_schema_extra=_AUTHENTICATION,
     )
-    max_connects: float = Field(
-        0.0, ge=0, description="streams a second that one address or user opens, likewise; 0 is no limit"
-    )
+
     audit: str = Field(
         "",
-        description="who changed what: a file, or off; empty: audit.jsonl in the data folder if the journal is there",
+        description="Append the audit log to this file: one line for each change that a client makes. off "
+        "writes no audit log. Empty: audit.jsonl in the data folder, or no audit log if --journal "
+        "is set.",
+        json_schema_extra=_LOGGING,
     )
-    max_lifetime: float = Field(
-        0.0, ge=0, description="seconds until a stream is ended with a bye, give or take a tenth; 0 is never"
+    audit_bytes: int = Field(
+        67_108_864,
+        ge=0,
+        description="Rotate the audit log before it has more than this many bytes. 0: never.",
+        json_schema_extra=_LOGGING,
     )
-    max_symbols: int = Field(1_000, ge=1, description="symbols and patterns in one subscription")
-    max_board: int = Field(100_000, ge=1, description="symbols on the board; publishing one more is refused")
-    max_body: int = Field(8 * 1024 * 1024, ge=1024, description="bytes in one publish request")
-    compress: Literal["auto", "off"] = Field(
-        "auto",
-        description="streams in zstd or gzip for readers that accept it, packed once for all readers of a channel",
+    audit_files: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="Keep this many files of the audit log, and delete older ones.",
+        json_schema_extra=_LOGGING,
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Log messages of this level and above.", json_schema_extra=_LOGGING
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console",
+        description="Write each log line as text (console), or as a JSON object (json).",
+        json_schema_extra=_LOGGING,
+    )
+    trace_ratio: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Trace this fraction of the requests and of the feed's batches with OpenTelemetry: 0 none, 1 "
+        "all. The environment variables OTEL_* choose the collector.",
+        json_schema_extra=_LOGGING,
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -173,36 +424,60 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then the environment, then the TOML file named in the class's configuration."""
+        """Return the sources of settings, highest precedence first: arguments, environment variables, TOML file."""
+        if isinstance(env_settings, EnvSettingsSource):
+            env_settings.env_vars = {
+                name: value for name, value in env_settings.env_vars.items() if not is_service_link(name, value)
+            }
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
-def load_settings(given: Mapping[str, Any], *, config: Path | None = None) -> Settings:
-    """The settings from what was given, the environment and the file `config`; SettingsError names what is wrong."""
-    if config is not None and not config.is_file():
-        raise SettingsError(f"there is no configuration file {config}", field="config")
+def is_service_link(name: str, value: str | None) -> bool:
+    """Return whether Kubernetes set the environment variable to the address of a Service.
+
+    For a Service named tickwire, Kubernetes sets TICKWIRE_PORT=tcp://10.0.0.1:8000 and other variables in every pod of
+    the namespace.
+    """
+    return bool(_SERVICE_LINK_NAME.search(name) or (name.upper().endswith("_PORT") and "://" in (value or "")))
+
+
+def load_settings(overrides: Mapping[str, Any], *, config_path: Path | None = None) -> Settings:
+    """Return the settings from `overrides` (the flags), the environment variables and a TOML file.
+
+    If a setting is invalid, raise SettingsError. The message names the flag, the environment variable or the TOML key.
+    """
+    if config_path is not None and not config_path.is_file():
+        raise SettingsError(
+            f"no such configuration file {str(config_path)!r}: create it or change --config", field="config"
+        )
 
     class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=config)
+        model_config = SettingsConfigDict(toml_file=config_path)
 
     try:
-        return Settings.model_construct(**FromFile(**given).model_dump())
+        return Settings.model_construct(**FromFile(**overrides).model_dump())
     except ValidationError as error:
-        raise _explained(error, given, config) from None
-    except ValueError as error:  # the TOML parser's
-        raise SettingsError(f"{config}: {error}", field="config") from None
+        raise _to_settings_error(error, overrides, config_path) from None
+    except ValueError as error:
+        # The TOML parser raises ValueError for invalid syntax.
+        raise SettingsError(f"{config_path}: {error}", field="config") from None
 
 
-def _explained(error: ValidationError, given: Mapping[str, Any], config: Path | None) -> SettingsError:
+def _to_settings_error(error: ValidationError, overrides: Mapping[str, Any], config_path: Path | None) -> SettingsError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return SettingsError(f"{config}: unknown key {name}", field=name, hint=nearest(name, Settings.model_fields))
-    variable = PREFIX + name.upper()
-    if name in given:
+        return SettingsError(
+            f"{config_path}: unknown key {name!r}", field=name, hint=suggest_name(name, Settings.model_fields)
+        )
+    variable = ENV_PREFIX + name.upper()
+    if name in overrides:
         where = f"--{name.replace('_', '-')}"
     elif variable in os.environ:
         where = variable
     else:
-        where = f"{config}: {name}"
-    return SettingsError(f"{where} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}", field=name)
+        where = f"{config_path}: {name}"
+    # Never show the value of a setting with `repr=False`, such as a password, even if the value has the wrong type.
+    field = Settings.model_fields.get(name)
+    shown = repr(first["input"]) if field is not None and field.repr else REDACTED
+    return SettingsError(f"{where} = {shown}: {first['msg'][0].lower()}{first['msg'][1:]}", field=name)

@@ -1,4 +1,4 @@
-"""`tickwire calibrate`: a market model from files of price bars."""
+"""`tickwire calibrate`: create a market model from files of price bars."""
 
 from __future__ import annotations
 
@@ -10,38 +10,77 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tickwire.core.codec import encode
+from tickwire.calibration.calibrate import calibrate_model
+from tickwire.calibration.compare import ModelComparison, compare_with_data
+from tickwire.calibration.daily_bars import (
+    DailyPrices,
+    PriceBars,
+    aggregate_by_session,
+    align_days,
+    find_large_moves,
+    measure_intraday_shape,
+)
+from tickwire.calibration.report import render_report
+from tickwire.core.codec import encode_json
 from tickwire.errors import InputError
-from tickwire.feeds.price_bars import read_bars
-from tickwire.market.calibrate import calibrate as make_model
-from tickwire.market.comparison import Comparison, compare
-from tickwire.market.model import Session, check_session
-from tickwire.market.plot import plot
-from tickwire.market.price_bars import Bars, Days, align, by_day, large_moves, shape_of_day
-from tickwire.market.universe import universe
+from tickwire.recordings.bar_reader import read_bars
+from tickwire.simulation.model import TradingHours, check_trading_hours
+from tickwire.simulation.universe import built_in_instruments
 
-_SPLIT_LIKE = 1.8  # a price that changes by more in a day is worth a look
-_MOST_WARNINGS = 5
+# A larger ratio between the prices of two days is suspicious. The data may contain a stock split without adjusted
+# prices.
+_SPLIT_WARNING_RATIO = 1.8
+_MAX_WARNINGS = 5
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="model.json", show_default=True
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="model.json",
+    show_default=True,
+    help="Write the model to this JSON file.",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), help="write a picture of model and data (SVG)"
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write an SVG file with charts that compare the model and the data.",
 )
 @click.option(
-    "--symbol", "symbols", multiple=True, help="FILE=SYMBOL, for a file whose name does not begin with its symbol"
+    "--symbol",
+    "symbols",
+    multiple=True,
+    metavar="FILE=SYMBOL",
+    help="Set the symbol of a file whose name does not begin with the symbol.",
 )
-@click.option("--session", default="09:30-16:00@America/New_York", show_default=True, help="the market's regular hours")
-@click.option("--days", type=click.IntRange(1, 366), default=252, show_default=True, help="sessions a year")
-@click.option("--zone", default="", help="time zone of times that name none  [default: UTC]")
-@click.option("--parts", type=click.IntRange(1, 1440), default=13, show_default=True, help="parts of the day's profile")
-@click.option("--clusters", is_flag=True, help="calm and busy times as in the data: years then differ in volatility")
-@click.option("--version", default="", help="the model's version  [default: calibrated, and the last day]")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="of the simulation to compare with")
+@click.option(
+    "--session",
+    default="09:30-16:00@America/New_York",
+    show_default=True,
+    help="Set the regular trading hours and their time zone.",
+)
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=252, show_default=True, help="Set the number of sessions per year."
+)
+@click.option("--zone", default="", help="Set the time zone of times without an offset.  [default: UTC]")
+@click.option(
+    "--parts",
+    type=click.IntRange(1, 1440),
+    default=13,
+    show_default=True,
+    help="Set the number of parts in the intraday profile.",
+)
+@click.option("--clusters", is_flag=True, help="Fit calm and busy periods, so that volatility varies between years.")
+@click.option("--version", default="", help="Set the version of the model.  [default: 'calibrated' and the last day]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Set the seed of the simulation that is compared with the data.",
+)
 def calibrate(
     *,
     files: tuple[Path, ...],
@@ -56,80 +95,83 @@ def calibrate(
     version: str,
     seed: int,
 ) -> None:
-    """Make a market model of FILES: daily or shorter price bars, one symbol a file.
+    """Create a market model from FILES with daily or shorter price bars, one symbol per file.
 
-    Drift, volatility and correlation come from the daily files, over the days that all of them have (from the shorter
-    bars, where there are no daily files); the shape of the day comes from the shorter bars.
+    Drift, volatility and correlation are estimated from daily bars, over the days that all files cover. Without files
+    of daily bars, the command estimates them from the shorter bars. The command always estimates the intraday profile
+    from the shorter bars.
     """
-    hours = _session(session, days)
-    every = [read_bars(file, symbol=symbol, zone=zone) for file, symbol in _named(files, symbols)]
-    daily, shorter = [bars for bars in every if bars.daily], [bars for bars in every if not bars.daily]
-    both = align(_one_each(daily or [by_day(bars, hours) for bars in shorter]))
-    shape = shape_of_day(shorter, hours, parts) if shorter else None
-    last = np.datetime64(int(both.dates[-1]), "D")
-    model = make_model(
-        both,
+    hours = _parse_session(session, days)
+    all_bars = [read_bars(file, symbol=symbol, zone=zone) for file, symbol in _pair_files_with_symbols(files, symbols)]
+    daily, intraday = [bars for bars in all_bars if bars.is_daily], [bars for bars in all_bars if not bars.is_daily]
+    prices = align_days(_require_unique_symbols(daily or [aggregate_by_session(bars, hours) for bars in intraday]))
+    shape = measure_intraday_shape(intraday, hours, parts) if intraday else None
+    last_day = np.datetime64(int(prices.dates[-1]), "D")
+    model = calibrate_model(
+        prices,
         hours,
         shape,
-        {each.symbol: each for each in universe()},
-        version=version or f"calibrated {last}",
-        about=f"Made of {', '.join(file.name for file in files)}: {len(both.dates)} days to {last}.",
-        clusters=clusters,
+        {instrument.symbol: instrument for instrument in built_in_instruments()},
+        version=version or f"calibrated {last_day}",
+        about=f"Calibrated from {', '.join(file.name for file in files)}: {len(prices.dates)} days to {last_day}.",
+        fit_clusters=clusters,
     )
-    output.write_bytes(msgspec.json.format(encode(model), indent=1) + b"\n")
-    compared = compare(model, both, seed)
+    output.write_bytes(msgspec.json.format(encode_json(model), indent=1) + b"\n")
+    comparison = compare_with_data(model, prices, seed)
     if report is not None:
-        report.write_text(plot(compared), encoding="utf-8")
-    _show(compared, both)
-    print(f"\n{output}: model {model.version}{f'; {report}: the picture' if report else ''}")
+        report.write_text(render_report(comparison), encoding="utf-8")
+    _print_comparison(comparison, prices)
+    print(f"\n{output}: model {model.version}{f'; {report}: report' if report else ''}")
     print(f"  tickwire serve --model {output}")
 
 
-def _session(text: str, days: int) -> Session:
+def _parse_session(text: str, days: int) -> TradingHours:
     times, _, zone = text.partition("@")
     opening, _, closing = times.partition("-")
     try:
-        found = msgspec.convert({"open": opening, "close": closing, "timezone": zone or "UTC", "days": days}, Session)
-        return check_session(found)
+        hours = {"open": opening, "close": closing, "timezone": zone or "UTC", "days": days}
+        return check_trading_hours(msgspec.convert(hours, TradingHours))
     except (msgspec.ValidationError, InputError) as error:
         hint = "example: 09:30-16:00@America/New_York"
-        raise InputError(f"--session {text!r}: {error}", field="session", hint=hint) from None
+        raise InputError(f"invalid --session {text!r}: {error}", field="session", hint=hint) from None
 
 
-def _named(files: tuple[Path, ...], symbols: tuple[str, ...]) -> list[tuple[Path, str]]:
-    given = dict(text.rpartition("=")[::2] for text in symbols)
-    for name, symbol in given.items():
+def _pair_files_with_symbols(files: tuple[Path, ...], symbols: tuple[str, ...]) -> list[tuple[Path, str]]:
+    symbol_by_file = dict(text.rpartition("=")[::2] for text in symbols)
+    for name, symbol in symbol_by_file.items():
         if name not in {str(file) for file in files} | {file.name for file in files}:
-            raise InputError(f"--symbol {name}={symbol}: no such file is given", field="symbol")
-    return [(file, given.get(str(file)) or given.get(file.name, "")) for file in files]
+            raise InputError(f"--symbol {name}={symbol}: no file to calibrate is named {name!r}", field="symbol")
+    return [(file, symbol_by_file.get(str(file)) or symbol_by_file.get(file.name, "")) for file in files]
 
 
-def _one_each(every: list[Bars]) -> list[Bars]:
-    seen: set[str] = set()
-    for bars in every:
-        if bars.symbol in seen:
-            raise InputError(f"two files are of {bars.symbol}", hint="name one with --symbol FILE=SYMBOL")
-        seen.add(bars.symbol)
-    return every
+def _require_unique_symbols(all_bars: list[PriceBars]) -> list[PriceBars]:
+    symbols: set[str] = set()
+    for bars in all_bars:
+        if bars.symbol in symbols:
+            raise InputError(f"two files have the symbol {bars.symbol!r}", hint="rename one with --symbol FILE=SYMBOL")
+        symbols.add(bars.symbol)
+    return all_bars
 
 
-def _show(compared: Comparison, days: Days) -> None:
+def _print_comparison(comparison: ModelComparison, prices: DailyPrices) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("symbol")
     for heading in ("drift", "volatility", "simulated", "kurtosis", "simulated"):
         table.add_column(heading, justify="right")
-    data, model = compared.data, compared.model
-    for row, each in enumerate(compared.of.symbols):
-        figures = (f"{each.drift:+.1%}", f"{data.volatility[row]:.1%}", f"{model.volatility[row]:.1%}")
-        table.add_row(each.symbol, *figures, f"{data.kurtosis[row]:.1f}", f"{model.kurtosis[row]:.1f}")
+    data, model = comparison.data_statistics, comparison.model_statistics
+    for row, symbol in enumerate(comparison.calibrated_model.symbols):
+        figures = (f"{symbol.drift:+.1%}", f"{data.annual_volatility[row]:.1%}", f"{model.annual_volatility[row]:.1%}")
+        table.add_row(symbol.symbol, *figures, f"{data.excess_kurtosis[row]:.1f}", f"{model.excess_kurtosis[row]:.1f}")
     console = Console(width=100)
     console.print(table)
-    if len(data.correlation):
-        console.print(f"mean correlation of pairs {data.mean_correlation:.3f}, simulated {model.mean_correlation:.3f}")
+    if len(data.pair_correlations):
+        console.print(
+            f"mean correlation of pairs {data.mean_pair_correlation:.3f}, simulated {model.mean_pair_correlation:.3f}"
+        )
     if len(data.autocorrelation):
-        first = f"{data.autocorrelation[0]:.3f}, simulated {model.autocorrelation[0]:.3f}"
-        console.print(f"autocorrelation of absolute returns, next day: {first}")
-    found = large_moves(days, _SPLIT_LIKE)
-    if found:
-        more = f" and {len(found) - _MOST_WARNINGS} more" if len(found) > _MOST_WARNINGS else ""
-        console.print(f"looks like a split, if it is not true: {'; '.join(found[:_MOST_WARNINGS])}{more}")
+        lag_1 = f"{data.autocorrelation[0]:.3f}, simulated {model.autocorrelation[0]:.3f}"
+        console.print(f"autocorrelation of absolute returns, next day: {lag_1}")
+    moves = find_large_moves(prices, _SPLIT_WARNING_RATIO)
+    if moves:
+        more = f" and {len(moves) - _MAX_WARNINGS} more" if len(moves) > _MAX_WARNINGS else ""
+        console.print(f"possible unadjusted splits: {'; '.join(moves[:_MAX_WARNINGS])}{more}")

@@ -1,94 +1,171 @@
-"""`tickwire publish`: the ticks of a file to a server."""
+"""`tickwire publish`: send the ticks of a file or of standard input to a server."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import shutil
+import sys
+import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from tickwire.cli.options import given_token, url_option
+from tickwire.cli.options import layout_options, server_url_option, token_from_environment
+from tickwire.cli.publish_lines import MAX_ATTEMPTS, is_tick_line, publish_lines
 from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock
-from tickwire.core.tick import Ticks, unpacked
+from tickwire.core.tick import Tick, ticks_from_packed
 from tickwire.errors import InputError
-from tickwire.feeds.pace import Pace
-from tickwire.feeds.playlist import BarTime, Reading
-from tickwire.feeds.recording import Recording
+from tickwire.feeds.playback_clock import PlaybackClock
+from tickwire.recordings.table_reader import TableOptions
+from tickwire.recordings.text_table import describe_skipped_rows
+from tickwire.recordings.tick_reader import Recording, RecordingOptions
 
-_ATTEMPTS = 4  # some seconds: a person is waiting
+_STANDARD_INPUT = Path("-")
+# The name of the temporary file with a copy of standard input. The progress bar shows this name.
+_COPY_NAME = "standard-input"
+# The number of ticks that are encoded at once, about 100 KB.
+_BATCH_TICKS = 1_000
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@url_option
-@click.option("--map", "mapping", default="", help="which column is what, such as symbol=ticker,ts=time@ms,last=px")
-@click.option("--symbol", default="", help="the symbol of a file that names none")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@server_url_option
+@layout_options
 @click.option(
-    "--bar-time", type=click.Choice(["start", "end"]), default="start", help="what the time of a bar is that of"
+    "--speed",
+    type=click.FloatRange(0, 1000),
+    default=0.0,
+    show_default=True,
+    help="Send at this multiple of real time. 0 means as fast as possible.",
 )
-@click.option(
-    "--speed", type=click.FloatRange(0, 1000), default=0.0, help="times real time; 0, the default, is at once"
-)
-@click.option("--again", is_flag=True, help="send what the server already has once more")
-def publish(*, file: Path, url: str, mapping: str, symbol: str, bar_time: BarTime, speed: float, again: bool) -> None:
-    """Send the ticks of FILE (CSV, gzipped or not, or Parquet) to a server.
+@click.option("--again", is_flag=True, help="Send the file again, even if the server already stores its ticks.")
+def publish(*, file: Path, url: str, speed: float, again: bool, **layout: Any) -> None:
+    """Send the ticks of FILE (CSV, NDJSON or Parquet, plain or compressed) to a server.
 
-    Sent at once, the same file is not published twice, so that an interrupted call can simply be repeated.
+    If FILE is -, read standard input. Lines of JSON in the format of POST /v1/quotes are sent as they arrive. Any other
+    format is sent when the input ends.
+
+    If the connection is lost, the command connects again and continues. To resume an interrupted command, repeat the
+    command: it sends only the ticks that the server does not store yet. With --speed or --again, however, the server
+    stores all ticks of the file again.
     """
-    with Reading(mapping, symbol, bar_time).open(file) as recording:
-        if speed and not recording.timed:
-            raise InputError(f"{file} has no times to be paced by", hint="leave --speed out")
-        name = uuid.uuid4().hex if again or speed else _fingerprint(file, mapping, symbol, bar_time)
-        asyncio.run(_Upload(recording, name).run(url, Pace(SystemClock(), speed)))
+    table = TableOptions(layout["encoding"], layout["skip_rows"], layout["skip_bad_rows"])
+    options = RecordingOptions(layout["map"], layout["symbol"], layout["bar_time"], layout["wide"], table)
+    if file != _STANDARD_INPUT:
+        _publish_file(file, options, url, speed=speed, again=again)
+        return
+    first_line = sys.stdin.buffer.readline()
+    if options == RecordingOptions() and not speed and is_tick_line(first_line):
+        publish_lines(url, first_line, sys.stdin.buffer)
+        return
+    with _copy_to_file(first_line, sys.stdin.buffer) as copy:
+        try:
+            _publish_file(copy, options, url, speed=speed, again=again)
+        except InputError as error:
+            message = str(error).replace(str(copy), "standard input")
+            raise InputError(message, field=error.field, hint=error.hint) from None
 
 
-class _Upload:
-    """A recording on its way to a server; batches are named by `name` and their place."""
+def _publish_file(file: Path, options: RecordingOptions, url: str, *, speed: float, again: bool) -> None:
+    with options.open_recording(file) as recording:
+        if file.name == _COPY_NAME and recording.symbol and not options.symbol:
+            raise InputError("standard input has no column of symbols", field="symbol", hint="add --symbol SYMBOL")
+        if speed and not recording.has_times:
+            raise InputError(f"--speed needs the time of each tick, but {file} has no times", hint="remove --speed")
+        for finding in recording.findings:
+            click.echo(finding, err=True)
+        if speed:
+            asyncio.run(_publish_at_speed(recording, url, PlaybackClock(SystemClock(), speed)))
+    if not speed:
+        name = uuid.uuid4().hex if again else _fingerprint(file, *map(str, options[:5]))
+        asyncio.run(_RecordingUpload(file, options, name).run(url))
 
-    def __init__(self, recording: Recording, name: str) -> None:
-        self._recording = recording
+
+async def _publish_at_speed(recording: Recording, url: str, playback_clock: PlaybackClock) -> None:
+    """Publish each tick of a recording when it is due."""
+    published = 0
+    with _progress_bar() as bar:
+        task = bar.add_task(recording.path.name, total=1.0, rows="")
+        async with Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS) as publisher:
+            for chunk in recording.chunks():
+                async for part in playback_clock.release_when_due(chunk):
+                    await publisher.publish(ticks_from_packed(part))
+                    published += len(part)
+                    bar.update(task, completed=recording.progress(), rows=f"{published:,} ticks")
+        bar.update(task, completed=1.0)
+    _print_result(recording, url, published)
+
+
+class _RecordingUpload:
+    """The upload of the ticks in a file. The server recognizes the upload by its name, and skips stored ticks."""
+
+    def __init__(self, file: Path, options: RecordingOptions, name: str) -> None:
+        self._file = file
+        self._options = options
         self._name = name
-        self._sent = self._known = 0
+        self._bar = _progress_bar()
+        self._task = self._bar.add_task(file.name, total=1.0, rows="")
+        # The recording of the newest attempt.
+        self._recording: Recording | None = None
 
-    async def run(self, url: str, pace: Pace) -> None:
-        """Send everything, and say how it went."""
-        with _progress() as bar:
-            task = bar.add_task(self._recording.path.name, total=1.0, rows="")
-            async with Publisher(url, token=given_token(), attempts=_ATTEMPTS) as publisher:
-                for chunk in self._recording.chunks():
-                    async for part in pace.parts(chunk):
-                        await self._send(publisher, part)
-                        rows = f"{self._sent + self._known:,} ticks"
-                        bar.update(task, completed=self._recording.progress(), rows=rows)
-            bar.update(task, completed=1.0)
-        note = f"; the server already had {self._known:,} (--again sends them once more)" if self._known else ""
-        print(f"{self._sent:,} ticks published to {url}{note}")
+    async def run(self, url: str) -> None:
+        """Send all ticks, and print the number of ticks that the server accepted."""
+        with self._bar:
+            async with Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS) as publisher:
+                receipt = await publisher.upload(self._open_batches, name=self._name)
+            self._bar.update(self._task, completed=1.0, rows=f"{receipt.accepted:,} ticks")
+        _print_result(self._recording, url, receipt.accepted - receipt.repeated, receipt.repeated)
 
-    async def _send(self, publisher: Publisher, part: Ticks) -> None:
-        ticks = unpacked(part)
-        if not self._recording.timed:
-            ticks = [msgspec.structs.replace(tick, ts=None) for tick in ticks]
-        published = await publisher.publish(ticks, key=f"{self._name}:{self._sent + self._known}")
-        if published.repeated:
-            self._known += len(part)
-        else:
-            self._sent += len(part)
+    def _open_batches(self, stored_count: int) -> Iterator[list[Tick]]:
+        """Yield the ticks of the file, except the first `stored_count` ticks, and show the progress."""
+        with self._options.open_recording(self._file) as recording:
+            self._recording = recording
+            count = 0
+            for chunk in recording.chunks():
+                rest = chunk[max(0, stored_count - count) :]
+                for begin in range(0, len(rest), _BATCH_TICKS):
+                    ticks = ticks_from_packed(rest[begin : begin + _BATCH_TICKS])
+                    yield ticks if recording.has_times else [msgspec.structs.replace(tick, ts=None) for tick in ticks]
+                count += len(chunk)
+                self._bar.update(self._task, completed=recording.progress(), rows=f"{count:,} ticks")
 
 
-def _fingerprint(file: Path, *reading: str) -> str:
+def _print_result(recording: Recording | None, url: str, published: int, repeated: int = 0) -> None:
+    skipped_by_server = f"; the server already had {repeated:,} (--again sends them again)" if repeated else ""
+    print(f"{published:,} ticks published to {url}{skipped_by_server}")
+    if recording is not None and (skipped := describe_skipped_rows([recording.row_filter])):
+        print(f"skipped {skipped}")
+
+
+@contextlib.contextmanager
+def _copy_to_file(first_line: bytes, rest: BinaryIO) -> Iterator[Path]:
+    """Copy standard input to a temporary file. Yield the path of the file, and delete the file afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / _COPY_NAME
+        with path.open("wb") as file:
+            file.write(first_line)
+            shutil.copyfileobj(rest, file)
+        yield path
+
+
+def _fingerprint(file: Path, *reader_options: str) -> str:
+    """Return a hash of the file's content and of `reader_options`, which change how the command parses the file."""
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256")
-    digest.update("\n".join(reading).encode())
+    digest.update("\n".join(reader_options).encode())
     return digest.hexdigest()[:32]
 
 
-def _progress() -> Progress:
+def _progress_bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`tickwire record`: a server's stream into a file that replay reads."""
+"""`tickwire record`: record the stream of a server to a file for replay."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from pathlib import Path
 
 import click
 
-from tickwire.cli.options import given_token, url_option
-from tickwire.client.stream import Event, Stream, connect
-from tickwire.core.codec import decode
-from tickwire.core.ids import parse_id
+from tickwire.cli.options import server_url_option, token_from_environment
+from tickwire.client.events import Event
+from tickwire.client.stream import Stream, connect
+from tickwire.core.codec import decode_json
+from tickwire.core.event_id import parse_event_id
 from tickwire.core.quote import Quote
-from tickwire.feeds.recorder import Recorder
+from tickwire.errors import ClientError
+from tickwire.recordings.recorder import QuoteRecorder
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("symbols", nargs=-1)
-@url_option
-@click.option("--since", help="start from the past: earliest, an event id, or a time; if left out, from now")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="end after so much time")
-@click.option("--count", type=click.IntRange(1), help="end after so many quotes in all")
+@server_url_option
+@click.option("--since", help="Start at `earliest`, an event id or a time.  [default: now]")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Stop after this many seconds.")
+@click.option("--count", type=click.IntRange(1), help="Stop when the file contains this number of quotes.")
 def record(
     *, file: Path, symbols: tuple[str, ...], url: str, since: str | None, seconds: float | None, count: int | None
 ) -> None:
-    """Record the quotes of SYMBOLS (all, if none is named) to FILE: .csv, .csv.gz or .parquet.
+    """Record the quotes of SYMBOLS (default: all symbols) to FILE: .csv, .csv.gz or .parquet.
 
-    Every quote is recorded once, over lost connections and restarts of the server. Ctrl-C ends, and so does the end of
-    a feed. Killed, the recorder goes on where it was when it is called again with the same FILE.
+    The recorder writes no quote twice, even if the connection is lost or the server restarts. The recorder stops at
+    Ctrl-C or at the end of the feed. If the recorder never reached the server, the exit code is 1. After a crash,
+    repeat the command with the same FILE to resume after the last recorded quote.
     """
-    recorder = Recorder(file)
-    if recorder.rows:
-        print(f"going on after the {recorder.rows:,} quotes in {recorder.part}", file=sys.stderr)
+    recorder = QuoteRecorder(file)
+    if recorder.row_count:
+        print(f"resuming after {recorder.row_count:,} quotes in {recorder.part_path}", file=sys.stderr)
     stream = connect(
         url,
         symbols or ("*",),
@@ -42,48 +45,63 @@ def record(
         delivery="all",
         since=since if recorder.last_id is None else None,
         last_event_id=recorder.last_id,
-        on_state=_say,
-        token=given_token(),
+        on_state=_print_state,
+        token=token_from_environment(),
     )
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_Recording(recorder, stream, count).run(seconds))
+            asyncio.run(_RecordingSession(recorder, stream, count).run(seconds))
+        if not stream.connections:
+            raise ClientError(f"could not connect to {url}, so no quote was recorded")
     except BaseException:
         recorder.close()
         raise
     recorder.finish()
-    gaps = f", {stream.gaps} gaps: what was lost there is missing" if stream.gaps else ""
-    print(f"{recorder.rows:,} quotes in {file}{gaps}" if recorder.rows else f"no quote came{gaps}: there is no {file}")
+    gaps = f", {stream.gaps} gaps: the quotes in them are missing" if stream.gaps else ""
+    if recorder.went_back:
+        print("warning: the market went back to an earlier time, so the times of the rows go back too", file=sys.stderr)
+    if recorder.row_count:
+        print(f"{recorder.row_count:,} quotes in {file}{gaps}")
+    else:
+        print(f"no quote arrived{gaps}: {file} was not created")
 
 
-class _Recording:
-    """A stream on its way into a file."""
+class _RecordingSession:
+    """One execution of `tickwire record`, from the connection to the end of the recording."""
 
-    def __init__(self, recorder: Recorder, stream: Stream, count: int | None) -> None:
+    def __init__(self, recorder: QuoteRecorder, stream: Stream, max_quotes: int | None) -> None:
         self._recorder = recorder
         self._stream = stream
-        self._count = count
+        self._max_quotes = max_quotes
 
     async def run(self, seconds: float | None) -> None:
-        """Until the time is over, enough has come, or the feed has ended."""
+        """Record until `seconds` have elapsed, the file contains the maximum number of quotes, or the feed ends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._stream as stream:
                 async for event in stream.events():
-                    if self._ends_with(event):
+                    if self._record_event(event):
                         return
 
-    def _ends_with(self, event: Event) -> bool:
+    def _record_event(self, event: Event) -> bool:
+        """Write the event to the file if the event is a quote. Return True if the recording is complete.
+
+        The recording is complete when the file contains the maximum number of quotes, or when the feed has ended.
+        """
         if event.name == "quote":
-            self._recorder.take(event.id, decode(event.text, Quote))
-            return self._recorder.rows == self._count
-        return event.name == "status" and event.data["state"] == "halted" and self._is_news(event)
+            self._recorder.write(event.id, decode_json(event.text, Quote))
+            return self._recorder.row_count == self._max_quotes
+        return event.name == "status" and event.data["state"] == "halted" and self._is_current(event)
 
-    def _is_news(self, event: Event) -> bool:
-        """Whether it says how the feed is, and not how it was some time in the past."""
-        head = parse_id(self._stream.welcome["head"])
-        return parse_id(event.id).sequence >= head.sequence
+    def _is_current(self, event: Event) -> bool:
+        """Whether a status event describes the present state of the feed, and not an earlier state.
+
+        At the start of a connection, the `welcome` event contains `head`, the id of the server's newest event. A status
+        event that is older than `head` describes an earlier state.
+        """
+        head = parse_event_id(self._stream.welcome["head"])
+        return parse_event_id(event.id).sequence >= head.sequence
 
 
-def _say(state: str, why: str) -> None:
-    if why:
-        print(f"{state}: {why}", file=sys.stderr)
+def _print_state(state: str, reason: str) -> None:
+    if reason:
+        print(f"{state}: {reason}", file=sys.stderr)

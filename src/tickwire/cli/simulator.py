@@ -1,97 +1,105 @@
-"""`tickwire simulator`: the hands on a running server's feed, simulated or replayed."""
+"""`tickwire simulator`: control the simulated or replayed feed of a running server."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tickwire.cli.options import given_token, url_option
-from tickwire.client.remote import Remote
-from tickwire.feeds.control import read_command
+from tickwire.cli.options import server_url_option, token_from_environment
+from tickwire.client.client import BlockingSimulator, Client
+from tickwire.feeds.playback_commands import parse_command
 
 
 @click.group()
 def simulator() -> None:
-    """Start, hold and speed up a running server's market, and give it another model or a scenario."""
+    """Control the feed of a running server: run, pause, speed, seek, model and scenario."""
 
 
-def _plain(name: str, text: str) -> None:
-    @url_option
+def _register_command(name: str, help_text: str) -> None:
+    @server_url_option
     def run(url: str) -> None:
-        _show(Remote(url, given_token()).command(name.upper()))
+        _request_state(url, lambda simulator: simulator.send_command(name.upper()))
 
-    simulator.command(name, help=text)(run)
+    simulator.command(name, help=help_text)(run)
 
 
-_plain("start", "Run; after `stop` from the beginning.")
-_plain("pause", "Hold: nothing is lost, and nothing moves.")
-_plain("resume", "Go on where it was held.")
-_plain("stop", "Hold until `start`.")
+_register_command("start", "Start the market. After `stop`, the market starts from the beginning.")
+_register_command("pause", "Pause the market. `resume` continues without a loss of ticks.")
+_register_command("resume", "Continue a paused market.")
+_register_command("stop", "Stop the market until `start`.")
 
 
 @simulator.command()
 @click.argument("count", type=click.IntRange(1), default=1)
-@url_option
+@server_url_option
 def step(count: int, url: str) -> None:
-    """Hold, but play the next moment that has ticks, or the next COUNT of them."""
-    _show(Remote(url, given_token()).command(f"STEP={count}"))
+    """Play all ticks of the next COUNT points in time that have ticks (default: 1), and leave the market paused."""
+    _request_state(url, lambda simulator: simulator.send_command(f"STEP={count}"))
 
 
 @simulator.command()
 @click.argument("n")
-@url_option
+@server_url_option
 def speed(n: str, url: str) -> None:
-    """Let the market run N times as fast as time: 0.1, 5, up to 1000; 0 does not wait."""
-    _send(f"SPEED={n}", url)
+    """Run the market at N times real time, such as 0.1 or 5. N is at most 1000, and 0 means as fast as possible."""
+    _send_checked_command(f"SPEED={n}", url)
 
 
 @simulator.command()
 @click.argument("time")
-@url_option
+@server_url_option
 def seek(time: str, url: str) -> None:
-    """Go to TIME in a recording (ISO 8601, UTC if it names no offset), forwards or backwards."""
-    _send(f"SEEK={time}", url)
+    """Seek forwards or backwards to TIME in a recording (ISO 8601; UTC if TIME has no offset)."""
+    _send_checked_command(f"SEEK={time}", url)
 
 
 @simulator.command()
-@url_option
+@server_url_option
 def status(url: str) -> None:
-    """How the market is."""
-    _show(Remote(url, given_token()).state())
+    """Show the state of the market."""
+    _request_state(url, lambda simulator: simulator.status())
 
 
 @simulator.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@url_option
+@server_url_option
 def model(file: Path, url: str) -> None:
-    """Use the model in FILE from now on; prices go on from where they are."""
-    _show(Remote(url, given_token()).put_model(file))
+    """Switch to the market model in FILE. Prices continue from their current values."""
+    _request_state(url, lambda simulator: simulator.set_model(file))
 
 
 @simulator.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@url_option
+@server_url_option
 def scenario(file: Path | None, url: str) -> None:
-    """Play the scenario in FILE from now on, in place of the one before; without FILE, none."""
-    _show(Remote(url, given_token()).put_scenario(file))
+    """Replace the current scenario with the scenario in FILE. Without FILE, end the current scenario."""
+    _request_state(url, lambda simulator: simulator.set_scenario(file))
 
 
-def _send(command: str, url: str) -> None:
-    read_command(command)  # what is wrong with it need not go to the server
-    _show(Remote(url, given_token()).command(command))
+def _send_checked_command(command: str, url: str) -> None:
+    # Check the command here, so that a wrong command causes no request to the server.
+    parse_command(command)
+    _request_state(url, lambda simulator: simulator.send_command(command))
 
 
-def _show(state: dict[str, Any]) -> None:
+def _request_state(url: str, request: Callable[[BlockingSimulator], dict[str, Any]]) -> None:
+    """Send a request to the simulator, and print the state in its answer."""
+    with Client(url, token=token_from_environment()) as client:
+        _print_state(request(client.simulator))
+
+
+def _print_state(state: dict[str, Any]) -> None:
     parts = [f"{state['feed']} {state['state']}"]
     if "speed" in state:
         parts.append(f"speed {state['speed']:g}")
     if state.get("time") is not None:
         parts.append(f"market time {datetime.fromtimestamp(state['time'] / 1e6, UTC):%Y-%m-%d %H:%M:%S.%f}Z"[:-4] + "Z")
     if state.get("behind"):
-        parts.append(f"{state['behind']:g} s behind")
+        parts.append(f"{state['behind']:g} s behind schedule")
     if state.get("model"):
         parts.append(f"model {state['model']['version']}")
     if state.get("scenario"):
@@ -100,4 +108,5 @@ def _show(state: dict[str, Any]) -> None:
         parts.append(f"halted {' '.join(state['halted'])}")
     print(" · ".join(parts))
     if state.get("notice"):
-        print(f"  {state['notice']}")
+        detail = state.get("notice_detail")
+        print(f"  {state['notice']}" + (f": {detail}" if detail else ""))

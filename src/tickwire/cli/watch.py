@@ -1,147 +1,209 @@
-"""`tickwire watch`: a live table of quotes in the terminal."""
+"""`tickwire watch`: show live quotes in the terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
+import signal
 import sys
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import click
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from tickwire.cli.options import given_token, url_option
-from tickwire.client.stream import Event, Stream, connect
-from tickwire.core.codec import decode
-from tickwire.core.quote import Quote
+from tickwire.cli.options import server_url_option, token_from_environment
+from tickwire.cli.terminal_keys import KeyReader
+from tickwire.cli.watch_lines import CsvLines, JsonLines, WatchOutput
+from tickwire.cli.watch_rows import SORT_FIELDS, WatchRows
+from tickwire.cli.watch_table import WatchTable
+from tickwire.client.async_client import AsyncClient
+from tickwire.client.quotes import find_missing_symbols
+from tickwire.client.stream import Stream, connect
+from tickwire.core.timestamps import format_duration
+from tickwire.errors import ClientError, InputError, TickwireError
 
-_REFRESH = 8  # a second: more is not readable
-_STYLES = {1: "green", 0: "", -1: "red"}
+# A person cannot read a table that changes more often, and a slow connection cannot transmit it.
+_MIN_REDRAW_INTERVAL_S = 0.2
+# The table shows elapsed times and short highlights, so it changes even if no event arrives.
+_MAX_REDRAW_INTERVAL_S = 1.0
+_ROUND_TRIP_INTERVAL_S = 2.0
 
 
 @click.command()
 @click.argument("symbols", nargs=-1)
-@url_option
+@server_url_option
 @click.option(
-    "--filter", "condition", metavar="EXPR", help="only what matches, such as 'volume > 1M and change_rate > 5%'"
+    "--filter",
+    "condition",
+    metavar="EXPR",
+    help="Show only symbols that match this filter, such as 'volume > 1M and change_rate > 5%'.",
 )
-@click.option("--count", type=click.IntRange(1), help="end after so many quotes")
-def watch(symbols: tuple[str, ...], url: str, condition: str | None, count: int | None) -> None:
-    """Show the quotes of SYMBOLS as they move (all, if none is named; patterns such as 'BTC-*' work).
+@click.option("--count", type=click.IntRange(1), help="Stop after this number of quotes.")
+@click.option(
+    "--sort",
+    "order",
+    default="symbol",
+    show_default=True,
+    metavar="FIELD",
+    help=f"Sort the table by this field; -FIELD begins with the largest value. Fields: {', '.join(SORT_FIELDS)}.",
+)
+@click.option("--json", "line_format", flag_value="json", help="Print one line of JSON for each quote.")
+@click.option("--csv", "line_format", flag_value="csv", help="Print one line of CSV for each quote.")
+def watch(
+    *, symbols: tuple[str, ...], url: str, condition: str | None, count: int | None, order: str, line_format: str | None
+) -> None:
+    """Show the live quotes of SYMBOLS and patterns such as 'BTC-*' (default: all symbols).
 
-    In a terminal a table, else a line of JSON for each quote. Ctrl-C ends.
+    In a terminal, the command shows a table. The key ? lists the keys that sort, filter and scroll the table, and q
+    quits. If the output is not a terminal, the command prints one line of JSON for each quote. Ctrl-C stops the
+    command. If the command never reached the server, the exit code is 1.
     """
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_watch(symbols or ("*",), url, condition, count))
-
-
-async def _watch(symbols: tuple[str, ...], url: str, condition: str | None, count: int | None) -> None:
-    screen = _Screen(url) if sys.stdout.isatty() else _Lines()
+    # The output shows the states of the connection, and the log would repeat them in the middle of a table.
+    logging.getLogger("tickwire.client").addHandler(logging.NullHandler())
+    patterns = symbols or ("*",)
+    rows = _sorted_rows(order)
     kinds = ("quote", "status") if condition is None else ("quote", "screen", "status")
-    async with connect(
-        url, symbols, filter=condition, events=kinds, on_state=screen.state, token=given_token()
-    ) as stream:
-        with screen.shown(stream):
-            seen = 0
-            async for event in stream.events():
-                if event.name == "quote":
-                    screen.take(event.text)
-                    seen += 1
-                elif event.name in ("matches", "leave"):
-                    screen.keep(event)
-                if seen == count:
-                    return
+    output: WatchOutput
+    if line_format is None and sys.stdout.isatty() and not Console().is_dumb_terminal:
+        output = WatchTable(url, rows)
+    else:
+        output = CsvLines() if line_format == "csv" else JsonLines()
+    stream = connect(
+        url, patterns, filter=condition, events=kinds, on_state=output.show_state, token=token_from_environment()
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_display_quotes(stream, output, patterns, url, count=count))
+    if not stream.connections:
+        raise ClientError(f"could not connect to {url}")
 
 
-class _Lines:
-    """For programs: each quote as a line of JSON, states to standard error."""
-
-    def shown(self, stream: Stream) -> contextlib.AbstractContextManager[object]:
-        del stream
-        return contextlib.nullcontext()
-
-    def take(self, text: str) -> None:
-        print(text, flush=True)
-
-    def keep(self, event: Event) -> None:
-        """Only the symbols in the filter's set are shown."""
-
-    def state(self, state: str, why: str) -> None:
-        if why:
-            print(f"{state}: {why}", file=sys.stderr)
+def _sorted_rows(order: str) -> WatchRows:
+    field = order.removeprefix("-")
+    if field not in SORT_FIELDS:
+        raise InputError(f"cannot sort by {field!r}: choose one of {', '.join(SORT_FIELDS)}", field="sort")
+    return WatchRows(field, is_descending=order.startswith("-"))
 
 
-class _Screen(_Lines):
-    """For people: a table that is drawn anew a few times a second."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._state, self._why = "connecting", ""
-        self._quotes: dict[str, tuple[Quote, int]] = {}  # with the way the last price moved
-        self._stream: Stream | None = None
-
-    def shown(self, stream: Stream) -> contextlib.AbstractContextManager[object]:
-        self._stream = stream
-        return Live(get_renderable=self._draw, refresh_per_second=_REFRESH, screen=True, console=Console())
-
-    def take(self, text: str) -> None:
-        quote = decode(text, Quote)
-        before = self._quotes.get(quote.symbol)
-        moved = 0
-        if before is not None:
-            old, new = before[0].last or 0.0, quote.last or 0.0
-            moved = (new > old) - (new < old) or before[1]
-        self._quotes[quote.symbol] = (quote, moved)
-
-    def keep(self, event: Event) -> None:
-        gone = {event.data["symbol"]} if event.name == "leave" else {*self._quotes} - {*event.data["symbols"]}
-        for symbol in gone:
-            self._quotes.pop(symbol, None)
-
-    def state(self, state: str, why: str) -> None:
-        self._state, self._why = state, why
-
-    def _draw(self) -> Group:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("Symbol")
-        for name in ("Last", "Change", "%", "Bid", "Ask", "Volume", "Time"):
-            table.add_column(name, justify="right")
-        room = Console().height - 3
-        for symbol in sorted(self._quotes)[:room]:
-            table.add_row(*_cells(*self._quotes[symbol]))
-        return Group(self._headline(room), table)
-
-    def _headline(self, room: int) -> Text:
-        mode = self._stream.welcome.get("mode", "") if self._stream else ""
-        hidden = len(self._quotes) - room
-        parts = [self._url, mode, f"{len(self._quotes)} symbols", f"{hidden} do not fit" if hidden > 0 else ""]
-        headline = Text(" · ".join(part for part in parts if part) + "  ")
-        style = "green" if self._state == "live" else "red"
-        return headline.append(self._state + (f": {self._why}" if self._why else ""), style)
+async def _display_quotes(
+    stream: Stream, output: WatchOutput, patterns: Sequence[str], url: str, *, count: int | None
+) -> None:
+    async with stream, contextlib.AsyncExitStack() as stack:
+        reading = asyncio.create_task(_read_events(stream, output, patterns, url, count=count))
+        stack.callback(reading.cancel)
+        if isinstance(output, WatchTable):
+            await stack.enter_async_context(_drawing(output, stream, url))
+            quitting = asyncio.create_task(output.quit_requested.wait())
+            stack.callback(quitting.cancel)
+            await asyncio.wait({reading, quitting}, return_when=asyncio.FIRST_COMPLETED)
+        if not isinstance(output, WatchTable) or reading.done():
+            await reading
 
 
-def _cells(quote: Quote, moved: int) -> list[Text]:
-    change = quote.change or 0.0
-    way = _STYLES[(change > 0) - (change < 0)]
-    time = datetime.fromtimestamp((quote.ts or 0) / 1e6).astimezone().strftime("%H:%M:%S")
-    return [
-        Text(quote.symbol, "bold"),
-        Text(_price(quote.last), _STYLES[moved]),
-        Text(_price(quote.change), way),
-        Text("–" if quote.change_rate is None else f"{quote.change_rate:+.2f}", way),
-        Text(_price(quote.bid)),
-        Text(_price(quote.ask)),
-        Text("–" if quote.volume is None else f"{quote.volume:,.10g}"),
-        Text(time, "dim"),
-    ]
+async def _read_events(
+    stream: Stream, output: WatchOutput, patterns: Sequence[str], url: str, *, count: int | None
+) -> None:
+    quote_count, lookup = 0, None
+    try:
+        async for event in stream.events():
+            output.add_event(event)
+            quote_count += event.name == "quote"
+            if event.name == "welcome" and lookup is None:
+                lookup = asyncio.create_task(_report_missing_symbols(url, patterns, stream.welcome["delay"], output))
+            if quote_count == count:
+                return
+    finally:
+        if lookup is not None:
+            lookup.cancel()
 
 
-def _price(value: float | None) -> str:
-    """With two decimals at least, and with as many as it has."""
-    if value is None:
-        return "–"
-    text = f"{value:,.9f}".rstrip("0")
-    return text + "0" * max(0, 2 - len(text.rpartition(".")[2]))
+async def _report_missing_symbols(url: str, patterns: Sequence[str], delay_s: float, output: WatchOutput) -> None:
+    """Show a notice if the server delays quotes, and a notice for each of `patterns` without a quote."""
+    if delay_s:
+        output.add_notice("", f"quotes are delayed by {format_duration(delay_s)}")
+    try:
+        missing = await find_missing_symbols(url, patterns, token=token_from_environment())
+    except TickwireError:
+        # The stream itself reports that the server cannot be reached.
+        return
+    for pattern, near in missing.items():
+        hint = f" (did you mean {near}?)" if near else ""
+        output.add_notice(pattern, f"no quote of {pattern} yet{hint}" if pattern != "*" else "no quotes yet")
+
+
+@contextlib.asynccontextmanager
+async def _drawing(table: WatchTable, stream: Stream, url: str) -> AsyncIterator[None]:
+    """Draw the table in the alternate screen of the terminal, and read keys, until the block ends."""
+    console = Console()
+    with (
+        Live(console=console, screen=True, auto_refresh=False) as live,
+        KeyReader(sys.stdin.fileno(), table.press) as keys,
+        _handling_signals(table, live, keys),
+    ):
+        tasks = [
+            asyncio.create_task(_redraw(table, stream, live, console)),
+            asyncio.create_task(_measure_round_trips(table, url)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _handling_signals(table: WatchTable, live: Live, keys: KeyReader) -> Iterator[None]:
+    """Redraw the table when the terminal changes its size. Restore the terminal before the program stops or ends."""
+
+    def suspend() -> None:
+        keys.stop()
+        live.stop()
+        # This call returns when the shell continues the program.
+        os.kill(os.getpid(), signal.SIGSTOP)
+        live.start()
+        keys.start()
+        table.changed.set()
+
+    loop = asyncio.get_running_loop()
+    handlers = {
+        signal.SIGWINCH: table.changed.set,
+        signal.SIGTSTP: suspend,
+        signal.SIGTERM: table.quit_requested.set,
+        signal.SIGHUP: table.quit_requested.set,
+    }
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+async def _redraw(table: WatchTable, stream: Stream, live: Live, console: Console) -> None:
+    while True:
+        table.changed.clear()
+        table.key_pressed.clear()
+        table.silence_s = stream.silence_s
+        live.update(table.render(console), refresh=True)
+        await _wait(table.key_pressed, _MIN_REDRAW_INTERVAL_S)
+        await _wait(table.changed, _MAX_REDRAW_INTERVAL_S)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait until `event` is set, at most `timeout_s` seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+
+
+async def _measure_round_trips(table: WatchTable, url: str) -> None:
+    async with AsyncClient(url, token=token_from_environment()) as client:
+        while True:
+            table.round_trip_s = None
+            with contextlib.suppress(ClientError):
+                table.round_trip_s = await client.measure_round_trip()
+            await asyncio.sleep(_ROUND_TRIP_INTERVAL_S)

@@ -1,1 +1,1 @@
-"""The Python client."""
+"""The Python client: read streams, publish ticks, check filters, and control the simulator."""

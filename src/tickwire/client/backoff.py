@@ -1,35 +1,42 @@
-"""How long to wait before trying again."""
+"""Compute how long a client waits before a retry."""
 
 from __future__ import annotations
 
 import random
 
-LONGEST = 30.0  # seconds: an outage of hours should not cost a returning server a rush every second
+# The longest wait is a compromise. Clients should reconnect soon after an outage of hours, but must not send a request
+# every second during the outage.
+MAX_WAIT_S = 30.0
+_MAX_DOUBLINGS = 30
 
 
 class Backoff:
-    """Exponential backoff with full jitter: the n-th wait is anything between 0 and `first` * 2**n, at most `longest`.
+    """Exponential backoff with full jitter. Times are in seconds.
 
-    Full jitter spreads clients that lost their server together over the whole time (M. Brooker, "Exponential Backoff
-    And Jitter", AWS Architecture Blog, 2015). Times are in seconds.
+    After n earlier failures, the next wait is a random number between 0 and initial_wait_s * 2**n, or between 0 and
+    max_wait_s if max_wait_s is smaller. Full jitter means that all waits in this range are equally likely. Therefore
+    clients that lost their server at the same time reconnect at different times (M. Brooker, "Exponential Backoff And
+    Jitter", AWS Architecture Blog, 2015).
     """
 
-    def __init__(self, first: float = 0.5, longest: float = LONGEST, rng: random.Random | None = None) -> None:
-        self.first = first
+    def __init__(
+        self, initial_wait_s: float = 0.5, max_wait_s: float = MAX_WAIT_S, rng: random.Random | None = None
+    ) -> None:
+        self.initial_wait_s = initial_wait_s
         self.failures = 0
-        self._longest = longest
-        self._rng = rng or random.Random()  # noqa: S311  # spreads load; nothing depends on its being unguessable
+        self._max_wait_s = max_wait_s
+        self._rng = rng or random.Random()  # noqa: S311  # jitter need not be unpredictable
 
-    def anew(self) -> Backoff:
-        """One with the same waits that has seen no failure."""
-        return Backoff(self.first, self._longest, self._rng)
+    def fresh_copy(self) -> Backoff:
+        """Return a new backoff with the same initial and maximum waits. The new backoff has counted no failures."""
+        return Backoff(self.initial_wait_s, self._max_wait_s, self._rng)
 
-    def next(self) -> float:
-        """The wait after one more failure."""
-        bound = min(self._longest, self.first * 2.0 ** min(self.failures, 30))
+    def next_wait(self) -> float:
+        """Count a failure, and return the seconds to wait before the next attempt."""
+        bound = min(self._max_wait_s, self.initial_wait_s * 2.0 ** min(self.failures, _MAX_DOUBLINGS))
         self.failures += 1
         return self._rng.uniform(0.0, bound)
 
     def reset(self) -> None:
-        """It worked: the next failure is a first one again."""
+        """Set the number of failures to 0 after a success."""
         self.failures = 0

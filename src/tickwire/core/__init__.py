@@ -1,1 +1,4 @@
-"""The words everyone uses: tick, quote, instrument, event, ids, and the one codec. Pure."""
+"""The shared types: ticks, quotes, candles, instruments, events, event ids, times, arrays and the JSON codec.
+
+The package does no I/O and reads no clock.
+"""

@@ -1,22 +1,56 @@
-"""The one place that turns objects into JSON and back. Not-a-number and infinities become null."""
+"""Conversion of objects to JSON and back. NaN and infinities become null."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
+_ERROR_POSITION_PATTERN = re.compile(r"\(byte (\d+)\)$")
+_NON_NUMBER_PATTERN = re.compile(rb'"(\w+)"\s*:\s*(NaN|-?Infinity)')
+_MAX_NON_NUMBER_BYTES = len(b"-Infinity")
+_MAX_FIELD_BYTES = 64
+
 _ENCODER = msgspec.json.Encoder()
 
-encode = _ENCODER.encode
-"""JSON bytes of one object."""
+encode_json = _ENCODER.encode
+"""Encode one object as JSON."""
 
-encode_lines = _ENCODER.encode_lines
-"""JSON bytes of many objects, one a line, each line ended by a newline."""
+encode_json_lines = _ENCODER.encode_lines
+"""Encode many objects as JSON, one line for each object. Every line ends with a newline."""
 
 
-def decode(data: bytes | str, kind: type[T]) -> T:
-    """The object of `kind` that the JSON text `data` spells; msgspec's errors where it does not."""
-    return msgspec.json.decode(data, type=kind)
+def decode_json(data: bytes | str, target_type: type[T]) -> T:
+    """Decode JSON as an object of `target_type`.
+
+    Raise msgspec.DecodeError if the JSON is invalid, or msgspec.ValidationError if the JSON does not match the type.
+    """
+    return msgspec.json.decode(data, type=target_type)
+
+
+class NonNumber(NamedTuple):
+    """A value such as NaN, which some libraries write although JSON has no such value.
+
+    `position` is the index of the quotation mark before the field's name in the JSON text.
+    """
+
+    field: str
+    text: str
+    position: int
+
+
+def find_non_number(data: bytes, error: Exception) -> NonNumber | None:
+    """Return the NaN, Infinity or -Infinity that caused the decoding error `error`.
+
+    Return None if the error has another cause.
+    """
+    position = _ERROR_POSITION_PATTERN.search(str(error))
+    if position is None:
+        return None
+    # The field name precedes the position in the error message, and the value ends after this position.
+    end = int(position[1]) + _MAX_NON_NUMBER_BYTES
+    found = [*_NON_NUMBER_PATTERN.finditer(data, max(0, end - _MAX_FIELD_BYTES), end)]
+    return NonNumber(found[-1][1].decode(), found[-1][2].decode(), found[-1].start()) if found else None

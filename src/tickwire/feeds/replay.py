@@ -1,59 +1,103 @@
-"""A feed that plays a recording, at its own pace or another."""
+"""A feed that plays recordings at any speed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tickwire.clock import Clock
-from tickwire.core.tick import Ticks, empty
+from tickwire.core.tick import PackedTicks, blank_ticks, reset_ticks
 from tickwire.errors import InputError
-from tickwire.feeds.base import END, Batch
-from tickwire.feeds.pace import Pace
-from tickwire.feeds.playlist import Playlist, Reading
+from tickwire.feeds.base import END_OF_FEED_SUFFIX, ConnectionState, FeedBatch, FeedConnection, FeedMode
+from tickwire.feeds.feed_kind import FeedKind, FeedOptions, MarketState
+from tickwire.feeds.playback_clock import MAX_BATCH_ROWS, PlaybackClock
+from tickwire.feeds.recording_timeline import TimelineScanner
+from tickwire.market.trading_sessions import DAY_NS
+from tickwire.recordings.merged_recordings import MergedRecordings, find_recording_files
+from tickwire.recordings.tick_reader import RecordingOptions
 
-DAY_NS = 86_400 * 10**9
-_LATEST = 2**63 - 1
+_MAX_TIMESTAMP_NS = 2**63 - 1
 
 log = logging.getLogger(__name__)
 
 
-class _Pass:
-    """One way through the files, their times moved by `days`: `rows` are played, `seen` are read."""
+class _ReplayPass:
+    """One run through the recorded files. The replay adds `day_offset` days to all times.
 
-    def __init__(self, days: int, rows: int) -> None:
-        self.days = days
-        self.rows = rows
-        self.seen = 0
-        self._earliest, self._latest = _LATEST, 0
+    `read_rows` is the number of rows that were read from the files. `played_rows` is the number of rows that were sent.
+    If a run was interrupted and resumes, `played_rows` begins with the number of rows that were sent before.
+    `reached_ts` is the recorded time of the newest row that was sent. It is None before the first row.
+
+    `rewinds` is the number of times that the market has begun again. A run that begins the market again first resets
+    all symbols. A negative `played_rows` means that not all symbols have been reset yet.
+    """
+
+    def __init__(self, day_offset: int, played_rows: int, rewinds: int = 0, reached_ts: int | None = None) -> None:
+        self.day_offset = day_offset
+        self.played_rows = played_rows
+        self.rewinds = rewinds
+        self.reached_ts = reached_ts
+        self.read_rows = 0
+        self._earliest_ts, self.latest_ts = _MAX_TIMESTAMP_NS, 0
+
+    @classmethod
+    def resume(cls, key: str) -> _ReplayPass:
+        """Return the run to which the key of a batch belongs. The run continues after this batch."""
+        return cls(*map(int, key.removesuffix(END_OF_FEED_SUFFIX).split(":")))
+
+    @property
+    def key(self) -> str:
+        """The key of the batch that ends with the most recently played row."""
+        return f"{self.day_offset}:{self.played_rows}" + f":{self.rewinds}" * (self.rewinds > 0)
 
     @property
     def span_days(self) -> int:
-        """How many whole days the rows read cover, at least one."""
-        return max(0, self._latest - self._earliest) // DAY_NS + 1
+        """The smallest number of whole days that is longer than the time from the earliest row to the latest row.
 
-    def moved(self, chunk: Ticks) -> Ticks:
-        """The chunk's rows that are still to be played, with their times moved."""
-        self._earliest = min(self._earliest, int(chunk["ts"].min()))
-        self._latest = max(self._latest, int(chunk["ts"].max()))
-        ticks = chunk[max(0, self.rows - self.seen) :]
-        self.seen += len(chunk)
-        ticks["ts"] += self.days * DAY_NS
+        Only rows that have been read are included.
+        """
+        return max(0, self.latest_ts - self._earliest_ts) // DAY_NS + 1
+
+    def shift_unplayed_rows(self, chunk: PackedTicks) -> PackedTicks:
+        """Return the rows of `chunk` that were not played before, with `day_offset` days added to their times."""
+        self._earliest_ts = min(self._earliest_ts, int(chunk["ts"].min()))
+        self.latest_ts = max(self.latest_ts, int(chunk["ts"].max()))
+        played = min(max(0, self.played_rows - self.read_rows), len(chunk))
+        if played:
+            self.reached_ts = int(chunk["ts"][played - 1])
+        ticks = chunk[played:]
+        self.read_rows += len(chunk)
+        ticks["ts"] += self.day_offset * DAY_NS
         return ticks
 
 
 class Replay:
-    """The ticks of the files at `paths`, `speed` times as fast as they were recorded; 0 is without waiting.
+    """A feed that plays the files at `paths`, at `speed` times the recorded speed.
 
-    One file plays in its own order, several are merged in time order. With `loop` they start again at the end, their
-    times moved on by whole days so that they do not go back. Without, the key of the last batch ends with END, and the
-    feed is held there until somebody starts it again or seeks: that is another pass, as in a loop.
+    With speed 0, the replay releases every tick at once.
+
+    A single file is played in the order of its rows. Several files are merged by time. With `loop`, the replay plays
+    the files again after their end. Each repetition adds whole days to the times of the ticks, so that the market
+    continues. Without `loop`, the key of the last batch ends with END_OF_FEED_SUFFIX. The replay then waits for a
+    command.
+
+    Two commands rewind the replay: a start command after a stop or after the end, and a seek command to an earlier
+    time. The market then begins again, with the recorded times. The replay first resets all symbols. Otherwise, prices
+    from a later recorded time would count as earlier prices. `known_symbols` are the symbols that have ticks from
+    before a restart of the server.
+
+    A resume key has the form DAYS:ROWS or DAYS:ROWS:REWINDS. DAYS is the number of days added to the times, ROWS is the
+    number of rows played in this run, and REWINDS is the number of times that the market has begun again. The
+    constructor raises InputError if a file cannot be played.
     """
 
     name = "replay"
-    mode = "replay"
+    mode: FeedMode = "replay"
 
     def __init__(
         self,
@@ -62,85 +106,191 @@ class Replay:
         *,
         speed: float = 1.0,
         loop: bool = False,
-        reading: Reading | None = None,
+        recording_options: RecordingOptions | None = None,
+        known_symbols: Iterable[str] = (),
     ) -> None:
-        self.pace = Pace(clock, speed)
+        self.playback_clock = PlaybackClock(clock, speed)
         self._paths = paths
         self._clock = clock
-        self._sought: int | None = None
+        self._current_pass = _ReplayPass(0, 0)
+        self._symbols = {symbol.encode() for symbol in known_symbols}
+        # The recorded time to which a pending seek command moves, and the run that the command begins.
+        self._seek_target: int | None = None
+        self._seek_pass: _ReplayPass | None = None
+        self._end_reason: str | None = None
         self._loop = loop
-        self._reading = reading or Reading()
-        with self._open() as first:  # what is wrong with it should be known before anything runs
-            timed, found, turned = first.timed, first.symbols, first.turned
-        if not timed and speed:
-            raise InputError(
-                f"{paths[0]} has no times to be paced by",
-                field="map",
-                hint="name their column with --map ts=..., or play it with --speed 0",
-            )
-        for path, symbol in found.items():
-            log.info("%s names no symbol; taken from its name: %s", path, symbol)
-        for path in turned:
-            log.info("%s has its newest rows first; it is played in the order of time", path)
+        self._recording_options = recording_options or RecordingOptions()
+        self._failure: str | None = None
+        self._timeline_scanner = TimelineScanner(self._open_recordings)
+        # Open the files now, so that an unusable file is reported before the server starts.
+        with self._open_recordings() as recordings:
+            self._has_times = recordings.has_times
+            self._check_times(recordings)
+            self._log_findings(recordings)
 
-    async def batches(self, after: str | None = None) -> AsyncIterator[Batch]:
-        """The recording's ticks, from its start or from where the batch with the key `after` left off."""
-        if after is not None and after.endswith(END):
-            log.info("%s has been played to its end; --loop plays it again", ", ".join(map(str, self._paths)))
-        days, rows = map(int, after.removesuffix(END).split(":")) if after else (0, 0)
+    @property
+    def connection(self) -> FeedConnection:
+        if self._failure is not None:
+            return FeedConnection(ConnectionState.DISCONNECTED, self._failure)
+        has_ended = self.playback_clock.state == "ended"
+        if has_ended:
+            return FeedConnection(ConnectionState.ENDED, self._end_reason)
+        return FeedConnection(ConnectionState.CONNECTED)
+
+    async def batches(self, after: str | None = None) -> AsyncIterator[FeedBatch]:
+        """Return the ticks after the batch with the key `after`. Without `after`, begin at the first tick."""
+        if after is not None and after.endswith(END_OF_FEED_SUFFIX):
+            log.info("the replay of %s has ended: use --loop to repeat the replay", ", ".join(map(str, self._paths)))
+        next_pass = _ReplayPass.resume(after) if after else _ReplayPass(0, 0)
         while True:
-            played = _Pass(days, rows)
-            self.pace.begin(None if self._sought is None else self._sought + days * DAY_NS)
-            self._sought = None
-            async for batch in self._play(played):
-                yield batch
-            if self.pace.over:
-                days, rows = self._elsewhere(played)
-                continue
-            if not self._loop:
-                self.pace.end()
-                yield Batch(empty(0))
-                await self.pace.anew()
-            days, rows = days + played.span_days, 0
+            current_pass = self._current_pass = next_pass
+            target, self._seek_target, self._seek_pass = self._seek_target, None, None
+            self.playback_clock.begin_pass(None if target is None else target + current_pass.day_offset * DAY_NS)
+            try:
+                async for batch in self._play_pass(current_pass):
+                    yield batch
+            except InputError as error:
+                self._failure = str(error)
+                raise
+            is_repetition = self._loop and not self.playback_clock.is_pass_over
+            if not self.playback_clock.is_pass_over:
+                self._report_early_end(current_pass, target)
+                if not self._loop:
+                    self.playback_clock.mark_ended()
+                    yield FeedBatch(blank_ticks(0))
+                    await self.playback_clock.wait_until_pass_over()
+            if is_repetition:
+                days = current_pass.day_offset + current_pass.span_days
+                next_pass = _ReplayPass(days, 0, current_pass.rewinds)
+            else:
+                next_pass = self._seek_pass or self._rewound_pass()
 
-    def seek(self, moment: int) -> None:
-        """Go to `moment` (nanoseconds, in the recording's own time); what is before it is played without waiting.
+    def describe_recording(self) -> dict[str, Any] | None:
+        """Return the timeline of the recording as JSON data, with times in microseconds. Return None if it is unknown.
 
-        Backwards that is another pass, its times moved on by whole days.
+        `shifted_days` is the number of days that the present repetition adds to the recorded times.
         """
-        self._sought = moment
-        self.pace.leap()
+        timeline = self._timeline_scanner.timeline()
+        if timeline is None:
+            return None
+        return {
+            "start": timeline.start_ts // 1000,
+            "end": timeline.end_ts // 1000,
+            "pauses": [[begin // 1000, end // 1000] for begin, end in timeline.pauses],
+            "shifted_days": self._current_pass.day_offset,
+        }
 
-    def _elsewhere(self, played: _Pass) -> tuple[int, int]:
-        """Where to go on when a seek or a start has ended a pass: ahead in the same, or in another from its start."""
-        reached = None if self.pace.moment is None else self.pace.moment - played.days * DAY_NS
-        if self._sought is not None and (reached is None or self._sought >= reached):
-            return played.days, played.rows
-        return played.days + played.span_days, 0
+    def seek(self, market_time: int) -> None:
+        """Continue from the recorded time `market_time` (nanoseconds since the Unix epoch).
 
-    async def _play(self, played: _Pass) -> AsyncIterator[Batch]:
-        with self._open() as recording:
-            async for chunk, final in _foreseen(recording.chunks()):
-                async for part in self.pace.parts(played.moved(chunk)):
-                    if not recording.timed:
-                        part["ts"] = self._clock.now()
-                    played.rows += len(part)
-                    last = final and played.rows == played.seen and not self._loop
-                    yield Batch(part, f"{played.days}:{played.rows}{END if last else ''}")
-                if self.pace.over:
+        The replay sends the ticks before `market_time` without waiting. If `market_time` is earlier than the current
+        market time, the replay first rewinds. The market time of the playback clock changes at once. Raise InputError
+        if the files have no times.
+        """
+        if not self._has_times:
+            raise InputError(f"SEEK has no effect: {self._paths[0]} has no column of times", field="command")
+        self._seek_target = market_time
+        self._seek_pass = self._pass_after_seek(market_time)
+        self.playback_clock.interrupt_pass(market_time + self._seek_pass.day_offset * DAY_NS)
+
+    def _pass_after_seek(self, market_time: int) -> _ReplayPass:
+        """Return the run through the files that a seek to the recorded time `market_time` begins.
+
+        A seek forwards continues the current run. A seek backwards rewinds.
+        """
+        current = self._current_pass
+        has_ended = self.playback_clock.state == "ended"
+        is_forward = current.played_rows <= 0 or (current.reached_ts is not None and market_time >= current.reached_ts)
+        if not has_ended and is_forward:
+            return _ReplayPass(current.day_offset, current.played_rows, current.rewinds, current.reached_ts)
+        return self._rewound_pass()
+
+    def _rewound_pass(self) -> _ReplayPass:
+        """Return the run through the files that begins the market again."""
+        return _ReplayPass(0, -1, self._current_pass.rewinds + 1)
+
+    def _report_early_end(self, ended: _ReplayPass, seek_target: int | None) -> None:
+        """Log a message if a seek command named a time after the last row of the files."""
+        self._end_reason = None
+        if seek_target is not None and ended.latest_ts < seek_target:
+            end = np.datetime64(ended.latest_ts, "ns").astype("datetime64[s]")
+            self._end_reason = f"the recording ends at {end}Z, before the time of the seek command"
+            log.warning("%s", self._end_reason)
+
+    async def _play_pass(self, current_pass: _ReplayPass) -> AsyncIterator[FeedBatch]:
+        with self._open_recordings() as recordings:
+            async for chunk, is_last_chunk in _iterate_with_lookahead(recordings.chunks()):
+                if current_pass.played_rows < 0:
+                    for batch in self._reset_symbols(current_pass, int(chunk["ts"][0])):
+                        yield batch
+                unplayed = current_pass.shift_unplayed_rows(chunk)
+                self._symbols.update(chunk["symbol"][: len(chunk) - len(unplayed)].tolist())
+                async for ticks in self.playback_clock.release_when_due(unplayed):
+                    self._symbols.update(ticks["symbol"].tolist())
+                    if not recordings.has_times:
+                        ticks["ts"] = self._clock.now()
+                    else:
+                        current_pass.reached_ts = int(ticks["ts"][-1]) - current_pass.day_offset * DAY_NS
+                    current_pass.played_rows += len(ticks)
+                    is_last_row = is_last_chunk and current_pass.played_rows == current_pass.read_rows
+                    yield FeedBatch(ticks, current_pass.key + END_OF_FEED_SUFFIX * (is_last_row and not self._loop))
+                if self.playback_clock.is_pass_over:
                     return
+            if recordings.skipped_rows:
+                log.warning("the replay skipped %s", recordings.skipped_rows)
 
-    def _open(self) -> Playlist:
-        return Playlist(self._paths, self._reading)
+    def _reset_symbols(self, current_pass: _ReplayPass, ts: int) -> Iterator[FeedBatch]:
+        """Yield batches that reset all symbols, because the market begins again at `ts`.
+
+        If the process ends before the last batch, the next process resets all symbols again.
+        """
+        resets = reset_ticks(self._symbols, ts if self._has_times else self._clock.now())
+        parts = [resets[begin : begin + MAX_BATCH_ROWS] for begin in range(0, len(resets), MAX_BATCH_ROWS)]
+        for remaining, ticks in reversed([*enumerate(reversed(parts))]):
+            current_pass.played_rows = -remaining
+            yield FeedBatch(ticks, current_pass.key)
+        current_pass.played_rows = 0
+
+    def _open_recordings(self) -> MergedRecordings:
+        return MergedRecordings(self._paths, self._recording_options)
+
+    def _check_times(self, recordings: MergedRecordings) -> None:
+        if not recordings.has_times and self.playback_clock.speed:
+            raise InputError(
+                f"{self._paths[0]} has no column of times, so the replay cannot compute when to send each row",
+                field="map",
+                hint="name the column with --map ts=..., or play the file with --speed 0",
+            )
+
+    def _log_findings(self, recordings: MergedRecordings) -> None:
+        for finding in recordings.findings:
+            log.info("%s", finding)
 
 
-async def _foreseen(chunks: Iterator[Ticks]) -> AsyncIterator[tuple[Ticks, bool]]:
-    """Each chunk, read off the event loop, and whether it is the file's last. An error comes after the good chunks."""
-    chunk = await _next(chunks)
+def _open_replay(argument: str, options: FeedOptions, clock: Clock, initial_state: MarketState) -> Replay:
+    return Replay(
+        find_recording_files(argument),
+        clock,
+        speed=options.speed,
+        loop=options.loop,
+        recording_options=options.recording_options,
+        known_symbols=initial_state.price_times,
+    )
+
+
+FEED_KIND = FeedKind("replay", "replay", _open_replay, argument="PATH")
+
+
+async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterator[tuple[PackedTicks, bool]]:
+    """Return pairs: each chunk, and whether it is the last chunk.
+
+    An error is raised only after all valid chunks have been returned.
+    """
+    chunk = await _read_next_chunk(chunks)
     while chunk is not None:
         failure = following = None
         try:
-            following = await _next(chunks)
+            following = await _read_next_chunk(chunks)
         except InputError as error:
             failure = error
         yield chunk, following is None and failure is None
@@ -149,8 +299,11 @@ async def _foreseen(chunks: Iterator[Ticks]) -> AsyncIterator[tuple[Ticks, bool]
         chunk = following
 
 
-async def _next(chunks: Iterator[Ticks]) -> Ticks | None:
-    """The next chunk, read in a thread. Cancelled, it waits for the thread: who closes files then closes them all."""
+async def _read_next_chunk(chunks: Iterator[PackedTicks]) -> PackedTicks | None:
+    """Read the next chunk in a thread.
+
+    A cancelled call also waits until the thread ends, because the caller then closes the files that the thread reads.
+    """
     reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
     try:
         return await asyncio.shield(reading)

@@ -1,282 +1,474 @@
-"""The hub: from applied events to every reader that wants them."""
+"""The hub, which applies journal events and sends them to the readers that subscribe to them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from tickwire.core.codec import decode, encode
-from tickwire.core.event import Entry, Record
-from tickwire.hub.applied import AppliedNamed, apply, aside
-from tickwire.hub.candling import Candling
-from tickwire.hub.catchup import CatchUp
-from tickwire.hub.controller import Controller
-from tickwire.hub.flow import Flow
-from tickwire.hub.forming import Forming
-from tickwire.hub.head import Head
-from tickwire.hub.outlet import Outlets
+from tickwire.core.close_reasons import CloseReason
+from tickwire.core.codec import decode_json
+from tickwire.core.event import JournalEntry, JournalRecord, RecordKind, SequenceRange, decode_named_event
+from tickwire.core.event_kinds import ADMIN_EVENT_KIND
+from tickwire.core.histogram import HistogramCounts
+from tickwire.core.tick import ticks_from_bytes
+from tickwire.hub.catchup.catch_up import CatchUp
+from tickwire.hub.catchup.event_window import EventWindow
+from tickwire.hub.catchup.history_replayer import HistoryReplayer, ReplayableJournal
+from tickwire.hub.catchup.resume import JournalRange, StreamStart
+from tickwire.hub.dispatcher import Dispatcher
+from tickwire.hub.fanout.candle_router import CandleRouter
+from tickwire.hub.fanout.counters import HubCounters
+from tickwire.hub.fanout.encoder import EncoderRegistry
+from tickwire.hub.fanout.gap import Gap
+from tickwire.hub.fanout.heartbeat import HeartbeatFrames
+from tickwire.hub.fanout.open_candles import OpenCandleFrames
+from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.reader import Reader, ReaderIdentity
+from tickwire.hub.fanout.rendered_events import (
+    RenderedNamedEvent,
+    RenderedUnreadable,
+    apply_and_render,
+    render_unjournaled,
+)
+from tickwire.hub.fanout.router import Router
+from tickwire.hub.fanout.sender import Sender, TransportSender
+from tickwire.hub.fanout.sink import Sink
+from tickwire.hub.fanout.state_frames import StateFrames
+from tickwire.hub.interval_holds import IntervalHolds
 from tickwire.hub.pacer import Pacer
-from tickwire.hub.past import Past, Source
-from tickwire.hub.reader import Reader, Who
-from tickwire.hub.recent import Recent
+from tickwire.hub.reader_admin import ReaderAdmin
+from tickwire.hub.reader_runner import ReaderRunner
 from tickwire.hub.roster import Roster
-from tickwire.hub.router import Router
-from tickwire.hub.saved import Saved, pack_saved
-from tickwire.hub.sink import Sink
-from tickwire.hub.start import Gap, History, Start
-from tickwire.hub.state import StateFrames
-from tickwire.hub.subscription import Subscription
-from tickwire.hub.tally import Tally
 from tickwire.market.board import Board
-from tickwire.market.candles import Candles
-from tickwire.sse.coding import IDENTITY, Coding
-from tickwire.sse.frame import comment, frame
+from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.screens.screen import Screen
+from tickwire.sessions.snapshot import HubSnapshot, encode_hub_snapshot
+from tickwire.sessions.subscription import Subscription
+from tickwire.sse.compression import IDENTITY, ContentCoding
 
-RECENT_EVENTS = 50_000  # some 20 MB with every frame made; a second of a busy market, minutes of a usual one
+# The number of events in the event window. These events occupy about 20 MB if every frame is rendered, and cover a
+# second of a busy market or minutes of a normal one.
+MAX_RECENT_EVENTS = 50_000
+# The number of channels whose symbols one step collects. The largest channels have 1,000 symbols each, and the step
+# then takes about 10 ms.
+_CHANNELS_PER_STEP = 256
 
 
 class HubStats(NamedTuple):
-    """What the hub counted since it was made. `deliveries` are events handed to sinks of live readers.
+    """The statistics of a hub.
 
-    `conflated` are quotes that readers were not sent because a newer one was there first: slow readers, and paced ones.
+    The fields `readers`, `live_readers`, `channels`, `changed_subscriptions`, `stored_subscriptions` and `revocations`
+    are current numbers. All other fields are counts since the start of the hub.
+
+    `ticks` counts the quotes among the applied events. `deliveries` counts events written to the sinks of live readers.
+    `conflated_quotes` counts quotes that were not sent to a slow or paced reader because a newer quote replaced them.
+    `unreadable_gaps` counts the gaps that readers received because the journal failed to read events that it still
+    stores. `unreadable_events` counts the applied events that are not valid. `streams_closed` counts closed streams by
+    reason. `bytes_saved` counts the bytes that compression saved.
     """
 
     readers: int
-    live: int
+    live_readers: int
     channels: int
     events: int
     ticks: int
     deliveries: int
-    bytes: int  # that readers were sent
+    bytes_sent: int
     stalls: int
-    conflated: int
+    conflated_quotes: int
     gaps: int
-    unreadable: int  # of those, because the journal could not read what it holds
-    opened: int
-    closed: dict[str, int]  # by reason
-    changed: int  # subscriptions that are not what their readers came with
-    kept: int  # subscriptions put down for streams to name
-    revoked: int  # users and tokens
-    spared: int  # bytes that readers were not sent, because of compression
+    unreadable_gaps: int
+    unreadable_events: int
+    streams_opened: int
+    streams_closed: dict[str, int]
+    changed_subscriptions: int
+    stored_subscriptions: int
+    revocations: int
+    bytes_saved: int
+    # The time from the start of each catch-up until its reader was live.
+    catch_up_times: HistogramCounts
+
+
+class FlushTimes(NamedTuple):
+    """The durations of one call of `Hub.apply` in nanoseconds: for the board, for channels, and for writes to sinks."""
+
+    apply_ns: int
+    dispatch_ns: int
+    flush_ns: int
 
 
 class Hub:
-    """Takes the journal's records in order, and keeps every reader supplied.
+    """Applies the records of the journal in order, and sends every reader its events.
 
-    Everything here happens on one event loop, and between two calls nothing is pending: a live reader has been written
-    everything up to `head`. `start_at` is the sequence number that `board` already stands at, and that `saved` is of.
-    `candles` are those of the same events: whoever calls `apply` lets them take each record first.
-    `lifetime` is how many seconds readers may stay (0: for ever), each a tenth more or less, so that they do not all
-    come back at once. A hub that is behind the market on purpose has the one at its head as `leader`: what is done to
-    readers from outside does not wait.
+    A hub runs on one event loop. When a call returns, all events up to `head` are written to the live readers of
+    unpaced channels (channels that write events at once).
+
+    `board` and `snapshot` already include all events up to event `start_sequence`. The caller must apply each record to
+    `candles` before it calls `apply` for the record or for its first part. `max_lifetime_s` is the maximum lifetime of
+    a stream (0: no limit). The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only a
+    hub that delays the market has a `live_hub`. The live hub passes admin events on to the delayed hub at once.
+    `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
     """
 
     def __init__(
         self,
         board: Board,
         epoch: str,
-        source: Source,
+        journal: ReplayableJournal,
         *,
-        make_board: Callable[[], Board] = Board,
-        start_at: int = 0,
-        saved: Saved | None = None,
-        candles: Candles | None = None,
-        recent_events: int = RECENT_EVENTS,
-        lifetime: float = 0.0,
-        leader: Hub | None = None,
+        board_factory: Callable[[], Board] = Board,
+        start_sequence: int = 0,
+        snapshot: HubSnapshot | None = None,
+        candles: CandleAggregator | None = None,
+        max_recent_events: int = MAX_RECENT_EVENTS,
+        max_lifetime_s: float = 0.0,
+        live_hub: Hub | None = None,
+        sender: Sender | None = None,
     ) -> None:
+        self.sender = sender = sender or TransportSender()
         self.board = board
-        self.head = Head(epoch, start_at)
+        self.head = HubPosition(epoch, start_sequence)
         self.roster = Roster(self.head)
-        self._prefix = self.head.prefix
-        self._tally = Tally()
-        self._router = Router(board, self.head, self._tally)
-        self._router.extend(board.symbols)
-        self._state = StateFrames(board, self._prefix)
-        self._recent = Recent(recent_events, start_at)
-        self._past = Past(source, self._prefix, board, make_board)
-        forming = Forming(board, Candles() if candles is None else candles)
-        self._catch_up = CatchUp(
-            self.head, self._state, self._recent, self._past, forming,
-            router=self._router, channels=self.roster.channels,
+        self._counters = counters = HubCounters()
+        self._encoders = EncoderRegistry()
+        self._router = Router(board, self.head, counters, sender)
+        self._router.add_new_rows(board.symbols)
+        self._state_frames = StateFrames(board, self.head.id_prefix)
+        self._event_window = EventWindow(max_recent_events, start_sequence)
+        self._history_replayer = HistoryReplayer(journal, self.head.id_prefix, board, board_factory)
+        open_candles = OpenCandleFrames(self.head, board, CandleAggregator() if candles is None else candles)
+        self._catch_up = catch_up = CatchUp(
+            self.head, self._state_frames, self._event_window, self._history_replayer, open_candles=open_candles,
+            channels=self.roster.channels, counters=counters, router=self._router,
         )  # fmt: skip
-        self._candling = Candling(self.head, forming, self._router.candles)
-        self._pacer = Pacer(self.head, self._catch_up, forming, self._tally)
-        self._outlets = Outlets()
-        above = None if leader is None else leader.control
-        self.control: Controller = Controller(self.head, self.roster, self._router, lifetime, above)
-        self._flow = Flow(self.roster, self._router, self._state, self._candling, self.control, self._tally)
-        if saved is not None:
-            self.control.ledger.restore(saved)
-        self._halted = [] if saved is None else saved.halted
-        self._events = 0
-        self._moved = asyncio.Event()
+        self._candle_router = CandleRouter(self.head, open_candles, self._router.candle_tables, sender)
+        self._pacer = Pacer(self.head, catch_up, open_candles, counters, sender)
+        self._interval_holds = IntervalHolds()
+        primary = None if live_hub is None else live_hub.reader_admin
+        self.reader_admin: ReaderAdmin = ReaderAdmin(
+            self.head, self.roster, self._router, self._interval_holds, max_lifetime_s=max_lifetime_s, primary=primary
+        )
+        self.reader_runner = ReaderRunner(catch_up, self._pacer, self.roster.channels, counters, self.close_reader)
+        self._dispatcher = Dispatcher(
+            self.roster, self._router, self._state_frames, self._candle_router, self.reader_admin, counters, sender
+        )
+        self._halted_symbols: list[str] = []
+        if snapshot is not None:
+            self._restore(snapshot)
+        # Reserves room for the filters of the changed subscriptions in the next records (see `prepare`).
+        self._reservations = ExitStack()
+        self._applied_events = 0
+        self._head_moved = asyncio.Event()
 
-    def apply(self, records: Iterable[Record], now: float) -> None:
-        """Take the next records: board, channels, and out to the live readers. `now` is monotonic, in seconds."""
-        for record in records:
-            item = apply(self.board, self._prefix, record)
-            self._recent.add(item)
-            self._events += record.count
-            self._flow.make_way(item, now)
-            self.head.sequence = record.last
-            self._flow.give(item, now)
-        self._flow.flush(now)
-        self._moved.set()
+    def _restore(self, snapshot: HubSnapshot) -> None:
+        self.reader_admin.registry.restore(snapshot)
+        self.head.unreadable = SequenceRange(*snapshot.unreadable)
+        self.restore_status(snapshot)
 
-    async def reach(self, sequence: int) -> None:
-        """Wait until everything up to `sequence` was applied."""
-        await self.until(lambda: self.head.sequence >= sequence)
+    async def prepare(self, records: Sequence[JournalRecord]) -> None:
+        """Test the patterns and filters that the next journal records need. Other tasks can run between the tests.
 
-    async def until(self, reached: Callable[[], bool]) -> None:
-        """Wait until this holds, which only records that are applied can bring about."""
-        while not reached():
-            self._moved.clear()
-            await self._moved.wait()
-
-    def announce(self, entry: Entry, now: float) -> None:
-        """Tell who takes such events something that this process knows and no journal holds: it has no id.
-
-        Who comes later gets it in place of what was said of its kind before. `now` is monotonic, in seconds.
+        The time of these tests grows with the number of new symbols, patterns and filters. The caller must then call
+        `apply` with the same records, and must not wait in between.
         """
-        item = aside(entry, self.head.sequence)
-        self._state.announce(item)
-        self._write_all(item, now)
+        for _ in self.prepare_stepwise(records):
+            await asyncio.sleep(0)
 
-    def retract(self, entry: Entry, now: float) -> None:
-        """What was announced of this kind holds no longer: tell what the journal said last, or else `entry`."""
-        item = aside(entry, self.head.sequence)
-        self._write_all(self._state.retract(item.kind) or item, now)
+    def prepare_stepwise(self, records: Sequence[JournalRecord]) -> Iterator[None]:
+        """Do the work of `prepare` in steps of a few milliseconds."""
+        for record in records:
+            if record.kind is RecordKind.NAMED_EVENT and (event := decode_named_event(record)).kind == ADMIN_EVENT_KIND:
+                yield from self.reader_admin.prepare(event, self._reservations)
+        if not self._router.tests_new_symbols:
+            return
+        ticks = [ticks_from_bytes(record.data) for record in records if record.kind is RecordKind.TICKS]
+        symbols = self.board.new_symbols(symbol for batch in ticks for symbol in batch["symbol"].tolist())
+        is_complete = not symbols
+        while not is_complete:
+            is_complete = True
+            for _ in self._router.test_announced(symbols):
+                # Other tasks may add patterns and filters, which must be tested too.
+                is_complete = False
+                yield
 
-    def history(self) -> History:
-        """What a reader that comes now can start from."""
-        return History(self.head.epoch, min(self._past.first, self.head.sequence + 1), self.head.sequence)
+    def apply(self, records: Iterable[JournalRecord], now: float) -> FlushTimes:
+        """Apply the next journal records to the board, and write their events to the live readers.
 
-    def save(self, candles: bytes = b"") -> bytes:
-        """All that was learned from the events up to `head`; `candles` go with it."""
-        return pack_saved(self.control.ledger.save(self.board.save(), candles, self.halted))
+        `now` is monotonic, in seconds. Return how long each part of the work took.
+        """
+        started_at_ns, apply_ns = time.perf_counter_ns(), 0
+        for record in records:
+            record_started_at_ns = time.perf_counter_ns()
+            item = apply_and_render(self.board, self.head.id_prefix, record)
+            apply_ns += time.perf_counter_ns() - record_started_at_ns
+            self._event_window.append(item)
+            self._applied_events += record.event_count
+            self._dispatcher.flush_before(item, now)
+            self.head.sequence = record.last
+            if isinstance(item, RenderedUnreadable):
+                self.head.unreadable = SequenceRange(item.first, item.last)
+                self._counters.unreadable_events += record.event_count
+            self._dispatcher.dispatch(item, now)
+        dispatched_at_ns = time.perf_counter_ns()
+        self._dispatcher.flush(now)
+        flush_ns = time.perf_counter_ns() - dispatched_at_ns
+        self._router.forget_announced()
+        self._reservations.close()
+        self._head_moved.set()
+        return FlushTimes(apply_ns, dispatched_at_ns - started_at_ns - apply_ns, flush_ns)
+
+    async def wait_until_applied(self, sequence: int) -> None:
+        """Wait until the hub has applied every event up to `sequence`."""
+        await self.wait_until(lambda: self.head.sequence >= sequence)
+
+    async def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` returns True.
+
+        The hub evaluates the condition again only after it has applied records.
+        """
+        while not condition():
+            self._head_moved.clear()
+            await self._head_moved.wait()
+
+    def announce(self, entry: JournalEntry, now: float) -> None:
+        """Send an event that is not in the journal to all readers on this process that subscribe to its kind.
+
+        The event has no id. Until `withdraw` is called, new readers receive this event instead of the newest journaled
+        event of the same kind. `now` is monotonic, in seconds.
+        """
+        item = render_unjournaled(entry, self.head.sequence)
+        self._state_frames.announce(item)
+        self._write_to_subscribers(item, now)
+
+    def withdraw(self, entry: JournalEntry, now: float) -> None:
+        """Withdraw the announced event of the same kind as `entry` (see `announce`).
+
+        Send the newest journaled event of this kind to the readers that subscribe to the kind. If the journal has no
+        such event, send the event in `entry` instead. `now` is monotonic, in seconds.
+        """
+        item = render_unjournaled(entry, self.head.sequence)
+        self._write_to_subscribers(self._state_frames.withdraw(item.kind) or item, now)
+
+    def journal_range(self) -> JournalRange:
+        """Return the range of journal events at which a new reader can start."""
+        return JournalRange(
+            self.head.epoch, min(self._history_replayer.first, self.head.sequence + 1), self.head.sequence
+        )
+
+    def capture_snapshot(self, encode_candles: Callable[[], bytes] = bytes) -> Callable[[], bytes]:
+        """Copy the state after event `head`, and return a function that encodes the copy as a snapshot.
+
+        With 100,000 symbols, the copy takes about 20 ms, and a call of the function takes about 100 ms. Any thread may
+        call the function. `encode_candles` returns the saved state of the candles.
+        """
+        create = self.reader_admin.registry.capture(
+            self.board.capture(),
+            encode_candles,
+            self.halted_symbols,
+            self._state_frames.save_status(),
+            unreadable=self.head.unreadable,
+        )
+        return lambda: encode_hub_snapshot(create())
 
     @property
-    def halted(self) -> list[str]:
-        """The symbols that do not trade, as the newest status says."""
-        status = self._state.newest("status")
+    def status(self) -> dict[str, Any] | None:
+        """The data of the newest status event in the journal; None before the first status event."""
+        saved = self._state_frames.save_status()
+        return None if saved is None else decode_json(saved.data, dict[str, Any])
+
+    @property
+    def halted_symbols(self) -> list[str]:
+        """The symbols whose trading is halted, according to the newest status."""
+        status = self.status
         if status is not None:
-            self._halted = decode(bytes(status.named.data), dict[str, Any]).get("halted", [])
-        return self._halted
+            self._halted_symbols = status.get("halted", [])
+        return self._halted_symbols
 
-    def admits(self, asked: Subscription, start: Start, who: Who) -> bool:
-        """Whether there is room for what the filter costs of a reader that asks so."""
-        wanted = who.rights.narrowed(asked) if start.resume is None else self._in_force(asked, start, who)[0]
-        return self.has_room(wanted)
+    def restore_status(self, snapshot: HubSnapshot) -> None:
+        """Restore the newest status event from a snapshot. Snapshots of older versions have only the halted symbols."""
+        self._halted_symbols = snapshot.halted
+        if snapshot.status is not None:
+            self._state_frames.restore_status(snapshot.status)
 
-    def has_room(self, subscription: Subscription) -> bool:
-        """Whether there is room for what its filter costs."""
-        return subscription.screen is None or self._router.screening.admits(subscription.screen)
+    async def reserve_reader(
+        self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
+    ) -> ExitStack | None:
+        """Reserve room for the filter of a stream that is about to open (see `reserve_filter`).
 
-    def _in_force(self, asked: Subscription, start: Start, who: Who) -> tuple[Subscription, bool]:
-        """What a reader that asks so gets within its rights, and whether it has not seen all of that where it starts.
-
-        That is what its subscription was changed to: by somebody this moment, where it starts anew.
+        Return None if the stream has no filter. First test the patterns of the stream (see `test_patterns`).
         """
-        now, at = self.control.ledger.changes.newest(who.client_id, who.user, asked)
-        return who.rights.narrowed(now), start.resume is not None and start.position < at
+        restricted = self._effective_subscription(requested, start, identity)[0]
+        if restricted.patterns:
+            await self.test_patterns(restricted)
+        subscription = requested if start.resume is None else restricted
+        return None if subscription.screen is None else await self.reserve_filter(subscription.screen, identity.bearer)
 
-    def open(self, asked: Subscription, start: Start, who: Who, sink: Sink, *, coding: Coding = IDENTITY) -> Reader:
-        """A new reader. It gets nothing until `run`; `close` must follow in any case. ScreensFull: see `admits`."""
-        subscription, owes = self._in_force(asked, start, who)
-        channel = self._router.channel(subscription)
+    async def test_patterns(self, subscription: Subscription) -> None:
+        """Find the symbols that match the patterns of a subscription. Other tasks can run during the search."""
+        for _ in subscription.test_patterns_stepwise(self.board.symbol_column):
+            await asyncio.sleep(0)
+
+    async def reserve_filter(self, screen: Screen, bearer: str | None) -> ExitStack:
+        """Reserve room for a filter in the screen index, and evaluate the filter for all symbols.
+
+        `bearer` is the user, token or network address whose limits apply (None: no limits). Other tasks can run during
+        the evaluation. The caller must close the returned stack when a reader uses the filter, or when no reader will
+        use the filter. Raise ScreenLimitReached if the screen index has no room for the filter, and FilterShareExceeded
+        if the filters of the bearer would exceed a limit.
+        """
+        self.roster.screen_shares.check(bearer, screen)
+        with ExitStack() as stack:
+            self.roster.screen_shares.add(bearer, screen)
+            stack.callback(self.roster.screen_shares.remove, bearer, screen)
+            for _ in stack.enter_context(self._router.screen_router.reserve(screen)):
+                await asyncio.sleep(0)
+            return stack.pop_all()
+
+    def _effective_subscription(
+        self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
+    ) -> tuple[Subscription, bool]:
+        """Return a pair: the subscription that the reader gets, and whether its override is new to the reader.
+
+        An override is a changed subscription that replaces the requested one. The client's rights restrict the returned
+        subscription. An override is new if the reader resumes at a position before the change, so that the reader lacks
+        the quotes of the changed subscription.
+        """
+        current, changed_at = self.reader_admin.registry.overrides.current_subscription(
+            identity.client_id, identity.user_address, requested
+        )
+        return identity.rights.restrict(current), start.resume is not None and start.position < changed_at
+
+    def open_reader(
+        self,
+        requested: Subscription,
+        start: StreamStart,
+        identity: ReaderIdentity,
+        sink: Sink,
+        *,
+        coding: ContentCoding = IDENTITY,
+    ) -> Reader:
+        """Create a reader. The reader receives no events until the call of `run_reader`.
+
+        The caller must then call `run_reader` or `close_reader`. Raise ScreenLimitReached if the screen index has no
+        room for the filter (see `reserve_reader`).
+        """
+        subscription, has_new_override = self._effective_subscription(requested, start, identity)
+        channel = self._router.find_or_create_channel(subscription)
         reader = Reader(
             channel,
-            who,
+            identity,
             sink,
-            asked=channel.subscription if asked == channel.subscription else asked,
-            outlet=self._outlets.of(coding, framed=sink.framed),
+            requested=channel.subscription if requested == channel.subscription else requested,
+            encoder=self._encoders.encoder_for(coding, is_chunked=sink.is_chunked),
             position=start.position,
-            snapshot=start.snapshot,
+            needs_snapshot=start.snapshot,
         )
-        reader.opened_at = self.head.sequence if start.snapshot else start.position
+        # The snapshot is correct although unreadable events came before it, so the reader needs no gap event for them.
+        reader.known_unreadable = self.head.unreadable.last if start.snapshot else start.position
+        reader.start_position = self.head.sequence if start.snapshot else start.position
+        # A reader that requested only events from now on receives no open candles that changed before its start.
         if start.resume is None and start.position == self.head.sequence:
-            reader.formed = self.head.sequence  # it wants nothing but what comes
-        if owes:
-            reader.owed = self._router.rows(channel)
+            reader.candle_position = self.head.sequence
+        if has_new_override:
+            reader.pending_rows = self._router.matching_rows(channel)
         self.roster.add(reader, channel)
         return reader
 
-    async def run(self, reader: Reader, gap: Gap | None = None) -> str:
-        """Keep the reader supplied until its stream is to end; answers why. `gap` is told to it first."""
-        self.control.admit(reader)
-        arrived = False
-        while await reader.ready():
-            if gap is not None:
-                reader.gaps += 1
-                self._tally.gaps += 1
-                reader.write(frame(encode(gap), event="gap"))
-            channel = self.roster.channels[reader]
-            if arrived and self._pacer.at_hand(reader, channel):
-                channel.join(reader)
-            else:
-                gap = await self._catch_up.bring(reader)
-            arrived = True
-            if gap is None:
-                await reader.interrupted()
-        return reader.closing or ""
+    def run_reader(self, reader: Reader, on_end: Callable[[], None], gap: Gap | None = None) -> None:
+        """Send events to a reader until its stream ends. Then close the reader, and call `on_end`.
 
-    def close(self, reader: Reader) -> None:
-        """The reader is gone; its channel goes with the last one."""
-        reader.end("lost")
-        self.roster.channels[reader].settle(reader)
-        self.control.tidy(self.roster.remove(reader))
-
-    def audience(self, kind: str, target: str | None) -> int:
-        """How many readers that are here now take an event of this kind that is for `target` (None: for all)."""
-        return sum(kind in self.roster.channels[reader].subscription.events for reader in self.roster.named(target))
-
-    def beat(self, now: float, ts: int, silence: float) -> None:
-        """Write a heartbeat to the live readers of each channel that was silent for `silence` seconds.
-
-        `now` is monotonic in seconds, `ts` wall time in microseconds.
+        If `gap` (a range of events that the journal cannot provide) is given, first send a gap event for this range. If
+        the caller is not a task, the method sends the events that the server has in memory before it returns. The
+        stream may end before the method returns.
         """
-        beat = comment(f"hb {ts} {self.head}")
-        for channel in self._router.channels.values():
-            if channel.written_at is None:
-                channel.written_at = now
-            elif (channel.live or channel.arriving) and now - channel.written_at >= silence:
-                channel.tell(beat, now)
+        reader.on_end = on_end
+        self.reader_admin.dismiss_if_refused(reader)
+        self.reader_runner.start(reader, gap)
 
-    def pace(self, now: float) -> float:
-        """Flush the paced channels that are due, and show forming candles; the seconds until the next call is due.
+    def close_reader(self, reader: Reader) -> None:
+        """Remove a reader. Remove the reader's channel too if the channel has no other reader."""
+        reader.close(CloseReason.LOST)
+        self.sender.release(reader.sink)
+        self.roster.channels[reader].count_conflated(reader)
+        self.reader_admin.drop_if_empty(self.roster.remove(reader))
 
-        `now` is monotonic, in seconds.
+    async def listed_symbols(self) -> set[str]:
+        """Return the symbols that the subscriptions of readers list by name. Other tasks can run in between."""
+        listed = set[str]()
+        for number, channel in enumerate([*self._router.channels.values()], 1):
+            listed.update(channel.subscription.symbols)
+            if number % _CHANNELS_PER_STEP == 0:
+                await asyncio.sleep(0)
+        return listed
+
+    def count_recipients(self, kind: str, target: str | None) -> int:
+        """Count the connected readers that would receive an event of this kind for the address `target`.
+
+        If `target` is None, the event is for all readers.
         """
-        self._candling.show(now)
-        return self._pacer.run(self._router.paced, now)
-
-    def stats(self) -> HubStats:
-        """The counts so far."""
-        tally = self._tally
-        return HubStats(
-            readers=len(self.roster),
-            live=sum(len(channel.live) for channel in self._router.channels.values()),
-            channels=len(self._router.channels),
-            events=self._events,
-            ticks=tally.of(None),
-            deliveries=tally.delivered,
-            bytes=self._outlets.sent,
-            stalls=tally.stalls,
-            conflated=tally.conflated,
-            gaps=tally.gaps,
-            unreadable=self._catch_up.unreadable,
-            opened=self.roster.opened,
-            closed=dict(self.roster.closed),
-            changed=len(self.control.ledger.changes),
-            kept=len(self.control.ledger.kept),
-            revoked=len(self.control.ledger.revoked),
-            spared=self._outlets.saved,
+        return sum(
+            kind in self.roster.channels[reader].subscription.events for reader in self.roster.find_readers(target)
         )
 
-    def _write_all(self, item: AppliedNamed, now: float) -> None:
-        """An event without its id, at once to all who take its kind."""
+    def write_heartbeats(self, now: float, wall_time_us: int, max_silence_s: float) -> None:
+        """Write a heartbeat to the readers of each channel to which nothing was written for `max_silence_s`.
+
+        `now` is monotonic, in seconds. `wall_time_us` is in microseconds since the Unix epoch.
+        """
+        heartbeat = HeartbeatFrames.encode(wall_time_us, str(self.head))
+        self._interval_holds.write_heartbeats(heartbeat, now, max_silence_s, self.roster.channels)
         for channel in self._router.channels.values():
-            if item.kind in channel.subscription.events:
-                channel.tell(item.bare, now)
+            if channel.last_write_at is None:
+                channel.last_write_at = now
+            elif (channel.live_readers or channel.joining_readers) and now - channel.last_write_at >= max_silence_s:
+                channel.queue_unnumbered(heartbeat.frame_for(channel.subscription), now)
+        self.sender.submit()
+
+    def forget_closed_sinks(self) -> None:
+        """Forget the sinks of closed streams that the sink tables still contain."""
+        self._dispatcher.forget_closed_sinks()
+
+    def flush_paced(self, now: float) -> float:
+        """Flush the paced channels whose interval has passed, and write the open candles of all other channels.
+
+        Return the number of seconds after which the caller should call again. `now` is monotonic, in seconds.
+        """
+        self._candle_router.write_open_candles(now)
+        self._interval_holds.release_due(now)
+        return self._pacer.flush_due(self._router.paced_channels, now)
+
+    def stats(self) -> HubStats:
+        """Return the current statistics."""
+        counters, registry = self._counters, self.reader_admin.registry
+        return HubStats(
+            readers=len(self.roster),
+            live_readers=sum(len(channel.live_readers) for channel in self._router.channels.values()),
+            channels=len(self._router.channels),
+            events=self._applied_events,
+            ticks=counters.count_quotes(None),
+            deliveries=counters.deliveries,
+            bytes_sent=self._encoders.bytes_sent,
+            stalls=counters.stalls,
+            conflated_quotes=counters.conflated_quotes,
+            gaps=counters.gaps,
+            unreadable_gaps=self._catch_up.unreadable_gaps,
+            unreadable_events=counters.unreadable_events,
+            streams_opened=self.roster.opened_count,
+            streams_closed=dict(self.roster.closed_by_reason),
+            changed_subscriptions=len(registry.overrides),
+            stored_subscriptions=len(registry.stored_subscriptions),
+            revocations=len(registry.revoked_tokens),
+            bytes_saved=self._encoders.bytes_saved,
+            catch_up_times=counters.catch_up_times.counts(),
+        )
+
+    def _write_to_subscribers(self, item: RenderedNamedEvent, now: float) -> None:
+        """Write an event without an id to all channels that subscribe to its kind."""
+        for channel in self._router.channels.values():
+            view = item.view_for_channel(channel)
+            if view is not None:
+                channel.queue_unnumbered(view.unnumbered_frame, now)
+        self.sender.submit()

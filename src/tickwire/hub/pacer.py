@@ -1,8 +1,11 @@
-"""Paced channels: at most one update of a symbol in their interval, always the newest.
+"""Paced channels: at most one update per symbol in each interval, always the newest.
 
-A paced channel takes no part in the live flow. When its interval has passed it is flushed: what changed since the last
-time is joined once and written to every reader, which is catch-up for a whole channel. Readers that have caught up come
-in with a flush, which brings each what it has missed since: all stand at the same place then, and ids never go back.
+The dispatcher does not write to paced channels when events arrive. When the interval of a paced channel has passed, the
+pacer flushes the channel: it renders the changes since the last flush, and writes the same bytes to every live reader.
+So each change is rendered only one time for the whole channel.
+
+A reader that has caught up joins the channel at the next flush, and then receives the changes since its catch-up. After
+a flush, all live readers of the channel have received the same events. The ids that a reader receives never decrease.
 """
 
 from __future__ import annotations
@@ -10,98 +13,149 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from tickwire.hub.catchup import CatchUp
-from tickwire.hub.channel import Channel
-from tickwire.hub.forming import FORMING, Forming
-from tickwire.hub.head import Head
-from tickwire.hub.reader import LATER_MS, Reader
-from tickwire.hub.tally import Tally
+from tickwire.core.close_reasons import CloseReason
+from tickwire.hub.catchup.catch_up import CatchUp
+from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.counters import HubCounters
+from tickwire.hub.fanout.open_candles import OPEN_CANDLE_INTERVAL_S, OpenCandleFrames
+from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.reader import RECONNECT_DELAY_MS, Reader
+from tickwire.hub.fanout.reader_state import ReaderState
+from tickwire.hub.fanout.sender import Sender
 
 log = logging.getLogger(__name__)
 
-IDLE = 0.05  # seconds between looks when nothing is due: a new channel waits no longer
+# Seconds between two checks while no channel is due. A new channel waits at most this long for its first flush.
+IDLE_POLL_S = 0.05
 
 
 class Pacer:
-    """Flushes paced channels when they are due."""
+    """Flushes each paced channel when its interval has passed."""
 
-    def __init__(self, head: Head, catch_up: CatchUp, forming: Forming, tally: Tally) -> None:
+    def __init__(
+        self,
+        head: HubPosition,
+        catch_up: CatchUp,
+        open_candles: OpenCandleFrames,
+        counters: HubCounters,
+        sender: Sender,
+    ) -> None:
+        self._sender = sender
         self._head = head
-        self._tally = tally
-        self._catch_up = catch_up
-        self._forming = forming
+        self._state_changes = catch_up.state_changes
+        self._backlog = catch_up.backlog
+        self._open_candles = open_candles
+        self._counters = counters
 
-    def run(self, channels: Iterable[Channel], now: float) -> float:
-        """Flush those that are due; the seconds until it should be called again."""
-        wait = IDLE
+    def flush_due(self, channels: Iterable[Channel], now: float) -> float:
+        """Flush the channels whose interval has passed. Return the seconds until the caller should call again."""
+        wait = IDLE_POLL_S
         for channel in channels:
-            if channel.due <= now:
+            if channel.flush_due_at <= now:
                 self._try_flush(channel, now)
-            wait = min(wait, channel.due - now)
+            wait = min(wait, channel.flush_due_at - now)
+        self._sender.submit()
         return max(wait, 0.001)
 
-    def at_hand(self, reader: Reader, channel: Channel) -> bool:
-        """Whether the next flush can bring the reader up by itself."""
-        unchanged = reader.owed is None
-        return channel.paced and unchanged and self._catch_up.at_hand(reader) is not None
+    def can_join_at_flush(self, reader: Reader, channel: Channel) -> bool:
+        """Whether the reader can wait for the next flush of the channel, without a catch-up before the flush.
+
+        A reader can wait if the flush can send the reader all events that the reader has missed.
+        """
+        if not channel.is_paced or reader.needs_snapshot or reader.pending_rows is not None:
+            return False
+        if reader.known_unreadable < self._head.unreadable.last:
+            return False
+        return self._backlog.events_in_window(reader) is not None
 
     def _try_flush(self, channel: Channel, now: float) -> None:
         try:
             self._flush(channel, now)
-        except Exception:  # the next one's flush is due too
-            log.exception("readers of a paced channel are sent away: %s", channel.subscription.describe())
-            channel.fail()
+        except Exception:
+            # A failure in one channel must not prevent the flushes of the other channels.
+            log.exception(
+                "cannot send updates for the subscription %s; its readers are disconnected",
+                channel.subscription.describe(),
+            )
+            channel.disconnect_all()
 
     def _flush(self, channel: Channel, now: float) -> None:
-        channel.due = max(channel.due, now - IDLE) + channel.subscription.interval / 1000
-        counted, channel.counted = channel.counted, channel.count()
+        flush_at = max(channel.flush_due_at, now - IDLE_POLL_S)
+        channel.flush_due_at = flush_at + channel.subscription.interval_ms / 1000
+        counted, channel.eligible_quotes_at_flush = channel.eligible_quotes_at_flush, channel.count_eligible_quotes()
         frames: list[bytes] = []
-        if channel.live:
-            frames, quotes = self._catch_up.flushed(channel)
-            channel.skip(channel.counted - counted - quotes)
-            frames += self._formed(channel, now)
-        elif channel.tells:
-            self._catch_up.note(channel)
-        channel.named = []
+        if channel.live_readers:
+            frames, quote_count = self._state_changes.flush_frames(channel)
+            channel.count_skipped(channel.eligible_quotes_at_flush - counted - quote_count)
+            frames += self._open_candle_frames(channel, now)
+        elif channel.sends_screen_events:
+            self._state_changes.update_screen_rows(channel)
+        channel.pending_events = []
         channel.position = self._head.sequence
-        self._tally.delivered += len(frames) * len(channel.live)
+        self._counters.deliveries += len(frames) * len(channel.live_readers)
         if frames:
-            channel.write(b"".join(frames), now)
-        for reader in list(channel.arriving):
-            self._try_arrive(reader, channel)
+            channel.queue(b"".join(frames), now)
+        for reader in list(channel.joining_readers):
+            if _may_receive_quotes(reader, flush_at):
+                self._try_join(reader, channel)
 
-    def _formed(self, channel: Channel, now: float) -> list[bytes]:
-        """The forming candles that have changed since the channel was shown them, unless that was only just now."""
-        too_soon = channel.subscription.interval < FORMING * 1000 and now < channel.form_due
-        if not channel.candles or too_soon:
+    def _open_candle_frames(self, channel: Channel, now: float) -> list[bytes]:
+        """Return the frames of the open candles that changed since the channel last received open candles.
+
+        Return an empty list if the channel received open candles less than OPEN_CANDLE_INTERVAL_S ago.
+        """
+        is_too_soon = (
+            channel.subscription.interval_ms < OPEN_CANDLE_INTERVAL_S * 1000 and now < channel.open_candles_due_at
+        )
+        if not channel.candle_interval_s or is_too_soon:
             return []
-        channel.form_due = now + FORMING
-        after, channel.formed_at = channel.formed_at, self._head.sequence
-        return self._forming.since(channel, after)
+        channel.open_candles_due_at = now + OPEN_CANDLE_INTERVAL_S
+        after, channel.candle_position = channel.candle_position, self._head.sequence
+        return self._open_candles.render_traded_after(channel, after)
 
-    def _try_arrive(self, reader: Reader, channel: Channel) -> None:
-        del channel.arriving[reader]
+    def _try_join(self, reader: Reader, channel: Channel) -> None:
+        del channel.joining_readers[reader]
         try:
-            self._arrive(reader, channel)
-        except Exception:  # the others come in
-            log.exception("a reader of a paced channel is sent away: %s", channel.subscription.describe())
-            reader.dismiss("error", LATER_MS)
+            self._join(reader, channel)
+        except Exception:
+            # A failure for one reader must not prevent the other readers from joining.
+            log.exception(
+                "cannot start updates for a reader of the subscription %s; the reader is disconnected",
+                channel.subscription.describe(),
+            )
+            reader.disconnect(CloseReason.ERROR, RECONNECT_DELAY_MS)
 
-    def _arrive(self, reader: Reader, channel: Channel) -> None:
-        """Bring a reader from where it has been waiting to where the channel is, and let it in."""
-        named = self._catch_up.at_hand(reader)
-        if named is None:  # it was away for long: catch-up first
-            reader.live = False
-            reader.drained()
+    def _join(self, reader: Reader, channel: Channel) -> None:
+        """Send a joining reader all missed events up to the channel's position, and make the reader live."""
+        named_events = self._backlog.events_in_window(reader)
+        # If `named_events` is None, the reader waited so long that the event window has evicted some of the missed
+        # events. The reader must then catch up from the journal first.
+        if named_events is None:
+            reader.enter(ReaderState.CATCHING_UP)
+            reader.on_drained()
             return
-        frames, quotes = self._catch_up.changes(channel, reader.position, named)
-        matches = self._catch_up.matches(channel)
+        frames, quote_count = self._state_changes.changed_frames(channel, reader.position, named_events)
+        matches = self._state_changes.screen_matches(channel)
         reader.position = channel.position
-        reader.sent += quotes
-        if channel.candles:
-            frames += self._forming.since(channel, reader.formed)
-            reader.formed = self._head.sequence
-        channel.admit(reader)
+        reader.quotes_sent_since_leave += quote_count
+        if channel.candle_interval_s:
+            frames += self._open_candles.render_traded_after(channel, reader.candle_position)
+            reader.candle_position = self._head.sequence
+        channel.add_live_reader(reader)
         if frames or matches:
             reader.write(matches + b"".join(frames))
-            self._tally.delivered += len(frames)
+            self._counters.deliveries += len(frames)
+
+
+def _may_receive_quotes(reader: Reader, flush_at: float) -> bool:
+    """Whether the rights of a joining reader allow quotes in a flush at the time `flush_at`.
+
+    A reader whose token requires an interval waits for a flush that is at least one interval after the reader's
+    catch-up.
+    """
+    if not reader.min_interval_s:
+        return True
+    if not reader.quotes_due_at:
+        # This is the first flush after the catch-up.
+        reader.quotes_due_at = flush_at + reader.min_interval_s
+    return reader.quotes_due_at <= flush_at

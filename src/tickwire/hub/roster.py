@@ -1,4 +1,4 @@
-"""Who is connected, and what became of those who were."""
+"""The roster lists the connected readers, and counts closed readers."""
 
 from __future__ import annotations
 
@@ -8,48 +8,22 @@ from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
+from tickwire.core.close_reasons import CloseReason
+from tickwire.core.event_id import EventId
+from tickwire.hub.client_list import ClientInfo, ClientQuery, ClientSortKey
+from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.reader import Reader
+from tickwire.hub.fanout.screen_shares import ScreenShares
 
-from tickwire.core.ids import EventId
-from tickwire.hub.channel import Channel
-from tickwire.hub.head import Head
-from tickwire.hub.reader import Reader
-from tickwire.hub.selection import Place, Selection
-
-_AT_ONCE = 1_000  # readers looked at before others have a turn: some two milliseconds
-
-
-class Client(msgspec.Struct, frozen=True):
-    """One connected reader. `position` is the id up to which it has everything that it asked for, and `behind` how many
-    events there are after that, if it is not `live`; `since` is when it came, in microseconds since the Unix epoch.
-    """
-
-    id: str
-    user: str | None
-    since: int
-    subscription: dict[str, Any]
-    position: str
-    behind: int
-    live: bool
-    stalls: int
-    conflated: int
-    gaps: int
-    compression: str
-
-    def place(self, selection: Selection) -> Place:
-        """Where it stands in the order of a selection."""
-        return Place(0 if selection.sort == "id" else -getattr(self, selection.sort), self.id, self.since)
+# The number of readers that a query checks before other tasks run. These checks take about two milliseconds.
+_READERS_PER_TURN = 1_000
 
 
-def selected(clients: Iterable[Client], selection: Selection) -> list[Client]:
-    """The first of several selections that were made alike, in its order."""
-    return sorted(clients, key=lambda client: client.place(selection))[: selection.limit]
-
-
-class _Standing(NamedTuple):
-    """What is to be told of a reader beside who it is."""
+class _ReaderProgress(NamedTuple):
+    """The values by which the client list can sort a reader."""
 
     position: int
     behind: int
@@ -57,120 +31,134 @@ class _Standing(NamedTuple):
     stalls: int
     gaps: int
     since: int
-    id: int = 0  # nothing is sorted by it but the id itself
+    # The rank for a list in the order of client ids. All readers have the same rank, so the id, the next part of the
+    # sort key, determines the order.
+    id: int = 0
 
 
 class Roster:
-    """The connected readers with their channels, by client id and by user too.
+    """The connected readers and their channels, with an index by client id and by user.
 
-    `channels` is read by others; only `add`, `move` and `remove` change it.
+    Other classes may read `channels`. Only `add`, `move` and `remove` may change `channels`.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: HubPosition) -> None:
+        self.screen_shares = ScreenShares()
         self.channels: dict[Reader, Channel] = {}
-        self.opened = 0
-        self.closed = Counter[str]()  # by reason
+        self.opened_count = 0
+        self.closed_by_reason = Counter[str]()
         self._head = head
-        # Usually one, for whom a dictionary would be 0.2 KB; but all may have one name, and each comes and goes.
-        self._named: dict[str, Reader | dict[Reader, None]] = {}
+        # Most addresses have one reader, which is stored without a dict to save 0.2 KB. Several readers are stored in a
+        # dict, because all readers may share one address, and removal from a long list would be slow.
+        self._readers_by_address: dict[str, Reader | dict[Reader, None]] = {}
 
     def __len__(self) -> int:
         return len(self.channels)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._named
+    def __contains__(self, address: str) -> bool:
+        return address in self._readers_by_address
 
     def add(self, reader: Reader, channel: Channel) -> None:
-        """A reader has come."""
         self.move(reader, channel)
-        for name in reader.who.names:
-            self._enlist(name, reader)
-        self.opened += 1
+        for address in reader.identity.addresses:
+            self._index(address, reader)
+        self.opened_count += 1
 
     def move(self, reader: Reader, channel: Channel) -> None:
-        """It belongs to this channel now."""
-        channel.readers += 1
+        """Assign the reader to another channel. The caller decrements `reader_count` of the old channel."""
+        old = self.channels.get(reader)
+        self.screen_shares.add(reader.identity.bearer, channel.screen)
+        self.screen_shares.remove(reader.identity.bearer, None if old is None else old.screen)
+        channel.reader_count += 1
         self.channels[reader] = channel
 
     def remove(self, reader: Reader) -> Channel:
-        """It is gone; answers its channel, which has a reader less."""
-        for name in reader.who.names:
-            self._strike(name, reader)
+        """Remove a closed reader, and decrement `reader_count` of its channel. Return the channel."""
+        for address in reader.identity.addresses:
+            self._unindex(address, reader)
         channel = self.channels.pop(reader)
-        channel.readers -= 1
-        self.closed[reader.closing or ""] += 1
+        self.screen_shares.remove(reader.identity.bearer, channel.screen)
+        channel.reader_count -= 1
+        self.closed_by_reason[(reader.close_reason or CloseReason.LOST).value] += 1
         return channel
 
-    def named(self, name: str | None) -> Iterable[Reader]:
-        """Those with this client id or user; all, for None."""
-        if name is None:
+    def find_readers(self, address: str | None) -> Iterable[Reader]:
+        """Return the readers of a client id or of a user (`user:NAME`). If the argument is None, return all readers."""
+        if address is None:
             return self.channels
-        known = self._named.get(name, ())
-        return (known,) if isinstance(known, Reader) else tuple(known)
+        readers = self._readers_by_address.get(address, ())
+        return (readers,) if isinstance(readers, Reader) else tuple(readers)
 
-    def clients(self, name: str | None = None) -> list[Client]:
-        """Those with this client id or user, described; all, for None."""
-        return [self._describe(reader) for reader in self.named(name)]
+    def describe_clients(self, address: str | None = None) -> list[ClientInfo]:
+        """Return a description of each reader of a client id or of a user (`user:NAME`).
 
-    async def select(self, selection: Selection) -> list[Client]:
-        """Those of a selection, described. Others have their turns in between."""
-        first: list[tuple[Place, Reader]] = []
+        If `address` is None, describe all readers.
+        """
+        return [self._describe(reader) for reader in self.find_readers(address)]
+
+    async def query_clients(self, query: ClientQuery) -> list[ClientInfo]:
+        """Return a description of each reader that matches the query, in the order of the query.
+
+        Other tasks can run while the method checks the readers.
+        """
+        first: list[tuple[ClientSortKey, Reader]] = []
         readers = list(self.channels)
-        for begin in range(0, len(readers), _AT_ONCE):
-            some = self._placed(readers[begin : begin + _AT_ONCE], selection)
-            first = nsmallest(selection.limit, chain(first, some), key=itemgetter(0))
+        for begin in range(0, len(readers), _READERS_PER_TURN):
+            matches = self._match_readers(readers[begin : begin + _READERS_PER_TURN], query)
+            first = nsmallest(query.limit, chain(first, matches), key=itemgetter(0))
             await asyncio.sleep(0)
         return [self._describe(reader) for _, reader in first if reader in self.channels]
 
-    def _placed(self, readers: Iterable[Reader], selection: Selection) -> Iterator[tuple[Place, Reader]]:
+    def _match_readers(self, readers: Iterable[Reader], query: ClientQuery) -> Iterator[tuple[ClientSortKey, Reader]]:
         for reader in readers:
+            # The reader may have closed while another task ran.
             if reader in self.channels:
-                rank = -getattr(self._standing(reader), selection.sort)
-                place = Place(rank, reader.who.client_id, reader.who.since)
-                if selection.takes(place, reader.who.rights.user):
-                    yield place, reader
+                rank = -getattr(self._progress(reader), query.sort)
+                sort_key = ClientSortKey(rank, reader.identity.client_id, reader.identity.connected_at_us)
+                if query.matches(sort_key, reader.identity.rights.user):
+                    yield sort_key, reader
 
-    def _enlist(self, name: str, reader: Reader) -> None:
-        known = self._named.setdefault(name, reader)
-        if isinstance(known, dict):
-            known[reader] = None
-        elif known is not reader:
-            self._named[name] = {known: None, reader: None}
+    def _index(self, address: str, reader: Reader) -> None:
+        readers = self._readers_by_address.setdefault(address, reader)
+        if isinstance(readers, dict):
+            readers[reader] = None
+        elif readers is not reader:
+            self._readers_by_address[address] = {readers: None, reader: None}
 
-    def _strike(self, name: str, reader: Reader) -> None:
-        known = self._named[name]
-        if isinstance(known, dict):
-            del known[reader]
-        if not known or known is reader:
-            del self._named[name]
+    def _unindex(self, address: str, reader: Reader) -> None:
+        readers = self._readers_by_address[address]
+        if isinstance(readers, dict):
+            del readers[reader]
+        if not readers or readers is reader:
+            del self._readers_by_address[address]
 
-    def _describe(self, reader: Reader) -> Client:
-        channel, standing = self.channels[reader], self._standing(reader)
-        return Client(
-            id=reader.who.client_id,
-            user=reader.who.rights.user,
-            since=standing.since,
+    def _describe(self, reader: Reader) -> ClientInfo:
+        channel, progress = self.channels[reader], self._progress(reader)
+        return ClientInfo(
+            id=reader.identity.client_id,
+            user=reader.identity.rights.user,
+            since=progress.since,
             subscription=channel.subscription.describe(),
-            position=str(EventId(self._head.epoch, standing.position)),
-            behind=standing.behind,
-            live=reader.live,
-            stalls=standing.stalls,
-            conflated=standing.conflated,
-            gaps=standing.gaps,
-            compression=reader.outlet.coding.name,
+            position=str(EventId(self._head.epoch, progress.position)),
+            behind=progress.behind,
+            live=reader.is_live,
+            stalls=progress.stalls,
+            conflated=progress.conflated,
+            gaps=progress.gaps,
+            compression=reader.encoder.coding.name,
         )
 
-    def _standing(self, reader: Reader) -> _Standing:
+    def _progress(self, reader: Reader) -> _ReaderProgress:
         channel, head = self.channels[reader], self._head.sequence
-        position, paced_out = reader.position, 0
-        if reader in channel.live:
-            position = channel.position if channel.paced else head
-            paced_out = channel.skipped - reader.skipped
-        return _Standing(
+        position, skipped_by_pacing = reader.position, 0
+        if reader in channel.live_readers:
+            position = channel.position if channel.is_paced else head
+            skipped_by_pacing = channel.skipped_quotes - reader.channel_skipped_at_join
+        return _ReaderProgress(
             position=position,
-            behind=0 if reader.live else head - position,
-            conflated=reader.conflated + paced_out,
+            behind=0 if reader.is_live else head - position,
+            conflated=reader.conflated_quotes + skipped_by_pacing,
             stalls=reader.stalls,
             gaps=reader.gaps,
-            since=reader.who.since,
+            since=reader.identity.connected_at_us,
         )

@@ -1,1 +1,1 @@
-"""Order, durability, history, and the way from one process to others."""
+"""The journal, the ordered and durable record of events: its protocol, its backends, and their shared code."""

@@ -1,164 +1,206 @@
-"""A journal in memory: for tests, for trying things out, and where nothing needs to outlive the process."""
+"""The journal in memory, for tests, experiments, and servers whose events may be lost when the process ends."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 
 from tickwire.clock import Clock
-from tickwire.core.event import Entry, Kind, Record, Span
-from tickwire.errors import JournalError
-from tickwire.journal.base import JournalStats, Retention, State, check_entry, check_state, new_epoch
-from tickwire.journal.keys import Keys
-from tickwire.journal.retention import Mark, Marks
+from tickwire.core.event import JournalEntry, JournalRecord, RecordKind, SequenceRange
+from tickwire.errors import InputError, JournalError
+from tickwire.journal.base import JournalStats, Retention, Snapshot, new_epoch, validate_entry, validate_snapshot
+from tickwire.journal.cluster import Cluster, single_process_cluster
+from tickwire.journal.dedup_index import DedupIndex
+from tickwire.journal.options import JournalOptions
+from tickwire.journal.retention import SnapshotIndex, SnapshotInfo
 from tickwire.journal.tail import Follower, Tail
+from tickwire.redaction import redact_address
 
-EXPIRY_STEPS = 64  # history is cut once a 64th of it is surplus: a cut moves what is left, too slow for each append
+# The upper limit for `max_bytes`. The server also needs memory for quotes and connections.
+MAX_MEMORY_BYTES = 256_000_000
+# Old records are deleted only when the records beyond the limits are at least 1/64 of the history. A deletion moves all
+# remaining records in memory, so a deletion after every append would be too slow.
+EXPIRY_DIVISOR = 64
 UNBOUNDED = float("inf")
 
 
 class MemoryJournal:
-    """A Journal that keeps everything in memory: a new epoch at each start, durable as long as the process lives.
+    """A Journal in memory. Each instance has a new epoch. The events are lost when the process ends.
 
-    Records that a summary covers go when retention allows. While no summary was ever saved there is nothing to
-    rebuild, and retention alone decides.
+    Before the first snapshot, no saved state depends on the stored records, so retention deletes every record beyond
+    its limits. After the first snapshot, retention deletes only records that a snapshot covers (whose effects the
+    snapshot includes).
     """
 
     def __init__(self, retention: Retention, clock: Clock) -> None:
         self.epoch = new_epoch()
         self._retention = retention
         self._clock = clock
-        self._tail = Tail(records=UNBOUNDED, size=UNBOUNDED)
-        self._keys = Keys()
-        self._marks = Marks(retention)
-        self._states: dict[int, bytes] = {}
-        self._state_bytes = 0
-        self._appends = 0
-        self._expired = 0
+        self._tail = Tail(max_records=UNBOUNDED, max_bytes=UNBOUNDED)
+        self._dedup_index = DedupIndex()
+        self._snapshot_index = SnapshotIndex(retention)
+        self._snapshot_data: dict[int, bytes] = {}
+        self._snapshot_bytes = 0
+        self._append_count = 0
+        self._expired_events = 0
 
     @property
     def head(self) -> int:
-        """The sequence number of the newest event."""
+        """The sequence number of the newest event, or 0 if there are no events."""
         return self._tail.head
 
     @property
     def first(self) -> int:
-        """The oldest kept sequence number; head + 1 while there is none."""
+        """The sequence number of the oldest available event, or head + 1 if there are no events."""
         return self._tail.first
 
-    async def append(self, entry: Entry) -> Span:
-        """Number and keep the entry's events; see `Journal.append`."""
+    async def append(self, entry: JournalEntry) -> SequenceRange:
+        """Append an entry; see `Journal.append`."""
         self._check_open()
-        check_entry(entry)
-        held = self._keys.find(entry.source, entry.key)
-        if held is None:
-            held = self._take(entry)
-        # A feed that always has a next batch would otherwise never let a follower run.
+        validate_entry(entry, self._clock.now())
+        span = self._dedup_index.find_span(entry.source, entry.key)
+        if span is None:
+            span = self._append_new(entry)
+        # Let the tasks that follow the journal run. Otherwise a feed that always has another batch would block these
+        # tasks.
         await asyncio.sleep(0)
-        return held
-
-    def _take(self, entry: Entry) -> Span:
-        span = Span(self.head + 1, self.head + entry.count)
-        now = self._clock.now()
-        self._keys.add(entry.source, entry.key, span)
-        self._appends += 1
-        self._tail.push((Record(span.first, entry.count, entry.kind, now, entry.data),))
-        self._expire(now)
         return span
 
-    async def read(self, after: int, *, limit: int = 10_000, kind: Kind | None = None) -> Sequence[Record]:
-        """Whole records after `after`; see `Journal.read`."""
+    def _append_new(self, entry: JournalEntry) -> SequenceRange:
+        span = SequenceRange(self.head + 1, self.head + entry.event_count)
+        now = self._clock.now()
+        self._dedup_index.add(entry.source, entry.key, span)
+        self._append_count += 1
+        record = JournalRecord(
+            span.first, entry.event_count, entry.kind, now, entry.data, entry.source, entry.traceparents
+        )
+        self._tail.append((record,))
+        self._apply_retention(now)
+        return span
+
+    async def read(self, after: int, *, limit: int = 10_000, kind: RecordKind | None = None) -> Sequence[JournalRecord]:
+        """Return the records with events after event `after`; see `Journal.read`."""
         self._check_open()
-        return self._tail.take(after, limit, kind)
+        return self._tail.read(after, limit, kind)
 
     def follow(self, after: int) -> Follower:
-        """All records after `after`, past and to come; see `Journal.follow`."""
-        return Follower(self._tail, self._history, after)
+        """Iterate over stored and future records; see `Journal.follow`."""
+        return Follower(self._tail, self._read_history, after)
 
-    async def find(self, ts: int) -> int:
-        """The last event taken before `ts`; see `Journal.find`."""
+    async def find_sequence_before(self, ts: int) -> int:
+        """Return the number of the last event appended before `ts`; see `Journal.find_sequence_before`."""
         self._check_open()
-        return max(self._tail.older(ts), self.first - 1)
+        return max(self._tail.find_sequence_before(ts), self.first - 1)
 
     async def last_key(self, source: str) -> str | None:
-        """The key of the newest kept entry of `source` that had one."""
+        """Return the key of the newest entry of `source` with a key; see `Journal.last_key`."""
         self._check_open()
-        return self._keys.newest(source)
+        return self._dedup_index.newest_key(source)
 
-    async def save_state(self, state: State) -> None:
-        """Keep a summary of all events up to `state.sequence`; see `Journal.save_state`."""
+    async def save_snapshot(self, snapshot: Snapshot) -> None:
+        """Store a snapshot; see `Journal.save_snapshot`."""
         self._check_open()
-        check_state(state, self.head)
+        validate_snapshot(snapshot, self.head)
         now = self._clock.now()
-        self._state_bytes += len(state.data) - len(self._states.get(state.sequence, b""))
-        self._states[state.sequence] = state.data
-        self._marks.add(Mark(state.sequence, now))
-        self._forget(self._marks.surplus())
-        self._expire(now)
+        self._snapshot_bytes += len(snapshot.data) - len(self._snapshot_data.get(snapshot.sequence, b""))
+        self._snapshot_data[snapshot.sequence] = snapshot.data
+        self._snapshot_index.add(SnapshotInfo(snapshot.sequence, now))
+        self._remove_snapshots(self._snapshot_index.surplus_sequences())
+        self._apply_retention(now)
 
-    async def load_state(self, at: int | None = None) -> State | None:
-        """The newest kept summary whose sequence is at most `at` (any, if None)."""
+    async def load_snapshot(self, max_sequence: int | None = None) -> Snapshot | None:
+        """Return the newest snapshot; see `Journal.load_snapshot`."""
         self._check_open()
-        sequence = self._marks.newest(at)
-        return None if sequence is None else State(sequence, self._states[sequence])
+        sequence = self._snapshot_index.newest_sequence(max_sequence)
+        return None if sequence is None else Snapshot(sequence, self._snapshot_data[sequence])
 
-    def fault(self) -> str | None:
-        """It is always at hand."""
+    def unavailable_reason(self) -> str | None:
+        """Return None, because memory is always available."""
         return None
 
     def stats(self) -> JournalStats:
-        """The counts so far; `bytes` is the size of the records' and summaries' data."""
+        """Return the counters. `size_bytes` is the total size of the data in all records and snapshots."""
         return JournalStats(
             kind="memory",
             epoch=self.epoch,
             first=self.first,
             head=self.head,
-            appended=self.head,
-            batches=self._appends,
-            expired=self._expired,
-            bytes=self._bytes,
+            appended_events=self.head,
+            commits=self._append_count,
+            expired_events=self._expired_events,
+            size_bytes=self._size_bytes,
         )
 
     async def close(self) -> None:
-        """End every `follow`. A second call does nothing."""
+        """End the iterators of `follow`. A second call does nothing."""
         self._tail.close()
 
-    async def _history(self, after: int, limit: int) -> Sequence[Record]:
-        return self._tail.take(after, limit)
+    def fail(self, error: JournalError) -> None:
+        """Let all iterators of `follow` raise `error`; see `Journal.fail`."""
+        self._tail.fail(error)
+
+    async def _read_history(self, after: int, limit: int) -> Sequence[JournalRecord]:
+        return self._tail.read(after, limit)
 
     @property
-    def _bytes(self) -> int:
-        return self._tail.bytes + self._state_bytes
+    def _size_bytes(self) -> int:
+        return self._tail.size_bytes + self._snapshot_bytes
 
     def _check_open(self) -> None:
-        if self._tail.closed:
+        if self._tail.is_closed:
             raise JournalError("the journal is closed")
 
-    def _expire(self, now: int) -> None:
-        cut = self._marks.cut(self.head, now) if len(self._marks) else self._free_cut(now)
-        surplus, held = cut + 1 - self.first, self.head + 1 - self.first
-        if surplus * EXPIRY_STEPS >= held:
-            self._drop(cut)
-        while self._bytes > self._retention.bytes and self._drop(self._oversize_cut()):
+    def _apply_retention(self, now: int) -> None:
+        cutoff = (
+            self._snapshot_index.retention_cutoff(self.head, now)
+            if len(self._snapshot_index)
+            else self._retention_cutoff(now)
+        )
+        surplus, available = cutoff + 1 - self.first, self.head + 1 - self.first
+        if surplus * EXPIRY_DIVISOR >= available:
+            self._expire_through(cutoff)
+        while self._size_bytes > self._retention.max_bytes and self._expire_through(self._size_cutoff()):
             pass
 
-    def _drop(self, cut: int) -> bool:
-        """Let go of what is up to `cut`; answers whether that was anything."""
-        gone = self._tail.drop(cut)
-        self._expired += sum(record.count for record in gone)
-        self._keys.drop(self.first - 1)
-        self._forget(self._marks.before(cut))
-        return bool(gone)
+    def _expire_through(self, cutoff: int) -> bool:
+        """Delete the records that end at or before event `cutoff`, and the snapshots before event `cutoff`.
 
-    def _oversize_cut(self) -> int:
-        if len(self._marks):
-            return self._marks.following(self._tail.oldest)
-        return self._tail.heavier(self._retention.bytes * (EXPIRY_STEPS - 1) // EXPIRY_STEPS)
+        Return True if the call deleted a record.
+        """
+        expired = self._tail.evict_through(cutoff)
+        self._expired_events += sum(record.event_count for record in expired)
+        self._dedup_index.evict_through(self.first - 1)
+        self._remove_snapshots(self._snapshot_index.sequences_before(cutoff))
+        return bool(expired)
 
-    def _free_cut(self, now: int) -> int:
-        return max(self.head - self._retention.events, self._tail.older(now - self._retention.seconds * 1e9))
+    def _size_cutoff(self) -> int:
+        if len(self._snapshot_index):
+            return self._snapshot_index.first_covering(self._tail.oldest_record_last)
+        return self._tail.size_cutoff(self._retention.max_bytes * (EXPIRY_DIVISOR - 1) // EXPIRY_DIVISOR)
 
-    def _forget(self, sequences: Sequence[int]) -> None:
-        self._marks.remove(sequences)
+    def _retention_cutoff(self, now: int) -> int:
+        return max(
+            self.head - self._retention.max_events,
+            self._tail.find_sequence_before(now - self._retention.max_age_s * 1e9),
+        )
+
+    def _remove_snapshots(self, sequences: Sequence[int]) -> None:
+        self._snapshot_index.remove(sequences)
         for sequence in sequences:
-            self._state_bytes -= len(self._states.pop(sequence))
+            self._snapshot_bytes -= len(self._snapshot_data.pop(sequence))
+
+
+@contextlib.asynccontextmanager
+async def open_backend(
+    spec: str, options: JournalOptions, clock: Clock
+) -> AsyncIterator[tuple[MemoryJournal, Cluster]]:
+    """Open a journal in memory until the context ends. Raise InputError if the address is not `memory`."""
+    if spec != "memory":
+        raise InputError(f"invalid journal {redact_address(spec)!r}: use 'memory'", field="journal")
+    max_bytes = min(options.retention.max_bytes, MAX_MEMORY_BYTES)
+    journal = MemoryJournal(options.retention._replace(max_bytes=max_bytes), clock)
+    try:
+        yield journal, single_process_cluster()
+    finally:
+        await journal.close()

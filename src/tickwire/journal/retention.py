@@ -1,4 +1,8 @@
-"""How far history may be cut: pure arithmetic over the summaries that make cut-off records unnecessary."""
+"""Decides which records and snapshots a journal may delete.
+
+A snapshot is a saved state of the server. A snapshot covers a record if the state contains the effect of the record.
+The journal deletes a record only if a snapshot covers the record.
+"""
 
 from __future__ import annotations
 
@@ -8,69 +12,99 @@ from typing import NamedTuple
 
 from tickwire.journal.base import Retention
 
-MOST_STATES = 64  # a market of 5,000 symbols has a summary of about 1 MB; so many bound what summaries take
+# The maximum number of snapshots, which bounds their total size. If the market has 5,000 symbols, a snapshot is about 1
+# MB large.
+MAX_SNAPSHOTS = 64
 
 
-class Mark(NamedTuple):
-    """A kept summary: all events up to `sequence`, saved at `ts` (nanoseconds since the Unix epoch)."""
+class SnapshotInfo(NamedTuple):
+    """The sequence number and the time of a stored snapshot.
+
+    The snapshot contains the effects of all events up to event `sequence`. The snapshot was saved at the time
+    `ts`, in nanoseconds since the Unix epoch.
+    """
 
     sequence: int
     ts: int
 
 
-class Marks:
-    """The kept summaries in order, and what they allow.
+class SnapshotIndex:
+    """The stored snapshots, oldest first.
 
-    A record may go only if a kept summary covers it, so that the oldest kept summary and the records after it always
-    rebuild everything that came later.
+    A snapshot covers a record if the snapshot contains the effect of the record. The journal deletes a record only if a
+    snapshot covers the record. So the oldest snapshot and the stored records after this snapshot are enough to rebuild
+    every later state.
     """
 
-    def __init__(self, retention: Retention, marks: Iterable[Mark] = ()) -> None:
+    def __init__(self, retention: Retention, snapshots: Iterable[SnapshotInfo] = ()) -> None:
         self._retention = retention
-        self._marks = sorted(marks)
+        self._snapshots = sorted(snapshots)
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self._snapshots)
 
-    def add(self, mark: Mark) -> None:
-        """Note a summary that was saved; one at the same sequence is replaced."""
-        self.remove([mark.sequence])
-        insort(self._marks, mark)
+    def add(self, snapshot: SnapshotInfo) -> None:
+        """Add a snapshot. The new snapshot replaces a snapshot with the same sequence number."""
+        self.remove([snapshot.sequence])
+        insort(self._snapshots, snapshot)
 
     def remove(self, sequences: Iterable[int]) -> None:
-        """Forget summaries."""
-        gone = set(sequences)
-        self._marks = [mark for mark in self._marks if mark.sequence not in gone]
+        """Remove the snapshots with these sequence numbers."""
+        removed = set(sequences)
+        self._snapshots = [each for each in self._snapshots if each.sequence not in removed]
 
-    def newest(self, at: int | None = None) -> int | None:
-        """The sequence of the newest summary at or before `at` (any, if None)."""
-        return next((mark.sequence for mark in reversed(self._marks) if at is None or mark.sequence <= at), None)
+    def newest_sequence(self, max_sequence: int | None = None) -> int | None:
+        """Return the sequence number of the newest snapshot, or None if there is no snapshot.
 
-    def cut(self, head: int, now: int) -> int:
-        """The last event that may go: where the newest summary stands that retention does not need. 0 for none.
-
-        What was appended up to a summary is older than the summary, so the summary's age speaks for all of it.
+        If `max_sequence` is given, ignore the snapshots with a larger sequence number.
         """
-        surplus = head - self._retention.events
-        expired = now - self._retention.seconds * 1e9
         return next(
-            (mark.sequence for mark in reversed(self._marks) if mark.sequence <= surplus or mark.ts < expired), 0
+            (
+                each.sequence
+                for each in reversed(self._snapshots)
+                if max_sequence is None or each.sequence <= max_sequence
+            ),
+            None,
         )
 
-    def following(self, event: int) -> int:
-        """The first summary that covers `event`, up to which the oldest goes where all is too large; 0 for none."""
-        return next((mark.sequence for mark in self._marks if mark.sequence >= event), 0)
+    def retention_cutoff(self, head: int, now: int) -> int:
+        """Return the sequence number of the newest event that the journal may delete, or 0 if it may delete no event.
 
-    def before(self, sequence: int) -> list[int]:
-        """The summaries older than `sequence`: not needed once the records up to it are gone."""
-        return [mark.sequence for mark in self._marks if mark.sequence < sequence]
-
-    def surplus(self) -> list[int]:
-        """Summaries to give up where there are too many: every second one of the older half.
-
-        The oldest stays, since the oldest records need it, and the newest stay close together, since a restart starts
-        from one of them.
+        The journal deletes only events that a snapshot covers, so the result is the sequence number of a snapshot. A
+        snapshot qualifies in two cases: the snapshot was saved more than `max_age_s` seconds ago, or at least
+        `max_events` events are newer than the snapshot. The function selects the newest snapshot that qualifies. In the
+        first case, the covered events are also older than `max_age_s`, because they were appended before the snapshot
+        was saved.
         """
-        if len(self._marks) <= MOST_STATES:
+        surplus = head - self._retention.max_events
+        expired = now - self._retention.max_age_s * 1e9
+        return next(
+            (each.sequence for each in reversed(self._snapshots) if each.sequence <= surplus or each.ts < expired), 0
+        )
+
+    def first_covering(self, event: int) -> int:
+        """Return the sequence number of the oldest snapshot that contains the effect of event `event`.
+
+        Return 0 if there is no such snapshot. A journal that exceeds `max_bytes` may delete all events that this
+        snapshot covers.
+        """
+        return next((each.sequence for each in self._snapshots if each.sequence >= event), 0)
+
+    def sequences_before(self, sequence: int) -> list[int]:
+        """Return the sequence numbers of the snapshots before event `sequence`.
+
+        These snapshots become useless when the journal deletes the records up to event `sequence`.
+        """
+        return [each.sequence for each in self._snapshots if each.sequence < sequence]
+
+    def surplus_sequences(self) -> list[int]:
+        """Return the sequence numbers of the snapshots that the journal should delete.
+
+        If there are at most MAX_SNAPSHOTS snapshots, the result is empty. Otherwise the result is every second snapshot
+        of the older half. The journal keeps the oldest snapshot, because a replay of the oldest records begins at this
+        snapshot. It also keeps all snapshots of the newer half. A restart begins at one of these snapshots, and then
+        has few records to replay.
+        """
+        if len(self._snapshots) <= MAX_SNAPSHOTS:
             return []
-        return [mark.sequence for mark in self._marks[1 : len(self._marks) // 2 : 2]]
+        return [each.sequence for each in self._snapshots[1 : len(self._snapshots) // 2 : 2]]

@@ -1,7 +1,8 @@
-"""The newest records in memory, and the one way to follow a journal: from the tail, or from history until it meets it.
+"""The newest records of a journal in memory (the tail), and iterators that follow the journal.
 
-A follower has a position and nothing else. Whether it keeps up or lags, what it gets next is looked up by that
-position, so a thousand slow followers cost a thousand numbers.
+A follower is an iterator over the records of the journal. It reads older records from the stored history, and the
+newest records from the tail. The only state of a follower is its position, so a slow follower occupies no additional
+memory.
 """
 
 from __future__ import annotations
@@ -11,189 +12,228 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from operator import itemgetter
 
-from tickwire.core.event import Kind, Record
-from tickwire.errors import JournalAway, JournalError
+from tickwire.core.event import JournalRecord, RecordKind
+from tickwire.errors import JournalError, JournalUnavailable
 
-TAIL_RECORDS = 8_192  # single events: a second or two of a busy market
-TAIL_BYTES = 16 * 2**20  # 200,000 packed ticks: a follower may pause that long before it costs a read from disk
-FOLLOW_EVENTS = 10_000  # at most so many in one helping (but a whole record), so that nobody holds the loop for long
-_AWAY_SECONDS = 0.25  # between two tries, while history cannot be reached
+# The maximum number of records in a tail. They cover one to two seconds of a busy market if every record contains one
+# event.
+MAX_TAIL_RECORDS = 8_192
+# The maximum size of a tail: the size of 200,000 packed ticks. A follower that is further behind reads from the
+# history.
+MAX_TAIL_BYTES = 16 * 2**20
+# A batch ends when it contains at least this number of events, so that no follower blocks the event loop for long.
+MAX_FOLLOW_BATCH_EVENTS = 10_000
+# The interval between attempts to read the history while it is unavailable.
+_RETRY_INTERVAL_S = 0.25
 
-History = Callable[[int, int], Awaitable[Sequence[Record]]]
-"""Reads whole records after a position, until they hold so many events: `await history(after, limit)`."""
+ReadHistory = Callable[[int, int], Awaitable[Sequence[JournalRecord]]]
+"""`await read_history(after, limit)` reads records with `last > after` until they contain `limit` events or more."""
 
-_first = itemgetter(Record._fields.index("first"))
-_taken = itemgetter(Record._fields.index("ts"))
+_record_first = itemgetter(JournalRecord._fields.index("first"))
+_record_ts = itemgetter(JournalRecord._fields.index("appended_ts"))
 
 
 class Tail:
-    """The newest records of a journal, bounded in number and bytes, and the bell that wakes its followers.
+    """The newest records of a journal. New records wake the waiting followers.
 
-    It always holds the newest record once there was one, however large. Used on the event loop only.
+    The number of records and their total size are limited. However, the tail always keeps the newest record, even if
+    this record alone exceeds the size limit. Call all methods on the event loop.
     """
 
-    def __init__(self, head: int = 0, *, records: float = TAIL_RECORDS, size: float = TAIL_BYTES) -> None:
+    def __init__(
+        self, head: int = 0, *, max_records: float = MAX_TAIL_RECORDS, max_bytes: float = MAX_TAIL_BYTES
+    ) -> None:
         self.head = head
-        self.closed = False
+        self.is_closed = False
         self.error: JournalError | None = None
-        self.bytes = 0
-        self._most_records = records
-        self._most_bytes = size
-        self._records: list[Record] = []
-        self._rare: dict[Kind, list[Record]] = {Kind.NAMED: [], Kind.CANDLES: []}  # those few of them, also by kind
-        self._waiting: dict[asyncio.Future[None], None] = {}  # a dict, so that they wake in the order they came
+        self.size_bytes = 0
+        self._max_records = max_records
+        self._max_bytes = max_bytes
+        self._records: list[JournalRecord] = []
+        # Only few records contain other data than ticks. The tail also stores these records by kind, so that `read`
+        # finds them without a search.
+        self._non_tick_records: dict[RecordKind, list[JournalRecord]] = {
+            RecordKind.NAMED_EVENT: [],
+            RecordKind.CANDLES: [],
+            RecordKind.UNREADABLE: [],
+        }
+        # A dict preserves its insertion order, so that followers wake in the order in which they began to wait.
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     @property
     def first(self) -> int:
-        """The oldest sequence number here; head + 1 while there is none."""
+        """The sequence number of the oldest event in the tail.
+
+        If the tail is empty, the value is the sequence number of the next event.
+        """
         return self._records[0].first if self._records else self.head + 1
 
     @property
-    def oldest(self) -> int:
-        """The last sequence number of the oldest record; head + 1 while there is none."""
+    def oldest_record_last(self) -> int:
+        """The sequence number of the last event in the tail's oldest record (a record can contain several events).
+
+        If the tail is empty, the value is the sequence number of the next event.
+        """
         return self._records[0].last if self._records else self.head + 1
 
-    def push(self, records: Sequence[Record]) -> None:
-        """Take records that have just become durable, let go of the oldest beyond the bounds, wake the followers."""
+    def append(self, records: Sequence[JournalRecord]) -> None:
+        """Add durable records, and wake the followers. Evict the oldest records if the tail exceeds its limits."""
         self._records.extend(records)
         for record in records:
-            if record.kind is not Kind.TICKS:
-                self._rare[record.kind].append(record)
-        self.bytes += sum(len(record.data) for record in records)
+            if record.kind is not RecordKind.TICKS:
+                self._non_tick_records[record.kind].append(record)
+        self.size_bytes += sum(len(record.data) for record in records)
         self.head = records[-1].last
-        self._shrink()
-        self._ring()
+        self._evict_over_limits()
+        self._wake_followers()
 
-    def drop(self, through: int) -> Sequence[Record]:
-        """Let go of records with `last <= through`, though never of the newest; answers those that went."""
-        return self._cut(min(_after(self._records, through), len(self._records) - 1))
+    def evict_through(self, through: int) -> Sequence[JournalRecord]:
+        """Remove and return the records that end at or before event `through`.
 
-    def older(self, ts: float) -> int:
-        """The last sequence number of the records from the oldest on that were taken before `ts`; 0 for none.
-
-        A search by halves: times are taken to grow, and where the clock was set back the answer is a place near by.
+        Never remove the newest record of the tail.
         """
-        index = bisect_left(self._records, ts, key=_taken)
+        return self._evict_oldest(min(_index_after(self._records, through), len(self._records) - 1))
+
+    def find_sequence_before(self, ts: float) -> int:
+        """Return the sequence number of the last event in the tail that was appended before `ts`.
+
+        Return 0 if there is no such event. The binary search assumes that later events have later append times. If the
+        clock was set back, the result is only approximate.
+        """
+        index = bisect_left(self._records, ts, key=_record_ts)
         return self._records[index - 1].last if index else 0
 
-    def heavier(self, size: float) -> int:
-        """The last sequence number that has to go for the rest to have at most `size` bytes; 0 for none."""
-        surplus, last = self.bytes - size, 0
+    def size_cutoff(self, max_bytes: float) -> int:
+        """Return the sequence number of the last event to evict so that the tail shrinks to `max_bytes` bytes.
+
+        Pass the result to `evict_through`. Return 0 if the tail is not larger than `max_bytes`.
+        """
+        surplus, last = self.size_bytes - max_bytes, 0
         for record in self._records:
             if surplus <= 0:
                 break
             surplus, last = surplus - len(record.data), record.last
         return last
 
-    def reaches(self, after: int) -> bool:
-        """Whether everything after `after` is here."""
+    def covers(self, after: int) -> bool:
+        """Return True if the tail contains all events after event `after`."""
         return after + 1 >= self.first
 
-    def take(self, after: int, limit: int, kind: Kind | None = None) -> list[Record]:
-        """Whole records with `last > after`, of one kind or all, until they hold `limit` events."""
-        records = self._records if kind is None else self._rare.get(kind)
+    def read(self, after: int, limit: int, kind: RecordKind | None = None) -> list[JournalRecord]:
+        """Return the records that follow event `after`. Stop as soon as the result contains `limit` events or more.
+
+        If event `after` is inside a record, the result begins with this record. If `kind` is given, the result
+        contains only records of this kind.
+        """
+        records = self._records if kind is None else self._non_tick_records.get(kind)
         if records is None:
             records = [record for record in self._records if record.kind is kind]
-        begin = end = _after(records, after)
+        begin = end = _index_after(records, after)
         events = 0
         while end < len(records) and events < limit:
-            events += records[end].count
+            events += records[end].event_count
             end += 1
         return records[begin:end]
 
-    async def moved(self) -> None:
-        """Return once there is something new or the journal has closed."""
+    async def wait_for_change(self) -> None:
+        """Wait until records are appended, the journal fails, or the journal is closed."""
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting[waiter] = None
+        self._waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiting.pop(waiter, None)
+            self._waiters.pop(waiter, None)
 
     def fail(self, error: JournalError) -> None:
-        """Nothing comes any more, and followers should know why."""
+        """End all followers with an error."""
         self.error = error
-        self._ring()
+        self._wake_followers()
 
     def close(self) -> None:
-        """Nothing comes any more: followers take what is here and end."""
-        self.closed = True
-        self._ring()
+        """End all followers after they have read the remaining records."""
+        self.is_closed = True
+        self._wake_followers()
 
-    def _shrink(self) -> None:
-        size, surplus = self.bytes, 0
+    def _evict_over_limits(self) -> None:
+        size, surplus = self.size_bytes, 0
         newest = len(self._records) - 1
-        while surplus < newest and (size > self._most_bytes or newest - surplus >= self._most_records):
+        while surplus < newest and (size > self._max_bytes or newest - surplus >= self._max_records):
             size -= len(self._records[surplus].data)
             surplus += 1
-        self._cut(surplus)
+        self._evict_oldest(surplus)
 
-    def _cut(self, count: int) -> Sequence[Record]:
+    def _evict_oldest(self, count: int) -> Sequence[JournalRecord]:
         if count <= 0:
             return ()
-        gone = self._records[:count]
+        evicted = self._records[:count]
         del self._records[:count]
-        for records in self._rare.values():
-            del records[: _after(records, gone[-1].last)]
-        self.bytes -= sum(len(record.data) for record in gone)
-        return gone
+        for records in self._non_tick_records.values():
+            del records[: _index_after(records, evicted[-1].last)]
+        self.size_bytes -= sum(len(record.data) for record in evicted)
+        return evicted
 
-    def _ring(self) -> None:
-        for waiter in self._waiting:
+    def _wake_followers(self) -> None:
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiting.clear()
+        self._waiters.clear()
 
 
-def _after(records: Sequence[Record], position: int) -> int:
-    """The index of the first record with `last > position`."""
-    index = bisect_right(records, position + 1, key=_first)
+def _index_after(records: Sequence[JournalRecord], position: int) -> int:
+    """Return the index of the oldest record that contains an event with a sequence number above `position`."""
+    index = bisect_right(records, position + 1, key=_record_first)
     if index and records[index - 1].last > position:
         return index - 1
     return index
 
 
 class Follower:
-    """Iterates over helpings of records after a position, each record exactly once, until the journal closes.
+    """Iterates over the records after event `after` in batches. Every record is in exactly one batch.
 
-    A cancelled `anext` loses nothing: the position moves only when records are handed over, so it can be asked again.
+    The iteration ends when the journal is closed.
+
+    If a call of `anext` is cancelled, no records are lost. The position moves only when `anext` returns records, so the
+    next call reads from the same position again.
     """
 
-    def __init__(self, tail: Tail, history: History, after: int) -> None:
+    def __init__(self, tail: Tail, read_history: ReadHistory, after: int) -> None:
         self._tail = tail
-        self._history = history
+        self._read_history = read_history
         self._position = max(0, after)
 
     def __aiter__(self) -> Follower:
         return self
 
-    async def __anext__(self) -> Sequence[Record]:
-        while not (records := self._near()):
-            if self._tail.closed:
+    async def __anext__(self) -> Sequence[JournalRecord]:
+        while not (records := self._read_from_tail()):
+            if self._tail.is_closed:
                 raise StopAsyncIteration
             if self._tail.error is not None:
                 raise self._tail.error
             if self._position >= self._tail.head:
-                await self._tail.moved()
-            elif records := await self._far():
+                await self._tail.wait_for_change()
+            elif records := await self._read_from_history():
                 break
         self._position = records[-1].last
         return records
 
-    def _near(self) -> Sequence[Record]:
-        if not self._tail.reaches(self._position):
+    def _read_from_tail(self) -> Sequence[JournalRecord]:
+        if not self._tail.covers(self._position):
             return ()
-        return self._tail.take(self._position, FOLLOW_EVENTS)
+        return self._tail.read(self._position, MAX_FOLLOW_BATCH_EVENTS)
 
-    async def _far(self) -> Sequence[Record]:
-        """Older records than the tail's; none while history cannot be reached, which is no end."""
+    async def _read_from_history(self) -> Sequence[JournalRecord]:
+        """Read the next records from the stored history.
+
+        If the history is unavailable, wait for a short time and return no records.
+        """
         wanted = self._position + 1
         try:
-            records = await self._history(self._position, FOLLOW_EVENTS)
-        except JournalAway:
-            await asyncio.sleep(_AWAY_SECONDS)
+            records = await self._read_history(self._position, MAX_FOLLOW_BATCH_EVENTS)
+        except JournalUnavailable:
+            await asyncio.sleep(_RETRY_INTERVAL_S)
             return ()
         if not records or records[0].first > wanted:
-            kept = records[0].first if records else self._tail.first
-            raise JournalError(f"the history from event {wanted} has expired: the oldest kept event is {kept}")
+            oldest = records[0].first if records else self._tail.first
+            raise JournalError(f"the journal no longer contains event {wanted}: its oldest event is {oldest}")
         return records

@@ -1,1 +1,4 @@
-"""Market arithmetic: the board and the universe. Pure."""
+"""Quotes, derived fields, candles and trading sessions, computed from ticks.
+
+The package does no I/O and reads no clock.
+"""

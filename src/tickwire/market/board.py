@@ -1,317 +1,430 @@
-"""The board: the latest quote of every symbol, and the arithmetic that makes quotes of ticks.
+"""The board stores the newest quote of every symbol, and computes quotes from ticks.
 
-All symbols' states stand in one array, a column a symbol, so that a batch of ticks costs a few dozen whole-array
-operations however many ticks it has. The same batches in the same order always give the same quotes, to the last bit:
-history that is read again yields the bytes that went out live.
+One array has a column for each symbol, and the column stores the symbol's prices and totals. The board therefore
+applies a batch of ticks in a few dozen whole-array operations. The number of operations does not depend on the number
+of ticks.
+
+Boards that apply the same batches in the same order compute the same quotes, to the last bit. A replay of stored ticks
+therefore sends the same bytes as the server sent when the ticks were new.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from math import isnan
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from tickwire.core.instrument import Instrument
-from tickwire.core.tick import TICK, Ticks
-from tickwire.market.columns import QuoteColumns, concatenate
-from tickwire.market.derive import (
-    ASK,
-    ASK_SIZE,
+from tickwire.core.arrays import Bools, Floats, Ints, RowArray
+from tickwire.core.instrument import SYMBOL_BYTES, Instrument
+from tickwire.core.tick import NOT_REPORTED, TICK_DTYPE, PackedTicks, are_resets
+from tickwire.market.derived_fields import count_decimals
+from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter, empty_zero_sides
+from tickwire.market.quote_columns import QuoteColumns, concatenate_quotes
+from tickwire.market.quote_state import (
     EPS,
-    HIGH,
     LAST,
-    LOW,
-    OPEN,
     PREV_CLOSE,
-    SCALE,
+    PRICE_SCALE,
+    SESSION_PRICE_ROWS,
+    SESSION_TOTAL_ROWS,
     SHARES,
     STATE_ROWS,
     TURNOVER,
     VOLUME,
-    decimals_of,
-    tidied,
 )
-from tickwire.market.runs import Floats, Runs, filled, opening, or_zero
-from tickwire.market.session import Sessions
+from tickwire.market.segmented_scan import Segments, last_known
+from tickwire.market.single_tick import apply_tick, begin_session
+from tickwire.market.sorted_batch import SortedBatch, compute_states
+from tickwire.market.symbol_column import SymbolColumn
+from tickwire.market.tick_order import NO_LIMIT_NS, TickOrder
+from tickwire.market.trading_sessions import TradingSessions
 
-_CARRIED = ASK_SIZE + 1  # the first rows of a state are last, bid, ask and their sizes, in the order of TICK
-_SIZE, _SAID_VOLUME = 5, 6  # where a packed tick has them among its numbers
-_NUMBERS_AT = 3  # the words of a packed tick before its numbers: the symbol's two and the time
-_FIRST_CAPACITY = 128
+# In a packed tick, the numbers follow the symbol and the time, which occupy whole 8-byte words.
+_FIRST_NUMBER_WORD = SYMBOL_BYTES // 8 + 1
+_INITIAL_CAPACITY = 128
+_SESSION_SCAN_ROWS = 256
+# The maximum number of ticks for which a loop over the ticks is faster than operations on arrays.
+_MAX_FEW_TICKS = 8
 
-_LOOK = 256
 
-
-class _Saved(msgspec.Struct, frozen=True):
-    """A board as bytes: what `Board.save` writes and `Board.restore` reads."""
+class _BoardSnapshot(msgspec.Struct, frozen=True):
+    """The format of the bytes that `Board.save` returns and `Board.restore` reads."""
 
     symbols: list[str]
     state: bytes
     sequences: bytes
     ts: bytes
     days: bytes
-
-
-class _Step(NamedTuple):
-    """One batch on its way: sorted by symbol, with each symbol's state from before beside its ticks."""
-
-    rows: NDArray[np.intp]
-    runs: Runs
-    said: Floats
-    prior: Floats
+    # Snapshots of earlier versions do not contain the times of trades and of bids and asks.
+    trade_ts: bytes = b""
+    quote_ts: bytes = b""
 
 
 class Board:
-    """The latest quote of every symbol, and what makes it from ticks.
+    """The newest quote of every symbol.
 
-    `instruments` give what is known beforehand. A symbol that none of them names starts when it first trades. With a
-    symbol's first tick of a later session (a UTC day, unless `sessions` say otherwise), its open, high, low, volume and
-    turnover start anew and its last price becomes prev_close.
+    `instruments` contains the reference data of symbols. The first tick of a symbol adds the symbol to the board, even
+    if the symbol has no reference data. A session is a UTC day unless `sessions` define other sessions. The first tick
+    of a symbol in a later session resets the symbol's open, high, low, volume and turnover. At this tick, the symbol's
+    last price becomes `prev_close`. A tick that resets a symbol returns the symbol to the state before the symbol's
+    first tick. `dirty_ticks` counts the applied ticks that are late or have unusual prices.
     """
 
-    def __init__(self, instruments: Iterable[Instrument] = (), sessions: Sessions | None = None) -> None:
-        self._sessions = sessions or Sessions()
+    def __init__(self, instruments: Iterable[Instrument] = (), sessions: TradingSessions | None = None) -> None:
+        self._sessions = sessions or TradingSessions()
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.symbols: list[str] = []
-        self._rows: dict[bytes, int] = {}
-        self._state = np.empty((STATE_ROWS, 0))
+        self._row_by_symbol: dict[bytes, int] = {}
+        self._state = np.empty((len(STATE_ROWS), 0))
         self._sequences = np.empty(0, np.int64)
         self._ts = np.empty(0, np.int64)
-        self._days = np.empty(0, np.int64)
-        self._marks = np.empty(0, np.intp)
+        self._session_days = np.empty(0, np.int64)
+        self._uniqueness_marks = np.empty(0, np.intp)
+        self._symbol_column = SymbolColumn()
+        self._order = TickOrder()
+        self.dirty_ticks = DirtyTickCounter()
 
     def __len__(self) -> int:
         return len(self.symbols)
 
     @property
-    def sequences(self) -> NDArray[np.int64]:
-        """For each row the sequence number of its newest tick."""
+    def sequences(self) -> Ints:
+        """The sequence number of each symbol's newest tick, in the order of `symbols`."""
         return self._sequences[: len(self)]
 
     @property
-    def newest(self) -> int:
-        """The time of the newest tick of all, in nanoseconds since the Unix epoch; 0 while there is none."""
+    def newest_ts(self) -> int:
+        """The latest time of any symbol's newest tick, in nanoseconds since the Unix epoch, or 0 without ticks."""
         return int(self._ts[: len(self)].max(initial=0))
 
-    def row(self, symbol: str) -> int | None:
-        """The symbol's row, or None while it has not traded."""
-        return self._rows.get(symbol.encode())
+    @property
+    def symbol_column(self) -> SymbolColumn:
+        """The symbols as a column, in which one search finds all symbols that match a pattern."""
+        self._symbol_column.extend(self.symbols[len(self._symbol_column) :])
+        return self._symbol_column
 
-    def rows(self, symbols: Iterable[bytes]) -> list[int]:
-        """The rows of symbols that have been on the board; KeyError for one that has not."""
-        return [self._rows[symbol] for symbol in symbols]
+    def find_row(self, symbol: str) -> int | None:
+        """Return the index of a symbol on the board, or None before the symbol's first tick."""
+        return self._row_by_symbol.get(symbol.encode())
 
-    def missing(self, symbols: Iterable[bytes]) -> set[str]:
-        """Those of the symbols that have not been on the board."""
-        return {symbol.decode("ascii") for symbol in set(symbols).difference(self._rows)}
+    def find_rows(self, symbols: Iterable[bytes]) -> list[int]:
+        """Return the board index of each symbol in `symbols`. Raise KeyError if a symbol is not on the board."""
+        return [self._row_by_symbol[symbol] for symbol in symbols]
 
-    def apply(self, ticks: Ticks, first: int) -> QuoteColumns:
-        """The quotes after each of `ticks`, which are the events from sequence number `first` on."""
-        rows = self._rows_of(ticks["symbol"].tolist())
+    def find_leading_rows(self, symbols: Iterable[bytes]) -> list[int]:
+        """Return a list with the index of each symbol on the board. Stop before the first symbol that is not there."""
+        rows = list[int]()
+        for symbol in symbols:
+            row = self._row_by_symbol.get(symbol)
+            if row is None:
+                break
+            rows.append(row)
+        return rows
+
+    def unknown_symbols(self, symbols: Iterable[bytes]) -> set[str]:
+        """Return the set of the symbols in `symbols` that are not on the board."""
+        return {symbol.decode("ascii") for symbol in set(symbols).difference(self._row_by_symbol)}
+
+    def new_symbols(self, symbols: Iterable[bytes]) -> list[str]:
+        """Return the symbols in `symbols` that are not on the board, in the order in which `apply` adds them."""
+        known = self._row_by_symbol
+        return [symbol.decode("ascii") for symbol in dict.fromkeys(symbols) if symbol not in known]
+
+    def apply(self, ticks: PackedTicks, first_sequence: int, now: int = NO_LIMIT_NS) -> QuoteColumns:
+        """Apply ticks in order, and return the quote after each tick.
+
+        The first tick has the sequence number `first_sequence`, and each later tick has the next number. `now` is the
+        time at which the ticks arrived, in nanoseconds since the Unix epoch. The time of a tick may be later than
+        `now`.
+        """
+        rows = self._find_or_add_rows(ticks["symbol"].tolist())
+        if are_resets(ticks):
+            return self._reset(ticks, rows, first_sequence)
+        is_plain = len(ticks) <= _MAX_FEW_TICKS and self._order.advance_if_plain(ticks.tolist(), rows, now)
+        if is_plain and len(ticks) == 1:
+            return self._apply_single(ticks, first_sequence)
         days = self._sessions.days(ticks["ts"])
-        parts, done = [], 0
-        while done < len(ticks):
-            end = done + self._one_session(rows[done:], days[done:])
-            parts.append(self._apply(ticks[done:end], rows[done:end], days[done:end], first + done))
-            done = end
-        return concatenate(parts) if parts else self.quotes([])
+        unpriced = None
+        if not is_plain:
+            self.dirty_ticks.count_times(ticks["ts"], now)
+            ticks, unpriced = self._omit_late_values(ticks, rows, now)
+        parts, begin = [], 0
+        while begin < len(ticks):
+            end = begin + self._session_prefix_length(rows[begin:], days[begin:])
+            parts.append(
+                self._apply_within_session(
+                    ticks[begin:end],
+                    rows[begin:end],
+                    days[begin:end],
+                    first_sequence + begin,
+                    None if unpriced is None else unpriced[begin:end],
+                    is_plain=is_plain,
+                )
+            )
+            begin = end
+        return concatenate_quotes(parts) if parts else self.quotes([])
 
-    def quotes(self, rows: Sequence[int] | NDArray[np.intp] | None = None) -> QuoteColumns:
-        """The latest quotes of the given rows (all, if None)."""
+    def quotes(self, rows: Sequence[int] | RowArray | None = None) -> QuoteColumns:
+        """Return the newest quotes of the symbols at the indexes `rows` of the board.
+
+        If `rows` is None, return the quotes of all symbols.
+        """
         at = np.arange(len(self)) if rows is None else np.asarray(rows, np.intp)
         return QuoteColumns(at, self.symbols, self._state[:, at], self._ts[at])
 
-    def prices(self) -> dict[str, float]:
-        """The last price of every symbol that has one."""
+    def last_prices(self) -> dict[str, float]:
+        """Return the last price of each symbol as a dict, without the symbols whose last price is unknown."""
         last = self._state[LAST, : len(self)].tolist()
         return {symbol: price for symbol, price in zip(self.symbols, last, strict=True) if not isnan(price)}
 
-    def times(self) -> dict[str, int]:
-        """When each symbol's newest tick was, in nanoseconds since the Unix epoch."""
+    def tick_times(self) -> dict[str, int]:
+        """Return the time of each symbol's newest tick as a dict, in nanoseconds since the Unix epoch."""
         return dict(zip(self.symbols, self._ts[: len(self)].tolist(), strict=True))
 
-    def save(self) -> bytes:
-        """The whole board as bytes."""
+    def capture(self) -> Callable[[], bytes]:
+        """Copy the state of the board, and return a function that encodes the copy for `restore`.
+
+        The copy takes a few milliseconds. Any thread may call the function, which takes longer.
+        """
         count = len(self)
-        return msgspec.msgpack.encode(
-            _Saved(
-                symbols=self.symbols,
-                state=np.ascontiguousarray(self._state[:, :count]).tobytes(),
-                sequences=self._sequences[:count].tobytes(),
-                ts=self._ts[:count].tobytes(),
-                days=self._days[:count].tobytes(),
-            )
+        snapshot = _BoardSnapshot(
+            symbols=list(self.symbols),
+            state=self._state[:, :count].tobytes(),
+            sequences=self._sequences[:count].tobytes(),
+            ts=self._ts[:count].tobytes(),
+            days=self._session_days[:count].tobytes(),
+            trade_ts=self._order.trade_ts[:count].tobytes(),
+            quote_ts=self._order.quote_ts[:count].tobytes(),
         )
+        return partial(msgspec.msgpack.encode, snapshot)
+
+    def save(self) -> bytes:
+        """Return the state of the board as bytes, which `restore` accepts."""
+        return self.capture()()
 
     def restore(self, data: bytes) -> None:
-        """Take the state that `save` wrote, in place of this board's own."""
-        saved = msgspec.msgpack.decode(data, type=_Saved)
-        count = len(saved.symbols)
-        self.symbols = saved.symbols
-        self._rows = {symbol.encode(): row for row, symbol in enumerate(saved.symbols)}
-        self._state = np.frombuffer(saved.state).reshape(STATE_ROWS, count).copy()
-        self._sequences = np.frombuffer(saved.sequences, np.int64).copy()
-        self._ts = np.frombuffer(saved.ts, np.int64).copy()
-        self._days = np.frombuffer(saved.days, np.int64).copy()
-        self._marks = np.zeros(count, np.intp)
+        """Restore the state in `data`, the result of an earlier call of `save`.
 
-    def _apply(self, ticks: Ticks, rows: NDArray[np.intp], days: NDArray[np.int64], first: int) -> QuoteColumns:
-        words = ticks.view("<f8").reshape(len(ticks), TICK.itemsize // 8)
-        if self._all_different(rows):
-            step = self._step(words, rows, single=True)
-            state = self._advance(step, days)
-            self._keep(rows, state, first + np.arange(len(rows)), ticks["ts"])
+        The reference data of `instruments` replaces the reference data in the state.
+        """
+        snapshot = msgspec.msgpack.decode(data, type=_BoardSnapshot)
+        count = len(snapshot.symbols)
+        self.symbols = snapshot.symbols
+        self._row_by_symbol = {symbol.encode(): row for row, symbol in enumerate(snapshot.symbols)}
+        self._state = np.frombuffer(snapshot.state).reshape(len(STATE_ROWS), count).copy()
+        self._sequences = np.frombuffer(snapshot.sequences, np.int64).copy()
+        self._ts = np.frombuffer(snapshot.ts, np.int64).copy()
+        self._session_days = np.frombuffer(snapshot.days, np.int64).copy()
+        self._uniqueness_marks = np.zeros(count, np.intp)
+        self._symbol_column = SymbolColumn()
+        self._order = TickOrder()
+        self._order.grow(count)
+        if snapshot.trade_ts:
+            self._order.trade_ts = np.frombuffer(snapshot.trade_ts, np.int64).copy()
+            self._order.quote_ts = np.frombuffer(snapshot.quote_ts, np.int64).copy()
+        self._refresh_reference_data()
+
+    def _refresh_reference_data(self) -> None:
+        """Replace the earnings and shares of all symbols. Add the previous close of symbols that have none yet."""
+        known = [(self._row_by_symbol.get(symbol.encode()), each) for symbol, each in self.instruments.items()]
+        rows = [row for row, _ in known if row is not None]
+        # None becomes NaN, which stands for an unknown number.
+        numbers = np.array(
+            [(each.eps, each.shares, each.prev_close) for row, each in known if row is not None], np.float64
+        ).reshape(-1, 3)
+        eps, shares, prev_close = numbers.T
+        self._state[EPS, rows] = last_known(self._state[EPS, rows], eps)
+        self._state[SHARES, rows] = last_known(self._state[SHARES, rows], shares)
+        self._state[PREV_CLOSE, rows] = last_known(prev_close, self._state[PREV_CLOSE, rows])
+
+    def _omit_late_values(self, ticks: PackedTicks, rows: RowArray, now: int) -> tuple[PackedTicks, Bools | None]:
+        """Return the ticks without the values that are too late to change a quote.
+
+        The second result is a boolean array that is True for each tick that reports a late trade or withdraws a trade;
+        None if there is no such tick. These ticks do not change the last price, but keep their price, because the price
+        counts towards the session. The time of a late tick becomes the time of its symbol's quote.
+        """
+        is_withdrawal = ticks["size"] < 0.0
+        late = self._order.advance(ticks, rows, now)
+        if late is None:
+            return ticks, None
+        self.dirty_ticks.add(DirtyTick.WITHDRAWAL, int(np.count_nonzero(is_withdrawal)))
+        self.dirty_ticks.add(DirtyTick.LATE_TRADE, int(np.count_nonzero(late.trades)))
+        self.dirty_ticks.add(DirtyTick.LATE_QUOTE, int(np.count_nonzero(late.quotes)))
+        timely = ticks.copy()
+        timely["ts"] = late.ts
+        for name in ("bid", "ask", "bid_size", "ask_size"):
+            timely[name][late.quotes] = NOT_REPORTED
+        timely["volume"][late.trades] = NOT_REPORTED
+        return timely, late.trades | is_withdrawal
+
+    def _apply_single(self, ticks: PackedTicks, sequence: int) -> QuoteColumns:
+        """Apply a batch of one tick that is not late and has usual numbers.
+
+        Most publishers of single ticks wait for the answer, so this path must be fast.
+        """
+        symbol, ts, *numbers = ticks.tolist()[0]
+        row = self._row_by_symbol.get(symbol)
+        if row is None:
+            self._add_symbols([symbol.decode("ascii")])
+            row = self._row_by_symbol[symbol]
+        day, state = self._sessions.session_at(ts).day, self._state[:, row].tolist()
+        if day > self._session_days[row]:
+            begin_session(state)
+            self._session_days[row] = day
+        before = state[LAST]
+        apply_tick(state, numbers)
+        self.dirty_ticks.count_single(before, state, numbers)
+        column = np.array(state)
+        self._state[:, row] = column
+        self._sequences[row], self._ts[row] = sequence, ts
+        return QuoteColumns(np.array([row]), self.symbols, column[:, np.newaxis], ticks["ts"])
+
+    def _reset(self, ticks: PackedTicks, rows: RowArray, first_sequence: int) -> QuoteColumns:
+        """Reset the symbols to the state before their first tick. The returned quotes have the times of `ticks`."""
+        state = _initial_states([self.instruments.get(self.symbols[row]) for row in rows.tolist()])
+        self._store_states(rows, state, first_sequence + np.arange(len(rows)), ticks["ts"])
+        self._session_days[rows] = -1
+        self._order.reset(rows)
+        return QuoteColumns(rows, self.symbols, state, ticks["ts"])
+
+    def _apply_within_session(
+        self,
+        ticks: PackedTicks,
+        rows: RowArray,
+        days: Ints,
+        first_sequence: int,
+        unpriced: Bools | None,
+        *,
+        is_plain: bool,
+    ) -> QuoteColumns:
+        words = ticks.view("<f8").reshape(len(ticks), TICK_DTYPE.itemsize // 8)
+        if self._are_unique(rows):
+            batch = self._build_batch(words, rows, unpriced, unique=True, is_plain=is_plain)
+            state = self._compute_states(batch, days)
+            self._store_states(rows, state, first_sequence + np.arange(len(rows)), ticks["ts"])
             return QuoteColumns(rows, self.symbols, state, ticks["ts"])
         order = np.argsort(rows, kind="stable")
-        step = self._step(words[order], rows[order])
-        state = self._advance(step, days[order])
-        last = step.runs.last
-        self._keep(step.rows[last], state[:, last], first + order[last], ticks["ts"][order[last]])
+        unpriced = None if unpriced is None else unpriced[order]
+        batch = self._build_batch(words[order], rows[order], unpriced, is_plain=is_plain)
+        state = self._compute_states(batch, days[order])
+        last = batch.segments.last_rows
+        self._store_states(batch.rows[last], state[:, last], first_sequence + order[last], ticks["ts"][order[last]])
         inverse = np.empty_like(order)
         inverse[order] = np.arange(len(order))
         return QuoteColumns(rows, self.symbols, state[:, inverse], ticks["ts"])
 
-    def _all_different(self, rows: NDArray[np.intp]) -> bool:
-        """Whether no row comes twice: each finds the mark it left."""
-        places = np.arange(len(rows))
-        self._marks[rows] = places
-        return bool((self._marks[rows] == places).all())
+    def _are_unique(self, rows: RowArray) -> bool:
+        """Return whether `rows` contains no index twice.
 
-    def _step(self, words: Floats, rows: NDArray[np.intp], *, single: bool = False) -> _Step:
-        return _Step(
-            rows, Runs(rows, single=single), np.ascontiguousarray(words[:, _NUMBERS_AT:].T), self._state[:, rows]
-        )
+        For each element of `rows`, the method writes a different mark into an array. The index of the mark is the value
+        of the element. Then the method reads the marks back. If an index occurs twice, the second mark has overwritten
+        the first one.
+        """
+        marks = np.arange(len(rows))
+        self._uniqueness_marks[rows] = marks
+        return bool((self._uniqueness_marks[rows] == marks).all())
 
-    def _advance(self, step: _Step, days: NDArray[np.int64]) -> Floats:
-        """The states after each tick of the step."""
-        self._begin_sessions(step, days)
-        state = step.prior.copy()
-        _carry(step, state)
-        _accumulate(step, state)
-        _learn_decimals(step.runs, state)
+    def _build_batch(
+        self, words: Floats, rows: RowArray, unpriced: Bools | None, *, unique: bool = False, is_plain: bool
+    ) -> SortedBatch:
+        reported = np.array(words[:, _FIRST_NUMBER_WORD:].T, order="C")
+        if not is_plain:
+            self.dirty_ticks.add(DirtyTick.ZERO_SIDED, empty_zero_sides(reported))
+        return SortedBatch(rows, Segments(rows, unique=unique), reported, self._state[:, rows], unpriced, is_plain)
+
+    def _compute_states(self, batch: SortedBatch, days: Ints) -> Floats:
+        """Return the state of each tick's symbol after the tick."""
+        self._start_new_sessions(batch, days)
+        state = compute_states(batch)
+        count = self.dirty_ticks.count_few_prices if batch.is_plain else self.dirty_ticks.count_prices
+        count(batch.segments, batch.reported, state, batch.prior_state)
         return state
 
-    def _keep(self, rows: NDArray[np.intp], state: Floats, sequences: NDArray[np.intp], ts: NDArray[np.int64]) -> None:
+    def _store_states(self, rows: RowArray, state: Floats, sequences: RowArray, ts: Ints) -> None:
         self._state[:, rows] = state
         self._sequences[rows] = sequences
         self._ts[rows] = ts
 
-    def _one_session(self, rows: NDArray[np.intp], days: NDArray[np.int64]) -> int:
-        """How many of the rows can go together: until a symbol begins a second session among them."""
+    def _session_prefix_length(self, rows: RowArray, days: Ints) -> int:
+        """Return the number of ticks at the start of the batch that can be applied together.
+
+        If a new session begins between two ticks of a symbol, these ticks cannot be applied together. `rows` contains
+        the index of each tick's symbol. `days` contains the day of each tick's session.
+        """
         if days[0] == days[-1] and days.min() == days.max():
             return len(rows)
         newest: dict[int, int] = {}
-        for begin in range(0, len(rows), _LOOK):  # not all at once: it may be over soon, and again for the rest
-            part = zip(rows[begin : begin + _LOOK].tolist(), days[begin : begin + _LOOK].tolist(), strict=True)
-            for place, (row, day) in enumerate(part, begin):
-                if day > newest.setdefault(row, max(day, int(self._days[row]))):
-                    return place
+        # Read the ticks in parts, because the result is often in the first part. The caller then calls this method
+        # again for the remaining ticks.
+        for begin in range(0, len(rows), _SESSION_SCAN_ROWS):
+            part = zip(
+                rows[begin : begin + _SESSION_SCAN_ROWS].tolist(),
+                days[begin : begin + _SESSION_SCAN_ROWS].tolist(),
+                strict=True,
+            )
+            for index, (row, day) in enumerate(part, begin):
+                if day > newest.setdefault(row, max(day, int(self._session_days[row]))):
+                    return index
         return len(rows)
 
-    def _begin_sessions(self, step: _Step, days: NDArray[np.int64]) -> None:
-        later = step.runs.leading(days > self._days[step.rows])  # a batch is cut so that no other row begins one
+    def _start_new_sessions(self, batch: SortedBatch, days: Ints) -> None:
+        # Only the first tick of a symbol can begin a session, because `_session_prefix_length` has split the batch
+        # where a symbol would begin a second session.
+        later = batch.segments.broadcast_first(days > self._session_days[batch.rows])
         if not later.any():
             return
-        prior = step.prior
-        prior[PREV_CLOSE, later] = filled(prior[PREV_CLOSE, later], prior[LAST, later])
-        prior[OPEN : LOW + 1, later] = np.nan
-        prior[VOLUME : TURNOVER + 1, later] = 0.0
-        np.maximum.at(self._days, step.rows, days)
+        prior = batch.prior_state
+        prior[PREV_CLOSE, later] = last_known(prior[PREV_CLOSE, later], prior[LAST, later])
+        prior[SESSION_PRICE_ROWS, later] = np.nan
+        prior[SESSION_TOTAL_ROWS, later] = 0.0
+        np.maximum.at(self._session_days, batch.rows, days)
 
-    def _rows_of(self, symbols: list[bytes]) -> NDArray[np.intp]:
+    def _find_or_add_rows(self, symbols: list[bytes]) -> RowArray:
         try:
-            return np.array(list(map(self._rows.__getitem__, symbols)), np.intp)
+            return np.array(list(map(self._row_by_symbol.__getitem__, symbols)), np.intp)
         except KeyError:
-            for symbol in symbols:
-                if symbol not in self._rows:
-                    self._add(symbol)
-            return self._rows_of(symbols)
+            self._add_symbols(self.new_symbols(symbols))
+            return self._find_or_add_rows(symbols)
 
-    def _add(self, symbol: bytes) -> None:
-        row, text = len(self), symbol.decode("ascii")
-        if row >= self._state.shape[1]:
-            self._grow(max(_FIRST_CAPACITY, row * 2))
-        instrument = self.instruments.get(text)
-        self._state[:, row] = _initial(instrument)
-        self._sequences[row] = self._ts[row] = 0
-        self._days[row] = -1
-        self._rows[symbol] = row
-        self.symbols.append(text)
+    def _add_symbols(self, symbols: Sequence[str]) -> None:
+        first, end = len(self), len(self) + len(symbols)
+        if end > self._state.shape[1]:
+            self._grow_capacity(max(_INITIAL_CAPACITY, first * 2, end))
+        self._state[:, first:end] = _initial_states([self.instruments.get(symbol) for symbol in symbols])
+        self._sequences[first:end] = self._ts[first:end] = 0
+        self._session_days[first:end] = -1
+        self._row_by_symbol.update(zip(map(str.encode, symbols), range(first, end), strict=True))
+        self.symbols += symbols
 
-    def _grow(self, capacity: int) -> None:
+    def _grow_capacity(self, capacity: int) -> None:
         more = capacity - self._state.shape[1]
         self._state = np.pad(self._state, ((0, 0), (0, more)))
-        self._sequences, self._ts, self._days, self._marks = (
-            np.pad(array, (0, more)) for array in (self._sequences, self._ts, self._days, self._marks)
+        self._order.grow(capacity)
+        self._sequences, self._ts, self._session_days, self._uniqueness_marks = (
+            np.pad(array, (0, more))
+            for array in (self._sequences, self._ts, self._session_days, self._uniqueness_marks)
         )
 
 
-def _initial(instrument: Instrument | None) -> Floats:
-    state = np.full(STATE_ROWS, np.nan)
-    state[[VOLUME, TURNOVER]] = 0.0
-    state[SCALE] = 1.0
-    if instrument is not None:
-        known = (instrument.prev_close, instrument.eps, instrument.shares)
-        state[[PREV_CLOSE, EPS, SHARES]] = [np.nan if value is None else value for value in known]
-        state[SCALE] = 10.0 ** decimals_of(instrument.tick_size or 1.0)
-    return state
+def _initial_states(instruments: Sequence[Instrument | None]) -> Floats:
+    """Return the state of symbols before their first tick: one column for each symbol.
 
-
-def _carry(step: _Step, state: Floats) -> None:
-    """Prices and sizes: what the tick said, else what stood before; infinity says that there is none now."""
-    said = step.said[:_CARRIED]
-    before = np.where(np.isnan(step.prior[:_CARRIED]), np.inf, step.prior[:_CARRIED])
-    said = step.runs.first(filled(before, said), said)
-    step.runs.scan(said, filled)
-    said[np.isinf(said)] = np.nan
-    state[:_CARRIED] = said
-
-
-def _accumulate(step: _Step, state: Floats) -> None:
-    """The session's open, high, low, volume and turnover. Only trades move them."""
-    runs, prior, said = step.runs, step.prior, step.said
-    traded = said[LAST]
-    for row, combine in ((OPEN, opening), (HIGH, np.fmax), (LOW, np.fmin)):
-        state[row] = runs.first(combine(prior[row], traded), traded)
-        runs.scan(state[row], combine)
-    before = _volume(step, state)
-    grown = np.maximum(state[VOLUME] - before, 0.0) * or_zero(state[LAST])
-    state[TURNOVER] = runs.first(prior[TURNOVER] + grown, grown)
-    runs.scan(state[TURNOVER], np.add)
-
-
-def _volume(step: _Step, state: Floats) -> Floats:
-    """Set the session's volume: the total where the feed says it, else what was traded on top; answers those before."""
-    runs, prior = step.runs, step.prior[VOLUME]
-    total, size = step.said[_SAID_VOLUME], or_zero(step.said[_SIZE])
-    added = runs.first(prior + size, size)
-    if np.isnan(total).all():
-        state[VOLUME] = added
-        runs.scan(state[VOLUME], np.add)
-    else:
-        # A stated total makes all before it irrelevant: (total said, value) pairs combine left to right.
-        pairs = np.stack([np.isfinite(total).astype(float), np.where(np.isnan(total), added, total)])
-        runs.scan(pairs, _add_or_set)
-        state[VOLUME] = pairs[1]
-    state[VOLUME] = tidied(state[VOLUME])
-    return runs.before(state[VOLUME], prior)
-
-
-def _add_or_set(earlier: Floats, later: Floats) -> Floats:
-    is_set = later[0] > 0
-    return np.stack([np.maximum(earlier[0], later[0]), np.where(is_set, later[1], earlier[1] + later[1])])
-
-
-def _learn_decimals(runs: Runs, state: Floats) -> None:
-    """Derived prices get as many decimals as the tick size has, or as the feed's own prices show where that is more."""
-    prices, scale = state[LAST : ASK + 1], state[SCALE]
-    exact = np.rint(prices * scale) / scale
-    unknown = (exact != prices) & ~np.isnan(prices)
-    if unknown.any():
-        for row, column in np.argwhere(unknown).tolist():
-            scale[column] = max(scale[column], 10.0 ** decimals_of(prices[row, column]))
-        runs.scan(scale, np.maximum)
+    `instruments` contains the reference data of the symbols (None: no reference data).
+    """
+    states = np.full((len(STATE_ROWS), len(instruments)), np.nan)
+    states[[VOLUME, TURNOVER]] = 0.0
+    states[PRICE_SCALE] = 1.0
+    known = [(column, instrument) for column, instrument in enumerate(instruments) if instrument is not None]
+    if known:
+        columns = [column for column, _ in known]
+        # None becomes NaN, which stands for an unknown number.
+        values = [(each.prev_close, each.eps, each.shares, each.tick_size or 1.0) for _, each in known]
+        numbers = np.array(values, np.float64).T
+        states[np.ix_([PREV_CLOSE, EPS, SHARES], columns)] = numbers[:3]
+        sizes, places = np.unique(numbers[3], return_inverse=True)
+        states[PRICE_SCALE, columns] = np.array([10.0 ** count_decimals(size) for size in sizes.tolist()])[places]
+    return states

@@ -1,1 +1,1 @@
-"""The filter language and the index of what it selects. Pure."""
+"""The filter language: text, syntax tree, normal form, compiled form and evaluation. The code does no I/O."""

@@ -1,166 +1,191 @@
-"""A filter as intervals: what the index works with.
+"""Compile filters to the form that the index of screens evaluates.
 
-Each comparison of numbers says that some value, a field or something calculated, lies within an interval; a strict
-bound is the next double. Conditions on texts are kept as they are: for a symbol they never change. What is left of the
-filter is its `shape`: how those are joined. `volume >= 1M and change_rate >= 5%` has the intervals volume
-[1000000, LARGEST] and change_rate [5, LARGEST], and the shape ("and", 0, 1).
+The compiler turns each comparison of numbers into an interval. The comparison is true if the compared value, a field or
+a calculation, is inside the interval. A strict comparison excludes its constant, so the interval ends at the adjacent
+double. The compiler does not change text conditions. The index evaluates a text condition once for each symbol, because
+the texts of a symbol never change. The `shape` of a filter is an and/or/not expression over its intervals and its text
+conditions.
+
+For example, `volume >= 1M and change_rate >= 5%` has two intervals: [1000000, MAX_FLOAT] for volume, and [5, MAX_FLOAT]
+for change_rate. The shape is ("and", 0, 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from fnmatch import translate
+from collections.abc import Sequence
 from math import inf, nextafter
-from re import compile as pattern
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tickwire.screens.arithmetic import DIFFERENCE, LARGEST
-from tickwire.screens.grammar import And, Compare, Field, In, Like, Node, Not, Number, Operation, Or, Text
+from tickwire.core.arrays import Bools
+from tickwire.core.text_column import LIKE, NO_WILDCARDS, TextColumn, parse_pattern
+from tickwire.screens.evaluator import DIFFERENCE, MAX_FLOAT
+from tickwire.screens.syntax_tree import And, Compare, Field, In, Like, Node, Not, Number, Operation, Or, Text
 
-Bools: TypeAlias = NDArray[np.bool_]
-Shape: TypeAlias = "int | tuple[str | Shape, ...]"
-"""A leaf, or ("and" | "or" | "not", shapes...). Leaf i >= 0 is interval i; leaf i < 0 is text condition ~i."""
+FilterShape: TypeAlias = "int | tuple[str | FilterShape, ...]"
+"""A leaf, or a tuple of an operator ("and", "or" or "not") and the shapes of its operands.
+
+A leaf is an integer: i >= 0 stands for interval i, and i < 0 stands for text condition ~i.
+"""
 
 
 class Interval(NamedTuple):
-    """`low <= value <= high`, which a missing value is not. One without a bound has -LARGEST or LARGEST there."""
+    """The condition `low <= value <= high`. No missing value satisfies it. An open end is -MAX_FLOAT or MAX_FLOAT."""
 
-    value: Node
+    expression: Node
     low: float
     high: float
 
 
-class Form(NamedTuple):
-    """A compiled filter."""
+class CompiledFilter(NamedTuple):
+    """The form of a filter that the index of screens evaluates.
 
-    shape: Shape
+    `shape` is the and/or/not expression over the intervals and the text conditions.
+    """
+
+    shape: FilterShape
     intervals: tuple[Interval, ...]
-    texts: tuple[Node, ...]
+    text_conditions: tuple[Node, ...]
 
 
-def compiled(condition: Node) -> Form:
-    """The form of a filter in normal form."""
-    made = _Making()
-    shape = made.shape(condition)
-    return Form(shape, tuple(made.intervals), tuple(made.texts))
+def compile_filter(condition: Node) -> CompiledFilter:
+    """Compile a filter that is in normal form."""
+    leaves = _LeafCollector()
+    shape = leaves.build_shape(condition)
+    return CompiledFilter(shape, tuple(leaves.intervals), tuple(leaves.text_conditions))
 
 
-def holds(shape: Shape, intervals: Sequence[Bools], texts: Sequence[Bools]) -> Bools:
-    """Where the shape is true, given where each of its leaves is."""
+def evaluate_shape(shape: FilterShape, intervals: Sequence[Bools], texts: Sequence[Bools]) -> Bools:
+    """Evaluate the and/or/not expression `shape` for many pairs of a screen and a symbol.
+
+    Return a boolean array with one result for each pair. `intervals[i]` is a boolean array with the results of interval
+    i, and `texts[i]` is a boolean array with the results of text condition i. Index k of every array belongs to pair k.
+    """
     if isinstance(shape, int):
         return intervals[shape] if shape >= 0 else texts[~shape]
-    word, *parts = shape
-    first, *others = (holds(part, intervals, texts) for part in parts)  # type: ignore[arg-type]  # shapes after the word
-    if word == "not":
-        return ~first
-    join = np.logical_and if word == "and" else np.logical_or
+    operator, *operands = shape
+    # Every element after the operator is itself a shape.
+    result, *others = (evaluate_shape(operand, intervals, texts) for operand in operands)  # type: ignore[arg-type]
+    if operator == "not":
+        return ~result
+    join = np.logical_and if operator == "and" else np.logical_or
     for other in others:
-        first = join(first, other)
-    return first
+        result = join(result, other)
+    return result
 
 
-def text_test(condition: Node) -> tuple[str, Callable[[str | None], bool]]:
-    """The field that a condition on a text looks at, and the test; a missing text passes none."""
-    listed = listed_texts(condition)
+def text_field(condition: Node) -> str:
+    """Return the name of the field that a text condition tests."""
     match condition:
-        case _ if listed is not None:
-            return listed[0], listed[1].__contains__
-        case Compare(left=Field(name=name), right=Text(value=value)):
-            return name, lambda text: text is not None and text != value
-        case Like(subject=Field(name=name), pattern=wild):
-            matcher = _pattern(wild)
-            return name, lambda text: text is not None and matcher(text) is not None
-    raise TypeError(f"{condition} is no condition on a text")
+        case Compare(left=Field(name=name)) | In(subject=Field(name=name)) | Like(subject=Field(name=name)):
+            return name
+    raise TypeError(f"{condition} is not a text condition")
 
 
-def listed_texts(condition: Node) -> tuple[str, frozenset[str]] | None:
-    """The field, and the texts that it takes, of a condition that lists them: = and `in`."""
+def match_texts(condition: Node, column: TextColumn, first: int = 0, end: int | None = None) -> Bools:
+    """Return a boolean array with one element for each text from row `first` to before row `end` (None: to the end).
+
+    An element is True if the text satisfies the text condition. A missing text satisfies no condition.
+    """
     match condition:
-        case Compare(sign="=", left=Field(name=name), right=Text(value=value)):
+        case Compare(operator=operator, right=Text(value=value)):
+            equal = column.matches(parse_pattern(value, NO_WILDCARDS), first, end)
+            return equal if operator == "=" else column.present(first, end) & ~equal
+        case In(items=items):
+            return column.equal_to_any(frozenset(item.value for item in items if isinstance(item, Text)), first, end)
+        case Like(pattern=pattern):
+            return column.matches(parse_pattern(pattern, LIKE), first, end)
+    raise TypeError(f"{condition} is not a text condition")
+
+
+def allowed_texts(condition: Node) -> tuple[str, frozenset[str]] | None:
+    """Return a pair: the field that a text condition compares, and the texts that satisfy the condition.
+
+    Return None unless the condition uses `=` or `in`.
+    """
+    match condition:
+        case Compare(operator="=", left=Field(name=name), right=Text(value=value)):
             return name, frozenset({value})
         case In(subject=Field(name=name), items=items):
             return name, frozenset(item.value for item in items if isinstance(item, Text))
     return None
 
 
-def _pattern(text: str) -> Callable[[str], object]:
-    """A matcher for % and _. `translate` writes atomic groups, so that no pattern makes it try again and again."""
-    wild = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-    return pattern(translate("".join(wild.get(character, character) for character in text))).match
-
-
-def _interval(node: Node) -> Interval | None:
-    """The interval that a single comparison of numbers speaks of; None for anything else, and for !=."""
-    if not isinstance(node, Compare) or isinstance(node.right, Text) or node.sign == "!=":
+def _comparison_interval(node: Node) -> Interval | None:
+    """Return the interval for a comparison of numbers. Return None for `!=` and for all other conditions."""
+    if not isinstance(node, Compare) or isinstance(node.right, Text) or node.operator == "!=":
         return None
-    value, bound = _against(node)
-    match node.sign:
+    value, bound = _split_constant(node)
+    match node.operator:
         case "=":
             return Interval(value, bound, bound)
         case ">" | ">=":
-            return Interval(value, nextafter(bound, inf) if node.sign == ">" else bound, LARGEST)
-    return Interval(value, -LARGEST, nextafter(bound, -inf) if node.sign == "<" else bound)
+            return Interval(value, nextafter(bound, inf) if node.operator == ">" else bound, MAX_FLOAT)
+    return Interval(value, -MAX_FLOAT, nextafter(bound, -inf) if node.operator == "<" else bound)
 
 
-def _against(node: Compare) -> tuple[Node, float]:
-    """What is compared with which constant."""
+def _split_constant(node: Compare) -> tuple[Node, float]:
+    """Return a pair: the expression on the left side of a comparison, and the constant on the right side.
+
+    If the right side is not a constant, the pair is the expression `left - right` and the constant 0.
+    """
     if isinstance(node.right, Number):
         return node.left, node.right.value
     return Operation(DIFFERENCE, (node.left, node.right)), 0.0
 
 
-class _Making:
-    """The leaves found so far."""
+class _LeafCollector:
+    """Builds the and/or/not expression (shape) of a filter, and collects the intervals and text conditions."""
 
     def __init__(self) -> None:
         self.intervals: list[Interval] = []
-        self.texts: list[Node] = []
+        self.text_conditions: list[Node] = []
 
-    def shape(self, node: Node) -> Shape:
+    def build_shape(self, node: Node) -> FilterShape:
         match node:
             case Or():
-                return ("or", *map(self.shape, node.parts))
+                return ("or", *map(self.build_shape, node.operands))
             case And():
-                return self._all(node.parts)
+                return self._build_conjunction(node.operands)
             case Not():
-                return ("not", self.shape(node.part))
-            case Compare(sign="!=", right=Number() | Field() | Operation()):
-                value, bound = _against(node)
-                known, equal = Interval(value, -LARGEST, LARGEST), Interval(value, bound, bound)
-                return ("and", self._leaf(known), ("not", self._leaf(equal)))
+                return ("not", self.build_shape(node.operand))
+            case Compare(operator="!=", right=Number() | Field() | Operation()):
+                value, bound = _split_constant(node)
+                present, equal = Interval(value, -MAX_FLOAT, MAX_FLOAT), Interval(value, bound, bound)
+                return ("and", self._add_interval(present), ("not", self._add_interval(equal)))
             case In(subject=value, items=(Number(), *_)):
-                return ("or", *(self._leaf(Interval(value, item.value, item.value)) for item in _constants(node)))
-        interval = _interval(node)
-        return self._text(node) if interval is None else self._leaf(interval)
+                constants = (item.value for item in node.items if isinstance(item, Number))
+                return ("or", *(self._add_interval(Interval(value, constant, constant)) for constant in constants))
+        interval = _comparison_interval(node)
+        return self._add_text_condition(node) if interval is None else self._add_interval(interval)
 
-    def _all(self, parts: tuple[Node, ...]) -> Shape:
-        """Intervals of one value become one; all of them stand first, so that fewer shapes differ."""
-        within: dict[Node, Interval] = {}
-        rest = []
-        for part in parts:
-            interval = _interval(part)
+    def _build_conjunction(self, operands: tuple[Node, ...]) -> FilterShape:
+        """Build the shape (the and/or/not expression) of an `and`.
+
+        Intervals over the same field or calculation become one interval. The intervals come before all other operands.
+        As a result, more filters have the same shape, and one numpy operation can test all of these filters.
+        """
+        intervals: dict[Node, Interval] = {}
+        others = []
+        for operand in operands:
+            interval = _comparison_interval(operand)
             if interval is None:
-                rest.append(part)
+                others.append(operand)
             else:
-                within[interval.value] = _common(within.get(interval.value, interval), interval)
-        leaves = [*map(self._leaf, within.values()), *map(self.shape, rest)]
+                value = interval.expression
+                intervals[value] = _intersect(intervals.get(value, interval), interval)
+        leaves = [*map(self._add_interval, intervals.values()), *map(self.build_shape, others)]
         return leaves[0] if len(leaves) == 1 else ("and", *leaves)
 
-    def _leaf(self, interval: Interval) -> int:
+    def _add_interval(self, interval: Interval) -> int:
         self.intervals.append(interval)
         return len(self.intervals) - 1
 
-    def _text(self, condition: Node) -> int:
-        self.texts.append(condition)
-        return ~(len(self.texts) - 1)
+    def _add_text_condition(self, condition: Node) -> int:
+        self.text_conditions.append(condition)
+        return ~(len(self.text_conditions) - 1)
 
 
-def _common(one: Interval, other: Interval) -> Interval:
-    return Interval(one.value, max(one.low, other.low), min(one.high, other.high))
-
-
-def _constants(node: In) -> list[Number]:
-    return [item for item in node.items if isinstance(item, Number)]
+def _intersect(left: Interval, right: Interval) -> Interval:
+    return Interval(left.expression, max(left.low, right.low), min(left.high, right.high))

@@ -1,4 +1,4 @@
-"""From a filter's text to its tree, by recursive descent; the grammar stands in `grammar`."""
+"""Parse a filter into its syntax tree, by recursive descent. The grammar is in `syntax_tree`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tickwire.errors import FilterError
-from tickwire.screens.grammar import (
+from tickwire.screens.fields import CHINESE_FIELD_NAMES
+from tickwire.screens.lexer import Token, tokenize
+from tickwire.screens.syntax_tree import (
     And,
     Between,
     Compare,
@@ -21,204 +23,224 @@ from tickwire.screens.grammar import (
     Text,
     walk,
 )
-from tickwire.screens.tokens import Token, tokens
 
-MOST_DEPTH = 32  # the descent takes about nine calls a level, far below what Python's stack has
-MOST_NODES = 500
-_COMPARISONS = frozenset({"=", "!=", "<", "<=", ">", ">="})
+# Each level of nesting adds about nine nested Python calls, so the deepest filter stays far below Python's recursion
+# limit.
+MAX_DEPTH = 32
+MAX_NODES = 500
+_COMPARISON_OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _FUNCTIONS = ("abs", "min", "max")
 T = TypeVar("T")
 
 
 def parse(text: str) -> Node:
-    """The tree of a filter, not yet checked for sense; FilterError says where it stops being one."""
+    """Return the syntax tree of a filter, without checking types. Raise FilterError at the first syntax error."""
     parser = _Parser(text)
-    node = parser.whole()
-    for place, (here, depth) in enumerate(walk(node)):
-        if place >= MOST_NODES:
-            raise FilterError(f"the filter has more than {MOST_NODES} parts", position=here.at)
-        if depth > MOST_DEPTH:
-            raise _too_deep(here.at)
-    return node
+    tree = parser.parse_filter()
+    for index, (node, depth) in enumerate(walk(tree)):
+        if index >= MAX_NODES:
+            raise FilterError(f"the filter has more than {MAX_NODES} parts", position=node.position)
+        if depth > MAX_DEPTH:
+            raise _too_deep(node.position)
+    return tree
 
 
 class _Parser:
-    """One text on its way; each method reads what it is named after."""
+    """Parses one filter. A `_parse` method parses one part of the filter, and advances to the token after this part."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = tokens(text)
-        self._place = 0
+        self._source = text
+        self._tokens = tokenize(text)
+        self._token_index = 0
         self._depth = 0
 
-    def whole(self) -> Node:
-        """The filter, to its end."""
-        if self._now.kind == "end":
+    def parse_filter(self) -> Node:
+        if self._current.kind == "end":
             raise FilterError("the filter is empty", position=0, hint="example: volume > 1M and change_rate > 5%")
-        node = self._either()
-        if self._now.kind != "end":
-            raise self._leftover()
+        node = self._parse_or()
+        if self._current.kind != "end":
+            raise self._trailing_input()
         return node
 
-    def _either(self) -> Node:
-        return self._joined("or", self._both, Or)
+    def _parse_or(self) -> Node:
+        return self._parse_junction("or", self._parse_and, Or)
 
-    def _both(self) -> Node:
-        return self._joined("and", self._negation, And)
+    def _parse_and(self) -> Node:
+        return self._parse_junction("and", self._parse_not, And)
 
-    def _joined(self, word: str, part: Callable[[], Node], kind: type[And | Or]) -> Node:
-        at = self._now.at
-        parts = [part()]
-        while self._takes(word):
-            parts.append(part())
-        return parts[0] if len(parts) == 1 else kind(tuple(parts), at)
+    def _parse_junction(self, keyword: str, parse_operand: Callable[[], Node], node_type: type[And | Or]) -> Node:
+        position = self._current.position
+        operands = [parse_operand()]
+        while self._accept(keyword):
+            operands.append(parse_operand())
+        return operands[0] if len(operands) == 1 else node_type(tuple(operands), position)
 
-    def _negation(self) -> Node:
-        at = self._now.at
-        return Not(self._deeper(self._negation), at) if self._takes("not") else self._comparison()
+    def _parse_not(self) -> Node:
+        position = self._current.position
+        if self._accept("not"):
+            return Not(self._parse_nested(self._parse_not), position)
+        return self._parse_comparison()
 
-    def _comparison(self) -> Node:
-        begin = self._place
-        left = self._sum()
-        sign = self._now
-        if sign.value in _COMPARISONS and sign.kind == "sign":
-            self._place += 1
-            middle = self._place
-            right = self._sum()
-            if self._now.kind == "sign" and self._now.value in _COMPARISONS:
-                raise self._chain(begin, middle)
-            return Compare(str(sign.value), left, right, sign.at)
-        if self._is("not") and self._ahead.kind == "keyword" and self._ahead.value in ("in", "between", "like"):
-            self._place += 1
-            return Not(self._worded(left), sign.at)
-        return self._worded(left)
+    def _parse_comparison(self) -> Node:
+        left_index = self._token_index
+        left = self._parse_sum()
+        operator = self._current
+        if operator.value in _COMPARISON_OPERATORS and operator.kind == "operator":
+            self._token_index += 1
+            right_index = self._token_index
+            right = self._parse_sum()
+            if self._current.kind == "operator" and self._current.value in _COMPARISON_OPERATORS:
+                raise self._chained_comparison(left_index, right_index)
+            return Compare(str(operator.value), left, right, operator.position)
+        if (
+            self._current_is("not")
+            and self._lookahead.kind == "keyword"
+            and self._lookahead.value in ("in", "between", "like")
+        ):
+            self._token_index += 1
+            return Not(self._parse_keyword_comparison(left), operator.position)
+        return self._parse_keyword_comparison(left)
 
-    def _worded(self, subject: Node) -> Node:
-        at = self._now.at
-        if self._takes("in"):
-            return In(subject, self._list("in"), at)
-        if self._takes("between"):
-            low = self._sum()
-            if not self._takes("and"):
-                raise self._unexpected("and with the upper end", hint="example: pe between 10 and 25")
-            return Between(subject, low, self._sum(), at)
-        if self._takes("like"):
-            pattern = self._next()
+    def _parse_keyword_comparison(self, subject: Node) -> Node:
+        position = self._current.position
+        if self._accept("in"):
+            return In(subject, self._parse_list("in"), position)
+        if self._accept("between"):
+            low = self._parse_sum()
+            if not self._accept("and"):
+                raise self._unexpected_token("'and' with the upper bound", hint="example: pe between 10 and 25")
+            return Between(subject, low, self._parse_sum(), position)
+        if self._accept("like"):
+            pattern = self._advance()
             if pattern.kind != "text":
-                raise self._unexpected("a pattern in quotes", pattern, hint='example: symbol like "BRK.%"')
-            return Like(subject, str(pattern.value), at)
+                raise self._unexpected_token("a pattern in quotes", pattern, hint='example: symbol like "BRK.%"')
+            return Like(subject, str(pattern.value), position)
         return subject
 
-    def _list(self, after: str) -> tuple[Node, ...]:
-        if not self._takes("("):
-            raise self._unexpected(f"( after {after}", hint='example: symbol in ("AAPL", "MSFT")' * (after == "in"))
-        items = [self._sum()]
-        while self._takes(","):
-            items.append(self._sum())
-        self._close("a comma or )")
+    def _parse_list(self, opener: str) -> tuple[Node, ...]:
+        if not self._accept("("):
+            raise self._unexpected_token(
+                f"'(' after {opener!r}", hint='example: symbol in ("AAPL", "MSFT")' * (opener == "in")
+            )
+        items = [self._parse_sum()]
+        while self._accept(","):
+            items.append(self._parse_sum())
+        self._expect_closing("',' or ')'")
         return tuple(items)
 
-    def _sum(self) -> Node:
-        return self._chained(("+", "-"), self._product)
+    def _parse_sum(self) -> Node:
+        return self._parse_operator_chain(("+", "-"), self._parse_product)
 
-    def _product(self) -> Node:
-        return self._chained(("*", "/"), self._sign)
+    def _parse_product(self) -> Node:
+        return self._parse_operator_chain(("*", "/"), self._parse_unary)
 
-    def _chained(self, signs: tuple[str, str], part: Callable[[], Node]) -> Node:
-        node = part()
-        while self._now.kind == "sign" and self._now.value in signs:
-            sign = self._next()
-            node = Operation(sign.text, (node, part()), sign.at)
+    def _parse_operator_chain(self, operators: tuple[str, str], parse_operand: Callable[[], Node]) -> Node:
+        node = parse_operand()
+        while self._current.kind == "operator" and self._current.value in operators:
+            operator = self._advance()
+            node = Operation(operator.text, (node, parse_operand()), operator.position)
         return node
 
-    def _sign(self) -> Node:
-        at = self._now.at
-        if self._takes("-"):
-            return Operation("negative", (self._deeper(self._sign),), at)
-        return self._primary()
+    def _parse_unary(self) -> Node:
+        position = self._current.position
+        if self._accept("-"):
+            return Operation("negative", (self._parse_nested(self._parse_unary),), position)
+        return self._parse_primary()
 
-    def _primary(self) -> Node:
-        token = self._next()
+    def _parse_primary(self) -> Node:
+        token = self._advance()
         if token.kind == "number":
-            return Number(float(token.value), token.text.endswith("%"), token.at)
+            return Number(float(token.value), token.text.endswith("%"), token.position)
         if token.kind == "text":
-            return Text(str(token.value), token.at)
+            return Text(str(token.value), token.position)
         if token.kind == "name":
-            return self._call(token) if self._is("(") else Field(str(token.value), token.at)
-        if token.value == "(" and token.kind == "sign":
-            node = self._deeper(self._either)
-            self._close(")")
+            return self._parse_call(token) if self._current_is("(") else _parse_field(token)
+        if token.value == "(" and token.kind == "operator":
+            node = self._parse_nested(self._parse_or)
+            self._expect_closing("')'")
             return node
-        raise self._unexpected("a field, a number or (", token)
+        raise self._unexpected_token("a field, a number or '('", token)
 
-    def _call(self, name: Token) -> Node:
+    def _parse_call(self, name: Token) -> Node:
         if name.value not in _FUNCTIONS:
-            hint = f"there are {', '.join(_FUNCTIONS)}"
-            raise FilterError(f"{name.text[:40]!r} is no function", position=name.at, hint=hint)
-        parts = self._deeper(lambda: self._list(str(name.value)))
-        if name.value == "abs" and len(parts) != 1:
-            raise FilterError(f"abs takes one number, not {len(parts)}", position=name.at)
-        if name.value != "abs" and len(parts) < 2:
-            raise FilterError(f"{name.value} takes two numbers or more", position=name.at)
-        return Operation(str(name.value), parts, name.at)
+            hint = f"choose one of {', '.join(_FUNCTIONS)}"
+            raise FilterError(f"unknown function {name.text[:40]!r}", position=name.position, hint=hint)
+        arguments = self._parse_nested(lambda: self._parse_list(str(name.value)))
+        if name.value == "abs" and len(arguments) != 1:
+            raise FilterError(f"abs needs one argument, not {len(arguments)}", position=name.position)
+        if name.value != "abs" and len(arguments) < 2:
+            raise FilterError(f"{name.value} needs at least two arguments", position=name.position)
+        return Operation(str(name.value), arguments, name.position)
 
-    def _deeper(self, part: Callable[[], T]) -> T:
-        if self._depth >= MOST_DEPTH:
-            raise _too_deep(self._now.at)
+    def _parse_nested(self, parse_rule: Callable[[], T]) -> T:
+        """Call `parse_rule` to parse a part of the filter that is one nesting level deeper.
+
+        Raise FilterError if there are more than MAX_DEPTH levels. Because of this limit, Python's stack never
+        overflows.
+        """
+        if self._depth >= MAX_DEPTH:
+            raise _too_deep(self._current.position)
         self._depth += 1
-        node = part()
+        node = parse_rule()
         self._depth -= 1
         return node
 
     @property
-    def _now(self) -> Token:
-        return self._tokens[self._place]
+    def _current(self) -> Token:
+        return self._tokens[self._token_index]
 
     @property
-    def _ahead(self) -> Token:
-        return self._tokens[min(self._place + 1, len(self._tokens) - 1)]
+    def _lookahead(self) -> Token:
+        return self._tokens[min(self._token_index + 1, len(self._tokens) - 1)]
 
-    def _next(self) -> Token:
-        token = self._now
+    def _advance(self) -> Token:
+        token = self._current
         if token.kind != "end":
-            self._place += 1
+            self._token_index += 1
         return token
 
-    def _is(self, word: str) -> bool:
-        return self._now.kind in ("keyword", "sign") and self._now.value == word
+    def _current_is(self, word: str) -> bool:
+        return self._current.kind in ("keyword", "operator") and self._current.value == word
 
-    def _takes(self, word: str) -> bool:
-        taken = self._is(word)
-        self._place += taken
-        return taken
+    def _accept(self, word: str) -> bool:
+        """If the current token is `word`, advance to the next token and return True. Otherwise return False."""
+        is_word = self._current_is(word)
+        self._token_index += is_word
+        return is_word
 
-    def _close(self, expected: str) -> None:
-        if not self._takes(")"):
-            raise self._unexpected(expected)
+    def _expect_closing(self, expected: str) -> None:
+        if not self._accept(")"):
+            raise self._unexpected_token(expected)
 
-    def _unexpected(self, expected: str, token: Token | None = None, hint: str = "") -> FilterError:
-        token = token or self._now
-        said = (
-            f"expected {expected}, found {token.text[:40]}" if token.text else f"the filter ends, expected {expected}"
-        )
-        return FilterError(said, position=token.at, hint=hint or None)
+    def _unexpected_token(self, expected: str, token: Token | None = None, hint: str = "") -> FilterError:
+        token = token or self._current
+        message = f"expected {expected}, " + (f"found {token.text[:40]!r}" if token.text else "but the filter ends")
+        return FilterError(message, position=token.position, hint=hint or None)
 
-    def _leftover(self) -> FilterError:
-        hint = "a parenthesis is closed that was not opened" if self._is(")") else "join conditions with and, or"
-        return self._unexpected("and, or, or the end", hint=hint)
+    def _trailing_input(self) -> FilterError:
+        hint = "this ')' has no matching '('" if self._current_is(")") else "join conditions with 'and' or 'or'"
+        return self._unexpected_token("'and', 'or' or the end", hint=hint)
 
-    def _chain(self, begin: int, middle: int) -> FilterError:
-        """What is wrong with `1 < last < 5`, and how it would be written."""
-        words = self._tokens
-        left, sign = self._slice(begin, middle - 1), words[middle - 1].text
-        shared, second = self._slice(middle, self._place), self._now
-        hint = f"write {left} {sign} {shared} and {shared} {second.text} ..., or use between"
-        return FilterError("comparisons cannot be chained", position=second.at, hint=hint)
+    def _chained_comparison(self, left_index: int, right_index: int) -> FilterError:
+        """Return the error for a chained comparison such as `1 < last < 5`.
 
-    def _slice(self, begin: int, end: int) -> str:
-        text = self._text[self._tokens[begin].at : self._tokens[end - 1].end]
+        The error shows how to write the condition without a chain.
+        """
+        left = self._source_text(left_index, right_index - 1)
+        right = self._source_text(right_index, self._token_index)
+        first, second = self._tokens[right_index - 1], self._current
+        hint = f"write {left} {first.text} {right} and {right} {second.text} ..., or use between"
+        return FilterError("comparisons cannot be chained", position=second.position, hint=hint)
+
+    def _source_text(self, first_token: int, end_token: int) -> str:
+        text = self._source[self._tokens[first_token].position : self._tokens[end_token - 1].end]
         return text if len(text) <= 40 else "..."
 
 
-def _too_deep(at: int) -> FilterError:
-    return FilterError(f"the filter is nested deeper than {MOST_DEPTH} levels", position=at)
+def _too_deep(position: int) -> FilterError:
+    return FilterError(f"the filter is nested deeper than {MAX_DEPTH} levels", position=position)
+
+
+def _parse_field(token: Token) -> Field:
+    name = str(token.value)
+    return Field(CHINESE_FIELD_NAMES.get(name, name), token.position)

@@ -1,40 +1,28 @@
-"""A screen: a filter that was read, checked and brought into its normal form."""
+"""A screen: a parsed and checked filter in its normal form."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from math import isnan
-from typing import Literal, TypeAlias
-
-import msgspec
 
 from tickwire.errors import FilterError
-from tickwire.screens.arithmetic import evaluate
-from tickwire.screens.check import checked
-from tickwire.screens.compiler import Form, compiled
-from tickwire.screens.fields import TEXTS
-from tickwire.screens.grammar import And, Field, Node, Not, Operation, Or, children, fields_of
-from tickwire.screens.normal import normal, text_of
+from tickwire.screens.analyzer import analyze
+from tickwire.screens.compiler import CompiledFilter, compile_filter
+from tickwire.screens.evaluator import evaluate
+from tickwire.screens.explanation import ConditionResult, ScreenCost
+from tickwire.screens.field_table import FieldTable
+from tickwire.screens.fields import TEXT_FIELDS
+from tickwire.screens.normal_form import normalize, unparse
 from tickwire.screens.parser import parse
-from tickwire.screens.sheet import Sheet
-
-Cost: TypeAlias = Literal["bounds", "calculated"]
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """One condition of a screen, what it compares, and whether it holds for a symbol."""
-
-    condition: str
-    values: dict[str, float | str | None]
-    holds: bool
+from tickwire.screens.syntax_tree import And, Field, Node, Not, Operation, Or, children, field_names
 
 
 class Screen:
-    """Which quotes somebody wants to see. Screens with the same normal form are equal; `str()` is its text."""
+    """A filter that selects quotes. Screens with the same normal form are equal. `str()` returns the normal form."""
 
     def __init__(self, condition: Node) -> None:
         self.condition = condition
-        self.text = text_of(condition)
+        self.text = unparse(condition)
         self._hash = hash(self.text)
 
     def __str__(self) -> str:
@@ -47,60 +35,58 @@ class Screen:
         return self._hash
 
     @cached_property
-    def form(self) -> Form:
-        """What the index works with."""
-        return compiled(self.condition)
+    def compiled(self) -> CompiledFilter:
+        """The intervals and text conditions that the index evaluates."""
+        return compile_filter(self.condition)
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """The names of the fields that decide, sorted."""
-        return tuple(sorted(fields_of(self.condition)))
+    def field_names(self) -> tuple[str, ...]:
+        """The names of the fields that the screen reads, sorted."""
+        return tuple(sorted(field_names(self.condition)))
 
     @property
-    def cost(self) -> Cost:
-        """`bounds` if only fields are compared with constants: a tick costs nothing until it crosses one of them.
+    def cost(self) -> ScreenCost:
+        """The cost class: `bounds` if the screen compares only fields with constants, else `calculated`."""
+        only_fields = all(isinstance(interval.expression, Field) for interval in self.compiled.intervals)
+        return "bounds" if only_fields else "calculated"
 
-        `calculated` if something has to be worked out with every tick.
-        """
-        return "bounds" if all(isinstance(each.value, Field) for each in self.form.intervals) else "calculated"
-
-    def explain(self, sheet: Sheet) -> list[Reason]:
-        """For the one symbol on the sheet, each single condition and whether it holds."""
-        return [_reason(atom, sheet) for atom in _atoms(self.condition)]
+    def explain(self, table: FieldTable) -> list[ConditionResult]:
+        """Return the result of each single condition for one symbol. `table` must contain exactly one symbol."""
+        return [_evaluate_condition(condition, table) for condition in _single_conditions(self.condition)]
 
 
-def screen(text: str) -> Screen:
-    """The screen that a filter's text spells; FilterError, with the text, where it spells none."""
+def parse_screen(text: str) -> Screen:
+    """Parse and check a filter. Raise FilterError if the filter is invalid; the error's `text` is the filter."""
     try:
-        return Screen(normal(checked(parse(text))))
+        return Screen(normalize(analyze(parse(text))))
     except FilterError as error:
         error.text = text
         raise
 
 
-def _atoms(node: Node) -> list[Node]:
-    """The single conditions, with the `not` that stands before them."""
+def _single_conditions(node: Node) -> list[Node]:
+    """List the conditions that `and` and `or` combine. A condition with `not` counts as one condition."""
     if isinstance(node, And | Or):
-        return [atom for part in node.parts for atom in _atoms(part)]
+        return [condition for operand in node.operands for condition in _single_conditions(operand)]
     return [node]
 
 
-def _reason(atom: Node, sheet: Sheet) -> Reason:
-    return Reason(
-        text_of(atom),
-        {text_of(part): _value(part, sheet) for part in _compared(atom)},
-        bool(sheet.matching(compiled(atom))[0]),
+def _evaluate_condition(condition: Node, table: FieldTable) -> ConditionResult:
+    return ConditionResult(
+        unparse(condition),
+        {unparse(expression): _read_value(expression, table) for expression in _compared_expressions(condition)},
+        bool(table.match_mask(compile_filter(condition))[0]),
     )
 
 
-def _compared(atom: Node) -> list[Node]:
-    """What a single condition compares, apart from constants."""
-    sides = children(atom.part if isinstance(atom, Not) else atom)
+def _compared_expressions(condition: Node) -> list[Node]:
+    """List the fields and calculations that a single condition compares. The list contains no constants."""
+    sides = children(condition.operand if isinstance(condition, Not) else condition)
     return [side for side in sides if isinstance(side, Field | Operation)]
 
 
-def _value(part: Node, sheet: Sheet) -> float | str | None:
-    if isinstance(part, Field) and part.name in TEXTS:
-        return sheet.text(part.name)[0]
-    value = float(evaluate(part, sheet.numbers)[0])
+def _read_value(expression: Node, table: FieldTable) -> float | str | None:
+    if isinstance(expression, Field) and expression.name in TEXT_FIELDS:
+        return table.texts(expression.name)[0]
+    value = float(evaluate(expression, table.field_values)[0])
     return None if isnan(value) else value

@@ -1,140 +1,242 @@
-"""What the OpenAPI document says of streams and publishing: the framework does not see them, so it cannot say it."""
+"""The parts of the OpenAPI document that FastAPI cannot generate: streams and publishing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
-from tickwire.core.candle import INTERVALS
+from tickwire.core.candle import INTERVAL_SECONDS
+from tickwire.core.event import EVENT_NAME_PATTERN
+from tickwire.core.event_kinds import RESERVED_EVENT_NAMES, StreamEvent
+from tickwire.core.quote import Quote
 from tickwire.core.tick import Tick
-from tickwire.hub.subscription import CANDLES
-from tickwire.server.publish import KEY_LENGTH
+from tickwire.server.event_schemas import MESSAGE_SCHEMA_NAME, event_schemas, schema_reference
+from tickwire.server.hub_state import find_hub_state
+from tickwire.server.middleware.head_header import HEAD_HEADER
+from tickwire.server.routes.publish import MAX_KEY_LENGTH
+from tickwire.server.routes.subscriptions import SUBSCRIPTION_BODY
+from tickwire.sessions.subscription import DEFAULT_CANDLE_INTERVAL, Heartbeats
 
-_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
+_PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
     "symbols": (
-        "comma list of symbols and patterns such as BTC-*; * is all. Unknown symbols start when they first trade",
+        "comma-separated list of symbols and patterns such as BTC-*. * is all symbols. A listed symbol need not have "
+        "traded yet",
         {"type": "string", "default": "*"},
     ),
     "filter": (
-        "only quotes that it takes, and enter and leave events for symbols that come to match and cease to",
+        "send only quotes that match this filter expression. Also send an enter event when a symbol starts to match, "
+        "and a leave event when a symbol stops matching",
         {"type": "string", "example": "volume > 1M and change_rate > 5%"},
     ),
     "events": (
-        "comma list of kinds of events: quote, candle, screen, status, message. If left out, quote; with a filter "
-        "also screen, with candles also candle",
+        "comma-separated list of event kinds: quote, candle, screen, status, message. The default is quote. filter= "
+        "adds screen to the default, and candles= adds candle",
         {"type": "string", "default": "quote"},
     ),
     "candles": (
-        "the interval of candle events; they are sent twice a second as they form, and once when they have closed",
-        {"type": "string", "enum": [*INTERVALS], "default": CANDLES},
+        "interval of candle events. An open candle is sent at most twice a second, and a closed candle exactly once",
+        {"type": "string", "enum": [*INTERVAL_SECONDS], "default": DEFAULT_CANDLE_INTERVAL},
     ),
     "fields": (
-        "comma list of quote fields to send; symbol is always among them. All, if left out",
+        "comma-separated list of quote fields to send. symbol is always sent. By default, all fields are sent",
         {"type": "string", "example": "last,change_rate,ts"},
     ),
     "interval": (
-        "at most one update of a symbol in this time, always the newest: 250ms, 1s, at most 60s",
+        "minimum time between updates of a symbol, such as 250ms or 1s; at most 60s. Each update is the newest quote",
         {"type": "string", "default": "0", "example": "250ms"},
     ),
     "delivery": (
-        "latest may skip superseded quotes of a slow reader; all never skips silently",
+        "latest: a slow reader may miss superseded quotes. all: a reader receives every event, or a gap event in place "
+        "of lost events",
         {"type": "string", "enum": ["latest", "all"], "default": "latest"},
     ),
-    "snapshot": ("whether a new reader first gets the current quotes", {"type": "boolean", "default": True}),
-    "since": ("start from the past: earliest, an event id, or a time (ISO 8601, or microseconds)", {"type": "string"}),
+    "heartbeats": (
+        "the form of the heartbeats of a silent stream. comment: a comment, which EventSource hides from the page. "
+        "event: an event with the name heartbeat",
+        {"type": "string", "enum": [*Heartbeats], "default": Heartbeats.COMMENT},
+    ),
+    "snapshot": (
+        "send the current quotes first. A stream that resumes sends no snapshot",
+        {"type": "boolean", "default": True},
+    ),
+    "since": (
+        "replay past events from here: earliest, an event id, or a time (ISO 8601, or microseconds since 1970)",
+        {"type": "string"},
+    ),
     "client_id": ("a name for this reader", {"type": "string", "maxLength": 64}),
     "subscription": (
-        "the id of a subscription that was put down with POST /v1/subscriptions, in place of all that it can hold",
+        "id of a subscription that POST /v1/subscriptions has stored. It replaces symbols, filter, events, candles, "
+        "fields, interval and delivery, so do not send these parameters with it",
         {"type": "string"},
     ),
     "last_event_id": (
-        "for clients that cannot set the Last-Event-ID header (the header wins)",
+        "resume after this event, for clients that cannot set the Last-Event-ID header. The header takes precedence. "
+        "Other spellings, such as lastEventId, have the same meaning, and the last one in the URL counts",
         {"type": "string", "example": "m3x9f-5121"},
     ),
-    "ticket": ("a ticket from POST /v1/tickets, in place of a token; good once", {"type": "string"}),
-    "access_token": ("a token, where the server allows it in URLs; better is a ticket", {"type": "string"}),
+    "ticket": ("a single-use ticket from POST /v1/tickets, in place of a token", {"type": "string"}),
+    "access_token": ("a token, if the server accepts tokens in URLs; prefer a ticket", {"type": "string"}),
 }
 
 
-def _problem(text: str) -> dict[str, Any]:
+def _problem_response(text: str) -> dict[str, Any]:
     return {"description": text, "content": {"application/problem+json": {}}}
 
 
-_WRONG = _problem("something in the request is wrong")
-_STREAM_ANSWERS = {
-    "200": {"description": "an endless stream of events", "content": {"text/event-stream": {}}},
-    "400": _WRONG,
-    "404": _problem("no such subscription is kept"),
-    "429": _problem("too many readers of one address or user"),
-    "503": _problem("no more readers are taken"),
+_BAD_REQUEST = _problem_response("the request is invalid; `field` names the wrong part")
+_STREAM_ERRORS = {
+    "204": {"description": "the reader was evicted, and must not reconnect"},
+    "400": _BAD_REQUEST,
+    "404": _problem_response("the stored subscription does not exist or has expired"),
+    "429": _problem_response("too many readers or requests of this address or user"),
+    "503": _problem_response("the server has reached its limit of readers, or is shutting down"),
 }
-_TICK = msgspec.json.schema(Tick)["$defs"]["Tick"]
-_PUBLISH = {
+_TICK_SCHEMA = msgspec.json.schema(Tick)["$defs"]["Tick"]
+_QUOTE_SCHEMA = msgspec.json.schema(Quote)["$defs"]["Quote"]
+_QUOTE_RESPONSES = {
+    "/v1/quotes": {"type": "array", "items": _QUOTE_SCHEMA},
+    "/v1/quotes/{symbol}": _QUOTE_SCHEMA,
+}
+_PUBLISH_OPERATION = {
     "tags": ["quotes"],
     "summary": "Publish ticks",
-    "description": "A JSON array, or NDJSON. One bad row rejects the whole batch, naming its index and field.",
+    "description": "The body is a JSON array or NDJSON. If one tick is invalid, the server rejects the whole batch and "
+    "returns the index and the field of the invalid tick.",
     "operationId": "publish_ticks",
     "parameters": [
         {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "a repeated key publishes nothing anew",
-            "schema": {"type": "string", "maxLength": KEY_LENGTH},
+            "description": "a second batch with the same key publishes nothing and returns the ids of the first batch",
+            "schema": {"type": "string", "maxLength": MAX_KEY_LENGTH},
         }
     ],
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"type": "array", "items": _TICK}},
-            "application/x-ndjson": {"schema": _TICK},
+            "application/json": {
+                "schema": {"type": "array", "items": _TICK_SCHEMA},
+                "example": [{"symbol": "ACME", "last": 12.5, "size": 100}],
+            },
+            "application/x-ndjson": {"schema": _TICK_SCHEMA},
         },
     },
     "responses": {
-        "200": {"description": "the key was there before, with these ids", "content": {"application/json": {}}},
-        "201": {"description": "the ticks are durable, with these ids", "content": {"application/json": {}}},
-        "400": _WRONG,
-        "413": _problem("too many ticks, or too long a body"),
-        "503": _problem("the journal cannot be written"),
+        "200": {
+            "description": "an earlier batch had the same idempotency key; the response has the ids of that batch",
+            "content": {"application/json": {}},
+        },
+        "201": {
+            "description": "the ticks are durable; the response has their ids",
+            "content": {"application/json": {}},
+        },
+        "400": _BAD_REQUEST,
+        "413": _problem_response("the batch has too many ticks, or the body is too long"),
+        "503": _problem_response("the journal cannot be written"),
     },
 }
 
 
-def document(app: FastAPI, *, stream: str, publish: str) -> None:
-    """Let the application's OpenAPI document describe what stands at these paths too."""
-    make = app.openapi
+_HEAD_HEADER = {
+    HEAD_HEADER: {
+        "description": "the position of the described state. GET /v1/stream?since=<position> continues from there",
+        "schema": {"type": "string", "example": "m3x9f-5121"},
+    }
+}
+
+
+def _describes_state(route: APIRoute) -> bool:
+    return any(dependency.call is find_hub_state for dependency in route.dependant.dependencies)
+
+
+def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str, publish_path: str) -> None:
+    """Add the operations for streams and for publishing to the application's OpenAPI document.
+
+    `routes` are the other operations of the document.
+    """
+    generate = app.openapi
+    # Since version 3.2, a document can describe the events of a stream, and the method QUERY.
+    app.openapi_version = "3.2.0"
 
     def openapi() -> dict[str, Any]:
-        made = make()
-        for operations in made["paths"].values():
+        document = generate()
+        for operations in document["paths"].values():
             for operation in operations.values():
-                if operation["responses"].pop("422", None):  # we answer 400, as a problem
-                    operation["responses"]["400"] = _WRONG
-        made["paths"].setdefault(stream, {})["get"] = _stream_operation()
-        made["paths"].setdefault(publish, {})["post"] = _PUBLISH
-        return made
+                # FastAPI documents 422 for invalid input, but this server answers 400 with a problem document.
+                if operation["responses"].pop("422", None):
+                    operation["responses"]["400"] = _BAD_REQUEST
+        for route in routes:
+            if _describes_state(route):
+                for method in route.methods or ():
+                    document["paths"][route.path_format][method.lower()]["responses"]["200"]["headers"] = _HEAD_HEADER
+        for path, schema in _QUOTE_RESPONSES.items():
+            document["paths"][path]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
+        references, schemas = event_schemas()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        stream = _stream_operation(references)
+        document["paths"].setdefault(stream_path, {})["get"] = stream
+        document["paths"][stream_path]["query"] = {
+            **stream,
+            "summary": "Stream the events of a subscription in the body, which may list many symbols",
+            "operationId": "query_stream",
+            "requestBody": SUBSCRIPTION_BODY,
+        }
+        document["paths"].setdefault(publish_path, {})["post"] = _PUBLISH_OPERATION
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend the document
 
 
-def _stream_operation() -> dict[str, Any]:
+def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
+    """Return the schema of each query parameter of a stream."""
+    return {name: {**schema, "description": text} for name, (text, schema) in _PARAMETER_SCHEMAS.items()}
+
+
+def _event_item(data: dict[str, Any], name: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the schema of one Server-Sent Event. `name` is the schema of its name; None for an event without a name.
+
+    `data` is the schema of the JSON text in the field `data`.
+    """
+    fields = {
+        "id": {"type": "string", "example": "m3x9f-5121"},
+        "retry": {"type": "integer", "description": "the reconnect delay in milliseconds"},
+        "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": data},
+    }
+    if name is None:
+        return {"type": "object", "required": ["data"], "properties": fields, "not": {"required": ["event"]}}
+    return {"type": "object", "required": ["event", "data"], "properties": {"event": name, **fields}}
+
+
+def _stream_response(references: Mapping[StreamEvent, dict[str, Any]]) -> dict[str, Any]:
+    named = [_event_item(data, {"const": event}) for event, data in references.items() if event != StreamEvent.QUOTE]
+    message_name = {"type": "string", "pattern": EVENT_NAME_PATTERN, "not": {"enum": sorted(RESERVED_EVENT_NAMES)}}
+    message = _event_item(schema_reference(MESSAGE_SCHEMA_NAME), message_name)
+    items = [_event_item(references[StreamEvent.QUOTE], None), *named, message]
+    content = {"text/event-stream": {"itemSchema": {"oneOf": items}}}
+    return {"description": "an endless stream of events", "content": content}
+
+
+def _stream_operation(references: Mapping[StreamEvent, dict[str, Any]]) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "query", "required": False, "description": text, "schema": schema}
-        for name, (text, schema) in _PARAMETERS.items()
+        for name, (text, schema) in _PARAMETER_SCHEMAS.items()
     ]
     header = {
         "name": "Last-Event-ID",
         "in": "header",
         "required": False,
-        "description": "the id after which to go on; browsers send it by themselves when they reconnect",
+        "description": "resume after this event. Browsers send the header when they reconnect",
         "schema": {"type": "string"},
     }
     return {
         "tags": ["stream"],
-        "summary": "Quotes as Server-Sent Events",
+        "summary": "Stream quotes as Server-Sent Events",
         "operationId": "read_stream",
         "parameters": [*parameters, header],
-        "responses": _STREAM_ANSWERS,
+        "responses": {"200": _stream_response(references), **_STREAM_ERRORS},
     }

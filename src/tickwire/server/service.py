@@ -1,87 +1,91 @@
-"""What the HTTP edge works with: made by the app, used by every route."""
+"""The objects that all HTTP routes share."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from tickwire.clock import Clock
-from tickwire.core.candle import Candle
-from tickwire.core.event import Entry, Span
-from tickwire.feeds.desk import Desk
-from tickwire.history.chronicle import Asked, ChronicleStats
 from tickwire.hub.hub import Hub
-from tickwire.hub.hubs import Hubs
-from tickwire.server.monitor import Monitor
-from tickwire.server.putdown import PutDown
-from tickwire.server.rates import Rates
-from tickwire.server.readers import Readers
-from tickwire.server.reception import Reception
+from tickwire.hub.hub_pool import HubPool
+from tickwire.ops.monitor import Monitor
+from tickwire.runtime.runtime import Runtime
+from tickwire.server.cluster_clients import ClusterClients
+from tickwire.server.feed_proxy import FeedProxy
+from tickwire.server.middleware.journal_writes import JournalWriteLimiter
+from tickwire.server.transport.body_room import BodyRoom
 
-WRITTEN_RATE, WRITTEN_BURST = 16_384, 2 * 1024 * 1024
-"""Bytes a second, and at once, that one with a plain token may let the journal write: changes of its readers, lists."""
+RESUME_OUTCOMES = ("complete", "gap", "expired")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much one server takes on. Over a limit it answers 413, 429 or 503, and goes on."""
+    """The limits of one server. The server answers 400, 413, 429 or 503 to a request that exceeds a limit."""
 
-    readers: int = 50_000
-    readers_per_address: int = 0  # 0 is no limit: behind a proxy all have its address
-    readers_per_user: int = 0  # 0 is no limit
-    symbols: int = 1_000  # in one subscription
-    board_symbols: int = 100_000  # in all; each costs about 1 KB for as long as the journal lives
-    body_bytes: int = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    """Whether the server should get readers: `problems` is empty when it should."""
-
-    problems: list[str]
-    feed: str
-    mode: str
-    state: str
-    last_tick_age: float | None  # seconds
-    leads: bool = True  # whether this process runs the feed
+    max_readers: int = 50_000
+    # 0 means unlimited. Behind a proxy that is not trusted, all readers have the address of the proxy.
+    max_readers_per_address: int = 0
+    # 0 means unlimited.
+    max_readers_per_user: int = 0
+    max_symbols_per_subscription: int = 1_000
+    # Each symbol occupies about 1 KB of memory until the journal is deleted.
+    max_board_symbols: int = 100_000
+    # This limit applies to each publisher whose token lists symbols.
+    max_board_symbols_per_publisher: int = 10_000
+    max_body_bytes: int = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """The hub, the way to publish, and what the edge must know about the rest."""
+    """The market data runtime, and the other objects that the routes share."""
 
-    hubs: Hubs
-    publish: Callable[[Entry], Awaitable[Span]]
-    find: Callable[[int], Awaitable[int]]  # the last event before a time in nanoseconds
-    candles: Callable[[Asked], Awaitable[Sequence[Candle]]]
-    chronicle: Callable[[], ChronicleStats]
-    lost: Callable[[], int]  # ticks of the feed that the journal may not have kept
-    health: Callable[[], Health]
-    desk: Desk
-    readers: Readers  # of all processes
-    reception: Reception
-    reach: Callable[[Hub, int], Awaitable[None]]  # waits until a hub has applied an event, though not for ever
-    monitor: Monitor
-    clock: Clock
-    mode: str
-    heartbeat: float = 15.0  # seconds of silence before a reader gets a comment
-    compress: bool = True
-    token_seconds: float = 0.0  # how long a token may be good for; 0 where none are asked for
+    runtime: Runtime
+    cluster_clients: ClusterClients
+    feed_proxy: FeedProxy
+    heartbeat_s: float = 15.0
+    compression_enabled: bool = True
+    # The maximum lifetime of a token, or 0 without authentication.
+    max_token_age_s: float = 0.0
+    # The tolerated difference between the clocks of the token issuer and the server, or 0 without authentication.
+    token_leeway_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
-    refused: Counter[str] = field(default_factory=Counter)  # stream requests that got no stream, by reason
-    put_down: PutDown = field(default_factory=PutDown)
-    writes: Rates = field(default_factory=lambda: Rates(WRITTEN_RATE, "bytes of changes and lists", WRITTEN_BURST))
-    turns: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
-    arriving: set[str] = field(default_factory=set)  # new symbols that are being published
+    # The number of rejected stream requests, by reason.
+    refused_streams: Counter[str] = field(default_factory=Counter)
+    # The number of streams that were resumed after an event id or a time, by outcome.
+    resumes: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(RESUME_OUTCOMES, 0)))
+    journal_writes: JournalWriteLimiter = field(default_factory=JournalWriteLimiter)
+    body_room: BodyRoom = field(default_factory=BodyRoom)
+    change_locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    # New symbols whose first ticks the server is appending to the journal at the moment.
+    pending_symbols: set[str] = field(default_factory=set)
 
-    def turn(self, name: str) -> asyncio.Lock:
-        """Whoever changes something of this user or client id has its turn, one after the other."""
-        return self.turns.setdefault(name, asyncio.Lock())
+    def change_lock(self, name: str) -> asyncio.Lock:
+        """Return the lock that a request holds while it changes subscriptions.
+
+        `name` is the user or the client id to which the subscriptions belong. Each name has its own lock.
+        """
+        return self.change_locks.setdefault(name, asyncio.Lock())
 
     @property
-    def hub(self) -> Hub:
-        """The one that has all events so far."""
-        return self.hubs.live
+    def clock(self) -> Clock:
+        return self.runtime.clock
+
+    @property
+    def hub_pool(self) -> HubPool:
+        return self.runtime.hub_pool
+
+    @property
+    def live_hub(self) -> Hub:
+        """The hub that sends live events. Other hubs send delayed events."""
+        return self.runtime.hub_pool.live_hub
+
+    @property
+    def mode(self) -> str:
+        """The origin of the prices: `simulated`, `replay` or `live`."""
+        return self.runtime.status.mode
+
+    @property
+    def monitor(self) -> Monitor:
+        return self.runtime.monitor

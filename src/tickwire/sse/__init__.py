@@ -1,1 +1,4 @@
-"""Server-Sent Events as bytes. Pure."""
+"""Server-Sent Events as bytes (frames), and compressed blocks that many response bodies share.
+
+This package does no input or output.
+"""

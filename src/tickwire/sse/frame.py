@@ -1,7 +1,7 @@
-"""Server-Sent Events as bytes, from objects to the wire.
+"""Frames: Server-Sent Events as bytes.
 
-The format is the event stream of the WHATWG HTML standard, section 9.2.5: lines of `field: value`, an event ended by an
-empty line.
+The format is the event stream of the WHATWG HTML standard, section 9.2.5. An event consists of lines of `field: value`,
+and ends with an empty line.
 """
 
 from __future__ import annotations
@@ -9,59 +9,81 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def frame(data: bytes, *, event: str | None = None, id: bytes | None = None, retry: int | None = None) -> bytes:  # noqa: A002  # the field's own name
-    """One event; `retry` is in milliseconds. Data with line breaks becomes several data lines."""
-    lines = []
-    if retry is not None:
-        lines.append(b"retry: %d" % retry)
+def encode_frame(data: bytes, *, event: str | None = None, id: bytes | None = None, retry: int | None = None) -> bytes:  # noqa: A002  # the field's own name
+    """Return one event as bytes. Data with line breaks becomes several data lines.
+
+    `retry` is the reconnection time in milliseconds. Raise ValueError if `event` or `id` contains a line break.
+    """
+    head = b"" if retry is None else b"retry: %d\n" % retry
     if id is not None:
-        lines.append(b"id: " + _one_line(id))
+        head += b"id: %b\n" % _check_single_line(id)
     if event is not None:
-        lines.append(b"event: " + _one_line(event.encode()))
-    lines += [b"data: " + line for line in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")]
-    return b"\n".join(lines) + b"\n\n"
+        head += b"event: %b\n" % _check_single_line(event.encode())
+    # JSON has no line breaks.
+    if b"\n" not in data and b"\r" not in data:
+        return b"%bdata: %b\n\n" % (head, data)
+    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    return head + b"".join([b"data: %b\n" % line for line in lines]) + b"\n"
 
 
-def comment(text: str) -> bytes:
-    """A line that clients ignore and connections notice."""
-    return b": " + _one_line(text.encode()) + b"\n\n"
+def encode_json_frame(parts: Sequence[bytes], *, event: str, id: bytes | None = None) -> bytes:  # noqa: A002  # the field's own name
+    """Return one event whose data is the JSON text in `parts`.
+
+    `encode_frame` would return the same bytes for the joined parts, but this function copies each part only once.
+    """
+    id_line = (b"id: ", _check_single_line(id), b"\n") if id is not None else ()
+    return b"".join((*id_line, b"event: ", _check_single_line(event.encode()), b"\ndata: ", *parts, b"\n\n"))
 
 
-def chunk(body: bytes) -> bytes:
-    """The body as one chunk of HTTP/1.1 chunked coding; it must not be empty, because an empty chunk ends the body."""
+def encode_comment(text: str) -> bytes:
+    """Return a comment line. Comments keep an idle connection open, and clients ignore them."""
+    return b": " + _check_single_line(text.encode()) + b"\n\n"
+
+
+def encode_chunk(body: bytes) -> bytes:
+    """Return one chunk of the chunked coding of HTTP/1.1.
+
+    `body` must not be empty, because an empty chunk ends the response.
+    """
     return b"%x\r\n%b\r\n" % (len(body), body)
 
 
-def quote_frames(prefix: bytes, first: int, jsons: Sequence[bytes]) -> list[bytes]:
-    """Events with consecutive ids `prefix` + number from `first` on, one for each line of JSON."""
-    return numbered_frames(prefix, range(first, first + len(jsons)), jsons)
+def numbered_frame_parts(id_prefix: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the three constant parts of unnamed events whose ids consist of `id_prefix` and a number.
+
+    The number follows the first part. The data, which must be a single line, follows the second part.
+    """
+    return b"id: " + id_prefix, b"\ndata: ", b"\n\n"
 
 
-def numbered_frames(
-    prefix: bytes, numbers: Iterable[int], jsons: Iterable[bytes], *, event: str | None = None
+def encode_numbered_frames(
+    id_prefix: bytes, sequences: Iterable[int], jsons: Iterable[bytes], *, event: str | None = None
 ) -> list[bytes]:
-    """Events with the ids `prefix` + number, one for each line of JSON, all of one name."""
-    named = b"" if event is None else b"event: " + _one_line(event.encode()) + b"\n"
-    form = b"id: " + prefix.replace(b"%", b"%%") + b"%d\n" + named.replace(b"%", b"%%") + b"data: %b\n\n"
-    return [form % pair for pair in zip(numbers, jsons, strict=True)]
+    """Return one event for each JSON text. The id of event i is `id_prefix` and the number `sequences[i]`.
+
+    Every event has the event name `event`. If `event` is None, the events have no name.
+    """
+    event_line = b"" if event is None else b"event: " + _check_single_line(event.encode()) + b"\n"
+    template = b"id: " + id_prefix.replace(b"%", b"%%") + b"%d\n" + event_line.replace(b"%", b"%%") + b"data: %b\n\n"
+    return [template % pair for pair in zip(sequences, jsons, strict=True)]
 
 
-def unnumbered(frame: bytes) -> bytes:
-    """An event that begins with its id, without that: who gets it keeps the last id that it had."""
+def strip_frame_id(frame: bytes) -> bytes:
+    """Return a frame without its first line, the id. A client that receives the result keeps its previous event id."""
     return frame[frame.index(b"\n") + 1 :]
 
 
-def data_of(frame: bytes) -> bytes:
-    """The data of an event that begins with its id and has one line of data."""
+def frame_data(frame: bytes) -> bytes:
+    """Return the data of a frame that begins with an id line and has one data line."""
     return frame[frame.index(b"data: ") + 6 : -2]
 
 
-def id_of(frame: bytes) -> bytes:
-    """The id of an event that begins with it."""
+def frame_id(frame: bytes) -> bytes:
+    """Return the id of a frame that begins with an id line."""
     return frame[4 : frame.index(b"\n")]
 
 
-def _one_line(value: bytes) -> bytes:
+def _check_single_line(value: bytes) -> bytes:
     if b"\n" in value or b"\r" in value:
-        raise ValueError(f"{value!r} would end its line")
+        raise ValueError(f"{value!r} contains a line break: expected a single line")
     return value

@@ -1,4 +1,7 @@
-"""Real servers for tests: one inside the test's own event loop, and one in a process that can be killed."""
+"""Real servers for tests.
+
+`run_server` runs a server in the event loop of the test. `ServerProcess` runs a server in a separate process.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,131 +20,231 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tickwire.app import App
-from tickwire.cli.parent import PARENT
+from tickwire.cli.supervision import ReadyPipe
 from tickwire.clock import Clock
-from tickwire.runtime import Runtime
-from tickwire.server.protocol import StreamProtocol, StreamServer
-from tickwire.server.sink import tune_listener
+from tickwire.runtime.runtime import Runtime
+from tickwire.server.transport.certificate import Certificate
+from tickwire.server.transport.sinks import limit_unsent_bytes, set_peer_timeout
+from tickwire.server.transport.stream_connection import StreamConnection
+from tickwire.server.transport.stream_server import StreamServer
+from tickwire.server.transport.tls_connection import TlsConnection
 from tickwire.settings import Settings
+from tickwire.testing.ports import find_free_port
+from tickwire.testing.waiting import wait_until
 
-_PATIENCE = 15.0  # seconds for a process to say that it listens; a loaded machine may need some
+# The time limit for the start and for the end of a process. Both take many seconds on a busy machine. The limit is
+# shorter than the timeout of a test, so that the error contains the log of the process.
+_PROCESS_TIMEOUT_S = 100.0
+# uvicorn updates the date header in every tenth turn of its main loop.
+_TICK_S = 0.1
+# Starts Python with a listening socket as systemd does: in descriptor 3, with the process id in the environment.
+_ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 
 
 class RunningServer(NamedTuple):
-    """A server in this event loop."""
+    """A server in the event loop of the test."""
 
     url: str
     app: App
     runtime: Runtime
 
 
-@contextlib.asynccontextmanager
-async def run_server(*, fast: bool = True, clock: Clock | None = None, **given: Any) -> AsyncIterator[RunningServer]:
-    """Serve on a free port of `host` (loopback) until left. Without `fast`, streams go through plain ASGI.
+class _PromptServer(StreamServer):
+    """A StreamServer that stops at once.
 
-    `given` are settings; unless told otherwise, prices come over HTTP and the journal is in memory.
+    uvicorn checks only ten times a second whether it must stop and whether connections are open. These waits would add
+    about 0.2 s to each of a thousand tests.
     """
-    settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **given})
-    app = App(settings, clock)
+
+    def __init__(self, config: uvicorn.Config, app: App, certificate: Certificate | None) -> None:
+        super().__init__(config, app, certificate=certificate)
+        self.stop_requested = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Update the date header until a stop is requested."""
+        for counter in count():
+            await self.on_tick(counter)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_S):
+                    await self.stop_requested.wait()
+                    return
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, and wait until all connections and requests have ended."""
+        await self.end_streams()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await wait_until(lambda: not self.server_state.connections and not self.server_state.tasks)
+        for server in self.servers:
+            await server.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def run_server(
+    *,
+    bypass_asgi: bool = True,
+    protocol: type[asyncio.Protocol] | None = None,
+    clock: Clock | None = None,
+    send_buffer_bytes: int | None = None,
+    **settings: Any,
+) -> AsyncIterator[RunningServer]:
+    """Run a server on a free port until the `async with` block ends.
+
+    The default settings are `feed="http"` and `journal="memory"`. By default, the server writes streams directly to the
+    connection, as `tickwire serve` does. If `bypass_asgi` is False, the server sends streams through ASGI, as in any
+    other ASGI server. `protocol` replaces the protocol of these two variants for new connections. `send_buffer_bytes`
+    limits the kernel's send buffer of each connection. With the settings `tls_cert` and `tls_key`, the server uses TLS.
+    """
+    all_settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **settings})
+    app = App(all_settings, clock)
+    certificate = None
+    if all_settings.tls_cert:
+        certificate, protocol = Certificate(Path(all_settings.tls_cert), Path(all_settings.tls_key)), TlsConnection
     config = uvicorn.Config(
         app,
-        http=StreamProtocol if fast else HttpToolsProtocol,
+        http=protocol or (StreamConnection if bypass_asgi else HttpToolsProtocol),
         ws="none",
         lifespan="off",
         log_config=None,
-        access_log=False,  # as in `tickwire serve`: uvicorn's lines have the whole URL
+        # Set the same log level as `tickwire serve`. With a lower level, uvicorn logs whole URLs, which may contain
+        # tokens.
+        access_log=False,
+        # Tickwire reads the headers of proxies itself.
+        proxy_headers=False,
     )
-    server = StreamServer(config, before_shutdown=app.drain)
-    async with app.running() as runtime:
-        listener = _listen(settings.host)
-        tune_listener(listener, settings.peer_timeout)
+    server = _PromptServer(config, app, certificate)
+    async with app.running(ends_streams_on_signal=False) as runtime:
+        listener = _open_listener(all_settings.host, send_buffer_bytes)
+        set_peer_timeout(listener, all_settings.peer_timeout)
+        limit_unsent_bytes(listener)
         task = asyncio.create_task(server.serve([listener]))
         try:
             while not server.started:
                 await asyncio.sleep(0)
-            yield RunningServer(f"http://{settings.host}:{listener.getsockname()[1]}", app, runtime)
+            scheme = "https" if certificate else "http"
+            yield RunningServer(f"{scheme}://{all_settings.host}:{listener.getsockname()[1]}", app, runtime)
         finally:
-            server.should_exit = True
+            server.stop_requested.set()
             await task
             listener.close()
 
 
-def _listen(host: str) -> socket.socket:
-    # Without the protocol's number asyncio does not know that it is TCP and leaves Nagle's algorithm on: each answer on
-    # a connection that is kept would wait 40 ms.
+def _open_listener(host: str, send_buffer_bytes: int | None) -> socket.socket:
+    # Set the protocol to TCP, because asyncio otherwise does not turn off Nagle's algorithm. With Nagle's algorithm,
+    # each response on a persistent connection would wait 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if send_buffer_bytes is not None:
+        # Accepted connections inherit the option from the listening socket.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     listener.bind((host, 0))
     listener.listen()
     return listener
 
 
 class ServerProcess:
-    """`tickwire serve` in a process of its own, with the given options; it ends when this one does, at the latest."""
+    """A process that runs `tickwire serve` with `options`. The process ends when the test process ends.
 
-    def __init__(self, *options: str, cwd: Path, log: Path | None = None) -> None:
+    `max_open_files` limits the open files of the process. None means the limit of the test process. If `listener` is a
+    socket, the server accepts connections on this socket, as it does under systemd. The socket stays open when the
+    process ends.
+    """
+
+    def __init__(
+        self,
+        *options: str,
+        cwd: Path,
+        log: Path | None = None,
+        max_open_files: int | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self._max_open_files = max_open_files
         self.url = ""
-        self.lines: list[str] = []
+        self.banner_lines: list[str] = []
         self._options = options
         self._cwd = cwd
         self._log = log or cwd / "server.log"
+        self._listener = listener
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> ServerProcess:
-        """Start, and return once it listens; RuntimeError with its log if it ends instead."""
-        with self._log.open("ab") as log:  # a local file, opened once
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tickwire", "serve", "--port", "0", *self._options,
-                cwd=self._cwd, stdout=asyncio.subprocess.PIPE, stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())},
-            )  # fmt: skip
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._read_greeting()
-        except BaseException:
-            await self.kill()
-            raise
+        """Start the process, and wait until the server is ready.
+
+        Raise RuntimeError with the log if the process ends before the server is ready.
+        """
+        inherited = () if self._listener is None else (self._listener.fileno(),)
+        with contextlib.closing(ReadyPipe()) as pipe:
+            with self._log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command(),
+                    cwd=self._cwd,
+                    # Without a terminal, SIGHUP reloads the settings.
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=log,
+                    env={**os.environ, **pipe.environment},
+                    pass_fds=(pipe.write_fd, *inherited),
+                )
+            pipe.close_write_end()
+            try:
+                async with asyncio.timeout(_PROCESS_TIMEOUT_S):
+                    await self._wait_until_serving(pipe)
+            except BaseException:
+                await self.kill()
+                raise
         return self
 
-    async def _read_greeting(self) -> None:
-        assert self._process is not None  # set by `start`
-        assert self._process.stdout is not None  # a pipe was asked for
-        while True:
-            line = (await self._process.stdout.readline()).decode()
-            if not line:
-                await self._process.wait()
-                raise RuntimeError(f"the server ended before it listened: {self._log.read_text()}")
-            self.lines.append(line)
-            if " · page " in line:
-                self.url = line.split(" · page ")[1].split("/ ·")[0]
-            if "curl" in line:
-                return
+    def _command(self) -> tuple[str, ...]:
+        # The kernel must not choose the port: when a test restarts the server on its port, an outgoing connection of
+        # another process could have this port.
+        port = find_free_port() if self._listener is None else 0
+        command = ("-m", "tickwire", "serve", "--port", str(port), *self._options)
+        if self._listener is not None:
+            command = ("-c", _ACTIVATE, str(self._listener.fileno()), *command)
+        limit = self._max_open_files
+        prefix = () if limit is None else ("sh", "-c", f'ulimit -n {limit}; exec "$0" "$@"')
+        return (*prefix, sys.executable, *command)
+
+    async def _wait_until_serving(self, pipe: ReadyPipe) -> None:
+        message = await pipe.wait()
+        if message is None:
+            code = await self._started_process.wait()
+            raise RuntimeError(f"the server ended with exit code {code} before it was ready: {self._log.read_text()}")
+        self.url, self.banner_lines = message.url, message.banner
 
     @property
     def pid(self) -> int:
-        """Its number, for a look into /proc."""
-        assert self._process is not None  # set by `start`
-        return self._process.pid
+        """The process id of the server."""
+        return self._started_process.pid
 
-    async def ended(self) -> int:
-        """Wait until it ends by itself; answers its exit code."""
-        assert self._process is not None  # set by `start`
-        return await self._process.wait()
+    @property
+    def _started_process(self) -> asyncio.subprocess.Process:
+        assert self._process is not None  # `start` sets it
+        return self._process
+
+    async def wait_until_exit(self) -> int:
+        """Wait until the process ends on its own, and return its exit code. Send no signal."""
+        return await self._started_process.wait()
 
     async def kill(self) -> None:
-        """End it as `kill -9` does: at once, without a chance to tidy up."""
-        await self._signal(signal.SIGKILL)
+        """Kill the process with SIGKILL."""
+        await self._send_signal(signal.SIGKILL)
 
     async def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """End it as an operator does; answers its exit code."""
-        return await self._signal(signal_number)
+        """Ask the process to end, and wait until it has ended. Return its exit code."""
+        return await self._send_signal(signal_number)
 
-    async def _signal(self, number: int) -> int:
+    async def _send_signal(self, number: int) -> int:
         process = self._process
         if process is None:
             return 0
         if process.returncode is None:
             process.send_signal(number)
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_PROCESS_TIMEOUT_S):
             return await process.wait()
 
     async def __aenter__(self) -> ServerProcess:

@@ -1,7 +1,8 @@
-"""A storm over a cluster: servers of every kind die and return while readers hop about, and each must end with it all.
+"""A chaos test of a cluster: processes fail while readers switch between servers. No reader may lose an event.
 
-Three NATS servers, two feeds, three edges, all in processes of their own; the readers are here, take every event
-(`delivery=all`) and hop from edge to edge with their last id. What they saw is compared with what the journal holds.
+The cluster has three NATS servers, two feed processes and three edge processes (servers for readers). The readers run
+in the process of the test, and receive every event (`delivery=all`). A reader that switches to another edge resumes
+after its last event. At the end, the test compares the events of each reader with the journal.
 """
 
 from __future__ import annotations
@@ -14,278 +15,390 @@ import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import httpx2
 
 from tickwire.clock import SystemClock
-from tickwire.core.event import Kind
+from tickwire.core.event import RecordKind
 from tickwire.errors import JournalError
-from tickwire.journal.base import Retention
-from tickwire.journal.nats.address import parse_address
+from tickwire.journal.base import Journal, Retention
+from tickwire.journal.nats.address import parse_nats_address
+from tickwire.journal.nats.connection import NatsConnection
 from tickwire.journal.nats.journal import NatsJournal
-from tickwire.journal.nats.link import Link
-from tickwire.testing.nats import NatsCluster
+from tickwire.testing.nats_server import NatsCluster
 from tickwire.testing.server import ServerProcess
+from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
-_ID = re.compile(r"^id: \w+-(\d+)$", re.MULTILINE)
-_BYE = re.compile(r'"reconnect_in_ms":(\d+)')
-_EPOCH = re.compile(r"^id: (\w+)-", re.MULTILINE)
-_LEADER, _EDGE, _FEED, _CUT = (
+_ID_PATTERN = re.compile(r"^id: (\w+)-(\d+)$", re.MULTILINE)
+_BYE_PATTERN = re.compile(r'"reconnect_in_ms":(\d+)')
+_KILL_STREAM_LEADER, _KILL_EDGE, _KILL_LEADING_FEED, _PAUSE_SERVER, _PAUSE_SERVER_LONG, _CUT_SERVER = (
     "kill the stream's leader",
     "kill an edge",
     "kill the feed that leads",
-    "cut a NATS server off",
+    "suspend a NATS server for 1 to 4 s",
+    "suspend a NATS server for 12 to 15 s",
+    "cut a NATS server off from the others for 12 to 15 s",
 )
-_BLOWS = (_LEADER, _EDGE, _FEED, _CUT)
-_SETTLE_SECONDS = 60.0  # for the last reader to have it all, once everything is healed
-_QUIET_SECONDS = 2.0  # between two blows, and as much again by chance
+_FAULT_KINDS = (_KILL_STREAM_LEADER, _KILL_EDGE, _KILL_LEADING_FEED, _PAUSE_SERVER)
+# The servers of a NATS cluster elect another leader during these faults, and the old leader returns later.
+_SEVERE_FAULT_KINDS = (_PAUSE_SERVER_LONG, _CUT_SERVER)
+# The time limit, after the last fault, in which the NATS servers delete the consumers of lost connections.
+_CONSUMERS_TIMEOUT_S = 30.0
+# The time limit, after the last fault, in which the slowest reader must receive all events.
+_CATCH_UP_TIMEOUT_S = 60.0
+# The shortest pause between two faults. The longest pause is twice as long.
+_PAUSE_BETWEEN_FAULTS_S = 2.0
+_MEAN_STAY_S = 4.0
+_SWITCH_PAUSE_S = 0.3
 
 
-class Blow(NamedTuple):
-    """What was done, and for how many seconds no reader got anything new after it."""
+class InjectedFault(NamedTuple):
+    """A fault, and the longest time after the fault, in seconds, without a new event at any reader."""
 
-    what: str
-    silence: float
+    kind: str
+    silence_s: float
 
 
-class Outcome(NamedTuple):
-    """What a storm left: `wrong` is empty if every reader has every event once and in order.
+class ChaosReport(NamedTuple):
+    """The result of a chaos test.
 
-    `returns` are the seconds from an edge's drain to its readers' coming back, where edges were restarted in turn.
+    `errors` is empty if every reader received every event once and in order. After a run on NATS, each process must
+    also have one JetStream consumer.
+
+    `reconnect_delays_s` contains one value for each reconnect after the shutdown of a server: the seconds from the
+    start of the shutdown until the reader reconnected. Only a rolling restart fills this list.
     """
 
-    blows: Sequence[Blow]
+    faults: Sequence[InjectedFault]
     events: int
-    hops: int
-    wrong: Sequence[str]
-    returns: Sequence[float] = ()
+    reconnects: int
+    errors: Sequence[str]
+    reconnect_delays_s: Sequence[float] = ()
 
 
-class StormReader:
-    """One reader; `numbers` are those of the quotes it was sent."""
+class Endpoint(Protocol):
+    """A server, or a proxy in front of several servers."""
 
-    def __init__(self, rng: random.Random, edges: Sequence[ServerProcess], hop_seconds: float) -> None:
-        self.numbers: list[int] = []
+    @property
+    def url(self) -> str:
+        """The URL that readers connect to."""
+        ...
+
+
+class RoamingReader:
+    """A reader that switches between edge processes.
+
+    The reader switches after `mean_stay_s` on average. If `mean_stay_s` is None, the reader switches only when the
+    server ends the stream. `sequences`
+    contains the sequence numbers of the quotes that the reader has received in the current epoch.
+    """
+
+    def __init__(
+        self, rng: random.Random, edges: Sequence[Endpoint], *, mean_stay_s: float | None = _MEAN_STAY_S
+    ) -> None:
+        self._mean_stay_s = mean_stay_s
+        self.sequences: list[int] = []
         self.epoch = ""
         self.gaps = 0
-        self.hops = 0
-        self.returns: list[float] = []  # the loop's time at each return after a `bye`
-        self._bye: float | None = None  # seconds that the last one asked to wait
+        self.new_epochs = 0
+        # The number of events whose id was not greater than the id before.
+        self.ids_back = 0
+        self.reconnects = 0
+        # The times (event loop clock) at which the reader reconnected after a `bye` event of the server.
+        self.reconnect_times: list[float] = []
+        # The reconnect delay in the last `bye` event. The next connection sets the delay to None.
+        self._reconnect_delay_s: float | None = None
         self._rng = rng
         self._edges = edges
-        self._hop_seconds = hop_seconds
 
-    async def run(self, newest: Newest) -> None:
-        """Read, hop, and read on, until cancelled."""
+    async def run(self, progress: ProgressTracker) -> None:
+        """Read from one edge process (a server for readers) after another until the task is cancelled."""
         while True:
             with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError, TimeoutError):
-                async with asyncio.timeout(self._hop_seconds * self._rng.uniform(0.5, 1.5)):
-                    await self._read(self._rng.choice(self._edges).url, newest)
-            self.hops += 1
-            await asyncio.sleep(self._rng.uniform(0, 0.3) if self._bye is None else self._bye)
+                stay_s = self._mean_stay_s and self._mean_stay_s * self._rng.uniform(0.5, 1.5)
+                async with asyncio.timeout(stay_s):
+                    await self._read(self._rng.choice(self._edges).url, progress)
+            self.reconnects += 1
+            pause_s = self._rng.uniform(0, _SWITCH_PAUSE_S)
+            await asyncio.sleep(pause_s if self._reconnect_delay_s is None else self._reconnect_delay_s)
 
-    async def _read(self, url: str, newest: Newest) -> None:
-        headers = {"Last-Event-ID": f"{self.epoch}-{self.numbers[-1]}"} if self.numbers else {}
+    async def _read(self, url: str, progress: ProgressTracker) -> None:
+        headers = {"Last-Event-ID": f"{self.epoch}-{self.sequences[-1]}"} if self.sequences else {}
         params = {"delivery": "all", "fields": "symbol,last", "snapshot": "false"}
         async with open_stream(url, params, headers=headers) as stream:
-            rest = ""
-            if self._bye is not None and stream.status == 200:
-                self.returns.append(asyncio.get_running_loop().time())
-                self._bye = None
-            while stream.status == 200 and (piece := await stream.chunk()):
-                whole, _, rest = (rest + piece).rpartition("\n\n")
-                self._take(whole)
-                newest.see(self.numbers[-1] if self.numbers else 0)
+            incomplete_event = ""
+            if self._reconnect_delay_s is not None and stream.status == 200:
+                self.reconnect_times.append(asyncio.get_running_loop().time())
+                self._reconnect_delay_s = None
+            while stream.status == 200 and (chunk := await stream.next_chunk()):
+                events, _, incomplete_event = (incomplete_event + chunk).rpartition("\n\n")
+                self._parse_events(events)
+                progress.observe(self.sequences[-1] if self.sequences else 0)
 
-    def _take(self, text: str) -> None:
+    def _parse_events(self, text: str) -> None:
         self.gaps += text.count("event: gap")
-        if match := _BYE.search(text):
-            self._bye = int(match[1]) / 1000
-        self.numbers += map(int, _ID.findall(text))
-        if not self.epoch and (match := _EPOCH.search(text)):
-            self.epoch = match[1]
+        if match := _BYE_PATTERN.search(text):
+            self._reconnect_delay_s = int(match[1]) / 1000
+        for epoch, number in _ID_PATTERN.findall(text):
+            self._add_event(epoch, int(number))
+
+    def _add_event(self, epoch: str, sequence: int) -> None:
+        if epoch != self.epoch:
+            self.new_epochs += bool(self.epoch)
+            self.epoch = epoch
+            self.sequences.clear()
+        elif self.sequences and sequence <= self.sequences[-1]:
+            self.ids_back += 1
+        self.sequences.append(sequence)
 
 
-class Newest:
-    """The newest event that any reader got, and when."""
+class ProgressTracker:
+    """Tracks the newest event that any reader has received.
+
+    The tracker also measures the longest time in which no reader received a new event.
+    """
 
     def __init__(self) -> None:
-        self.number = 0
-        self.longest = 0.0  # seconds without a newer one, since the last `begin`
-        self._at = 0.0
+        self.newest_sequence = 0
+        # The longest time without a new event since the last `reset`.
+        self.longest_silence_s = 0.0
+        self._updated_at = 0.0
 
-    def see(self, number: int) -> None:
-        """A reader has come so far."""
-        if number > self.number:
+    def observe(self, sequence: int) -> None:
+        """Record that a reader has received the event with the number `sequence`."""
+        if sequence > self.newest_sequence:
             now = asyncio.get_running_loop().time()
-            self.longest = max(self.longest, now - self._at)
-            self.number, self._at = number, now
+            self.longest_silence_s = max(self.longest_silence_s, now - self._updated_at)
+            self.newest_sequence, self._updated_at = sequence, now
 
-    def begin(self) -> None:
-        """Measure anew from here."""
-        self._at, self.longest = asyncio.get_running_loop().time(), 0.0
+    def reset(self) -> None:
+        """Restart the measurement of the longest time without a new event."""
+        self._updated_at, self.longest_silence_s = asyncio.get_running_loop().time(), 0.0
 
 
-class Storm:
-    """The cluster and what is done to it; everything by chance comes from `rng`."""
+class ChaosRun:
+    """One execution of the chaos test: the cluster, its readers and the faults. `rng` makes all random choices.
 
-    def __init__(self, folder: Path, rng: random.Random, *, readers: int, rate: float) -> None:
+    If `is_severe` is True, the faults also suspend NATS servers for longer than an election, and isolate NATS servers.
+    """
+
+    def __init__(self, folder: Path, rng: random.Random, *, readers: int, rate: float, is_severe: bool = False) -> None:
         self._rng = rng
-        self._cluster = NatsCluster(folder / "nats")
+        self._kinds = (*_FAULT_KINDS, *_SEVERE_FAULT_KINDS) if is_severe else _FAULT_KINDS
+        self._cluster = NatsCluster(folder / "nats", has_network=is_severe)
+        self._network = self._cluster.network if is_severe else contextlib.nullcontext()
         self._journal = f"{self._cluster.url}/storm"
         common = ("--journal", self._journal, "--replicas", "3", "--rate", str(rate))
-        self._feeds = [self._process(folder, f"feed{n}", "feed", common) for n in range(2)]
-        self._edges = [self._process(folder, f"edge{n}", "edge", common) for n in range(3)]
-        self._readers = [StormReader(random.Random(rng.random()), self._edges, 4.0) for _ in range(readers)]
-        self._newest = Newest()
-        self._returns: list[float] = []
+        self._feeds = [self._server_process(folder, f"feed{n}", "feed", common) for n in range(2)]
+        self._edges = [self._server_process(folder, f"edge{n}", "edge", common) for n in range(3)]
+        self._readers = [RoamingReader(random.Random(rng.random()), self._edges) for _ in range(readers)]
+        self._progress = ProgressTracker()
+        self._reconnect_delays_s: list[float] = []
 
-    async def run(self, seconds: float) -> Outcome:
-        """Let it blow for so long, and every kind of blow once; heal everything, and see what readers have."""
-        return await self._watched(lambda: self._blow(seconds))
+    async def run(self, seconds: float) -> ChaosReport:
+        """Inject faults for at least `seconds`, and until each kind of fault has occurred at least once.
 
-    async def roll(self) -> Outcome:
-        """Restart the edges one after the other, as an upgrade does, and see what readers have."""
-        return await self._watched(self._restart_edges)
+        Then check the events of all readers.
+        """
+        return await self._run_and_verify(lambda: self._inject_faults(seconds))
 
-    async def _watched(self, work: Callable[[], Awaitable[list[Blow]]]) -> Outcome:
-        with self._cluster:
-            async with self._processes():
-                reading = [asyncio.create_task(reader.run(self._newest)) for reader in self._readers]
-                try:
-                    blows = await work()
-                    held = await self._held()
-                    await self._settled(held[-1])
-                finally:
-                    for task in reading:
-                        task.cancel()
-                    await asyncio.gather(*reading, return_exceptions=True)
-        hops = sum(reader.hops for reader in self._readers)
-        return Outcome(blows, len(held), hops, self._wrong(held), self._returns)
+    async def run_rolling_restart(self) -> ChaosReport:
+        """Restart the edge processes one after the other, as an upgrade does. Then check the events of all readers."""
+        return await self._run_and_verify(self._restart_edges)
+
+    async def _run_and_verify(self, work: Callable[[], Awaitable[list[InjectedFault]]]) -> ChaosReport:
+        async with self._network:
+            with self._cluster:
+                return await self._run_processes(work)
+
+    async def _run_processes(self, work: Callable[[], Awaitable[list[InjectedFault]]]) -> ChaosReport:
+        async with self._running_processes():
+            tasks = [asyncio.create_task(reader.run(self._progress)) for reader in self._readers]
+            try:
+                faults = await work()
+                expected = await self._journal_sequences()
+                await wait_until_caught_up(self._readers, expected[-1])
+                consumer_errors = await self._find_extra_consumers()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        reconnects = sum(reader.reconnects for reader in self._readers)
+        errors = [*find_reader_errors(self._readers, expected), *consumer_errors]
+        return ChaosReport(faults, len(expected), reconnects, errors, self._reconnect_delays_s)
 
     @staticmethod
-    def _process(folder: Path, name: str, role: str, common: Sequence[str]) -> ServerProcess:
+    def _server_process(folder: Path, name: str, role: str, common: Sequence[str]) -> ServerProcess:
         return ServerProcess("--role", role, *common, cwd=folder, log=folder / f"{name}.log")
 
     @contextlib.asynccontextmanager
-    async def _processes(self) -> AsyncIterator[None]:
-        everyone = [*self._feeds, *self._edges]
+    async def _running_processes(self) -> AsyncIterator[None]:
+        processes = [*self._feeds, *self._edges]
         try:
-            await asyncio.gather(*(each.start() for each in everyone))
+            await asyncio.gather(*(process.start() for process in processes))
             yield
         finally:
-            await asyncio.gather(*(each.kill() for each in everyone))
+            await asyncio.gather(*(process.kill() for process in processes))
 
-    async def _blow(self, seconds: float) -> list[Blow]:
-        loop, blows = asyncio.get_running_loop(), list[Blow]()
-        await self._begun()
+    async def _inject_faults(self, seconds: float) -> list[InjectedFault]:
+        loop, faults = asyncio.get_running_loop(), list[InjectedFault]()
+        await self._wait_until_all_received()
         end = loop.time() + seconds
-        order = list(_BLOWS)
-        while loop.time() < end or len(blows) < len(_BLOWS):
-            if not order:
-                order = self._rng.sample(_BLOWS, len(_BLOWS))
-            what = order.pop(0)
-            self._newest.begin()
-            before = self._newest.number
-            await self._strike(what)
-            while self._newest.number == before:
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(_QUIET_SECONDS * self._rng.uniform(1, 2))
-            blows.append(Blow(what, self._newest.longest))
-        return blows
+        kinds = list(self._kinds)
+        while loop.time() < end or len(faults) < len(self._kinds):
+            if not kinds:
+                kinds = self._rng.sample(self._kinds, len(self._kinds))
+            kind = kinds.pop(0)
+            self._progress.reset()
+            await self._inject_fault(kind)
+            # Ignore events that arrived during the fault, because they do not show that the cluster has recovered.
+            await self._wait_for_progress(self._progress.newest_sequence)
+            await asyncio.sleep(_PAUSE_BETWEEN_FAULTS_S * self._rng.uniform(1, 2))
+            faults.append(InjectedFault(kind, self._progress.longest_silence_s))
+        return faults
 
-    async def _restart_edges(self) -> list[Blow]:
-        await self._begun()
-        loop, blows = asyncio.get_running_loop(), list[Blow]()
+    async def _restart_edges(self) -> list[InjectedFault]:
+        await self._wait_until_all_received()
+        loop, faults = asyncio.get_running_loop(), list[InjectedFault]()
         for edge in self._edges:
-            self._newest.begin()
-            began = loop.time()
+            self._progress.reset()
+            started_at = loop.time()
             await edge.stop()
             await edge.start()
-            await asyncio.sleep(_QUIET_SECONDS)
-            self._returns += [at - began for reader in self._readers for at in reader.returns if at > began]
-            blows.append(Blow("restart an edge", self._newest.longest))
-        return blows
+            await asyncio.sleep(_PAUSE_BETWEEN_FAULTS_S)
+            self._reconnect_delays_s += [
+                time - started_at for reader in self._readers for time in reader.reconnect_times if time > started_at
+            ]
+            faults.append(InjectedFault("restart an edge", self._progress.longest_silence_s))
+        return faults
 
-    async def _begun(self) -> None:
-        """Return once all readers have something."""
-        while not all(reader.numbers for reader in self._readers):
-            await asyncio.sleep(0.05)
+    async def _wait_until_all_received(self) -> None:
+        """Wait until each reader has received an event."""
+        await wait_until(lambda: all(reader.sequences for reader in self._readers))
 
-    async def _strike(self, what: str) -> None:
-        if what == _LEADER:
-            node = self._cluster.node(await self._leader())
+    async def _wait_for_progress(self, sequence: int) -> None:
+        """Wait until at least one reader has received an event whose number is greater than `sequence`."""
+        await wait_until(lambda: self._progress.newest_sequence > sequence)
+
+    async def _inject_fault(self, kind: str) -> None:
+        if kind == _KILL_STREAM_LEADER:
+            node = self._cluster.node(await self._stream_leader())
             node.kill()
             await asyncio.sleep(self._rng.uniform(0.5, 2))
             node.start()
-        elif what == _FEED:
-            await self._again(await self._leading_feed())
-        elif what == _EDGE:
-            await self._again(self._rng.choice(self._edges))
+        elif kind == _KILL_LEADING_FEED:
+            await self._kill_and_restart(await self._leading_feed())
+        elif kind == _KILL_EDGE:
+            await self._kill_and_restart(self._rng.choice(self._edges))
+        elif kind == _CUT_SERVER:
+            # Isolate the leader of the stream, because its isolation does the most harm.
+            self._cluster.network.cut(await self._stream_leader())
+            await asyncio.sleep(self._rng.uniform(12, 15))
+            self._cluster.network.restore()
         else:
             node = self._rng.choice(self._cluster.nodes)
-            node.signal(signal.SIGSTOP)
-            await asyncio.sleep(self._rng.uniform(1, 4))
-            node.signal(signal.SIGCONT)
+            node.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(self._rng.uniform(12, 15) if kind == _PAUSE_SERVER_LONG else self._rng.uniform(1, 4))
+            node.send_signal(signal.SIGCONT)
 
-    async def _again(self, process: ServerProcess) -> None:
+    async def _kill_and_restart(self, process: ServerProcess) -> None:
         await process.kill()
         await process.start()
 
-    async def _leader(self) -> str:
-        """The NATS server that leads the journal's stream."""
-        link = await Link.open(parse_address(self._journal, ""))
+    async def _stream_leader(self) -> str:
+        """Return the name of the NATS server that currently leads the JetStream stream of the journal."""
+        connection = await NatsConnection.open(parse_nats_address(self._journal, ""))
         try:
             while True:
                 with contextlib.suppress(JournalError):
-                    leader = (await link.api("STREAM.INFO.storm"))["cluster"].get("leader")
+                    leader = (await connection.call_api("STREAM.INFO.storm"))["cluster"].get("leader")
                     if leader:
                         return str(leader)
                 await asyncio.sleep(0.1)
         finally:
-            await link.close()
+            await connection.close()
 
     async def _leading_feed(self) -> ServerProcess:
         async with httpx2.AsyncClient() as client:
             while True:
                 for feed in self._feeds:
-                    answer = json.loads((await client.get(f"{feed.url}/readyz")).content)
-                    if answer["leads"]:
+                    state = json.loads((await client.get(f"{feed.url}/readyz")).content)
+                    if state["leads"]:
                         return feed
                 await asyncio.sleep(0.1)
 
-    async def _held(self) -> list[int]:
-        """The numbers of all ticks in the journal."""
-        journal = await NatsJournal.open(parse_address(self._journal, ""), Retention(), SystemClock())
-        numbers, after = list[int](), 0
+    async def _open_journal(self) -> NatsJournal:
+        """Open the journal. After a fault, retry until NATS is available, for up to _CATCH_UP_TIMEOUT_S."""
+        deadline = asyncio.get_running_loop().time() + _CATCH_UP_TIMEOUT_S
+        while True:
+            try:
+                return await NatsJournal.open(parse_nats_address(self._journal, ""), Retention(), SystemClock())
+            except JournalError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+
+    async def _journal_sequences(self) -> list[int]:
+        """Return the sequence numbers of all ticks in the journal."""
+        journal = await self._open_journal()
         try:
-            while after < journal.head:
-                records = await journal.read(after)
-                for record in records:
-                    if record.kind is Kind.TICKS:
-                        numbers += range(record.first, record.last + 1)
-                after = records[-1].last
+            return await read_tick_sequences(journal)
         finally:
             await journal.close()
-        return numbers
 
-    async def _settled(self, number: int) -> None:
-        """Return once every reader has come so far, or time is up."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_SECONDS):
-                while any(not reader.numbers or reader.numbers[-1] < number for reader in self._readers):
-                    await asyncio.sleep(0.05)
+    async def _find_extra_consumers(self) -> list[str]:
+        """Return an error if the stream does not have one consumer per process after _CONSUMERS_TIMEOUT_S."""
+        expected, names = len(self._feeds) + len(self._edges), list[str]()
+        connection = await NatsConnection.open(parse_nats_address(self._journal, ""))
 
-    def _wrong(self, held: Sequence[int]) -> list[str]:
-        found = []
-        for place, reader in enumerate(self._readers):
-            seen = [number for number in reader.numbers if number <= held[-1]]
-            due = [number for number in held if number >= seen[0]] if seen else held
-            if reader.gaps:
-                found.append(f"reader {place} was told of {reader.gaps} gaps")
-            if seen != due:
-                missing, twice = len({*due} - {*seen}), len(seen) - len({*seen})
-                found.append(f"reader {place} misses {missing} events, has {twice} twice, of {len(due)}")
-        return found
+        async def has_one_each() -> bool:
+            with contextlib.suppress(JournalError):
+                names[:] = (await connection.call_api("CONSUMER.NAMES.storm"))["consumers"] or []
+            return len(names) == expected
+
+        try:
+            async with asyncio.timeout(_CONSUMERS_TIMEOUT_S):
+                await wait_until(has_one_each, poll_interval_s=0.1)
+        except TimeoutError:
+            return [f"the stream has {len(names)} consumers for {expected} processes: {', '.join(names)}"]
+        finally:
+            await connection.close()
+        return []
+
+
+async def read_tick_sequences(journal: Journal) -> list[int]:
+    """Return the sequence numbers of all ticks in a journal."""
+    sequences, after = list[int](), 0
+    while after < journal.head:
+        records = await journal.read(after)
+        for record in records:
+            if record.kind is RecordKind.TICKS:
+                sequences += range(record.first, record.last + 1)
+        after = records[-1].last
+    return sequences
+
+
+async def wait_until_caught_up(readers: Sequence[RoamingReader], sequence: int) -> None:
+    """Wait until every reader has received the event `sequence`. Stop waiting after _CATCH_UP_TIMEOUT_S."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CATCH_UP_TIMEOUT_S):
+            await wait_until(lambda: all(reader.sequences[-1:] >= [sequence] for reader in readers))
+
+
+def find_reader_errors(readers: Sequence[RoamingReader], journal_sequences: Sequence[int]) -> list[str]:
+    """Compare the events of all readers with the journal. Return a description of each difference."""
+    errors = []
+    for index, reader in enumerate(readers):
+        received = [number for number in reader.sequences if number <= journal_sequences[-1]]
+        expected = [number for number in journal_sequences if not received or number >= received[0]]
+        if reader.gaps:
+            errors.append(f"reader {index} received {reader.gaps} gap events")
+        if reader.new_epochs:
+            errors.append(f"reader {index} received {reader.new_epochs} new epochs")
+        if reader.ids_back:
+            errors.append(f"reader {index} received {reader.ids_back} ids that went back")
+        if received != expected:
+            missing, repeated = len({*expected} - {*received}), len(received) - len({*received})
+            errors.append(f"reader {index} lacks {missing} of {len(expected)} events, and received {repeated} again")
+    return errors

@@ -1,4 +1,4 @@
-"""Tokens for tests: signed with a secret that everybody can read here."""
+"""Tokens for tests, signed with a secret that all tests share."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from typing import Any
 
 import jwt
 
-SECRET = "a secret for tests, known to everybody who reads this"  # noqa: S105  # it protects nothing
+TEST_SECRET = "a secret for tests, known to everybody who reads this"  # noqa: S105  # a secret for tests only
 
 
-def token(scope: str = "", *, key: Any = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    """A token good for an hour, unless the claims say otherwise; a claim that is None is left out."""
+def sign_token(scope: str = "", *, key: Any = TEST_SECRET, algorithm: str = "HS256", **claims: Any) -> str:
+    """Return a token that is valid for an hour.
+
+    `claims` replace the default claims. A claim with the value None is removed.
+    """
     now = time.time()
-    said = {"sub": "ann", "scope": scope, "iat": now, "exp": now + 3600, **claims}
-    headers = said.pop("headers", None)
-    return jwt.encode({name: value for name, value in said.items() if value is not None}, key, algorithm, headers)
+    all_claims = {"sub": "ann", "scope": scope, "iat": now, "exp": now + 3600, **claims}
+    headers = all_claims.pop("headers", None)
+    payload = {name: value for name, value in all_claims.items() if value is not None}
+    return jwt.encode(payload, key, algorithm, headers)
 
 
-def bearer(text: str) -> dict[str, str]:
-    """The request header that carries a token."""
-    return {"authorization": f"Bearer {text}"}
+def bearer_header(token: str) -> dict[str, str]:
+    """Return the Authorization header for `token`."""
+    return {"authorization": f"Bearer {token}"}

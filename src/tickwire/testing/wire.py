@@ -1,6 +1,6 @@
-"""A stream as it is on the wire: a socket, a request written by hand, and events as they come.
+"""Read a stream byte by byte: open a socket, send a request as text, and parse the events of the response.
 
-Deliberately not the client SDK: what this reads, the server has really sent.
+Tests use this module instead of the Python client, so that they check the exact bytes of the server.
 """
 
 from __future__ import annotations
@@ -9,23 +9,28 @@ import asyncio
 import contextlib
 import json
 import re
+import ssl
 import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from tickwire.sse.compression import DEFLATE_SYNC_POINT
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-_FIELD = re.compile(r"^(\w+): ?(.*)$")
-_PATIENCE = 10.0  # seconds for the next event; tests that wait for silence give their own
+_FIELD_PATTERN = re.compile(r"^(\w+): ?(.*)$")
+# The default timeout for the next event, shorter than the timeout of a test, so that the traceback names the wait. A
+# test that expects no event passes a shorter timeout.
+_EVENT_TIMEOUT_S = 100.0
 
 
 class WireEvent(NamedTuple):
-    """One event or comment. `sequence` is the number in the id, `name` is `quote` for unnamed events."""
+    """One event or comment of a stream. If the server sent the event without a name, `name` is `quote`."""
 
     id: str | None
     name: str
@@ -34,25 +39,26 @@ class WireEvent(NamedTuple):
 
     @property
     def sequence(self) -> int:
-        """The number in the id."""
+        """The sequence number in the id of the event."""
         return int((self.id or "-0").rpartition("-")[2])
 
     @property
     def data(self) -> Any:
-        """The data as JSON."""
+        """The data of the event, decoded from JSON."""
         return json.loads(self.text)
 
 
 class WireStream:
-    """One open response: its head, and its body as events."""
+    """One HTTP response: the status, the headers, and the events in the body."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.taken = 0  # bytes of the body as they came, without the framing
-        self._text = ""
+        # The bytes of the encoded body, without the chunk framing.
+        self.received_bytes = 0
+        self._buffer = ""
         self._decode: Callable[[bytes], bytes] = bytes
 
     async def read_head(self) -> None:
@@ -61,70 +67,99 @@ class WireStream:
         status, *lines = head.split("\r\n")
         self.status = int(status.split(" ")[1])
         self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines if line)}
-        self._decode = _decoder(self.headers.get("content-encoding", "identity"))
+        self._decode = _content_decoder(self.headers.get("content-encoding", "identity"))
 
-    async def event(self, patience: float = _PATIENCE) -> WireEvent | None:
-        """The next event or comment; None at the end of the body. TimeoutError where none comes in time."""
-        async with asyncio.timeout(patience):
-            while "\n\n" not in self._text:
-                piece = await self.chunk()
-                if not piece:
+    async def next_event(self, timeout_s: float = _EVENT_TIMEOUT_S) -> WireEvent | None:
+        """Return the next event or comment, or None at the end of the body.
+
+        Raise TimeoutError if nothing arrives within `timeout_s`.
+        """
+        async with asyncio.timeout(timeout_s):
+            while "\n\n" not in self._buffer:
+                chunk = await self.next_chunk()
+                if not chunk:
                     return None
-                self._text += piece
-        raw, _, self._text = self._text.partition("\n\n")
-        return _parse(raw)
+                self._buffer += chunk
+        raw, _, self._buffer = self._buffer.partition("\n\n")
+        return _parse_event(raw)
 
-    async def events(self, count: int, *, name: str = "quote", patience: float = _PATIENCE) -> list[WireEvent]:
-        """The next `count` events of one name; others are passed over. Fewer where the stream ends."""
-        found: list[WireEvent] = []
-        while len(found) < count:
-            event = await self.event(patience)
+    async def next_events(
+        self, count: int, *, name: str = "quote", timeout_s: float = _EVENT_TIMEOUT_S
+    ) -> list[WireEvent]:
+        """Return the next `count` events with the name `name`. Skip all other events.
+
+        If the stream ends earlier, return the events received so far.
+        """
+        events: list[WireEvent] = []
+        while len(events) < count:
+            event = await self.next_event(timeout_s)
             if event is None:
                 break
             if event.name == name:
-                found.append(event)
-        return found
+                events.append(event)
+        return events
 
-    async def body(self) -> Any:
-        """The whole body of an ordinary answer, as JSON."""
+    async def read_json(self) -> Any:
+        """Read and return the JSON body of a response that is not a stream, such as an error response."""
         if "content-length" in self.headers:
             return json.loads(await self.reader.readexactly(int(self.headers["content-length"])))
         return json.loads(await self.reader.read())
 
-    def cut(self) -> None:
-        """Drop the connection without a word (a reset, where the system has unread bytes)."""
+    def abort(self) -> None:
+        """Close the connection at once. The kernel sends a reset if the socket contains unread bytes."""
         self.writer.transport.abort()
 
-    async def chunk(self) -> str:
-        """The next chunk of the body as it was sent; empty at its end."""
+    async def next_chunk(self) -> str:
+        """Return the next decoded chunk of the body, or an empty string at the end of the body."""
         size = int(await self.reader.readline() or b"0", 16)
         body = (await self.reader.readexactly(size + 2))[:-2]
-        self.taken += size
+        self.received_bytes += size
         return self._decode(body).decode()
 
 
-class _ZstdFrames:
-    """Decodes a row of zstd frames, in whatever pieces they come."""
+class _ZstdStreamDecoder:
+    """Decodes consecutive zstd frames, which arrive in chunks of any size."""
 
     def __init__(self) -> None:
         self._frame = zstd.ZstdDecompressor()
 
     def decompress(self, data: bytes) -> bytes:
-        found = self._frame.decompress(data) if data else b""
+        decoded = self._frame.decompress(data) if data else b""
         while self._frame.eof:
             rest, self._frame = self._frame.unused_data, zstd.ZstdDecompressor()
-            found += self._frame.decompress(rest) if rest else b""
-        return found
+            decoded += self._frame.decompress(rest) if rest else b""
+        return decoded
 
 
-def _decoder(coding: str) -> Callable[[bytes], bytes]:
-    """What turns pieces of a body in this content coding into the bytes that were meant; KeyError for others."""
-    makers: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
+class _StrictGzipDecoder:
+    """Decodes a gzip body, and holds bytes back until a sync point arrives, as Go's decoder does.
+
+    A sync point is the end of a flushed block.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        self._unreleased = b""
+
+    def decompress(self, data: bytes) -> bytes:
+        # The sync points of compressed blocks begin with a padded byte, so compare only the bytes after this byte.
+        marker = DEFLATE_SYNC_POINT[1:]
+        complete, found, rest = (self._unreleased + data).rpartition(marker)
+        self._unreleased = rest
+        return self._decoder.decompress(complete + found)
+
+
+def _content_decoder(coding: str) -> Callable[[bytes], bytes]:
+    """Return a function that decodes the chunks of a body with the content coding `coding`, such as gzip.
+
+    Raise KeyError if the coding is unknown.
+    """
+    factories: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
         "identity": lambda: bytes,
-        "gzip": lambda: zlib.decompressobj(16 + zlib.MAX_WBITS).decompress,
-        "zstd": lambda: _ZstdFrames().decompress,
+        "gzip": lambda: _StrictGzipDecoder().decompress,
+        "zstd": lambda: _ZstdStreamDecoder().decompress,
     }
-    return makers[coding]()
+    return factories[coding]()
 
 
 @contextlib.asynccontextmanager
@@ -135,16 +170,20 @@ async def open_stream(
     path: str = "/v1/stream",
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
+    body: bytes | None = None,
     version: str = "1.1",
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[WireStream]:
-    """Ask for a stream and read the head of the answer; the connection is closed when left."""
-    host = urlsplit(url)
-    reader, writer = await asyncio.open_connection(host.hostname, host.port, limit=2**22)
-    lines = [f"{method} {path}?{urlencode(params or {})} HTTP/{version}", f"Host: {host.netloc}"]
+    """Request a stream, and read the status line and headers. Close the connection when the `async with` block ends."""
+    address = urlsplit(url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**22, ssl=tls)
+    lines = [f"{method} {path}?{urlencode(params or {})} HTTP/{version}", f"Host: {address.netloc}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
     stream = WireStream(reader, writer)
     try:
-        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
         await stream.read_head()
         yield stream
     finally:
@@ -153,12 +192,12 @@ async def open_stream(
             await writer.wait_closed()
 
 
-def _parse(raw: str) -> WireEvent:
+def _parse_event(raw: str) -> WireEvent:
     if raw.startswith(":"):
         return WireEvent(None, "comment", raw[1:].strip())
     fields: dict[str, list[str]] = {}
     for line in raw.split("\n"):
-        match = _FIELD.match(line)
+        match = _FIELD_PATTERN.match(line)
         if match:
             fields.setdefault(match[1], []).append(match[2])
     return WireEvent(

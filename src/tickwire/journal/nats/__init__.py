@@ -1,1 +1,1 @@
-"""A journal on NATS JetStream, and what goes with it: a lease for the feed, and questions to the other processes."""
+"""The journal on NATS JetStream. Several processes can share this journal."""

@@ -1,320 +1,143 @@
-"""A journal on NATS JetStream: one stream, which any number of processes append to and follow."""
+"""Opens a journal on NATS JetStream, and joins the cluster of the processes that share the journal."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from hashlib import blake2b
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 from tickwire.clock import Clock
-from tickwire.core.event import CLAIM, Entry, Kind, Record, Span
-from tickwire.errors import JournalAway, JournalError
-from tickwire.journal.base import JournalStats, Retention, State, check_entry, check_state
-from tickwire.journal.keys import Keys
-from tickwire.journal.nats.address import Address
-from tickwire.journal.nats.commit import Commit, Item, encode_packed, parts
-from tickwire.journal.nats.history import History
-from tickwire.journal.nats.inflow import Inflow, Lost
-from tickwire.journal.nats.link import Link
-from tickwire.journal.nats.places import Places
-from tickwire.journal.nats.states import Kept, States
-from tickwire.journal.nats.stream import Opened, commit_at, entries_subject, open_stream, stream_info
-from tickwire.journal.nats.wire.forms import decode
-from tickwire.journal.nats.writer import Writer
-from tickwire.journal.retention import Marks
-from tickwire.journal.tail import Follower, Tail
+from tickwire.errors import JournalError, JournalUnavailable
+from tickwire.journal.base import JournalStats, Retention
+from tickwire.journal.cluster import Cluster
+from tickwire.journal.codecs.commit import encode_packed
+from tickwire.journal.codecs.registry import find_codec
+from tickwire.journal.nats.address import NatsAddress, parse_nats_address
+from tickwire.journal.nats.connection import JetStreamError, NatsConnection, is_not_found
+from tickwire.journal.nats.credentials import NatsCredentials
+from tickwire.journal.nats.lease_key import NatsLeaseKey
+from tickwire.journal.nats.log import NatsLog
+from tickwire.journal.nats.peer_channel import NatsPeerChannel
+from tickwire.journal.nats.snapshot_store import NatsSnapshotStore
+from tickwire.journal.nats.stream import StreamNotCreated, end_epoch, open_stream, parse_epoch, read_stream_info
+from tickwire.journal.options import JournalOptions
+from tickwire.journal.shared.history import read_log_position
+from tickwire.journal.shared.journal import EncodeCommit, SharedJournal
+from tickwire.journal.shared.log import LogLost, LogRolledBack
+from tickwire.journal.shared.open import join_cluster, open_with_retries
 
-_MOST_KEYS = 100_000  # remembered; older ones are looked up in the stream
-_APPEND_SECONDS = 3.0  # then who appends is told that nobody knows
-_CLOSE_SECONDS = 3.0  # for what was appended, while NATS is away
-_LOOK_SECONDS = 5.0  # between looks at what other processes have dropped
-Encode = Callable[[Commit], bytes]
+log = logging.getLogger("tickwire.journal")
 
 
-class NatsJournal:
-    """A Journal in the stream of an address. `await NatsJournal.open(...)`.
+class NatsJournal(SharedJournal):
+    """A SharedJournal whose log is a JetStream stream. Create it with `await NatsJournal.open(...)`."""
 
-    What is appended is done when it has come back through the stream, so there is one way in for everything, whoever
-    wrote it. While NATS is away, `fault` says so.
-    """
-
-    def __init__(
-        self, link: Link, opened: Opened, retention: Retention, clock: Clock, encode: Encode = encode_packed
-    ) -> None:
-        """Use `open`."""
-        self.epoch = opened.epoch
-        self.link = link
-        self._clock = clock
-        self._retention = retention
-        self._tail = Tail(opened.head)
-        self._keys = Keys()
-        self._keys_from = opened.head  # keys of older entries are looked up
-        self._terms: dict[str, int] = {}
-        self._first = opened.first
-        self._bytes = self._expired = 0
-        self._messages = range(1, opened.sequence + 1)
-        self._places = Places()
-        self._history = History(link, self._places)
-        self._states = States(link, opened.epoch)
-        self._inflow = Inflow(link, opened.epoch, opened.sequence, self._take)
-        self._writer = Writer(link, self, self._subject, encode)
-        self._lost: JournalError | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+    connection: NatsConnection
 
     @classmethod
     async def open(
         cls,
-        address: Address,
+        address: NatsAddress,
         retention: Retention,
         clock: Clock,
         *,
         replicas: int = 1,
-        encode: Encode = encode_packed,
+        encode: EncodeCommit = encode_packed,
     ) -> NatsJournal:
-        """Open the journal, or make one where there is none; JournalError says why that cannot be."""
-        link = await Link.open(address)
-        leave = link.close
+        """Open the journal. If it does not exist, create it with `replicas` copies.
+
+        Raise JournalError if the journal can be neither opened nor created.
+        """
+        connection = await NatsConnection.open(address)
+        cleanup = connection.close
+        if replicas > 1:
+            connection.warn_of_old_server()
         try:
-            opened = await open_stream(link, replicas)
-            journal = cls(link, opened, retention, clock, encode)
-            leave = journal.close
-            await journal._states.open(replicas)
-            await journal._look()
-            await journal._start()
+            epoch = await open_stream(connection, replicas)
+            log, snapshot_store = NatsLog(connection, epoch), NatsSnapshotStore(connection, epoch)
+            await snapshot_store.open(replicas)
+            position = await read_log_position(log, await snapshot_store.list_complete())
+            journal = cls(
+                "nats", log, snapshot_store, epoch=epoch, position=position, retention=retention, clock=clock,
+                encode=encode,
+            )  # fmt: skip
+            journal.connection = connection
+            connection.closed_callbacks.append(journal.fail)
+            cleanup = journal.close
+            await journal.start()
         except BaseException:
-            await leave()
+            await cleanup()
             raise
         return journal
 
-    @property
-    def head(self) -> int:
-        """The newest durable event that has been read."""
-        return self._tail.head
-
-    @property
-    def first(self) -> int:
-        """The oldest kept sequence number; head + 1 while there is none."""
-        return self._first
-
-    @property
-    def position(self) -> int:
-        """The stream's number of the message that holds `head`."""
-        return self._inflow.position
-
-    def fault(self) -> str | None:
-        """What keeps it from taking and giving events now."""
-        if self._lost is not None:
-            return str(self._lost)
-        if not self.link.up:
-            return f"NATS at {self.link.address.shown} cannot be reached"
-        return self._inflow.fault
-
-    async def append(self, entry: Entry) -> Span:
-        """Number and keep the entry's events; see `Journal.append`.
-
-        An entry with a term waits as long as NATS is away: whose it is has nothing else to do. Others are told soon.
-        """
-        self._check_open()
-        check_entry(entry)
-        if entry.term is not None:
-            return await self._writer.put(entry, self._clock.now())
-        fault = self.fault()
-        if fault is not None:
-            raise JournalAway(fault)
-        try:
-            async with asyncio.timeout(_APPEND_SECONDS):
-                return await self._writer.put(entry, self._clock.now())
-        except TimeoutError:
-            raise JournalAway(f"no answer from NATS at {self.link.address.shown} for {_APPEND_SECONDS:g} s") from None
-
-    async def read(self, after: int, *, limit: int = 10_000, kind: Kind | None = None) -> Sequence[Record]:
-        """Whole records after `after`; see `Journal.read`."""
-        self._check_open()
-        if self._tail.reaches(after):
-            return self._tail.take(after, limit, kind)
-        return await self._history.read(max(after, self._first - 1), self._messages, limit, kind)
-
-    def follow(self, after: int) -> Follower:
-        """All records after `after`, past and to come; see `Journal.follow`."""
-        return Follower(self._tail, self._far, after)
-
-    async def find(self, ts: int) -> int:
-        """The last event taken before `ts`; see `Journal.find`."""
-        self._check_open()
-        return max(await self._history.find(ts, self._messages), self._first - 1)
-
-    async def last_key(self, source: str) -> str | None:
-        """The key of the newest kept entry of `source` that had one."""
-        self._check_open()
-        part = await self._history.keyed(self.link.address.subject("k", _token(source), "*"))
-        return part.item.key if part is not None else None
-
-    async def save_state(self, state: State) -> None:
-        """Keep a summary of all events up to `state.sequence`, and drop what retention does not want any more."""
-        self._check_open()
-        check_state(state, self.head)
-        now = self._clock.now()
-        await self._states.save(state, now)
-        kept = await self._states.list()
-        marks = Marks(self._retention, [each.mark for each in kept])
-        await self._drop_states(kept, marks.surplus())
-        await self._drop_covered(kept, marks, marks.cut(self.head, now))
-        await self._look()
-        while self._bytes > self._retention.bytes:
-            first = self._first
-            await self._drop_covered(kept, marks, marks.following(first))
-            if self._first == first:
-                break
-            await self._look()
-
-    async def _drop_covered(self, kept: Sequence[Kept], marks: Marks, cut: int) -> None:
-        """Drop what is up to the summary at `cut`, and the summaries before it."""
-        if cut >= self._first:
-            await self._cut(cut)
-            await self._drop_states(kept, marks.before(cut))
-
-    async def load_state(self, at: int | None = None) -> State | None:
-        """The newest kept summary whose sequence is at most `at` (any, if None)."""
-        self._check_open()
-        kept = [each for each in await self._states.list() if at is None or each.mark.sequence <= at]
-        return await self._states.load(kept[-1]) if kept else None
-
     def stats(self) -> JournalStats:
-        """The counts so far of this process; `bytes` is what the stream takes."""
-        return JournalStats(
-            kind="nats",
-            epoch=self.epoch,
-            first=self.first,
-            head=self.head,
-            appended=self._writer.events,
-            batches=self._writer.commits,
-            expired=self._expired,
-            bytes=self._bytes or self._tail.bytes,
+        """Return the counters of this process and of its connection, and the version of the NATS server."""
+        return (
+            super()
+            .stats()
+            ._replace(server_version=self.connection.server_version, reconnects=self.connection.reconnect_count)
         )
 
-    async def close(self) -> None:
-        """Finish what was appended, end every `follow`, leave NATS. A second call does nothing more."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close())
-        await asyncio.shield(self._closing)
 
-    def term(self, source: str) -> int:
-        """The number of the newest claim for a source that was seen; 0 for none."""
-        return self._terms.get(source, 0)
+@contextlib.asynccontextmanager
+async def open_backend(spec: str, options: JournalOptions, clock: Clock) -> AsyncIterator[tuple[NatsJournal, Cluster]]:
+    """Open the journal at the URL `spec`, and join the cluster of the processes that share the journal.
 
-    def seen(self, source: str, key: str) -> Span | None:
-        """The events appended under a key, as far as this process has seen them itself."""
-        return self._keys.find(source, key)
+    When the context ends, leave the cluster and close the journal.
+    """
+    credentials = NatsCredentials(
+        creds_file=_optional_path(options.nats_creds_file), ca_file=_optional_path(options.nats_ca_file)
+    )
+    address = parse_nats_address(spec, options.nats_journal_name, credentials)
+    encode, replicas = find_codec(options.codec).encode, options.replicas
 
-    async def known(self, source: str, key: str) -> Span | None:
-        """The events appended under a key before that, if they are kept."""
-        if self._keys_from < self._first:
-            return None
-        span = await self._history.span_of(self._subject_of(source, key), key)
-        return span if span is not None and span.last >= self._first else None
+    async def open_once() -> NatsJournal:
+        return await NatsJournal.open(address, options.retention, clock, replicas=replicas, encode=encode)
 
-    async def _start(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._read_on()),
-            asyncio.create_task(self._writer.run()),
-            asyncio.create_task(self._look_on()),
-        ]
-        started = asyncio.create_task(self._inflow.started())
-        await asyncio.wait([started, self._tasks[0]], return_when=asyncio.FIRST_COMPLETED)
-        started.cancel()
-        self._check_open()  # the stream may have gone meanwhile
-
-    async def _read_on(self) -> None:
-        try:
-            await self._inflow.run()
-        except Lost as error:
-            self._lost = error
-            self._writer.give_up(error)
-            self._tail.fail(error)
-
-    def _take(self, message: int, data: bytes) -> None:
-        """A message has come from the stream."""
-        commit = decode(data)
-        if commit.first != self.head + 1:
-            raise Lost(f"message {message} of the stream begins with event {commit.first}, not {self.head + 1}")
-        self._messages = range(self._messages.start, message + 1)
-        self._places.add(commit.first, message)
-        found = parts(commit)
-        for item, span in found:
-            self._keys.add(item.source, item.key, span)
-            if item.term == CLAIM:
-                self._terms[item.source] = span.last
-        self._forget_keys()
-        self._tail.push([part.record for part in found])
-        self._writer.passed(message, commit.writer)
-
-    def _forget_keys(self) -> None:
-        if len(self._keys) > _MOST_KEYS:
-            self._keys_from = self._keys.oldest
-            self._keys.drop(self._keys_from)
-
-    async def _look_on(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            with contextlib.suppress(JournalError):
-                await self._look()
-
-    async def _look(self) -> None:
-        """See what the stream holds; other processes may have dropped something."""
-        state = (await stream_info(self.link, self.link.address.name))["state"]
-        self._bytes = state["bytes"]
-        oldest: int = state["first_seq"]
-        if state["messages"] and oldest > self._messages.start:
-            self._dropped((await commit_at(self.link, oldest)).first, oldest)
-
-    async def _cut(self, through: int) -> None:
-        """Drop the messages whose events are all at or before `through`, though never the newest."""
-        message = await self._history.message_of(through + 1, self._messages)
-        commit = await commit_at(self.link, message)
-        if commit.first > self._first:
-            await self.link.api(f"STREAM.PURGE.{self.link.address.name}", {"seq": message})
-            self._dropped(commit.first, message)
-
-    def _dropped(self, first: int, message: int) -> None:
-        self._expired += max(0, first - self._first)
-        self._first = max(first, self._first)
-        self._messages = range(max(message, self._messages.start), self._messages.stop)
-        self._tail.drop(self._first - 1)
-        self._keys.drop(self._first - 1)
-
-    async def _drop_states(self, kept: Sequence[Kept], sequences: Sequence[int]) -> None:
-        gone = set(sequences)
-        await self._states.drop([each for each in kept if each.mark.sequence in gone])
-
-    async def _far(self, after: int, limit: int) -> Sequence[Record]:
-        return await self._history.read(after, self._messages, limit, None)
-
-    async def _close(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._writer.idle()
-        self._writer.give_up(JournalAway("the journal is closed, and NATS could not be reached before"))
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tail.close()
-        await self.link.close()
-
-    def _subject(self, item: Item) -> str:
-        return entries_subject(self.link.address) if item.key is None else self._subject_of(item.source, item.key)
-
-    def _subject_of(self, source: str, key: str) -> str:
-        return self.link.address.subject("k", _token(source), _token(key))
-
-    def _check_open(self) -> None:
-        if self._closing is not None:
-            raise JournalError("the journal is closed")
-        if self._lost is not None:
-            raise self._lost
+    try:
+        journal = await open_with_retries(open_once, _is_transient, options.report_waiting)
+    except LogRolledBack as error:
+        # No server of the cluster has the missing messages.
+        log.error("%s; the journal now begins a new epoch", error)
+        await _end_current_epoch(address)
+        journal = await open_with_retries(open_once, _is_transient, options.report_waiting)
+    node = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    channel, lease_key = NatsPeerChannel(journal.connection), NatsLeaseKey(journal.connection, node, replicas)
+    try:
+        async with join_cluster(
+            channel,
+            lease_key,
+            node,
+            is_leader_candidate=options.is_leader_candidate,
+            on_death=journal.fail,
+        ) as cluster:
+            yield journal, cluster
+    finally:
+        await journal.close()
 
 
-def _token(text: str) -> str:
-    """A text as part of a subject, where its own characters might mean something."""
-    return blake2b(text.encode(), digest_size=12).hexdigest()
+async def _end_current_epoch(address: NatsAddress) -> None:
+    connection = await NatsConnection.open(address)
+    try:
+        await end_epoch(connection, parse_epoch(await read_stream_info(connection, address.journal_name)) or "")
+    finally:
+        await connection.close()
+
+
+def _optional_path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _is_transient(error: JournalError) -> bool:
+    """Return True if the error may disappear while a cluster of NATS servers starts.
+
+    If another process has just created a stream, some NATS servers may not know the stream yet. If two processes create
+    the stream at the same time, both calls may succeed. The NATS cluster then keeps only one of the two streams. The
+    process that created the other stream gets an error, and must open the journal again.
+    """
+    return isinstance(error, JournalUnavailable | StreamNotCreated | LogLost) or (
+        isinstance(error, JetStreamError) and is_not_found(error)
+    )

@@ -1,67 +1,65 @@
-"""The stream that holds a journal: made, or found and checked.
+"""Finds and checks the JetStream stream of a journal. If the stream does not exist, creates the stream.
 
-Its description says whose it is and names the epoch, so a stream that was lost and made again has another epoch.
+The description of the stream says that the stream is a Tickwire journal. The description also contains the epoch, a
+random name. So if a stream is lost and created again, the new stream has another epoch.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
-from tickwire.core.ids import EPOCH_ALPHABET
+from tickwire.core.event_id import EPOCH_ALPHABET
 from tickwire.errors import JournalError
 from tickwire.journal.base import new_epoch
-from tickwire.journal.nats.address import Address
-from tickwire.journal.nats.commit import Commit
-from tickwire.journal.nats.fetch import get_message
-from tickwire.journal.nats.link import Link, Refused, is_missing
-from tickwire.journal.nats.wire.forms import decode
+from tickwire.journal.nats.address import NatsAddress
+from tickwire.journal.nats.connection import STREAM_EXISTS_CODE, JetStreamError, NatsConnection, is_not_found
 
-_DESCRIPTION = re.compile(rf"Tickwire journal, epoch ([{EPOCH_ALPHABET}]+)")
-_TAKEN = 10058  # JetStream's code: a stream of this name has another configuration
-_OVERLAP = 10065  # and: another stream has these subjects
-
-
-class NoRoom(JournalError):
-    """The stream cannot be made now, for instance because too few servers of a cluster are there yet."""
+_DESCRIPTION_PATTERN = re.compile(rf"Tickwire journal, epoch ([{EPOCH_ALPHABET}]+)")
+# JetStream's error code if a new stream has a subject that already belongs to another stream.
+_SUBJECT_OVERLAP_CODE = 10065
+# The number of attempts, and the interval between them, to find a stream that another process is creating.
+_FIND_ATTEMPTS = 10
+_FIND_INTERVAL_S = 0.1
 
 
-class Opened(NamedTuple):
-    """What was found: the stream's last message, and the events in it."""
-
-    epoch: str
-    sequence: int  # of the stream's last message
-    first: int  # the oldest event
-    head: int  # the newest event
+class StreamNotCreated(JournalError):
+    """The stream cannot be created now, for example because too few servers of the NATS cluster are up."""
 
 
-def entries_subject(address: Address) -> str:
-    """Where commits without a key are published."""
+def unkeyed_subject(address: NatsAddress) -> str:
+    """Return the NATS subject of all messages that have no deduplication key."""
     return address.subject("e")
 
 
-async def open_stream(link: Link, replicas: int) -> Opened:
-    """The journal's stream; made where there is none. JournalError where it is a stranger's or cannot be made."""
-    info = await _found_or_made(link, replicas)
-    epoch = epoch_of(info)
+async def open_stream(connection: NatsConnection, replicas: int) -> str:
+    """Find or create the stream. Return its epoch (see `Journal.epoch`).
+
+    If an operator has deleted all messages of the stream, give the stream a new epoch.
+
+    Raise JournalError if the stream is not a Tickwire journal, or cannot be created.
+    """
+    info = await _find_or_create_stream(connection, replicas)
+    epoch = parse_epoch(info)
     if epoch is None:
-        name = link.address.name
-        raise JournalError(f"the stream {name} on NATS is not Tickwire's: name another journal, nats://HOST/NAME")
-    state = info["state"]
-    if not state["messages"]:
-        # Somebody emptied it: the numbers of what was there are not known any more, so they may not be given again.
-        if state["last_seq"]:
-            epoch = await _renamed(link, info["config"])
-        return Opened(epoch, state["last_seq"], 1, 0)
-    oldest, newest = [await commit_at(link, state[end]) for end in ("first_seq", "last_seq")]
-    return Opened(epoch, state["last_seq"], oldest.first, newest.last)
+        name = connection.address.journal_name
+        raise JournalError(
+            f"the stream {name} on NATS is not a Tickwire journal: choose another journal name with nats://HOST/NAME"
+        )
+    # If an operator has purged the stream, the last sequence number of the deleted events is unknown. So the journal
+    # needs a new epoch, in which the same numbers may occur again.
+    if not info["state"]["messages"] and info["state"]["last_seq"]:
+        epoch = await _begin_new_epoch(connection, info["config"])
+    return epoch
 
 
-def keeping(replicas: int) -> dict[str, Any]:
-    """How a stream keeps what retention has not dropped: that is said message by message, because only what a summary
-    covers may go.
+def stream_storage_config(replicas: int) -> dict[str, Any]:
+    """Return the storage settings of a stream without limits.
 
-    A stream that is full refuses what comes (discard new): its own choice would be the oldest, covered or not.
+    A message may be deleted only if a snapshot contains the effect of the message. JetStream cannot check this, so it
+    must never delete messages by itself. Only Tickwire deletes messages. With `discard: new`, a full stream rejects new
+    messages. Without this setting, a full stream would delete its oldest messages.
     """
     return {
         "retention": "limits",
@@ -74,56 +72,86 @@ def keeping(replicas: int) -> dict[str, Any]:
     }
 
 
-async def stream_info(link: Link, name: str, subjects: str = "") -> dict[str, Any]:
-    """What JetStream says of a stream; with `subjects`, also how many messages are on those of that pattern."""
-    return await link.api(f"STREAM.INFO.{name}", {"subjects_filter": subjects} if subjects else None)
+async def read_stream_info(connection: NatsConnection, name: str, subject_filter: str = "") -> dict[str, Any]:
+    """Return JetStream's description of a stream.
+
+    The description contains the number of messages on each subject that matches `subject_filter`.
+    """
+    return await connection.call_api(
+        f"STREAM.INFO.{name}", {"subjects_filter": subject_filter} if subject_filter else None
+    )
 
 
-def epoch_of(info: dict[str, Any]) -> str | None:
-    """The epoch that a stream's description names; None where it is not Tickwire's."""
-    match = _DESCRIPTION.match(info["config"].get("description") or "")
+def parse_epoch(info: dict[str, Any]) -> str | None:
+    """Return the epoch of a stream (see `Journal.epoch`). Return None if the stream is not a journal.
+
+    `info` is the result of `read_stream_info`.
+    """
+    match = _DESCRIPTION_PATTERN.match(info["config"].get("description") or "")
     return match[1] if match else None
 
 
-async def commit_at(link: Link, sequence: int) -> Commit:
-    """The commit in one message of the stream."""
-    return decode(await get_message(link, link.address.name, {"seq": sequence}))
-
-
-async def _found_or_made(link: Link, replicas: int) -> dict[str, Any]:
-    name = link.address.name
+async def _find_or_create_stream(connection: NatsConnection, replicas: int) -> dict[str, Any]:
+    name = connection.address.journal_name
     try:
-        return await stream_info(link, name)
-    except Refused as error:
-        if not is_missing(error):
+        return await read_stream_info(connection, name)
+    except JetStreamError as error:
+        if not is_not_found(error):
             raise
     try:
-        return await link.api(f"STREAM.CREATE.{name}", _configuration(link.address, replicas))
-    except Refused as error:
-        if error.code == _TAKEN:  # another process was first
-            return await stream_info(link, name)
-        if error.code == _OVERLAP:
-            raise JournalError(
-                f"another stream on NATS takes subjects below {name}.: name another journal, nats://HOST/NAME"
-            ) from None
-        raise NoRoom(f"the stream {name} cannot be made on NATS: {error}") from None
+        return await connection.call_api(f"STREAM.CREATE.{name}", _stream_config(connection.address, replicas))
+    except JetStreamError as error:
+        if error.code not in (STREAM_EXISTS_CODE, _SUBJECT_OVERLAP_CODE):
+            raise StreamNotCreated(f"cannot create the stream {name} on NATS: {error}") from None
+        return await _find_stream_of_other_process(connection, name)
 
 
-def _configuration(address: Address, replicas: int) -> dict[str, Any]:
+async def _find_stream_of_other_process(connection: NatsConnection, name: str) -> dict[str, Any]:
+    """Return JetStream's description of a stream that another process is creating at the same time.
+
+    This process could not create the stream, because NATS reported that the stream exists, or that its subjects belong
+    to another stream. Raise JournalError if the subjects belong to a stream with another name.
+    """
+    for _ in range(_FIND_ATTEMPTS):
+        try:
+            return await read_stream_info(connection, name)
+        except JetStreamError as error:
+            if not is_not_found(error):
+                raise
+        await asyncio.sleep(_FIND_INTERVAL_S)
+    raise JournalError(
+        f"another stream on NATS uses subjects of this journal ({name}.e): choose another name with nats://HOST/NAME"
+    )
+
+
+def _stream_config(address: NatsAddress, replicas: int) -> dict[str, Any]:
     return {
-        "name": address.name,
-        "description": _description(new_epoch()),
-        "subjects": [entries_subject(address), address.subject("k", "*", "*")],
+        "name": address.journal_name,
+        "description": _format_description(new_epoch()),
+        "subjects": [unkeyed_subject(address), address.subject("k", "*", "*")],
         "allow_direct": True,
-        **keeping(replicas),
+        **stream_storage_config(replicas),
     }
 
 
-def _description(epoch: str) -> str:
+def _format_description(epoch: str) -> str:
     return f"Tickwire journal, epoch {epoch}"
 
 
-async def _renamed(link: Link, configuration: dict[str, Any]) -> str:
+async def end_epoch(connection: NatsConnection, epoch: str) -> None:
+    """Give the stream a new epoch, unless another process has already replaced `epoch`.
+
+    The stream has lost its newest messages, and would assign the same event numbers to other events. With the new
+    epoch, a reader that resumes learns that events are missing, and does not receive wrong events.
+    """
+    info = await read_stream_info(connection, connection.address.journal_name)
+    if parse_epoch(info) == epoch:
+        await _begin_new_epoch(connection, info["config"])
+
+
+async def _begin_new_epoch(connection: NatsConnection, configuration: dict[str, Any]) -> str:
     epoch = new_epoch()
-    await link.api(f"STREAM.UPDATE.{link.address.name}", {**configuration, "description": _description(epoch)})
+    await connection.call_api(
+        f"STREAM.UPDATE.{connection.address.journal_name}", {**configuration, "description": _format_description(epoch)}
+    )
     return epoch

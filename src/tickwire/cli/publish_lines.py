@@ -1,0 +1,117 @@
+"""Publish the ticks on standard input while another program writes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+import msgspec
+
+from tickwire.cli.options import token_from_environment
+from tickwire.client.publisher import Publisher
+from tickwire.core.codec import decode_json, find_non_number
+from tickwire.core.tick import Tick
+from tickwire.errors import BatchRowError
+
+# The maximum number of attempts for each batch. All attempts together take only a few seconds, because a user waits for
+# the result.
+MAX_ATTEMPTS = 4
+# A read returns at most this many bytes. With the shortest tick (14 bytes), a batch then has fewer ticks than a server
+# accepts.
+_MAX_READ_BYTES = 64 * 1024
+
+
+def is_tick_line(line: bytes) -> bool:
+    """Return whether a line is a tick in the format of POST /v1/quotes."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        decode_json(line, Tick)
+        return True
+    return False
+
+
+def publish_lines(url: str, first_line: bytes, rest: BinaryIO) -> None:
+    """Publish the ticks in `first_line` and in the lines of `rest`, and print the number of ticks.
+
+    All lines that arrive together are one batch. Raise BatchRowError for a line that is not a tick. The server has then
+    stored all ticks of the earlier lines.
+    """
+    # Read the input in this thread instead of the event loop, so that Ctrl-C ends the wait for input.
+    with asyncio.Runner() as runner:
+        upload = runner.run(_LineUpload.open(url))
+        try:
+            for ticks in _read_batches(first_line, rest):
+                runner.run(upload.publish(ticks))
+        except KeyboardInterrupt:
+            # Ctrl-C is a usual way to end a command that waits for input.
+            pass
+        finally:
+            runner.run(upload.publisher.close())
+            print(f"{upload.published_ticks:,} ticks published to {url}")
+
+
+class _LineUpload:
+    """Publishes batches of ticks, and counts the ticks that the server has stored."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self.publisher = publisher
+        self.published_ticks = 0
+
+    @classmethod
+    async def open(cls, url: str) -> _LineUpload:
+        return cls(Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS))
+
+    async def publish(self, ticks: list[Tick]) -> None:
+        """Publish one batch. After Ctrl-C, wait for the answer of the server, which may already store the batch."""
+        publishing = asyncio.ensure_future(self.publisher.publish(ticks))
+        try:
+            await asyncio.shield(publishing)
+        except asyncio.CancelledError:
+            await publishing
+            raise
+        finally:
+            if publishing.done() and not publishing.cancelled() and publishing.exception() is None:
+                self.published_ticks += len(ticks)
+
+
+def _read_batches(first_line: bytes, rest: BinaryIO) -> Iterator[list[Tick]]:
+    """Wait for lines, and yield one list with the ticks of all lines that have arrived. Repeat until the input ends."""
+    line_number = 0
+    for lines in _read_available_lines(first_line, rest):
+        ticks: list[Tick] = []
+        error: BatchRowError | None = None
+        for line in lines:
+            line_number += 1
+            try:
+                if line.strip():
+                    ticks.append(decode_json(line, Tick))
+            except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+                error = _line_error(line, line_number, cause)
+                break
+        if ticks:
+            yield ticks
+        if error is not None:
+            raise error
+
+
+def _line_error(line: bytes, line_number: int, cause: Exception) -> BatchRowError:
+    found = find_non_number(line, cause)
+    reason = f"{found.field}: {found.text} is not a number" if found else str(cause)
+    return BatchRowError(f"standard input line {line_number}: {reason}", line=line_number)
+
+
+def _read_available_lines(first_line: bytes, rest: BinaryIO) -> Iterator[list[bytes]]:
+    """Wait for lines, and yield one list of all complete lines that have arrived. Repeat until the input ends.
+
+    The last line of the input may lack a newline.
+    """
+    yield [first_line]
+    # `read1` returns the bytes that have arrived. The type `BinaryIO` does not declare this method.
+    source = cast(io.BufferedReader, rest)
+    incomplete = b""
+    while data := source.read1(_MAX_READ_BYTES):
+        *lines, incomplete = (incomplete + data).split(b"\n")
+        yield lines
+    yield [incomplete]

@@ -1,0 +1,46 @@
+"""The standard streams of a server process: a closed, full or unread output neither ends nor blocks the server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+# The maximum time that the server waits, during its start, until standard output accepts the banner.
+_MAX_PRINT_WAIT_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+def open_standard_descriptors() -> None:
+    """Open /dev/null in place of each closed standard stream.
+
+    Otherwise a connection or a file would get the number of the closed stream, and would receive the lines of the log.
+    Call this function before the process opens any file.
+    """
+    for descriptor in (_STDIN, _STDOUT, _STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The system assigns the lowest free number.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def print_banner(lines: Sequence[str]) -> None:
+    """Write lines to standard output. If nobody reads them or they cannot be written, continue without them."""
+    text = "\n".join([*lines, ""]).encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace")
+    # If nobody reads a full pipe, the thread stays blocked until the process ends.
+    writer = threading.Thread(target=_write, args=(text,), name="tickwire-banner", daemon=True)
+    writer.start()
+    writer.join(_MAX_PRINT_WAIT_S)
+
+
+def _write(text: bytes) -> None:
+    try:
+        while text:
+            text = text[os.write(_STDOUT, text) :]
+    except OSError as error:
+        log.warning("cannot write to standard output: %s", error.strerror)

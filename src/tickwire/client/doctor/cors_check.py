@@ -1,0 +1,49 @@
+"""Check that the pages of an origin may read the stream (CORS, Fetch standard)."""
+
+from __future__ import annotations
+
+import httpx2
+
+from tickwire.client.doctor.finding import Diagnosis
+from tickwire.client.doctor.stream_record import STREAM_PATH, StreamRecord
+
+_ALLOW_ORIGIN = "access-control-allow-origin"
+_PROXY = "the proxy, which adds headers of its own"
+_ADDED_BY_PROXY = "remove the header Access-Control-Allow-Origin from the proxy's configuration, and use --cors"
+
+
+def check_cors(record: StreamRecord, origin: str, diagnosis: Diagnosis) -> None:
+    """Check the header that lets pages of `origin` read the stream."""
+    values = record.header_values(_ALLOW_ORIGIN)
+    change = f"tickwire serve --cors {origin}"
+    if not values:
+        diagnosis.add("cors", f"the answer does not let pages of {origin} read it", change=change)
+    elif len(values) > 1 or "," in values[0]:
+        diagnosis.add(
+            "cors",
+            f"the answer has several values of Access-Control-Allow-Origin: {', '.join(values)}; browsers reject it",
+            culprit=diagnosis.product or _PROXY,
+            change=_ADDED_BY_PROXY,
+        )
+    elif values[0] not in (origin, "*"):
+        diagnosis.add("cors", f"only pages of {values[0]} may read the answer, not pages of {origin}", change=change)
+
+
+async def check_preflight(client: httpx2.AsyncClient, base_url: str, origin: str, diagnosis: Diagnosis) -> None:
+    """Check that pages of `origin` may send the header Last-Event-ID, as clients that use `fetch` do."""
+    headers = {
+        "origin": origin,
+        "access-control-request-method": "GET",
+        "access-control-request-headers": "last-event-id",
+    }
+    # Browsers ignore the body of the answer.
+    async with client.stream("OPTIONS", base_url + STREAM_PATH, headers=headers) as response:
+        allowed = response.headers.get("access-control-allow-headers", "").lower()
+    if response.is_success and ("last-event-id" in allowed or allowed.strip() == "*"):
+        return
+    diagnosis.add(
+        "cors",
+        f"pages of {origin} may not send the header Last-Event-ID: the preflight request was answered "
+        f"{response.status_code}",
+        change=f"tickwire serve --cors {origin}",
+    )

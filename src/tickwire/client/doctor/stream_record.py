@@ -1,0 +1,174 @@
+"""Open a stream, and record when its parts arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import httpx2
+import msgspec
+
+from tickwire.core.codec import decode_json
+
+STREAM_PATH = "/v1/stream"
+# No price ever arrives for this symbol, so the stream contains only `welcome` and heartbeats.
+_PARAMETERS = {"symbols": "TICKWIRE-DOCTOR"}
+_HEARTBEAT_PREFIX = ": hb "
+# The server looks once a second for silent streams, and a new stream counts from the second such look. A heartbeat may
+# therefore come this much later than the interval of heartbeats.
+MAX_HEARTBEAT_LATENESS_S = 2.5
+# The time beyond two intervals and the lateness, so that the second heartbeat arrives even on a busy machine.
+_WATCH_MARGIN_S = 0.5
+# The body of an error response, of which the doctor reads only the start.
+_MAX_BODY_CHARS = 64_000
+
+
+class Heartbeat(NamedTuple):
+    """When a heartbeat arrived, by this machine's clock, and when the server sent it, by the server's clock.
+
+    Both times are in microseconds since the Unix epoch.
+    """
+
+    arrived_at: int
+    sent_at: int
+
+
+class StreamRecord:
+    """The parts of one stream that arrived. Times are in seconds since the request. A time is None without its part."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.http_version = ""
+        self.headers: list[tuple[str, str]] = []
+        self.head_after_s: float | None = None
+        self.welcome: dict[str, Any] | None = None
+        self.welcome_after_s: float | None = None
+        self.heartbeats: list[Heartbeat] = []
+        self.last_byte_after_s: float | None = None
+        self.ended_after_s: float | None = None
+        self.bye: dict[str, Any] | None = None
+        self.failure = ""
+        self.is_undecodable = False
+        # How long the stream was open.
+        self.watched_s = 0.0
+        self.body = ""
+        self._started_at = time.monotonic()
+        self._text = ""
+
+    @property
+    def age_s(self) -> float:
+        """The seconds since the request."""
+        return time.monotonic() - self._started_at
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.status == 200 and self.header("content-type").startswith("text/event-stream")
+
+    @property
+    def heartbeat_s(self) -> float:
+        """The interval of heartbeats, from the `welcome` event."""
+        return float((self.welcome or {}).get("heartbeat", 0))
+
+    def header(self, name: str) -> str:
+        """Return the first value of a response header, or an empty string. `name` must be lower case."""
+        return next(iter(self.header_values(name)), "")
+
+    def header_values(self, name: str) -> list[str]:
+        """Return all values of a response header. `name` must be lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def add_head(self, response: httpx2.Response) -> None:
+        """Record the head of the response."""
+        self.head_after_s = self.age_s
+        self.status, self.http_version = response.status_code, response.http_version
+        self.headers = response.headers.multi_items()
+
+    def add_text(self, text: str) -> None:
+        """Record the next part of the decoded body."""
+        self.last_byte_after_s = self.age_s
+        *events, self._text = (self._text + text.replace("\r\n", "\n")).split("\n\n")
+        for event in events:
+            self._add_event(event)
+
+    def _add_event(self, event: str) -> None:
+        if event.startswith(_HEARTBEAT_PREFIX):
+            sent_at = event.removeprefix(_HEARTBEAT_PREFIX).split(" ")[0]
+            if sent_at.isdigit():
+                self.heartbeats.append(Heartbeat(time.time_ns() // 1000, int(sent_at)))
+            return
+        lines = event.split("\n")
+        data = "\n".join(line.removeprefix("data:").strip() for line in lines if line.startswith("data:"))
+        if "event: welcome" in lines:
+            self.welcome, self.welcome_after_s = _decode_object(data), self.age_s
+        elif "event: bye" in lines:
+            self.bye = _decode_object(data)
+
+
+def default_watch_s(heartbeat_s: float) -> float:
+    """Return how long the doctor watches a stream: until two heartbeats must have arrived."""
+    return 2 * heartbeat_s + MAX_HEARTBEAT_LATENESS_S + _WATCH_MARGIN_S
+
+
+async def record_stream(
+    client: httpx2.AsyncClient,
+    base_url: str,
+    headers: Mapping[str, str],
+    *,
+    answer_timeout_s: float,
+    watch_s: float | None,
+) -> StreamRecord:
+    """Open a stream and watch it. Return what arrived.
+
+    Wait at most `answer_timeout_s` for the `welcome` event. Then watch the stream for `watch_s`. If `watch_s` is None,
+    watch it until two heartbeats must have arrived.
+    """
+    record = StreamRecord()
+    request_headers = {"accept": "text/event-stream", "cache-control": "no-store", **headers}
+    try:
+        async with asyncio.timeout(answer_timeout_s) as deadline:
+            async with client.stream(
+                "GET", base_url + STREAM_PATH, params=_PARAMETERS, headers=request_headers
+            ) as response:
+                record.add_head(response)
+                if not record.is_event_stream:
+                    await _read_body(response, record)
+                    return record
+                async for text in response.aiter_text():
+                    had_welcome = record.welcome is not None
+                    record.add_text(text)
+                    if not had_welcome and record.welcome is not None:
+                        seconds = default_watch_s(record.heartbeat_s) if watch_s is None else watch_s
+                        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+        record.ended_after_s = record.age_s
+    except TimeoutError:
+        # The stream was still open at the end of the watch.
+        pass
+    except httpx2.DecodingError as error:
+        record.is_undecodable, record.failure = True, str(error)
+    except httpx2.TransportError as error:
+        record.ended_after_s, record.failure = record.age_s, str(error) or type(error).__name__
+    finally:
+        record.watched_s = record.age_s
+    return record
+
+
+async def _read_body(response: httpx2.Response, record: StreamRecord) -> None:
+    async for text in response.aiter_text():
+        record.body += text
+        if len(record.body) >= _MAX_BODY_CHARS:
+            return
+
+
+def decode_problem(body: str) -> dict[str, Any] | None:
+    """Return the problem details (RFC 9457) in the body of a Tickwire server's error response, or None."""
+    problem = _decode_object(body)
+    return problem if problem is not None and problem.keys() >= {"status", "detail"} else None
+
+
+def _decode_object(text: str) -> dict[str, Any] | None:
+    try:
+        return decode_json(text, dict[str, Any])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None

@@ -1,0 +1,91 @@
+"""Convert a pandas or Polars data frame to ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from tickwire.core.tick import Tick
+from tickwire.errors import InputError, suggest_name
+
+# The number of rows that are converted together. The limit keeps memory small, and equals a batch of an upload.
+_BATCH_ROWS = 1_000
+_TICK_FIELDS = Tick.__struct_fields__
+
+
+class DataFrame(Protocol):
+    """The part of a pandas or Polars data frame that both libraries have."""
+
+    @property
+    def columns(self) -> Any: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, name: Any, /) -> Any: ...
+
+
+class FrameTicks:
+    """The rows of a data frame as ticks. The columns have the names of the fields of a tick.
+
+    The tick omits a field whose value is missing (NaN, NaT, None, null). Times
+    may have any unit and time zone; a time without a zone is in UTC. A pandas frame may have its times in the index
+    instead of a column `ts`. Whole numbers in `ts` are microseconds since 1970.
+    """
+
+    def __init__(self, frame: DataFrame) -> None:
+        names = [str(name) for name in frame.columns]
+        for name in names:
+            if name not in _TICK_FIELDS:
+                raise InputError(
+                    f"the data frame has a column {name!r}, which is not a field of a tick: rename or drop the column",
+                    field=name,
+                    hint=suggest_name(name, _TICK_FIELDS),
+                )
+        if "symbol" not in names:
+            raise InputError("the data frame has no column 'symbol': add the symbol of each row", field="symbol")
+        self._columns = {name: _column_values(frame[name]) for name in names}
+        index = getattr(frame, "index", None)
+        if "ts" not in names and getattr(getattr(index, "dtype", None), "kind", "") == "M":
+            self._columns["ts"] = _column_values(index)
+        self._row_count = len(frame)
+
+    def __len__(self) -> int:
+        return self._row_count
+
+    def batches(self, skipped_rows: int = 0) -> Iterator[list[dict[str, Any]]]:
+        """Yield all ticks after the first `skipped_rows` ticks, in batches."""
+        for begin in range(skipped_rows, self._row_count, _BATCH_ROWS):
+            columns = {name: values[begin : begin + _BATCH_ROWS].tolist() for name, values in self._columns.items()}
+            rows = zip(*columns.values(), strict=True)
+            yield [
+                {name: value for name, value in zip(columns, row, strict=True) if not _is_missing(value)}
+                for row in rows
+            ]
+
+
+def _column_values(column: Any) -> np.ndarray[Any, Any]:
+    """Return the values of a column or an index. Times become microseconds since 1970; missing times become None."""
+    # Without a type, pandas returns times with a zone as objects. The type converts them to UTC.
+    is_zoned = getattr(column.dtype, "kind", "") == "M" and getattr(column.dtype, "tz", None) is not None
+    values: np.ndarray[Any, Any] = column.to_numpy(dtype="datetime64[us]") if is_zoned else column.to_numpy()
+    if values.dtype.kind == "M":
+        return _whole_numbers(values.astype("datetime64[us]").astype(np.int64), np.isnat(values))
+    if column.name == "ts" and values.dtype.kind == "f":
+        # A column of whole numbers with a missing value contains floats.
+        return _whole_numbers(values, np.isnan(values))
+    return values
+
+
+def _whole_numbers(values: np.ndarray[Any, Any], is_missing: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    pairs = zip(values.tolist(), is_missing.tolist(), strict=True)
+    return np.array([None if missing else int(value) for value, missing in pairs], dtype=object)
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    # The missing values of pandas, NA and NaT, are not equal to themselves, or the comparison has no truth value.
+    return type(value).__name__ in ("NAType", "NaTType")

@@ -1,0 +1,99 @@
+"""The event kinds that a subscription can list, and the names of the events that the server writes to a stream."""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal, Self
+
+FeedState = Literal["waiting", "running", "paused", "stale", "closed", "halted"]
+"""The states of a feed in a status event."""
+
+CLOCK_EVENT = "clock"
+"""The name of the event that advances the market's time. The server does not send this event to readers."""
+
+
+class EventKind(enum.StrEnum):
+    """A kind of event that a subscription can list in `events=`. The value is the text on the wire.
+
+    If `has_state` is true, the events report a state, such as the current price of a symbol. A new stream can then
+    start with the current state (the snapshot). `conflation` says when the server may replace an unsent event by a
+    newer event. In all other cases, the server sends every event.
+    """
+
+    _value_: str
+    has_state: bool
+    conflation: str
+    meaning: str
+
+    def __new__(cls, text: str, has_state: bool, conflation: str, meaning: str) -> Self:
+        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        member = str.__new__(cls, text)
+        member._value_ = text
+        member.has_state, member.conflation, member.meaning = has_state, conflation, meaning
+        return member
+
+    QUOTE = "quote", True, "with `delivery=latest`", "the quotes of the subscribed symbols"
+    CANDLE = "candle", True, "open candles only", "the [candles](candles.md#stream-candles) of the subscribed symbols"
+    SCREEN = "screen", True, "while catching up, or paced", "the symbols that match the filter, and changes of this set"
+    STATUS = "status", True, "never", "the state of the feed, and of trading in a symbol"
+    CORRECTION = "correction", False, "never", "corrections and cancels of trades in the subscribed symbols"
+    MESSAGE = "message", False, "never", "[messages](#send-a-message-to-readers), with names that the senders choose"
+
+
+class StreamEvent(enum.StrEnum):
+    """The name of an event that the server itself writes to a stream. The server sends quotes without a name.
+
+    A stream receives the event if its subscription lists `kind`. If `kind` is None, every stream receives the event.
+    `ids` says when the event has an id. This table does not list the event names of messages, because the sender of a
+    message chooses the name.
+    """
+
+    _value_: str
+    kind: EventKind | None
+    ids: str
+    meaning: str
+
+    def __new__(cls, text: str, kind: EventKind | None, ids: str, meaning: str) -> Self:
+        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        member = str.__new__(cls, text)
+        member._value_ = text
+        member.kind, member.ids, member.meaning = kind, ids, meaning
+        return member
+
+    WELCOME = "welcome", None, "no", "the first event: the subscription in force and the outcome of a resume"
+    QUOTE = "quote", EventKind.QUOTE, "except old quotes after a change", "a quote; the event has no name on the wire"
+    CANDLE = "candle", EventKind.CANDLE, "if closed", "a candle of one symbol, open or closed"
+    MATCHES = "matches", EventKind.SCREEN, "no", "the whole set of symbols that match the filter"
+    ENTER = "enter", EventKind.SCREEN, "if no quote follows", "a symbol began to match the filter"
+    LEAVE = "leave", EventKind.SCREEN, "yes", "a symbol no longer matches the filter"
+    STATUS = (
+        "status",
+        EventKind.STATUS,
+        "except while the journal is down",
+        "the state of the feed, or of trading in one symbol",
+    )
+    CORRECTION = "correction", EventKind.CORRECTION, "yes", "a trade was corrected or cancelled"
+    SUBSCRIPTION = "subscription", None, "no", "a change of the subscription is in force"
+    GAP = "gap", None, "no", "events that will not be sent; the current state follows"
+    HEARTBEAT = "heartbeat", None, "no", "only with `heartbeats=event`: the stream was silent, and the server is alive"
+    EXPIRING = "expiring", None, "no", "the token expires in `in_ms` milliseconds"
+    BYE = "bye", None, "if evicted", "the last event before the server ends the stream"
+
+
+EVENT_KINDS = tuple(kind.value for kind in EventKind)
+"""The values that `events=` accepts. The kinds of a subscription have the same order."""
+
+ADMIN_EVENT_KIND = "control"
+"""The name and kind of an admin event."""
+
+EVENT_SOURCE_NAMES = frozenset({"message", "open", "error"})
+"""The event names that a browser's `EventSource` dispatches itself.
+
+`EventSource` dispatches every event without a name as `message`.
+"""
+
+RESERVED_EVENT_NAMES = frozenset({*StreamEvent, *EVENT_SOURCE_NAMES, ADMIN_EVENT_KIND})
+"""The event names that a message must not have.
+
+Clients could mistake a message with such a name for an event of the server or of `EventSource`.
+"""

@@ -1,0 +1,33 @@
+"""Loads the compiled C sources of Tickwire. An installation without a C compiler has none of these libraries."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+Signatures: TypeAlias = Mapping[str, tuple[Sequence[Any], Any]]
+"""The ctypes types of the arguments and of the result of each function in a library."""
+
+
+class NativeLibraryUnavailable(Exception):
+    """This process cannot use a compiled library; the message says why."""
+
+
+def load_library(library: Path, functions: Signatures) -> ctypes.CDLL:
+    """Load a library that contains these functions, and declare the types of their arguments and results.
+
+    Raise NativeLibraryUnavailable if the library does not exist, does not fit the machine or lacks a function.
+    """
+    try:
+        loaded = ctypes.CDLL(str(library))
+        for name, (argument_types, result_type) in functions.items():
+            function = getattr(loaded, name)
+            function.argtypes, function.restype = argument_types, result_type
+    except (OSError, AttributeError) as error:
+        reason = f"cannot load {library.name} ({error})" if library.exists() else f"{library.name} was not compiled"
+        raise NativeLibraryUnavailable(
+            f"{reason}: install a C compiler, and then install Tickwire from its sources again"
+        ) from error
+    return loaded

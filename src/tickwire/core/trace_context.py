@@ -1,0 +1,25 @@
+"""The trace context of journal entries, in the text format of W3C Trace Context (https://www.w3.org/TR/trace-context/).
+
+A `traceparent` names a trace, and the span of the trace that has appended an entry. The code that appends and delivers
+entries passes this text on, and knows no tracing library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+MAX_TRACEPARENTS = 32
+"""The maximum number of traceparents of one message. Under load, a message contains the entries of many requests."""
+
+Traceparents: TypeAlias = tuple[str, ...]
+"""The traceparents of the sampled spans that have appended an entry; empty if no such span is sampled."""
+
+# version-traceid-spanid-flags, section 3.2 of W3C Trace Context.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def valid_traceparents(texts: Iterable[str]) -> Traceparents:
+    """Return the valid traceparents in `texts`, at most MAX_TRACEPARENTS. Another program has sent the texts."""
+    return tuple(text for text in texts if _TRACEPARENT.fullmatch(text))[:MAX_TRACEPARENTS]

@@ -1,0 +1,1 @@
+"""The feeds of vendors, which send prices over a WebSocket. Each vendor has one file."""

@@ -1,1 +1,0 @@
-"""Candles of everything the journal says: forming ones in memory, closed ones kept."""

@@ -1,0 +1,66 @@
+"""The cache of catch-up batches. Readers with the same subscription and the same position share a batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.encoder import EncodedBlock, Encoder
+from tickwire.hub.fanout.position import HubPosition
+
+_MAX_BYTES = 8 * 2**20
+# The memory of a cache entry, in bytes, without the rendered frames.
+_ENTRY_OVERHEAD_BYTES = 300
+
+_CacheKey: TypeAlias = tuple[Channel, int, int | None]
+
+
+class CatchUpBatch(NamedTuple):
+    """Frames (encoded events) that catch-up sends to a reader in one write.
+
+    After this write, the reader's position is event `end_position`. `quote_count` is the number of newest quotes in the
+    batch, and `gap_count` is the number of gap events. `encoded` maps an encoder to the body in its encoded form, so
+    that stalled readers with the same encoder share their unsent bytes.
+    """
+
+    body: bytes
+    end_position: int
+    encoded: dict[Encoder, EncodedBlock]
+    quote_count: int = 0
+    gap_count: int = 0
+
+
+class CatchUpCache:
+    """Stores rendered batches of frames. A batch is valid until the hub applies the next event.
+
+    Many readers often catch up from the same position, for example after a restart of the server. These readers can
+    share a batch. The key of a batch consists of the channel, the position of the readers, and a target. The target is
+    the sequence number of an event if the readers receive the newest quotes up to that event. The target is None if the
+    readers receive every event.
+    """
+
+    def __init__(self, head: HubPosition) -> None:
+        self._head = head
+        self._valid_at_sequence = head.sequence
+        self._batches: dict[_CacheKey, CatchUpBatch] = {}
+        self._total_bytes = 0
+
+    def find(self, channel: Channel, position: int, target: int | None = None) -> CatchUpBatch | None:
+        """Return the cached batch for readers of the channel at event `position`; None if no such batch is cached."""
+        return (
+            self._batches.get((channel, position, target)) if self._valid_at_sequence == self._head.sequence else None
+        )
+
+    def add(self, channel: Channel, position: int, target: int | None, batch: CatchUpBatch) -> None:
+        """Cache a batch if the channel has several readers.
+
+        The caller must not add a batch that contains an event for a single reader.
+        """
+        if channel.reader_count < 2:
+            return
+        if self._valid_at_sequence != self._head.sequence or self._total_bytes > _MAX_BYTES:
+            self._valid_at_sequence, self._total_bytes = self._head.sequence, 0
+            self._batches.clear()
+        self._batches[channel, position, target] = batch
+        # The encoded body is about as large as the body.
+        self._total_bytes += 2 * len(batch.body) + _ENTRY_OVERHEAD_BYTES

@@ -1,0 +1,47 @@
+"""Numbers of channels, so that code can process many channels as arrays."""
+
+from __future__ import annotations
+
+from tickwire.hub.fanout.channel import Channel
+
+
+class ChannelNumbers:
+    """Numbers for the channels of a routing table, from 0. A number becomes free when its channel is removed.
+
+    `changed` contains the numbers whose channel is new, has other live readers than before, or has been removed. The
+    code that reads this set also empties it.
+    """
+
+    def __init__(self) -> None:
+        # The channel of each number; None for the numbers in `_free`.
+        self.channels: list[Channel | None] = []
+        self.changed: set[int] = set()
+        self._numbers: dict[Channel, int] = {}
+        self._free: list[int] = []
+
+    def number_of(self, channel: Channel) -> int:
+        """Return the number of a channel. If it has none, assign one."""
+        number = self._numbers.get(channel)
+        if number is None:
+            if self._free:
+                number = self._free.pop()
+                self.channels[number] = channel
+            else:
+                number = len(self.channels)
+                self.channels.append(channel)
+            self._numbers[channel] = number
+            self.changed.add(number)
+            channel.report_changes(self.changed, number)
+        return number
+
+    def has_number(self, channel: Channel) -> bool:
+        """Whether the channel has a number."""
+        return channel in self._numbers
+
+    def remove(self, channel: Channel) -> None:
+        """Release the number of a channel, if it has one."""
+        number = self._numbers.pop(channel, None)
+        if number is not None:
+            self.channels[number] = None
+            self._free.append(number)
+            self.changed.add(number)

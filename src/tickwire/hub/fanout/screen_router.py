@@ -1,0 +1,251 @@
+"""Routes quotes to channels with a filter (screen), and reports the symbols that enter or leave a screen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from tickwire.core.arrays import Bools, RowArray
+from tickwire.core.codec import encode_json
+from tickwire.core.event_kinds import StreamEvent
+from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.rendered_events import RenderedQuotes
+from tickwire.market.board import Board
+from tickwire.screens.index.screen_index import ScreenIndex
+from tickwire.screens.screen import Screen
+from tickwire.sse.frame import encode_frame, encode_json_frame, frame_data, frame_id
+
+log = logging.getLogger(__name__)
+
+# The number of board rows (one per symbol) that one step loads into a new index. The step takes about 3 ms.
+_ROWS_PER_STEP = 4_096
+
+
+class _ScreenEffect(NamedTuple):
+    """The effect of a batch of quotes on one screen: the indexes of quotes in the batch, in ascending order.
+
+    The quotes in `matches` match the screen. The quotes in `entered` are the quotes in `matches` whose symbol did not
+    match before. The quotes in `left` do not match, although their symbol matched before.
+    """
+
+    matches: list[int]
+    entered: list[int]
+    left: list[int]
+
+    def restrict(self, channel: Channel, rows: Sequence[int]) -> _ScreenEffect:
+        """Return the effect on the symbols of a channel. `rows` contains the board row of each quote."""
+        if channel.takes_all_symbols:
+            return self
+        return _ScreenEffect(*([index for index in indexes if rows[index] in channel.rows] for indexes in self))
+
+
+class ScreenRouter:
+    """The screens in use (filters on quotes), and the channels of each screen.
+
+    The screen index finds the screens that a quote matches. The index exists only while a channel has a filter. The
+    index is built from the board when the first such channel is added.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._index: ScreenIndex | None = None
+        self._channels_by_screen: dict[int, dict[Channel, None]] = {}
+        self._screen_numbers: dict[Channel, int] = {}
+        self._reservation_count = 0
+
+    @contextmanager
+    def reserve(self, screen: Screen) -> Iterator[Iterator[None]]:
+        """Return a context manager that keeps a screen in the index while the context is active.
+
+        The context yields an iterator, which adds the screen to the index in steps of a few milliseconds. The caller
+        must exhaust the iterator. Then, a channel with this screen can be added at once. The iterator raises
+        ScreenLimitReached if the index has no room for the screen.
+        """
+        numbers = list[int]()
+        self._reservation_count += 1
+        steps = self._add_stepwise(screen, numbers)
+        try:
+            yield steps
+        finally:
+            steps.close()
+            self._reservation_count -= 1
+            if self._index is not None:
+                for number in numbers:
+                    self._index.remove(number)
+            self._drop_unused_index()
+
+    def add_channel(self, channel: Channel) -> None:
+        """Add a channel with a filter. Raise ScreenLimitReached if the screen index has no room for the filter."""
+        assert channel.screen is not None  # noqa: S101  # the router adds only channels with a filter
+        number = self._screen_numbers[channel] = self._ensure_index().add(channel.screen)
+        self._channels_by_screen.setdefault(number, {})[channel] = None
+
+    def remove_channel(self, channel: Channel) -> None:
+        """Remove a channel. Remove its screen too if no other channel has this screen."""
+        number = self._screen_numbers.pop(channel)
+        del self._channels_by_screen[number][channel]
+        if not self._channels_by_screen[number]:
+            del self._channels_by_screen[number]
+        self._ensure_index().remove(number)
+        self._drop_unused_index()
+
+    def matching_rows(self, channel: Channel, rows: RowArray | None = None) -> RowArray:
+        """Return the board rows in `rows` that match the channel's filter now, in the order of `rows`.
+
+        If `rows` is None, return all matching rows of the board, sorted, regardless of the channel's symbols.
+        """
+        return self._ensure_index().matching_rows(self._screen_numbers[channel], rows)
+
+    def test_texts(self, channel: Channel, rows: RowArray) -> list[Bools]:
+        """Return the results of the text conditions of the channel's filter for the symbols of some board rows.
+
+        The texts of a symbol never change, so the results are valid for old quotes too.
+        """
+        return self._ensure_index().test_texts(self._screen_numbers[channel], rows)
+
+    def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
+        """Test the filters with symbols that the board is about to append (see `TextBitmaps`)."""
+        return iter(()) if self._index is None else self._index.test_announced(symbols)
+
+    def forget_announced(self) -> None:
+        """Release the results of `test_announced`."""
+        if self._index is not None:
+            self._index.forget_announced()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a channel has a filter, or will have one."""
+        return self._index is not None
+
+    def route_quotes(self, item: RenderedQuotes) -> Iterator[Channel]:
+        """Append matching quotes and screen events to the channels with filters. Yield each affected channel.
+
+        A paced channel renders its frames later, at its flush. For such a channel, this method only counts the matching
+        quotes.
+        """
+        if self._index is None:
+            return
+        changes = self._index.apply(item.quotes.rows, item.quotes.to_numbers())
+        matches, entered, left = changes.quotes_by_screen(), _by_screen(changes.entered), _by_screen(changes.left)
+        for number in {**matches, **left}:
+            for channel in self._channels_by_screen.get(number, ()):
+                effect = _ScreenEffect(matches.get(number, []), entered.get(number, []), left.get(number, []))
+                if self._route_to_channel(channel, item, effect.restrict(channel, item.rows)):
+                    yield channel
+
+    def _route_to_channel(self, channel: Channel, item: RenderedQuotes, effect: _ScreenEffect) -> bool:
+        """Append the frames of a batch of quotes to a channel. Return whether the batch affects the channel.
+
+        If the channel is paced (it renders its frames at its next flush), only count the quotes.
+        """
+        channel.matched_quotes += len(effect.matches)
+        if channel.is_paced:
+            return bool(effect.matches)
+        try:
+            frames = self._render(channel, item, effect)
+        except Exception:
+            # A failure in one channel must not prevent the other channels from receiving their frames.
+            log.exception(
+                "cannot render events for the filter '%s'; the readers with this filter are disconnected",
+                channel.screen,
+            )
+            channel.disconnect_all()
+            return True
+        channel.pending_frames += frames
+        return bool(frames)
+
+    def _render(self, channel: Channel, item: RenderedQuotes, effect: _ScreenEffect) -> list[bytes]:
+        fields, quotes = channel.subscription.fields, effect.matches if channel.sends_quotes else []
+        if not channel.sends_screen_events or not (effect.entered or effect.left):
+            return item.frames_at(quotes, fields)
+        entered, left = set(effect.entered), set(effect.left)
+        indexes = sorted({*quotes, *entered, *left})
+        frames = list[bytes]()
+        for index, quote in zip(indexes, item.frames_at(indexes, fields), strict=True):
+            render = enter_frames if index in entered else leave_frames if index in left else _only_quote_frame
+            frames += render(channel, self._board.symbols[item.rows[index]], quote)
+        return frames
+
+    def _add_stepwise(self, screen: Screen, numbers: list[int]) -> Generator[None, None, None]:
+        """Add a screen to the index in steps, and append the number of the screen to `numbers`."""
+        if self._index is None:
+            index = yield from self._build_index()
+            # Another reservation may have built the index at the same time.
+            if self._index is None:
+                self._index = index
+        numbers.append((yield from self._index.add_stepwise(screen)))
+
+    def _build_index(self) -> Generator[None, None, ScreenIndex]:
+        board = self._board
+        index, begin_sequence = ScreenIndex(board.symbols, board.instruments), board.sequences.max(initial=0)
+        for begin in range(0, len(board), _ROWS_PER_STEP):
+            self._load_rows(index, np.arange(begin, min(begin + _ROWS_PER_STEP, len(board))))
+            yield
+        self._load_rows(index, np.flatnonzero(board.sequences > begin_sequence))
+        return index
+
+    def _load_rows(self, index: ScreenIndex, rows: RowArray) -> None:
+        index.load(rows, self._board.quotes(rows).to_numbers())
+
+    def _ensure_index(self) -> ScreenIndex:
+        if self._index is None:
+            index = ScreenIndex(self._board.symbols, self._board.instruments)
+            self._load_rows(index, np.arange(len(self._board)))
+            self._index = index
+        return self._index
+
+    def _drop_unused_index(self) -> None:
+        if not self._screen_numbers and not self._reservation_count:
+            self._index = None
+
+
+def matches_frame(channel: Channel, symbols: list[str]) -> bytes:
+    """Return the frame of a `matches` event, which lists all symbols that match a channel's filter.
+
+    The frame has no id, because it is part of a catch-up and does not advance the reader's position.
+    """
+    return encode_frame(encode_json({"filter": str(channel.screen), "symbols": symbols}), event=StreamEvent.MATCHES)
+
+
+def enter_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
+    """Return the frames for a symbol that enters the channel's screen. `quote` is the frame of the matching quote.
+
+    Only the last frame has the event id of the quote, so a client that resumes from this id has received all of the
+    frames.
+    """
+    if not channel.sends_quotes:
+        return [_screen_event_frame(channel, StreamEvent.ENTER, symbol, quote, has_id=True)]
+    return [_screen_event_frame(channel, StreamEvent.ENTER, symbol, quote, has_id=False), quote]
+
+
+def leave_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
+    """Return the frames for a symbol that leaves the channel's screen.
+
+    `quote` is the frame of the symbol's newest quote.
+    """
+    return [_screen_event_frame(channel, StreamEvent.LEAVE, symbol, quote, has_id=True)]
+
+
+def _only_quote_frame(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
+    return [quote]
+
+
+def _by_screen(screens_by_index: Mapping[int, RowArray]) -> dict[int, list[int]]:
+    """Return a dict from the id of each screen to the indexes of the quotes that affect this screen.
+
+    `screens_by_index` maps the index of a quote to the ids of the affected screens.
+    """
+    indexes_by_screen: dict[int, list[int]] = {}
+    for index in sorted(screens_by_index):
+        for number in screens_by_index[index].tolist():
+            indexes_by_screen.setdefault(number, []).append(index)
+    return indexes_by_screen
+
+
+def _screen_event_frame(channel: Channel, event: StreamEvent, symbol: str, quote: bytes, *, has_id: bool) -> bytes:
+    parts = (b'{"filter":', channel.filter_json, b',"symbol":', encode_json(symbol), b',"quote":', frame_data(quote))
+    return encode_json_frame((*parts, b"}"), event=event, id=frame_id(quote) if has_id else None)

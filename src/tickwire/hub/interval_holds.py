@@ -1,0 +1,58 @@
+"""Enforces the interval in a reader's token after the subscription of the reader has changed.
+
+The claim `interval` of a token is the shortest time between two updates of a symbol. A paced channel observes the
+interval while a reader stays in the channel. After a change of its subscription, a reader catches up in another
+channel, and would receive newer quotes too early. The catch-up therefore pauses until the interval since the reader's
+last quotes has passed. The reader waits in the same way as a reader whose send buffer is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.heartbeat import HeartbeatFrames
+from tickwire.hub.fanout.reader import Reader
+
+
+class IntervalHolds:
+    """The readers that wait until they may receive quotes again. All times are monotonic, in seconds."""
+
+    def __init__(self) -> None:
+        # For each waiting reader, the time of the last heartbeat, or of the start of the wait.
+        self._last_write_at: dict[Reader, float] = {}
+
+    def hold(self, reader: Reader, now: float) -> None:
+        """Delay the next quotes of a reader whose subscription changes, if its token requires an interval.
+
+        The caller must call this method before the reader leaves its channel.
+        """
+        if not reader.min_interval_s or reader.is_held:
+            return
+        # The reader may have received quotes a moment ago: it is catching up, or it has had no flush since its
+        # catch-up. Its interval therefore begins now. When a live reader leaves its channel, the channel sets
+        # `quotes_due_at` again.
+        if not reader.is_live or not reader.quotes_due_at:
+            reader.quotes_due_at = now + reader.min_interval_s
+        reader.is_held = True
+        self._last_write_at[reader] = now
+
+    def release_due(self, now: float) -> None:
+        """Let the readers whose interval has passed continue with their catch-up."""
+        for reader in list(self._last_write_at):
+            if reader.is_closing or reader.quotes_due_at <= now:
+                del self._last_write_at[reader]
+                reader.release()
+
+    def write_heartbeats(
+        self, heartbeat: HeartbeatFrames, now: float, max_silence_s: float, channels: Mapping[Reader, Channel]
+    ) -> None:
+        """Write a heartbeat to each waiting reader to which nothing was written for `max_silence_s`.
+
+        `channels` maps each reader to its channel. The subscription of the channel determines the form of the
+        heartbeat, because the reader's subscription has changed since its request.
+        """
+        for reader, last_write_at in self._last_write_at.items():
+            if now - last_write_at >= max_silence_s and not reader.is_closing:
+                self._last_write_at[reader] = now
+                reader.write(heartbeat.frame_for(channels[reader].subscription))

@@ -1,1 +1,0 @@
-"""The forms in which a commit travels."""

@@ -1,0 +1,1 @@
+"""The journal in one SQLite file, which one process at a time can open."""

@@ -1,0 +1,94 @@
+"""The last part of a restore: rename the present files of a journal, and give the restored files their names.
+
+A process can be killed between two renames. So the restore first renames the complete copy of the backup to
+`JOURNAL-restoring-ID`. While a file has this name, the restore is pending: `finish_restore` performs the renames that
+are missing. The next start of a server, or the next restore, calls this function. The last rename gives the journal its
+name, and so ends the restore.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from tickwire.journal.sqlite.file import SQLITE_SUFFIXES, fsync, side_file
+from tickwire.journal.sqlite.head_file import find_head_files
+
+_NEW_SUFFIX = "-new"
+_CANDLES_SUFFIX = "-candles"
+_RESTORING_SUFFIX = "-restoring-"
+
+
+def databases_of(journal: Path) -> tuple[Path, Path]:
+    """Return the paths of the candles and of the journal. The journal is last, because a server opens it first."""
+    return side_file(journal, _CANDLES_SUFFIX), journal
+
+
+def new_copy_of(database: Path) -> Path:
+    """Return the path of a copy that does not have its name yet."""
+    return side_file(database, _NEW_SUFFIX)
+
+
+def files_of(journal: Path) -> list[Path]:
+    """Return the present files of a journal and of its candles, except lock files. The journal itself is last."""
+    files = [side_file(path, suffix) for path in databases_of(journal) for suffix in (*SQLITE_SUFFIXES, "")]
+    return find_head_files(journal) + [path for path in files if path.exists()]
+
+
+def begin_restore(journal: Path) -> None:
+    """Make the restore of the new copies pending. Call `finish_restore` next.
+
+    The new copies of the journal, and of the candles if the backup contains candles, must be complete.
+    """
+    restore_id = secrets.token_hex(4)
+    if not journal.exists():
+        # Files without a journal, such as its candles, contain no events.
+        _rename_present(journal, restore_id)
+    new_copy_of(journal).rename(side_file(journal, f"{_RESTORING_SUFFIX}{restore_id}"))
+    fsync(journal.parent)
+
+
+def cancel_restore(journal: Path) -> None:
+    """Undo `begin_restore` if a restore is pending. Do not remove the new copies.
+
+    If this method raises an error, the restore may still be pending, and then needs all its copies.
+    """
+    restoring = find_pending_restore(journal)
+    if restoring is not None:
+        restoring.rename(new_copy_of(journal))
+        fsync(journal.parent)
+
+
+def find_pending_restore(journal: Path) -> Path | None:
+    """Return the file whose name makes a restore of the journal pending; None if no restore is pending."""
+    prefix = f"{journal.name}{_RESTORING_SUFFIX}"
+    return next((each for each in journal.parent.iterdir() if each.name.startswith(prefix)), None)
+
+
+def finish_restore(journal: Path) -> bool:
+    """Perform the missing renames of a pending restore. Return False if no restore is pending.
+
+    The caller must hold the lock of the journal. The present journal is then `JOURNAL-replaced-ID`, and the names of
+    its other files begin with this name.
+    """
+    restoring = find_pending_restore(journal)
+    if restoring is None:
+        return False
+    # The present journal is renamed after its other files. So if the journal has its name, its other files are still
+    # the files of the present journal, and otherwise none of them is.
+    if journal.exists():
+        _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
+    candles, _ = databases_of(journal)
+    if new_copy_of(candles).exists():
+        new_copy_of(candles).rename(candles)
+    fsync(journal.parent)
+    restoring.rename(journal)
+    fsync(journal.parent)
+    return True
+
+
+def _rename_present(journal: Path, restore_id: str) -> None:
+    replaced = side_file(journal, f"-replaced-{restore_id}")
+    for path in files_of(journal):
+        # SQLite finds a write-ahead log by the name of its database.
+        path.rename(side_file(replaced, path.name.removeprefix(journal.name)))

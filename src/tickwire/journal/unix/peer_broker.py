@@ -1,0 +1,64 @@
+"""Passes messages between the processes of a cluster, by publish and subscribe. The journal's owner runs the broker."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from tickwire.journal.unix.messages import PeerMessage, encode_message
+
+# The maximum number of bytes that a process may leave unread. Beyond this number, the process is stopped or stuck, and
+# the broker drops further messages to the process. The largest messages are smaller, such as a reply that lists 100,000
+# readers.
+_MAX_UNREAD_BYTES = 64 * 2**20
+
+log = logging.getLogger("tickwire.journal")
+
+
+class PeerConnection(Protocol):
+    """The connection to a process that can subscribe to addresses."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """The number of bytes that the process has not read yet."""
+        ...
+
+    def send(self, data: bytes | bytearray) -> None:
+        """Send an encoded message."""
+        ...
+
+
+class PeerBroker:
+    """The subscriptions of all processes. `dropped_messages` counts the messages to processes that do not read."""
+
+    def __init__(self) -> None:
+        self.dropped_messages = 0
+        # The inner dict is an ordered set of connections.
+        self._subscribers: dict[str, dict[PeerConnection, None]] = {}
+
+    def subscribe(self, address: str, connection: PeerConnection) -> None:
+        """Pass messages to `address` on to `connection`."""
+        self._subscribers.setdefault(address, {})[connection] = None
+
+    def unsubscribe(self, address: str, connection: PeerConnection) -> None:
+        """End the subscription that `subscribe` began. Do nothing if there is no such subscription."""
+        subscribers = self._subscribers.get(address, {})
+        subscribers.pop(connection, None)
+        if not subscribers:
+            self._subscribers.pop(address, None)
+
+    def remove(self, connection: PeerConnection) -> None:
+        """End all subscriptions of a connection."""
+        for address in [each for each, subscribers in self._subscribers.items() if connection in subscribers]:
+            self.unsubscribe(address, connection)
+
+    def publish(self, message: PeerMessage) -> None:
+        """Pass a message on to all subscribers of its address."""
+        data = encode_message(message)
+        for connection in self._subscribers.get(message.address, {}):
+            if connection.unsent_bytes + len(data) <= _MAX_UNREAD_BYTES:
+                connection.send(data)
+                continue
+            if not self.dropped_messages:
+                log.warning("a process of the cluster does not read: it misses the messages of the other processes")
+            self.dropped_messages += 1

@@ -1,0 +1,496 @@
+"""The candles of every symbol at every interval, built from batches of ticks.
+
+These rules apply to each symbol and interval separately:
+
+- A trade is a tick that reports a last price. A candle consists of the trades with times in `[start, next start)`. Its
+  open is the price of the trade that arrived first. Its close is the price of the trade with the latest time. Times are
+  compared in whole seconds; if several trades have the latest time, the close is the price of the trade that arrived
+  last. A late trade therefore does not move the close back.
+- A candle closes when a trade of a later candle arrives, or when the watermark (see below) passes the candle's end. The
+  watermark is the time of the newest tick of the symbol's source, minus `ALLOWED_LATENESS_NS`. The allowance is
+  necessary because feeds send ticks of different symbols out of order by milliseconds. Each source (a feed or a
+  publisher) has its own watermark, so no source closes the candles of symbols that it does not publish.
+- A late trade never changes a closed candle. `late_trade_counts` counts the trades that arrive too late for a candle. A
+  late trade still changes the open candles of longer intervals.
+- A correction of a trade changes the open candle, or the newest closed candle, that contains the trade. The aggregator
+  returns a changed closed candle again. The candle's volume becomes exact. Its high and low become wider if necessary,
+  but not narrower, because the aggregator does not store the other trades.
+- If a tick resets its symbol, the open candles of the symbol are discarded. Later trades may have earlier times.
+
+Aggregators that apply the same batches in the same order produce the same candles, to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from math import isfinite
+
+import msgspec
+import numpy as np
+
+from tickwire.core.arrays import Bools, Ints, RowArray
+from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
+from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
+from tickwire.market.candle_table import INTERVAL_LENGTHS_S, NO_CANDLE, CandleTable
+from tickwire.market.ohlcv import (
+    CLOSE,
+    OhlcvBars,
+    concatenate_bars,
+    correct_bar,
+    running_maximum_by_group,
+)
+from tickwire.market.single_trade import ClosedCandle, SymbolCandles, merge_bars
+from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClock, SourceClocks
+from tickwire.market.trading_sessions import TradingSessions
+from tickwire.market.volume_tracker import VolumeTracker
+
+# In every recorded feed, ticks of different symbols are out of order by less than this time.
+ALLOWED_LATENESS_NS = 2 * 10**9
+_SECOND_NS = 10**9
+_INITIAL_CAPACITY = 128
+# A merge creates eight arrays for each array of bars. With this number of bars, the new arrays fit into the cache of a
+# processor. One merge of 100,000 bars would take several times as long.
+_BARS_PER_MERGE = 4_096
+
+
+class _CandleSnapshot(msgspec.Struct, frozen=True):
+    """The format of the bytes that `CandleAggregator.save` returns and `restore` reads."""
+
+    symbols: list[bytes]
+    time_keys: bytes = msgspec.field(name="stages")
+    ohlcv: bytes = msgspec.field(name="values")
+    pending_seconds: bytes = msgspec.field(name="seconds")
+    pending_ohlcv: bytes = msgspec.field(name="waiting")
+    pending_trade_counts: bytes = msgspec.field(name="trades")
+    sequences: bytes
+    late_trade_counts: list[int] = msgspec.field(name="late")
+    # In snapshots of earlier versions, all symbols have the same newest time and watermark.
+    newest_ts: int = msgspec.field(name="newest")
+    watermark_s: int = msgspec.field(name="passed")
+    volumes: bytes = msgspec.field(name="traded")
+    source_clocks: bytes = msgspec.field(name="clocks", default=b"")
+
+
+class CandleAggregator:
+    """Builds the open candle of every symbol and interval.
+
+    A method that closes candles returns the closed candles. The aggregator does not store closed candles.
+
+    A bar is the summary of some trades of one symbol: open, high, low, close and volume. If several trades of a symbol
+    have times in the same second, the aggregator collects these trades in a pending bar. The aggregator later merges
+    the pending bar into the symbol's candles of all intervals. In a busy market, most trades therefore change one bar
+    instead of eight candles.
+
+    A `CandleTable` stores the candles. The index of a symbol in `symbols` is its column in the table.
+    """
+
+    def __init__(self, sessions: TradingSessions | None = None) -> None:
+        self.symbols: list[bytes] = []
+        self._sessions = sessions or TradingSessions()
+        self._row_by_symbol: dict[bytes, int] = {}
+        self._table = CandleTable(self._sessions)
+        self._pending_seconds = np.empty(0, np.int64)  # `NO_CANDLE` if there is no pending bar
+        self._pending_ohlcv = np.empty((0, 5))
+        self._pending_trade_counts = np.empty(0, np.int64)
+        self._sequences = np.empty(0, np.int64)
+        self._volume_tracker = VolumeTracker()
+        self._source_clocks = SourceClocks()
+        # The number of times that the watermark of a source has changed. While this number stays the same, only trades
+        # close candles.
+        self.advance_count = 0
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    @property
+    def sequences(self) -> Ints:
+        """The sequence number of each symbol's newest trade, in the order of `symbols`."""
+        return self._sequences[: len(self)]
+
+    @property
+    def late_trade_counts(self) -> Ints:
+        """The number of trades that arrived too late for a candle: one count for each interval."""
+        return self._table.late_trade_counts
+
+    def find_row(self, symbol: str) -> int | None:
+        """Return the index of a symbol in `symbols`, or None before the symbol's first trade."""
+        return self._row_by_symbol.get(symbol.encode())
+
+    def apply(self, ticks: PackedTicks, first_sequence: int, now: int, source: str = "") -> PackedCandles:
+        """Apply the ticks of one source in order, and return the candles that closed.
+
+        The first tick has the sequence number `first_sequence`. `now` is the time at which the ticks arrived, in
+        nanoseconds since the Unix epoch. If a tick has a wrong time in the future, candles close as if its time were
+        `now`. For each symbol and interval, the returned candles are in time order.
+        """
+        if len(ticks) == 1 and self._is_single_trade_in_order(ticks):
+            closed = self._apply_single(ticks, first_sequence, source)
+        else:
+            closed = self._apply_batch(ticks, first_sequence, source)
+        clock = self._source_clocks.find(source)
+        if clock is None:
+            return closed
+        times = ticks["ts"]
+        clock.newest_ts = max(clock.newest_ts, times.item() if len(times) == 1 else int(times.max(initial=0)))
+        clock.lag_ns = now - clock.newest_ts
+        expired = self._advance(clock, min(clock.newest_ts, now) - ALLOWED_LATENESS_NS)
+        return np.concatenate([closed, expired]) if len(expired) else closed
+
+    def _reset(self, ticks: PackedTicks, source: str) -> None:
+        """Discard the open candles of the symbols in `ticks`, and the time of the source.
+
+        Do this when the market of the source begins again.
+        """
+        rows = np.array(
+            [row for symbol in ticks["symbol"].tolist() if (row := self._row_by_symbol.get(symbol)) is not None],
+            np.intp,
+        )
+        self._table.time_keys[:, rows] = self._pending_seconds[rows] = NO_CANDLE
+        self._volume_tracker.reset(rows)
+        clock = self._source_clocks.find(source)
+        if clock is not None:
+            clock.newest_ts = clock.watermark_s = 0
+        self.advance_count += 1
+
+    def advance_watermark(self, ts: int) -> PackedCandles:
+        """Close all candles that end at or before `ts` (nanoseconds since the Unix epoch). Return these candles."""
+        return _concatenate(self._advance(clock, ts) for clock in self._source_clocks)
+
+    def advance_live_sources(self, now: int) -> PackedCandles:
+        """Close the finished candles of all live sources, and return these candles.
+
+        A source is live if its ticks arrive soon after their own times. `now` is the wall-clock time in nanoseconds
+        since the Unix epoch.
+        """
+        return _concatenate(
+            self._advance(clock, clock.market_time(now) - ALLOWED_LATENESS_NS)
+            for clock in self._source_clocks
+            if clock.is_live
+        )
+
+    def _advance(self, clock: SourceClock, ts: int) -> PackedCandles:
+        """Close all candles of one source that end at or before `ts`, and return these candles."""
+        second = ts // _SECOND_NS
+        if second <= clock.watermark_s:
+            return np.empty(0, CANDLE_DTYPE)
+        clock.watermark_s = second
+        self.advance_count += 1
+        rows = self._source_clocks.rows_of(clock, len(self))
+        pending = rows[self._pending_seconds[rows] != NO_CANDLE]
+        for begin in range(0, len(pending), _BARS_PER_MERGE):
+            self._table.merge(self._pending_bars(pending[begin : begin + _BARS_PER_MERGE]))
+        self._pending_seconds[pending] = NO_CANDLE
+        intervals, indices = np.nonzero(self._table.open_mask(rows) & (self._table.ends(rows) <= second))
+        return self._table.pack(self._table.close_slots(intervals * self._table.capacity + rows[indices]))
+
+    def overdue_market_time(self, now: int, lateness_ns: int) -> int | None:
+        """Return the market time of a live source that has an overdue candle, or None if there is no such source.
+
+        A candle is overdue if it is still open `lateness_ns` after its end. All times are in nanoseconds.
+        """
+        for clock in self._source_clocks:
+            if clock.is_live:
+                next_close = self._next_close_of(self._source_clocks.rows_of(clock, len(self)))
+                if next_close is not None and next_close <= clock.market_time(now) - lateness_ns:
+                    return clock.market_time(now)
+        return None
+
+    def _next_close_of(self, rows: RowArray) -> int | None:
+        """Return the earliest end of an open candle of these symbols, or None if they have no open candle."""
+        seconds = self._pending_seconds[rows]
+        seconds = seconds[seconds != NO_CANDLE]
+        next_end = self._table.next_end(rows)
+        ends = [] if next_end is None else [next_end]
+        if len(seconds):
+            ends.append(int(seconds.min()) + 1)
+        return min(ends) * _SECOND_NS if ends else None
+
+    def open_candles(self, rows: Sequence[int] | RowArray, interval_s: int) -> PackedCandles:
+        """Return the open candles of the symbols at the indexes `rows`, for one interval.
+
+        Symbols without an open candle are left out.
+        """
+        interval = INTERVAL_LENGTHS_S.index(interval_s)
+        at = np.asarray(rows, np.intp)
+        open_bars = self._table.candles_at(interval * self._table.capacity + at)
+        pending = self._pending_bars(at)
+        time_keys = np.where(
+            pending.time_keys == NO_CANDLE, NO_CANDLE, 2 * self._table.starts(pending.time_keys)[interval]
+        )
+        pending = pending._replace(slots=open_bars.slots, time_keys=time_keys)
+        continued = np.flatnonzero(pending.time_keys == open_bars.time_keys)
+        pending.prepend(continued, open_bars.select(continued))
+        newer = pending.time_keys >= open_bars.time_keys
+        values = np.where(newer[:, None], pending.ohlcv, open_bars.ohlcv)
+        merged = OhlcvBars(open_bars.slots, np.maximum(open_bars.time_keys, time_keys), values, open_bars.trade_counts)
+        return self._table.pack(merged.select(merged.time_keys % 2 == 0))
+
+    def closed_until(self, symbol: str, interval_s: int) -> int:
+        """Return the boundary between the closed and the open candles of one symbol at one interval.
+
+        The boundary is a time in nanoseconds since the Unix epoch. All candles that start before the boundary have
+        closed. No candle that starts at or after the boundary has closed. The boundary of a symbol without trades is 0.
+        """
+        row = self.find_row(symbol)
+        time_key = NO_CANDLE if row is None else int(self._table.time_keys[INTERVAL_LENGTHS_S.index(interval_s), row])
+        return 0 if time_key == NO_CANDLE else time_key // 2 * _SECOND_NS + time_key % 2
+
+    def save(self) -> bytes:
+        """Return the state as bytes."""
+        return self.capture()()
+
+    def capture(self) -> Callable[[], bytes]:
+        """Copy the state, and return a function that encodes the copy for `restore`.
+
+        Any thread may call the function.
+        """
+        count = len(self)
+        snapshot = _CandleSnapshot(
+            symbols=list(self.symbols),
+            time_keys=self._table.time_keys[:, :count].tobytes(),
+            ohlcv=self._table.ohlcv[:, :count].tobytes(),
+            pending_seconds=self._pending_seconds[:count].tobytes(),
+            pending_ohlcv=self._pending_ohlcv[:count].tobytes(),
+            pending_trade_counts=self._pending_trade_counts[:count].tobytes(),
+            sequences=self._sequences[:count].tobytes(),
+            late_trade_counts=self.late_trade_counts.tolist(),
+            newest_ts=max((clock.newest_ts for clock in self._source_clocks), default=0),
+            watermark_s=max((clock.watermark_s for clock in self._source_clocks), default=0),
+            volumes=self._volume_tracker.save(count),
+            source_clocks=self._source_clocks.save(count),
+        )
+        return partial(msgspec.msgpack.encode, snapshot)
+
+    def restore(self, data: bytes, lag_ns: int = MAX_LIVE_LAG_NS) -> None:
+        """Restore the state in `data`, the result of an earlier call of `save`.
+
+        Earlier versions had one clock for all sources of ticks. If `data` is from such a version, `lag_ns` is the lag
+        of this clock.
+        """
+        snapshot = msgspec.msgpack.decode(data, type=_CandleSnapshot)
+        count = len(snapshot.symbols)
+        self.symbols = snapshot.symbols
+        self._row_by_symbol = {symbol: row for row, symbol in enumerate(snapshot.symbols)}
+        time_keys, ohlcv = _int64_array(snapshot.time_keys), np.frombuffer(snapshot.ohlcv).copy()
+        self._table.restore(snapshot.symbols, time_keys, ohlcv, snapshot.late_trade_counts)
+        self._pending_ohlcv = np.frombuffer(snapshot.pending_ohlcv).reshape(count, 5).copy()
+        self._pending_seconds = _int64_array(snapshot.pending_seconds)
+        self._pending_trade_counts = _int64_array(snapshot.pending_trade_counts)
+        self._sequences = _int64_array(snapshot.sequences)
+        if snapshot.source_clocks:
+            self._source_clocks.restore(snapshot.source_clocks)
+        else:
+            self._source_clocks.restore_single(count, snapshot.newest_ts, lag_ns, snapshot.watermark_s)
+        self._volume_tracker.restore(snapshot.volumes)
+
+    def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
+        """Return whether a batch of one tick withdraws no trade, and is not older than the newest trade of its symbol.
+
+        Times are compared in whole seconds.
+        """
+        symbol, ts, *_, size, _ = ticks.tolist()[0]
+        row = self._row_by_symbol.get(symbol)
+        if size < 0.0 or row is None:
+            return row is None and not size < 0.0
+        newest_second = max(int(self._table.time_keys[0, row]) // 2, int(self._pending_seconds[row]))
+        return bool(ts // _SECOND_NS >= newest_second)
+
+    def _apply_single(self, ticks: PackedTicks, sequence: int, source: str) -> PackedCandles:
+        """Apply a batch of one tick. Return the candles that closed."""
+        symbol, ts, price, *_, size, total = ticks.tolist()[0]
+        if not isfinite(price):
+            if price == NO_PRICE:
+                self._reset(ticks, source)
+            return np.empty(0, CANDLE_DTYPE)
+        row = self._row_by_symbol.get(symbol)
+        if row is None:
+            self._add_symbol(symbol)
+            row = self._row_by_symbol[symbol]
+        self._source_clocks.assign_row(row, source)
+        self._sequences[row] = sequence
+        second, pending_second = ts // _SECOND_NS, int(self._pending_seconds[row])
+        volume = self._volume_tracker.traded_amount(row, self._sessions.session_at(ts).day, size, total)
+        bar, pending = [price, price, price, price, volume], self._pending_ohlcv[row].tolist()
+        if pending_second == second:
+            self._pending_ohlcv[row] = merge_bars(pending, bar)
+            self._pending_trade_counts[row] += 1
+            return np.empty(0, CANDLE_DTYPE)
+        candles = SymbolCandles(self._table.time_keys[:, row], self._table.ohlcv[:, row])
+        if pending_second != NO_CANDLE:
+            late = candles.merge(pending, self._table.starts_at(pending_second))
+            self.late_trade_counts[late] += self._pending_trade_counts[row]
+        candles.close_preceding(self._table.starts_at(second))
+        candles.store()
+        self._pending_seconds[row], self._pending_ohlcv[row], self._pending_trade_counts[row] = second, bar, 1
+        return _pack_closed(symbol, candles.closed)
+
+    def _apply_batch(self, ticks: PackedTicks, first_sequence: int, source: str) -> PackedCandles:
+        """Apply a batch of any number of ticks. Return the candles that closed."""
+        if are_resets(ticks):
+            self._reset(ticks, source)
+            return np.empty(0, CANDLE_DTYPE)
+        is_trade, withdrawals = _split_trades(ticks)
+        indices = np.flatnonzero(is_trade)
+        closed = np.empty(0, CANDLE_DTYPE)
+        if len(indices):
+            trades = ticks if len(indices) == len(ticks) else ticks[indices]
+            rows = self._find_or_add_rows(trades["symbol"].tolist())
+            self._source_clocks.assign(rows, source)
+            closed = self._apply_trades(trades, rows, first_sequence + indices)
+        if len(withdrawals):
+            closed = np.concatenate([closed, self._apply_corrections(ticks, withdrawals, first_sequence)])
+        return closed
+
+    def _apply_trades(self, ticks: PackedTicks, symbol_rows: RowArray, sequences: Ints) -> PackedCandles:
+        """Combine the trades of each symbol and second into one bar. Add these bars to the pending bars.
+
+        The newest bar of a symbol stays pending. Older bars are merged into the candles. Return the candles that
+        closed.
+        """
+        bars = self._bars_by_second(ticks, symbol_rows, sequences)
+        self._erase_late_closes(bars)
+        first, last = bars.slot_boundaries()
+        pending = self._pending_bars(bars.slots[first])
+        same = pending.time_keys == bars.time_keys[first]
+        bars.prepend(first[same], pending.select(same))
+        self._store_pending(bars.select(last))
+        moved = ~same | (first != last)
+        if not moved.any():
+            return np.empty(0, CANDLE_DTYPE)
+        over = np.ones(bars.size, bool)
+        over[last] = False
+        older = concatenate_bars(pending.select(~same & (pending.time_keys != NO_CANDLE)), bars.select(over))
+        closed = self._table.merge(older.select(np.argsort(older.slots, kind="stable")))
+        followed = self._table.close_preceding(bars.select(last[moved]))
+        return self._table.pack(concatenate_bars(closed, followed))
+
+    def _apply_corrections(self, ticks: PackedTicks, withdrawals: RowArray, first_sequence: int) -> PackedCandles:
+        """Correct the candles that contain withdrawn trades. Return the corrected candles that have closed.
+
+        `withdrawals` contains the indexes of the ticks that withdraw a trade.
+        """
+        revised = []
+        for index in withdrawals.tolist():
+            row = self._row_by_symbol.get(ticks["symbol"][index])
+            if row is None:
+                continue
+            self._sequences[row] = max(self._sequences[row], first_sequence + index)
+            replacement = ticks[index + 1] if _is_replacement(ticks, index + 1) else None
+            second = int(ticks["ts"][index]) // _SECOND_NS
+            if self._pending_seconds[row] == second:
+                # The candles do not contain the pending bar yet.
+                correct_bar(self._pending_ohlcv[row], ticks[index], replacement)
+                continue
+            starts = self._table.starts(np.array([second]))[:, 0]
+            for interval in np.flatnonzero(self._table.time_keys[:, row] // 2 == starts).tolist():
+                correct_bar(self._table.ohlcv[interval, row], ticks[index], replacement)
+                if self._table.time_keys[interval, row] % 2:
+                    revised.append(interval * self._table.capacity + row)
+        return self._table.pack(self._table.candles_at(np.unique(np.array(revised, np.intp))))
+
+    def _bars_by_second(self, ticks: PackedTicks, rows: RowArray, sequences: Ints) -> OhlcvBars:
+        """Combine consecutive trades of a symbol into one bar if their times are in the same second. Return the bars.
+
+        In the result, the slot of a bar is the index of its symbol. The time key of a bar is its time in seconds since
+        the Unix epoch.
+        """
+        order = np.argsort(rows, kind="stable")
+        rows, ts = rows[order], ticks["ts"][order]
+        # If a symbol has several trades, NumPy stores the value of the last trade, which is the newest trade.
+        self._sequences[rows] = sequences[order]
+        values = np.empty((len(rows), 5))
+        values[:, :4] = ticks["last"][order, None]
+        days, sizes, totals = self._sessions.days(ts), ticks["size"][order], ticks["volume"][order]
+        values[:, 4] = self._volume_tracker.traded_amounts(rows, days, sizes, totals)
+        return OhlcvBars(rows, ts // _SECOND_NS, values, np.ones(len(rows), np.int64)).merge_adjacent()
+
+    def _erase_late_closes(self, bars: OhlcvBars) -> None:
+        """Set the close of each bar to NaN if an earlier bar of its symbol has a later time.
+
+        A merge with the earlier bar then keeps the close of the earlier bar. A late bar never becomes a candle without
+        such a merge, because its candle exists already or has closed.
+        """
+        before = np.maximum(self._table.time_keys[0, bars.slots] // 2, self._pending_seconds[bars.slots])
+        is_ordered = (bars.time_keys[1:] >= bars.time_keys[:-1]) | (bars.slots[1:] != bars.slots[:-1])
+        if is_ordered.all() and (bars.time_keys >= before).all():
+            return
+        newest = running_maximum_by_group(bars.slots, np.maximum(before, bars.time_keys))
+        bars.ohlcv[bars.time_keys < newest, CLOSE] = np.nan
+
+    def _pending_bars(self, rows: RowArray) -> OhlcvBars:
+        return OhlcvBars(rows, self._pending_seconds[rows], self._pending_ohlcv[rows], self._pending_trade_counts[rows])
+
+    def _store_pending(self, bars: OhlcvBars) -> None:
+        self._pending_seconds[bars.slots] = bars.time_keys
+        self._pending_ohlcv[bars.slots] = bars.ohlcv
+        self._pending_trade_counts[bars.slots] = bars.trade_counts
+
+    def _find_or_add_rows(self, symbols: list[bytes]) -> RowArray:
+        try:
+            return np.array(list(map(self._row_by_symbol.__getitem__, symbols)), np.intp)
+        except KeyError:
+            for symbol in symbols:
+                if symbol not in self._row_by_symbol:
+                    self._add_symbol(symbol)
+            return self._find_or_add_rows(symbols)
+
+    def _add_symbol(self, symbol: bytes) -> None:
+        row = len(self)
+        if row >= self._table.capacity:
+            self._grow_capacity(max(_INITIAL_CAPACITY, row * 2))
+        self._row_by_symbol[symbol] = row
+        self._table.symbols[row] = symbol
+        self.symbols.append(symbol)
+
+    def _grow_capacity(self, capacity: int) -> None:
+        more = capacity - self._table.capacity
+        self._table.grow(capacity)
+        self._pending_ohlcv = np.pad(self._pending_ohlcv, ((0, more), (0, 0)))
+        self._pending_seconds = np.pad(self._pending_seconds, (0, more), constant_values=NO_CANDLE)
+        self._pending_trade_counts, self._sequences = (
+            np.pad(each, (0, more)) for each in (self._pending_trade_counts, self._sequences)
+        )
+        self._volume_tracker.grow(capacity)
+        self._source_clocks.grow(capacity)
+
+
+def _split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
+    """Return a pair: a boolean array that is True for each trade, and the indexes of the ticks that withdraw a trade.
+
+    The corrected trade that follows a withdrawal does not count as a trade.
+    """
+    is_trade = np.isfinite(ticks["last"])
+    is_withdrawal = ticks["size"] < 0.0
+    if not is_withdrawal.any():
+        return is_trade, np.empty(0, np.intp)
+    withdrawals = np.flatnonzero(is_withdrawal)
+    is_trade[withdrawals] = False
+    is_trade[[index + 1 for index in withdrawals.tolist() if _is_replacement(ticks, index + 1)]] = False
+    return is_trade, withdrawals
+
+
+def _is_replacement(ticks: PackedTicks, index: int) -> bool:
+    """Return whether the tick at `index` replaces the trade that the previous tick withdraws."""
+    if index >= len(ticks):
+        return False
+    withdrawal, tick = ticks[index - 1], ticks[index]
+    is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
+    return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)
+
+
+def _pack_closed(symbol: bytes, closed: list[ClosedCandle]) -> PackedCandles:
+    """Convert the closed candles of one symbol to packed candles. Sort the candles by the end of their interval."""
+    closed.sort(key=lambda candle: candle.start_s + INTERVAL_LENGTHS_S[candle.interval])
+    return np.array(
+        [(symbol, INTERVAL_LENGTHS_S[interval], start_s * _SECOND_NS, *bar) for interval, start_s, bar in closed],
+        CANDLE_DTYPE,
+    )
+
+
+def _concatenate(parts: Iterable[PackedCandles]) -> PackedCandles:
+    return np.concatenate([np.empty(0, CANDLE_DTYPE), *parts])
+
+
+def _int64_array(data: bytes) -> Ints:
+    return np.frombuffer(data, np.int64).copy()

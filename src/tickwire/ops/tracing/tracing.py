@@ -1,0 +1,182 @@
+"""The spans of a server: one for each sampled request, for each append, and for each delivery of a batch to readers.
+
+A trace follows a batch from the request that publishes it, through the journal, to the readers of every process:
+
+    POST /v1/quotes                 the request
+      journal append                until the batch is durable
+        deliver                     once in each process that follows the journal
+          apply, dispatch, flush    the stages that `tickwire_stage_seconds` measures
+
+A delivery may contain batches of several traces. Its span is a child of the first trace, and has links to the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    get_current_span,
+    set_span_in_context,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from tickwire.core.event import JournalEntry, JournalRecord, SequenceRange
+from tickwire.hub.hub import FlushTimes
+from tickwire.ops.log_format import trace_id
+from tickwire.ops.tracing.span_queue import SpanQueue
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+Append = Callable[[JournalEntry], Awaitable[SequenceRange]]
+
+
+class RequestSpan:
+    """The span of one HTTP request. If the request is not sampled, its appends are not sampled either."""
+
+    __slots__ = ("_span", "context", "is_open")
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self.context = set_span_in_context(span, Context())
+        self.is_open = True
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the span is sent to the collector."""
+        return self._span.get_span_context().trace_flags.sampled
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace id as hexadecimal digits; None if the request is not sampled."""
+        return f"{self._span.get_span_context().trace_id:032x}" if self.is_sampled else None
+
+    def activate(self) -> None:
+        """Make this span the parent of the present task's appends, and add the trace id to the task's log lines."""
+        _current_request.set(self)
+        trace_id.set(self.trace_id)
+
+    @staticmethod
+    def deactivate() -> None:
+        """Let the present task belong to no request."""
+        _current_request.set(None)
+        trace_id.set(None)
+
+    def describe(self, method: str, route: str, status: int, request_id: str) -> None:
+        """Name the span after the route, and add the status of the response."""
+        if not self.is_sampled:
+            return
+        self._span.update_name(f"{method} {route}")
+        self._span.set_attributes(
+            {
+                "http.request.method": method,
+                "http.route": route,
+                "http.response.status_code": status,
+                "tickwire.request_id": request_id,
+            }
+        )
+        if status >= 500:
+            self._span.set_status(Status(StatusCode.ERROR))
+
+    def end(self) -> None:
+        """End the span. A second call does nothing."""
+        if self.is_open:
+            self.is_open = False
+            self._span.end()
+
+
+_current_request: ContextVar[RequestSpan | None] = ContextVar("current_request", default=None)
+
+
+class Tracing:
+    """Creates the spans of one server. All spans end on the event loop, and `spans` sends them in its own thread."""
+
+    def __init__(self, tracer: Tracer, spans: SpanQueue) -> None:
+        self._tracer = tracer
+        self._spans = spans
+
+    def start_request(self, method: str, headers: Mapping[str, str]) -> RequestSpan:
+        """Start the span of a request. `headers` may contain `traceparent` and `tracestate` of the client."""
+        parent = _PROPAGATOR.extract(headers, Context()) if headers else Context()
+        return RequestSpan(self._tracer.start_span(method, parent, SpanKind.SERVER))
+
+    async def trace_append(self, entry: JournalEntry, append: Append) -> SequenceRange:
+        """Append an entry to the journal with `append`. If the append is sampled, pass its trace on in the entry.
+
+        Outside of requests, such as for a batch of the feed, the append begins a trace of its own.
+        """
+        request = _current_request.get()
+        # A background task may outlive the request that started it. Its appends then belong to no request.
+        if request is not None and request.is_open:
+            if not request.is_sampled:
+                return await append(entry)
+            parent = request.context
+        else:
+            parent = Context()
+        span = self._tracer.start_span("journal append", parent, SpanKind.PRODUCER)
+        if not span.is_recording():
+            return await append(entry)
+        try:
+            appended = await append(entry._replace(traceparents=(_format_traceparent(span),)))
+            span.set_attributes(
+                {
+                    "tickwire.first": appended.first,
+                    "tickwire.last": appended.last,
+                    "tickwire.repeated": not appended.is_new,
+                }
+            )
+            return appended
+        except BaseException as error:
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+        finally:
+            span.end()
+
+    def record_delivery(self, records: Sequence[JournalRecord], prepare_ns: int, times: FlushTimes) -> None:
+        """Create the spans of a delivery that has just ended, if one of its records is sampled.
+
+        `prepare_ns` is the time that the follower needed for the records before the hub applied them.
+        """
+        traceparents = [text for record in records for text in record.traceparents]
+        if not traceparents:
+            return
+        parent, *others = [_PROPAGATOR.extract({"traceparent": text}, Context()) for text in traceparents]
+        stages = {"apply": prepare_ns + times.apply_ns, "dispatch": times.dispatch_ns, "flush": times.flush_ns}
+        end_ns = time.time_ns()
+        start_ns = end_ns - sum(stages.values())
+        delivery = self._tracer.start_span(
+            "deliver",
+            parent,
+            SpanKind.CONSUMER,
+            attributes={"tickwire.first": records[0].first, "tickwire.last": records[-1].last},
+            links=[Link(get_current_span(other).get_span_context()) for other in others],
+            start_time=start_ns,
+        )
+        context = set_span_in_context(delivery, Context())
+        for stage, duration_ns in stages.items():
+            span = self._tracer.start_span(stage, context, start_time=start_ns)
+            start_ns += duration_ns
+            span.end(start_ns)
+        delivery.end(end_ns)
+
+    def span_counts(self) -> Mapping[str, int]:
+        """Return the number of ended spans by outcome."""
+        return self._spans.counts()
+
+    def close(self) -> None:
+        """Send the remaining spans. The call blocks for a limited time."""
+        self._spans.close()
+
+
+def _format_traceparent(span: Span) -> str:
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, set_span_in_context(span, Context()))
+    return carrier["traceparent"]

@@ -1,0 +1,33 @@
+"""Files that no user may read except the owner of the file and the members of its group."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+PRIVATE_MODE = stat.S_IRUSR | stat.S_IWUSR
+"""The mode of new files. Prices and the names of users in them may be confidential."""
+
+
+def make_database_private(path: Path) -> None:
+    """Create an empty file for an SQLite database, unless the file exists. No other user may read the database.
+
+    Call this function before SQLite opens the file. SQLite gives the mode of the file to the new files next to it.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE))
+    for suffix in ("", "-wal", "-shm"):
+        revoke_access_of_others(path.with_name(path.name + suffix))
+
+
+def revoke_access_of_others(path: Path) -> None:
+    """Remove the access of users that are neither the owner of a file nor in its group.
+
+    The access of the group stays, because an operator may have given it to a backup program. Do nothing if the file
+    does not exist or belongs to another user.
+    """
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & stat.S_IRWXO:
+            path.chmod(mode & ~stat.S_IRWXO)

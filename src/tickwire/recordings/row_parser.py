@@ -1,0 +1,108 @@
+"""Parses the rows of a table into the values of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tickwire.errors import BatchRowError, InputError
+from tickwire.recordings.column_mapping import Column
+from tickwire.recordings.table_reader import Table
+from tickwire.recordings.text_table import TableChunk
+from tickwire.recordings.time_parsers import TimeParser, choose_time_parser, is_time_of_day
+from tickwire.recordings.value_parsers import ValueParser, choose_parser, infer_decimal_mark, is_missing
+
+
+class RowParser:
+    """Parses the cells of the columns `columns`. The first rows determine the formats of times and numbers.
+
+    If `must_be_positive`, prices must be above 0.
+
+    `time_parser` is the parser of the column of times. It is set when the first rows are parsed.
+    """
+
+    def __init__(self, path: Path, table: Table, columns: list[Column], *, must_be_positive: bool = False) -> None:
+        self._must_be_positive = must_be_positive
+        self._path = path
+        self._column_names = table.column_names
+        self._uncertain_marks = table.uncertain_marks
+        self.columns = columns
+        self.time_parser = TimeParser(int)
+        self._parsers: dict[Column, tuple[ValueParser, str]] = {}
+
+    def parse(self, chunk: TableChunk) -> list[tuple[Column, list[Any]]]:
+        """Return pairs: each column, and its values row by row. Missing numbers are NaN.
+
+        Raise BatchRowError for the first invalid cell of a column, and InputError if the format of the times or the
+        numbers is ambiguous.
+        """
+        if not self._parsers:
+            self._choose_parsers(chunk)
+        return [(column, self._parse_column(chunk, column)) for column in self.columns]
+
+    def _choose_parsers(self, chunk: TableChunk) -> None:
+        """Choose the parsers of all columns from the first rows."""
+        self.columns = [self._without_wrong_date(chunk, column) for column in self.columns]
+        numbers = [
+            (column, self._cells(chunk, column)) for column in self.columns if column.field not in ("symbol", "ts")
+        ]
+        try:
+            mark = infer_decimal_mark(numbers, uncertain_marks=self._uncertain_marks)
+            for column in self.columns:
+                if column.field == "ts":
+                    self._parsers[column] = self._choose_time_parser(chunk, column)
+                else:
+                    self._parsers[column] = choose_parser(column, mark, must_be_positive=self._must_be_positive)
+        except InputError as error:
+            if not isinstance(error, BatchRowError) and not str(error).startswith("map:"):
+                raise InputError(f"{self._path}, {error}", field=error.field, hint=error.hint) from None
+            raise
+
+    def _without_wrong_date(self, chunk: TableChunk, column: Column) -> Column:
+        """Return `column`. If its second column already contains dates, drop its separate column of dates."""
+        if column.field != "ts" or len(column.indexes) == 1:
+            return column
+        _, clock = column.indexes
+        is_clock = all(is_time_of_day(cell) for cell in chunk.columns[clock][:1] if not is_missing(cell))
+        return column if is_clock else Column("ts", (clock,), self._column_names[clock], column.unit)
+
+    def _choose_time_parser(self, chunk: TableChunk, column: Column) -> tuple[ValueParser, str]:
+        cells = self._cells(chunk, column)
+        valid = [cell for cell in cells if not is_missing(cell)]
+        if not valid:
+            raise InputError(
+                f"column {column.name} has no times", field="map", hint="name the column of times: --map ts=COLUMN"
+            )
+        try:
+            self.time_parser = choose_time_parser(column, valid)
+        except (ValueError, TypeError, ArithmeticError):
+            row = next(row for row, cell in enumerate(cells) if not is_missing(cell))
+            raise self._row_error(chunk, column, row, "a time like 2026-01-31T15:30:00Z") from None
+        return self.time_parser.parse, "a time like in the first row"
+
+    def _cells(self, chunk: TableChunk, column: Column) -> Sequence[Any]:
+        """Return the cells of a column. A time in two columns becomes one text."""
+        if len(column.indexes) == 1:
+            return chunk.columns[column.indexes[0]]
+        return [" ".join(map(str, cells)) for cells in zip(*(chunk.columns[i] for i in column.indexes), strict=True)]
+
+    def _parse_column(self, chunk: TableChunk, column: Column) -> list[Any]:
+        cells = self._cells(chunk, column)
+        parse, expected = self._parsers[column]
+        values, row = [], 0
+        try:
+            for row, cell in enumerate(cells):  # noqa: B007  # the error below reports the row
+                values.append(parse(cell))
+        except (ValueError, TypeError, ArithmeticError):
+            raise self._row_error(chunk, column, row, expected) from None
+        return values
+
+    def _row_error(self, chunk: TableChunk, column: Column, row: int, expected: str) -> BatchRowError:
+        line, cell = chunk.line_numbers[row], repr(self._cells(chunk, column)[row])[:40]
+        return BatchRowError(
+            f"{self._path} line {line}, column {column.name}: expected {expected}, found {cell}",
+            line=line,
+            column=column.name,
+            field=column.field,
+        )

@@ -1,0 +1,52 @@
+"""Remove credentials from addresses before they appear in an error, a log, an answer or an event.
+
+An address may contain a user and a password or a token before `@`, and signatures in its query or fragment. People
+mistype addresses, so the functions do not rely on a valid URL. They remove every part that may be a credential.
+"""
+
+from __future__ import annotations
+
+import re
+
+REDACTED = "***"
+# Accept a single slash after the colon, because pathlib removes the second slash of a URL.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
+# A URL in a text ends at a space, a quotation mark or a bracket, and does not end with a punctuation mark. A backslash
+# before a quotation mark belongs to the encoding of the text.
+_URL = re.compile(rf"""({_SCHEME.pattern})((?:[^\s"'<>\\]|\\[^\s"'])+)(?<![:,.;)])""")
+_HOST = r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:\[[0-9A-Fa-f:.%]*\]|[\w.-]*)(?::\d*)?"
+_HOSTS_AND_PATH = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/.*)?", re.DOTALL)
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
+
+
+def redact_urls(text: str) -> str:
+    """Return a text without the credentials, queries and fragments of the URLs in it."""
+    return _URL.sub(lambda match: match[1] + _redact_location(match[2]), text) if ":/" in text else text
+
+
+def redact_address(address: str) -> str:
+    """Return an address, such as the value of a setting, without its credentials, query and fragment.
+
+    Unlike in `redact_urls`, the whole text is one address. The address may contain spaces and lack a valid scheme.
+    """
+    scheme = _SCHEME.match(address)
+    return _redact_userinfo(address) if scheme is None else scheme[0] + _redact_location(address[scheme.end() :])
+
+
+def _redact_location(location: str) -> str:
+    """Redact the part of a URL after `://`.
+
+    If the part does not begin with valid hosts, it may contain a password, so remove the whole part.
+    """
+    redacted = _redact_userinfo(location)
+    return redacted if _HOSTS_AND_PATH.fullmatch(redacted.removeprefix(f"{REDACTED}@")) else REDACTED
+
+
+def _redact_userinfo(location: str) -> str:
+    # A password may contain any character, so everything before the last `@` may be a credential.
+    userinfo, at, rest = location.rpartition("@")
+    # Either the password contains a question mark, or the query contains an `@`. In both cases, every part may be a
+    # credential.
+    if _QUERY.search(userinfo):
+        return REDACTED
+    return (f"{REDACTED}@" if at else "") + _QUERY.sub("", rest)

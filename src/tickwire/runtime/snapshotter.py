@@ -1,0 +1,95 @@
+"""Saves snapshots to the journal.
+
+A snapshot contains the newest quotes, candles, stored subscriptions, subscription overrides and revoked tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from tickwire.candles.recorder import CandleRecorder
+from tickwire.core.event import JournalRecord
+from tickwire.errors import JournalError
+from tickwire.hub.hub import Hub
+from tickwire.journal.base import Journal, Snapshot
+from tickwire.runtime.leadership import Leadership
+from tickwire.runtime.status import StatusPublisher
+
+# The number of events between two snapshots of a small board. A restart applies at most this many events again, which
+# takes tens of milliseconds.
+SNAPSHOT_INTERVAL_EVENTS = 100_000
+# A snapshot contains all symbols, and 100,000 symbols occupy 60 MB. A large board therefore saves a snapshot
+# after this number of events per symbol.
+_EVENTS_PER_SYMBOL = 4
+# The maximum size in bytes of the events between two snapshots. The journal deletes only events that a snapshot covers,
+# so a snapshot is also due when the new events reach this size.
+_MAX_SNAPSHOT_INTERVAL_BYTES = 32 * 2**20
+# The minimum number of snapshots in the journal. The journal deletes all events between two snapshots together, so with
+# eight snapshots it deletes an eighth of its events at a time.
+_MIN_RETAINED_SNAPSHOTS = 8
+
+
+class Snapshotter:
+    """Saves a snapshot after a certain number or total size of events.
+
+    Only the process that runs the feed saves snapshots.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        hub: Hub,
+        candle_recorder: CandleRecorder,
+        leadership: Leadership,
+        status_publisher: StatusPublisher,
+        *,
+        newest_sequence: int,
+        max_journal_bytes: int,
+    ) -> None:
+        # The sequence number of the last event that the newest snapshot includes.
+        self.newest_sequence = newest_sequence
+        self._journal = journal
+        self._hub = hub
+        self._candle_recorder = candle_recorder
+        self._leadership = leadership
+        self._status_publisher = status_publisher
+        self._bytes_since_snapshot = 0
+        self._interval_bytes = min(_MAX_SNAPSHOT_INTERVAL_BYTES, max_journal_bytes // _MIN_RETAINED_SNAPSHOTS)
+
+    async def save_if_due(self, records: Sequence[JournalRecord]) -> None:
+        """Record that the hub has applied `records` of the journal, and save a snapshot if one is due.
+
+        A snapshot is due when the number of events since the newest snapshot, or the total size of these events,
+        reaches a limit.
+        """
+        self._bytes_since_snapshot += sum(len(record.data) for record in records)
+        events_since_snapshot = self._hub.head.sequence - self.newest_sequence
+        interval_events = max(SNAPSHOT_INTERVAL_EVENTS, _EVENTS_PER_SYMBOL * len(self._hub.board))
+        if events_since_snapshot >= interval_events or self._bytes_since_snapshot >= self._interval_bytes:
+            await self.save()
+
+    async def save(self) -> None:
+        """Save a snapshot if this process runs the feed and has applied events since the newest snapshot.
+
+        Do nothing while the hub has applied only a part of a large record, because a snapshot covers whole records.
+        """
+        sequence = self._hub.head.sequence
+        is_within_record = sequence != self._candle_recorder.sequence
+        if not self._leadership.runs_feed or sequence <= self.newest_sequence or is_within_record:
+            return
+        self.newest_sequence, self._bytes_since_snapshot = sequence, 0
+        # The state is copied in this turn of the event loop, so that it includes exactly the events up to `sequence`.
+        encode = self._hub.capture_snapshot(self._candle_recorder.capture())
+        snapshot = Snapshot(sequence, await asyncio.to_thread(encode))
+        # A snapshot contains no closed candles. Candles that closed before the snapshot must therefore be written to
+        # the archive first.
+        if await self._candle_recorder.archive.flush():
+            # After a failure, the journal stores more events until the next snapshot succeeds.
+            with contextlib.suppress(JournalError):
+                await self._journal.save_snapshot(snapshot)
+            # A process that starts from this snapshot reads the state of the feed from the status event after the
+            # snapshot.
+            if self._leadership.is_shared:
+                await self._status_publisher.publish()

@@ -1,0 +1,138 @@
+"""The JSON Schema of the data of each event, for the OpenAPI and the AsyncAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from tickwire.core.candle import Candle
+from tickwire.core.close_reasons import CloseReason
+from tickwire.core.correction import TradeCorrection
+from tickwire.core.event_kinds import EVENT_KINDS, FeedState, StreamEvent
+from tickwire.core.quote import Quote
+from tickwire.feeds.base import FeedMode
+from tickwire.hub.catchup.resume import ResumeResult
+from tickwire.hub.fanout.gap import Gap
+from tickwire.hub.fanout.heartbeat import Heartbeat
+from tickwire.sessions.subscription import DELIVERY_MODES, Heartbeats
+
+_SCHEMA_REFERENCE = "#/components/schemas/{name}"
+# The place of the schema of messages: any JSON value, with a name that the sender chooses.
+MESSAGE_SCHEMA_NAME = "Message"
+
+
+def _one_of(*values: str) -> msgspec.Meta:
+    return msgspec.Meta(extra_json_schema={"enum": list(values)})
+
+
+class SubscriptionInForce(msgspec.Struct, kw_only=True):
+    """The subscription of a stream. `allowed` is present if the token restricts the patterns in `symbols`."""
+
+    symbols: list[str]
+    events: list[Annotated[str, _one_of(*EVENT_KINDS)]]
+    candles: str | None
+    delivery: Annotated[str, _one_of(*DELIVERY_MODES)]
+    interval: int
+    filter: str | None
+    fields: list[str]
+    heartbeats: Annotated[str, _one_of(*Heartbeats)] = Heartbeats.COMMENT
+    allowed: list[str] = []
+
+
+class FirstSubscription(SubscriptionInForce, kw_only=True):
+    """The subscription at the start of a stream. `snapshot` is true if a snapshot follows."""
+
+    snapshot: bool
+
+
+class Welcome(msgspec.Struct):
+    """The first event of a stream."""
+
+    client_id: str
+    head: str
+    mode: FeedMode
+    heartbeat: float
+    delay: int
+    subscription: FirstSubscription
+    resume: ResumeResult | None
+
+
+class Matches(msgspec.Struct):
+    """The whole set of symbols that match the filter."""
+
+    filter: str
+    symbols: list[str]
+
+
+class ScreenChange(msgspec.Struct):
+    """A symbol that begins to match the filter, or no longer matches it, and its quote at this moment."""
+
+    filter: str
+    symbol: str
+    quote: Quote
+
+
+class Status(msgspec.Struct):
+    """The state of the feed; with a `symbol`, the state of trading in this symbol."""
+
+    feed: str
+    mode: FeedMode
+    state: FeedState
+    speed: float | None
+    symbol: str | None
+    last_tick_ts: int | None
+    halted: list[str]
+    model: str | None
+    scenario: str | None
+    notice: str | None
+    command: str | None
+    connection: Literal["connecting", "connected", "disconnected", "ended"] | None
+    sources: dict[str, str]
+
+
+class Expiring(msgspec.Struct):
+    """The time in milliseconds until the token expires."""
+
+    in_ms: int
+
+
+class Bye(msgspec.Struct):
+    """The reason for the end of the stream, and the time after which the client should reconnect."""
+
+    reason: Annotated[str, _one_of(*(reason for reason in CloseReason if reason.is_on_wire))]
+    reconnect_in_ms: int
+
+
+EVENT_DATA: Mapping[StreamEvent, type] = {
+    StreamEvent.WELCOME: Welcome,
+    StreamEvent.QUOTE: Quote,
+    StreamEvent.CANDLE: Candle,
+    StreamEvent.MATCHES: Matches,
+    StreamEvent.ENTER: ScreenChange,
+    StreamEvent.LEAVE: ScreenChange,
+    StreamEvent.STATUS: Status,
+    StreamEvent.CORRECTION: TradeCorrection,
+    StreamEvent.SUBSCRIPTION: SubscriptionInForce,
+    StreamEvent.GAP: Gap,
+    StreamEvent.HEARTBEAT: Heartbeat,
+    StreamEvent.EXPIRING: Expiring,
+    StreamEvent.BYE: Bye,
+}
+"""The type of the data of each event."""
+
+
+def event_schemas() -> tuple[dict[StreamEvent, dict[str, Any]], dict[str, Any]]:
+    """Return a pair: a reference to the schema of each event's data, and the schemas by name.
+
+    The references point into `components.schemas` of a document.
+    """
+    references, schemas = msgspec.json.schema_components(EVENT_DATA.values(), ref_template=_SCHEMA_REFERENCE)
+    schemas[MESSAGE_SCHEMA_NAME] = {"description": "Any JSON value. The sender of the message chooses it."}
+    return dict(zip(EVENT_DATA, references, strict=True)), schemas
+
+
+def schema_reference(name: str) -> dict[str, str]:
+    """Return the reference to the schema with this name."""
+    return {"$ref": _SCHEMA_REFERENCE.format(name=name)}

@@ -1,0 +1,45 @@
+"""The state that an answer describes, and its position in the journal.
+
+The answer reports the position in the header `Tickwire-Head`. A client continues with
+`GET /v1/stream?since=<position>`, and misses no change between the answer and the stream.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from tickwire.hub.hub import Hub
+from tickwire.server.auth.access import request_rights
+from tickwire.server.middleware.head_header import record_head
+from tickwire.server.service import Service
+from tickwire.server.transport.asgi import Scope
+
+
+class HubState:
+    """The state of the hub that serves a request. The answer to the request reports the position of the state.
+
+    The constructor records the position. If a route waits before it reads the state, it may record the position again
+    just before the read. The state must never be older than the recorded position. If the state is newer, a stream from
+    this position repeats some changes.
+    """
+
+    def __init__(self, hub: Hub, scope: Scope) -> None:
+        self.hub = hub
+        self._scope = scope
+        self.record_head()
+
+    def record_head(self) -> None:
+        """Report the current position of the hub in the answer."""
+        record_head(self._scope, str(self.hub.head))
+
+
+async def find_hub_state(request: Request) -> HubState:
+    """Return the state that the request may read. Raise JournalError if the state is not available."""
+    service: Service = request.app.state.service
+    return HubState(await service.hub_pool.hub_for(request_rights(request.scope)), request.scope)
+
+
+StateOfHub = Annotated[HubState, Depends(find_hub_state)]
+"""The parameter of a route whose answer describes state."""

@@ -1,0 +1,1 @@
+"""Checks, limits, headers and logs that apply to every request."""

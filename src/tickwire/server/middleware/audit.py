@@ -1,0 +1,118 @@
+"""The audit log: one JSON line in a file for every change that a client makes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tickwire.core.codec import encode_json
+from tickwire.errors import SettingsError
+from tickwire.ops.line_writer import LineWriter
+from tickwire.private_files import PRIVATE_MODE, revoke_access_of_others
+from tickwire.server.transport.asgi import Scope
+
+log = logging.getLogger(__name__)
+
+# The maximum time to write the last lines when the server stops. After this time, the remaining lines are lost.
+_CLOSE_TIMEOUT_S = 10.0
+
+
+class AuditLog:
+    """Appends lines to the audit log in its own thread, so that the event loop never waits for the disk.
+
+    `dropped` counts the lines that were lost because the queue was full or the log could not write the file. A single
+    write call appends a whole line, so the file never contains a partial line. The log opens the file again for each
+    line. Therefore a log rotation program may move the file without notifying the server.
+
+    If the next line would make the file larger than `max_bytes`, the log first renames `NAME` to `NAME.1`, `NAME.1` to
+    `NAME.2` and so on, and deletes the oldest of `max_files` files. If `max_bytes` is 0, the file has no limit.
+    """
+
+    def __init__(self, path: Path, max_bytes: int = 0, max_files: int = 1) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._is_failing = False
+        # Open the file now, so that the server does not start if the file cannot be written.
+        try:
+            self._append_to_file(b"")
+            revoke_access_of_others(path)
+        except OSError as error:
+            raise SettingsError(f"cannot write the audit log {path}: {error.strerror}", field="audit") from None
+        self._writer = LineWriter("audit", self._write, _describe_loss)
+
+    @property
+    def dropped(self) -> int:
+        """The number of lost lines."""
+        return self._writer.dropped
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Queue one line for the thread. If the queue is full, drop the line and count it in `dropped`."""
+        self._writer.append(encode_json(line) + b"\n")
+
+    def close(self) -> None:
+        """Write all queued lines, and stop the thread."""
+        self._writer.close(_CLOSE_TIMEOUT_S)
+
+    def _write(self, line: bytes) -> None:
+        try:
+            self._append_to_file(line)
+        except Exception as error:
+            # Log only the first of several failures, so that a full disk does not also fill the log.
+            if not self._is_failing:
+                is_unexpected = not isinstance(error, OSError)
+                log.error("cannot write the audit log %s: %s", self.path, error, exc_info=is_unexpected)
+            self._is_failing = True
+            raise
+        self._is_failing = False
+
+    def _append_to_file(self, line: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while not self._try_append(line):
+            pass
+
+    def _try_append(self, line: bytes) -> bool:
+        """Append a line and return True. If the file is full, rotate the files and return False."""
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_MODE)
+        try:
+            # The server processes of one machine may share the file. With the lock, only one of them rotates it.
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            if not self._max_bytes or not size or size + len(line) <= self._max_bytes:
+                os.write(file, line)
+                return True
+            # Another process may have rotated the file after this process opened it.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file), self.path.stat()):
+                    self._rotate()
+            return False
+        finally:
+            os.close(file)
+
+    def _rotate(self) -> None:
+        files = [self.path, *(self.path.with_name(f"{self.path.name}.{n}") for n in range(1, self._max_files))]
+        if len(files) == 1:
+            self.path.unlink()
+        for newer, older in reversed([*pairwise(files)]):
+            with contextlib.suppress(FileNotFoundError):
+                newer.replace(older)
+
+
+def _describe_loss(count: int) -> bytes:
+    return encode_json({"ts": time.time_ns() // 1000, "action": "lines lost", "count": count}) + b"\n"
+
+
+def add_audit_details(scope: Scope, **details: Any) -> None:
+    """Add details to the line that the audit log writes for this request."""
+    scope["state"].setdefault("audit", {}).update(details)
+
+
+def mark_unchanged(scope: Scope) -> None:
+    """Note for the audit log that a successful request has changed nothing."""
+    scope["state"]["is_unchanged"] = True

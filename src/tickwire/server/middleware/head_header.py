@@ -1,0 +1,19 @@
+"""The response header `Tickwire-Head`: the position in the journal of the state that an answer describes."""
+
+from __future__ import annotations
+
+from tickwire.server.transport.asgi import Scope
+
+HEAD_HEADER = "Tickwire-Head"
+_STATE_KEY = "head"
+
+
+def record_head(scope: Scope, head: str) -> None:
+    """Send the header with the answer to this request. A second call replaces the value of the header."""
+    scope["state"][_STATE_KEY] = head
+
+
+def head_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the header with the recorded position. Return an empty list if no position was recorded."""
+    head = scope["state"].get(_STATE_KEY)
+    return [] if head is None else [(HEAD_HEADER.lower().encode(), head.encode())]

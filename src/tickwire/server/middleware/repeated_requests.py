@@ -1,0 +1,60 @@
+"""Limits the audit lines of requests that changed nothing, so that one client cannot fill the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from tickwire.clock import Clock
+from tickwire.server.middleware.audit import AuditLog
+
+WINDOW_S = 1.0
+"""The length of a window. A bearer's requests that change nothing cause at most two audit lines in each window."""
+
+
+class _Window:
+    """Counts the requests of one bearer in a window, except the first request.
+
+    `first` is the audit line of the first request.
+    """
+
+    def __init__(self, first: dict[str, Any]) -> None:
+        self.first = first
+        self.counts = Counter[str]()
+
+
+class RepeatedRequests:
+    """Appends the audit lines of requests that changed nothing: rejected requests, and changes without an effect.
+
+    The first request of a bearer in a window has its own line. At the end of the window, one line with the action
+    `repeated` contains the numbers of all other requests by action and status.
+    """
+
+    def __init__(self, audit_log: AuditLog, clock: Clock) -> None:
+        self._audit_log = audit_log
+        self._clock = clock
+        self._windows: dict[str, _Window] = {}
+
+    def append(self, bearer: str, line: dict[str, Any]) -> None:
+        """Append or count the line of one request. `bearer` is the name under which limits count the request."""
+        window = self._windows.get(bearer)
+        if window is not None:
+            window.counts[f"{line['action']} {line['status']}"] += 1
+            return
+        self._audit_log.append(line)
+        self._windows[bearer] = _Window(line)
+        asyncio.get_running_loop().call_later(WINDOW_S, self._end_window, bearer)
+
+    def close(self) -> None:
+        """End all windows now."""
+        for bearer in [*self._windows]:
+            self._end_window(bearer)
+
+    def _end_window(self, bearer: str) -> None:
+        window = self._windows.pop(bearer, None)
+        if window is None or not window.counts:
+            return
+        first = {name: window.first[name] for name in ("subject", "token", "address")}
+        summary = {"count": window.counts.total(), "what": dict(window.counts)}
+        self._audit_log.append({"ts": self._clock.now() // 1000, "action": "repeated", **first, **summary})

@@ -1,0 +1,61 @@
+"""Counts and times of the HTTP requests, by the template of the route."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from tickwire.core.histogram import Histogram, HistogramCounts
+from tickwire.server.auth.rules import RULES, STREAM_METHODS, STREAM_PATH
+
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"))
+_PATHS = frozenset(path for _, path in RULES)
+_OTHER = "other"
+# The outcome of a stream request for each of these statuses. `_connect_outcome` adds the outcomes of other statuses.
+_CONNECT_OUTCOMES = {200: "opened", 204: "refused", 401: "denied", 403: "denied", 429: "limited", 503: "refused"}
+CONNECT_OUTCOMES = ("opened", "denied", "limited", "invalid", "refused", "failed")
+
+
+class RequestMetrics:
+    """Counts each request once, at the start of its response.
+
+    The number of route templates is small, and a path without a template counts as the route `other`. So clients cannot
+    create new time series in the metrics.
+    """
+
+    def __init__(self) -> None:
+        self.connects = Counter(dict.fromkeys(CONNECT_OUTCOMES, 0))
+        self._requests = Counter[tuple[str, str, int]]()
+        self._times: dict[str, Histogram] = {}
+
+    def record(self, method: str, path: str, route: object, status: int, duration_s: float) -> str:
+        """Count a request whose response starts with `status`. Return the template of its route.
+
+        `path` is the path below the mount of the application. `route` is the FastAPI route that answers, or None.
+        """
+        template = _route_template(route, path)
+        self._requests[method if method in _METHODS else _OTHER, template, status] += 1
+        times = self._times.get(template)
+        if times is None:
+            times = self._times[template] = Histogram()
+        times.observe(round(duration_s * 1e9))
+        if path == STREAM_PATH and method in STREAM_METHODS:
+            self.connects[_connect_outcome(status)] += 1
+        return template
+
+    def request_counts(self) -> Mapping[tuple[str, str, str], int]:
+        """Return the number of requests by method, route and status."""
+        return {(method, route, str(status)): count for (method, route, status), count in self._requests.items()}
+
+    def request_times(self) -> Mapping[str, HistogramCounts]:
+        """Return, for each route, the times from the arrival of a request to the start of its response."""
+        return {route: times.counts() for route, times in self._times.items()}
+
+
+def _route_template(route: object, path: str) -> str:
+    template: str | None = getattr(route, "path_format", None)
+    return template or (path if path in _PATHS else _OTHER)
+
+
+def _connect_outcome(status: int) -> str:
+    return _CONNECT_OUTCOMES.get(status) or ("failed" if status >= 500 else "invalid")

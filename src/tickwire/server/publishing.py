@@ -1,0 +1,140 @@
+"""Publish a batch of decoded ticks: check the batch, append it to the journal, and wait until the board applies it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tickwire.core.event import SequenceRange, ticks_entry
+from tickwire.core.tick import PackedTicks, Tick, pack_ticks
+from tickwire.errors import InputError
+from tickwire.market.dirty_ticks import DirtyTick
+from tickwire.market.symbol_column import SymbolColumn
+from tickwire.server.http_errors import Forbidden, QuotaExceeded
+from tickwire.server.loop_slices import run_steps
+from tickwire.server.service import Service
+from tickwire.server.tick_decoder import DirtyTickRejected
+from tickwire.sessions.rights import Rights
+
+# The earliest accepted time is in 1973. If a client sends seconds or milliseconds instead of microseconds, the time is
+# in 1970 and is rejected.
+_MIN_TS_NS = 10**14 * 1000
+_DAY_NS = 86_400 * 10**9
+# The maximum number of different days in one batch. The first tick of each day begins a trading session. Beginning a
+# session takes about as long as applying a batch.
+_MAX_DAYS = 250
+# The maximum time ahead of the server's clock. A tick in the far future would begin a future trading session, and the
+# board would then reject current ticks as too old.
+_MAX_AHEAD_NS = _DAY_NS
+_SOURCE_PREFIX = "http"
+
+
+def publisher_source(rights: Rights) -> str:
+    """Return the source of a client's ticks: the user, or the token if the token names no user.
+
+    The idempotency keys of different sources are independent.
+    """
+    return _SOURCE_PREFIX if rights.principal is None else f"{_SOURCE_PREFIX} {rights.principal}"
+
+
+async def publish_ticks(
+    service: Service,
+    rights: Rights,
+    ticks: Sequence[Tick],
+    *,
+    source: str,
+    key: str | None,
+    on_checked: Callable[[], None] = lambda: None,
+) -> SequenceRange:
+    """Publish all ticks of a batch, and return their sequence numbers once they are durable and on the board.
+
+    If the journal already contains a batch with the same source and key, publish nothing, and return the sequence
+    numbers of that batch. Raise InputError (for example BatchRowError) if the batch is invalid, and JournalError if the
+    journal cannot store it. After any error except JournalUnavailable, the journal contains no tick of the batch. If
+    the batch is valid, the function calls `on_checked` before any other task can append to the journal.
+    """
+    packed = _pack_with_checked_times(service, ticks)
+    if not rights.symbols.includes_all:
+        await _check_symbols_allowed(rights, ticks)
+        await run_steps(rights.symbols.test_patterns_stepwise(service.live_hub.board.symbol_column))
+    new_symbols = _new_symbols(service, packed, rights)
+    service.pending_symbols.update(new_symbols)
+    on_checked()
+    try:
+        return await service.runtime.publish(ticks_entry(packed, source=source, key=key))
+    finally:
+        service.pending_symbols.difference_update(new_symbols)
+
+
+def _new_symbols(service: Service, ticks: PackedTicks, rights: Rights) -> set[str]:
+    """Return the symbols of the batch that the board (the newest quote of every symbol) does not contain yet.
+
+    Raise InputError if the board would contain too many symbols after the batch. Raise QuotaExceeded if the board would
+    contain too many of the symbols in the client's token.
+    """
+    board, limit = service.live_hub.board, service.limits.max_board_symbols
+    new = board.unknown_symbols(ticks["symbol"].tolist())
+    if new and len(board) + len(service.pending_symbols | new) > limit:
+        raise InputError(
+            f"the limit of {limit} symbols is reached: publish only symbols that have a quote already", field="symbol"
+        )
+    if new and not rights.symbols.includes_all:
+        share = service.limits.max_board_symbols_per_publisher
+        # The rights allow all symbols of this batch.
+        pending = len(new) + len(rights.symbols.select([*(service.pending_symbols - new)]))
+        if int(rights.symbols.mask(board.symbol_column).sum()) + pending > share:
+            raise QuotaExceeded(
+                f"the limit of {share} symbols for a publisher is reached: publish only symbols that have a quote "
+                "already",
+                field="symbol",
+            )
+    return new
+
+
+async def _check_symbols_allowed(rights: Rights, ticks: Sequence[Tick]) -> None:
+    """Raise Forbidden if the client's rights do not allow the symbol of a tick. The error contains the tick's index.
+
+    Other tasks can run during the check, which takes long if the token has many patterns.
+    """
+    symbols, column = list(dict.fromkeys(tick.symbol for tick in ticks)), SymbolColumn()
+    column.extend(symbols)
+    await run_steps(rights.symbols.test_patterns_stepwise(column))
+    allowed = rights.symbols.mask(column)
+    if not allowed.all():
+        symbol = symbols[int(np.argmin(allowed))]
+        index = next(index for index, tick in enumerate(ticks) if tick.symbol == symbol)
+        raise Forbidden(f"tick {index}: the token does not allow {symbol!r}", field="symbol")
+
+
+def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> PackedTicks:
+    """Return the ticks as an array. Raise InputError if the time of a tick is implausible.
+
+    A time before 1973 has the wrong unit. A time more than a day ahead of the clock belongs to a future trading day.
+    After such a tick, the server would reject current ticks as too old. Ticks on too many different days are also
+    rejected, because the server needs some time for each trading day that begins.
+    """
+    now = service.clock.now()
+    packed = pack_ticks(ticks, now=now)
+    ts = packed["ts"]
+    oldest, newest = (ts.item(),) * 2 if len(ts) == 1 else (int(ts.min()), int(ts.max()))
+    if oldest < _MIN_TS_NS:
+        index = int(np.argmax(ts < _MIN_TS_NS))
+        raise DirtyTickRejected(
+            DirtyTick.WRONG_TIME,
+            f"tick {index}, ts: {int(ts[index]) // 1000} is before 1973: send microseconds since 1970",
+            index=index,
+            field="ts",
+        )
+    if newest > now + _MAX_AHEAD_NS:
+        index = int(np.argmax(ts > now + _MAX_AHEAD_NS))
+        raise DirtyTickRejected(
+            DirtyTick.WRONG_TIME,
+            f"tick {index}, ts: {int(ts[index]) // 1000} is more than a day ahead of the server's clock "
+            f"({now // 1000})",
+            index=index,
+            field="ts",
+        )
+    if newest // _DAY_NS - oldest // _DAY_NS >= _MAX_DAYS and len(np.unique(ts // _DAY_NS)) > _MAX_DAYS:
+        raise InputError(f"the batch has times on more than {_MAX_DAYS} days: send smaller batches", field="ts")
+    return packed

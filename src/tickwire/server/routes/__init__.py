@@ -1,0 +1,1 @@
+"""The HTTP endpoints. Each module contains one group of routes."""

@@ -1,0 +1,92 @@
+"""Read quotes over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from tickwire.core.arrays import RowArray
+from tickwire.core.instrument import check_symbol
+from tickwire.market.board import Board
+from tickwire.server.auth.access import check_symbol_allowed, request_rights, restrict_subscription
+from tickwire.server.hub_state import StateOfHub
+from tickwire.server.loop_slices import OBJECTS_PER_SLICE, json_array_response, run_steps, slice_bounds
+from tickwire.server.problem import problem
+from tickwire.server.service import Service
+from tickwire.sessions.subscription import Subscription, parse_symbols
+
+routes = APIRouter(tags=["quotes"])
+MAX_COPIED_QUOTES = 500_000
+"""The maximum number of quotes in the copies of all answers in progress. A quote occupies about 130 bytes."""
+
+
+@routes.get("/v1/quotes", response_class=Response)
+async def read_quotes(
+    request: Request,
+    state: StateOfHub,
+    symbols: Annotated[str, Query(description="comma-separated list of symbols and patterns such as BTC-*")] = "*",
+) -> Response:
+    """Return the newest quote of each symbol. The response omits symbols that have not traded.
+
+    All quotes are as of the event in the header `Tickwire-Head`.
+    """
+    service: Service = request.app.state.service
+    copies: QuoteCopies = request.app.state.quote_copies
+    board = state.hub.board
+    selection = restrict_subscription(
+        request_rights(request.scope),
+        Subscription(parse_symbols(symbols, max_symbols=service.limits.max_symbols_per_subscription)),
+    )
+    await run_steps(selection.test_patterns_stepwise(board.symbol_column))
+    state.record_head()
+    return await json_array_response(copies.encode(board, _select_rows(board, selection)))
+
+
+@routes.get("/v1/quotes/{symbol:path}", response_class=Response)
+async def read_quote(request: Request, state: StateOfHub, symbol: str) -> Response:
+    """Return the newest quote of one symbol."""
+    check_symbol_allowed(request_rights(request.scope), check_symbol(symbol, field="symbol"))
+    board = state.hub.board
+    row = board.find_row(symbol)
+    if row is None:
+        return problem(404, f"{symbol!r} has not traded on this server", field="symbol")
+    return Response(board.quotes([row]).to_json_lines()[0], media_type="application/json")
+
+
+class QuoteCopies:
+    """Encodes the quotes of an answer slice by slice, from a copy of the quotes.
+
+    With the copy, all quotes of an answer belong to the position in the header `Tickwire-Head`. A copy stays in memory
+    until the client has read the answer. If all copies together would have more than MAX_COPIED_QUOTES quotes, the next
+    answer has no copy. Its later slices then contain newer quotes, and a stream that continues from the header repeats
+    the changes in between.
+    """
+
+    def __init__(self) -> None:
+        self._copied_quotes = 0
+
+    async def encode(self, board: Board, rows: RowArray) -> AsyncIterator[Sequence[bytes]]:
+        """Yield the encoded quotes of the board rows in `rows`."""
+        if self._copied_quotes + len(rows) > MAX_COPIED_QUOTES:
+            async for begin, end in slice_bounds(len(rows), OBJECTS_PER_SLICE):
+                yield board.quotes(rows[begin:end]).to_json_lines()
+            return
+        quotes = board.quotes(rows)
+        self._copied_quotes += len(rows)
+        try:
+            async for begin, end in slice_bounds(len(rows), OBJECTS_PER_SLICE):
+                yield quotes.select(range(begin, end)).to_json_lines()
+        finally:
+            self._copied_quotes -= len(rows)
+
+
+def _select_rows(board: Board, selection: Subscription) -> RowArray:
+    if selection.includes_all_symbols:
+        return np.arange(len(board))
+    is_selected = selection.pattern_mask(board.symbol_column)
+    is_selected[[row for symbol in selection.symbols if (row := board.find_row(symbol)) is not None]] = True
+    return np.flatnonzero(is_selected)

@@ -1,0 +1,355 @@
+"""uvicorn's HTTP protocol, extended by limits, and by streams that write to the socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tickwire.server.transport.asgi import Scope
+from tickwire.server.transport.connection_table import ConnectionTable
+from tickwire.server.transport.overlapping_cycle import OverlappingCycle
+from tickwire.server.transport.sinks import SocketSink
+
+CONNECTION_EXTENSION = "tickwire.connection"
+"""The key of the connection's StreamProtocol in `scope["extensions"]`."""
+
+MAX_HEAD_BYTES = 64 * 1024
+"""The maximum length of a request head. A query of a thousand symbols and the headers of a browser fit."""
+
+HEAD_TIMEOUT_S = 10.0
+"""The maximum time for a request head. A client that sends bytes slowly cannot keep its connection open longer."""
+
+BODY_TIMEOUT_S = 60.0
+"""The maximum time for a request body. About 8 MB arrive in this time at 1 Mbit/s. See also `start_body_time`."""
+
+LINGER_TIMEOUT_S = 2.0
+"""How long the server continues to read an incomplete request body after it has sent the response.
+
+If the server closed the connection at once, the client could lose the response.
+"""
+
+MAX_BODY_OVERHEAD_BYTES = 64 * 1024
+"""The maximum number of bytes in a chunked body in addition to the data and its largest possible framing.
+
+Such bytes are chunk extensions and trailers (RFC 9112, section 7.1). No client of the API needs any of them.
+"""
+# A chunk with a single byte of data has six bytes: its size, two line breaks and the data.
+_MAX_BYTES_PER_DATA_BYTE = 6
+
+MAX_PIPELINED_REQUESTS = 128
+"""The maximum number of pipelined requests that wait on one connection.
+
+A waiting request occupies a few KB. A busy publisher has dozens of waiting requests.
+"""
+
+
+class _NullEvent:
+    """Replaces the asyncio event that wakes the ASGI `receive`. A stream over a socket never calls `receive`.
+
+    The replacement saves 0.9 KB of memory for each reader.
+    """
+
+    def set(self) -> None:
+        pass
+
+
+_NULL_EVENT = _NullEvent()
+
+
+class _StreamInProgress:
+    """Takes the place of uvicorn's request cycle while a StreamConnection sends a stream."""
+
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete", "scope")
+
+    def __init__(self) -> None:
+        self.disconnected = False
+        self.keep_alive = True
+        self.message_event = _NULL_EVENT
+        self.response_complete = False
+        self.scope = None
+
+
+class StreamProtocol(HttpToolsProtocol):
+    """A connection of a client. A stream can write to the connection directly instead of through ASGI.
+
+    The protocol notifies the sink (the object that writes the bytes of the stream) when the write buffer becomes full,
+    when the buffer has space again, and when the connection is lost.
+    """
+
+    server_state: ConnectionTable
+    # The slots store these attributes outside uvicorn's instance dictionary, and so save 0.4 KB for each connection.
+    __slots__ = (
+        "_body_overhead",
+        "_head_bytes",
+        "_is_reading_body",
+        "_is_reading_head",
+        "_may_overlap",
+        "_newest_cycle",
+        "_running_cycle",
+        "_stream_in_progress",
+        "_timeout_handle",
+        "sink",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sink: SocketSink | None = None
+        # The timer that closes the connection. It runs while the server waits for the rest of a request.
+        self._timeout_handle: asyncio.TimerHandle | None = None
+        self._is_reading_head = False
+        self._head_bytes = 0
+        self._is_reading_body = False
+        # The request that the server is answering. `cycle` is the newest request that has arrived, and may be waiting.
+        self._running_cycle: RequestResponseCycle | None = None
+        # The stream that delays the answers to the next requests; None if no stream is in progress.
+        self._stream_in_progress: _StreamInProgress | None = None
+        # The newest request that has started, and whether the next request may start before the server has answered it.
+        self._newest_cycle: RequestResponseCycle | None = None
+        self._may_overlap = False
+        # The number of received body bytes minus _MAX_BYTES_PER_DATA_BYTE times the number of data bytes.
+        self._body_overhead = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self.server_state.add_waiting(self)
+        self._start_head_timeout()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the received bytes. Answer 400 if the head of the request, or the overhead of its body, is too long."""
+        if self._is_reading_head:
+            self._head_bytes += len(data)
+        elif self._is_reading_body:
+            self._body_overhead += len(data)
+        super().data_received(data)
+        if self._is_reading_body and self._body_overhead > MAX_BODY_OVERHEAD_BYTES:
+            self._cancel_timeout()
+            self.send_400_response(f"the body has more than {MAX_BODY_OVERHEAD_BYTES} bytes of extensions and trailers")
+        if self._is_reading_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._cancel_timeout()
+            self.send_400_response(f"the request head is longer than {MAX_HEAD_BYTES} bytes")
+
+    def on_headers_complete(self) -> None:
+        """Start the request. If the server is stopping, the answer tells the client to close the connection."""
+        self._is_reading_head = False
+        self._is_reading_body, self._body_overhead = True, 0
+        self._start_timeout(BODY_TIMEOUT_S)
+        super().on_headers_complete()
+        # The parser reports trailers like headers. The request must not receive them as headers, because the server has
+        # checked the headers by then (RFC 9110, section 6.5.1).
+        self.headers = []
+        if self.server_state.is_draining:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._body_overhead -= _MAX_BYTES_PER_DATA_BYTE * len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_reading_body = False
+        self._cancel_timeout()
+        if not self.cycle.response_complete:
+            self.server_state.remove_waiting(self)
+        super().on_message_complete()
+        self._start_overlapping()
+
+    def on_response_complete(self) -> None:
+        """Finish the response. If the request body is incomplete, limit the time in which the rest must arrive."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self.server_state.add_waiting(self)
+        if self._is_reading_body and self.cycle.response_complete:
+            self._start_timeout(LINGER_TIMEOUT_S)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer 400 to a malformed request, and close the connection.
+
+        During a stream, or if an earlier request has not been answered, abort the connection instead. The client would
+        take the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
+        """
+        is_streaming = self._stream_in_progress is not None or (
+            self.sink is not None and self.sink.listener is not None
+        )
+        if is_streaming or not self._can_answer_malformed_request():
+            self.transport.abort()
+        else:
+            super().send_400_response(msg)
+
+    def _can_answer_malformed_request(self) -> bool:
+        """Return whether a response that is written now would be the answer to the request that is malformed."""
+        newest = self.cycle
+        if newest is None or newest.response_complete:
+            return True
+        # If the body of the newest request has not ended, the malformed bytes are a part of this request.
+        return newest.more_body and newest is self._running_cycle and not newest.response_started
+
+    def let_next_overlap(self, scope: Scope) -> None:
+        """Handle the next pipelined request before the answer to the request `scope`, if both have the same target.
+
+        The next request starts in a later turn of the event loop. Its answer waits for the answer to this request.
+        """
+        if self._newest_cycle is not None and self._newest_cycle.scope is scope:
+            self._may_overlap = True
+            self._start_overlapping()
+
+    def _start_overlapping(self) -> None:
+        newest = self._newest_cycle
+        if not self._may_overlap or newest is None or not newest.keep_alive:
+            return
+        # The oldest waiting request is the last element.
+        waiting = [entry for entry in self.pipeline if not isinstance(entry[0], OverlappingCycle)]
+        if not waiting:
+            return
+        cycle, app = waiting[-1]
+        is_same_target = all(cycle.scope[key] == newest.scope[key] for key in ("method", "path"))
+        if is_same_target and not cycle.more_body:
+            OverlappingCycle.convert(cycle, self.loop)
+            self._newest_cycle, self._may_overlap = cycle, False
+            super()._start_asgi_task(cycle, app)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request. An OverlappingCycle has already started, so only let its response begin."""
+        self._running_cycle = cycle
+        if isinstance(cycle, OverlappingCycle):
+            cycle.end_wait()
+            return
+        self._newest_cycle, self._may_overlap = cycle, False
+        super()._start_asgi_task(cycle, app)
+
+    def limit_head_time(self, timeout_s: float) -> None:
+        """Replace the time limit of the request head, because the connection has waited for a while already."""
+        if self._is_reading_head:
+            self._start_timeout(timeout_s)
+
+    def wait_behind_stream(self) -> None:
+        """Parse requests that arrive during the stream of a StreamConnection. Answer them after the stream."""
+        self._cancel_timeout()
+        self._is_reading_head = False
+        self.server_state.remove_waiting(self)
+        self._stream_in_progress = _StreamInProgress()
+        self.cycle = self._stream_in_progress  # type: ignore[assignment]  # has the attributes that the protocol reads
+
+    def continue_after_stream(self) -> None:
+        """Answer the requests that arrived during the stream, or wait for the next request."""
+        if self._stream_in_progress is not None:
+            self._stream_in_progress.response_complete = True
+            self._stream_in_progress = None
+        self.on_response_complete()
+
+    def _start_head_timeout(self) -> None:
+        self._is_reading_head, self._head_bytes = True, 0
+        self._start_timeout(HEAD_TIMEOUT_S)
+
+    def _start_timeout(self, timeout_s: float) -> None:
+        self._cancel_timeout()
+        self._timeout_handle = self.loop.call_later(timeout_s, self.transport.abort)
+
+    def _cancel_timeout(self) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+            self._timeout_handle = None
+
+    def on_message_begin(self) -> None:
+        """Start a request. Store this connection in the ASGI scope, so that a stream can find the connection."""
+        super().on_message_begin()
+        # The exception ends the parsing, and uvicorn then answers 400.
+        if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
+            raise ValueError(f"the client sent more than {MAX_PIPELINED_REQUESTS} pipelined requests")
+        if not self._is_reading_head:
+            self._start_head_timeout()
+        self.scope["extensions"] = {CONNECTION_EXTENSION: self}  # type: ignore[dict-item]  # ASGI says mappings; ours is an object
+
+    def start_body_time(self, scope: Scope) -> None:
+        """Start the time limit of a request body of unlimited length, because the endpoint waits for the next part.
+
+        Also record that the connection has only now begun to wait for its client (see `ConnectionTable`).
+        """
+        if self._is_reading_body_of(scope):
+            self._start_timeout(BODY_TIMEOUT_S)
+            self.server_state.remove_waiting(self)
+            self.server_state.add_waiting(self)
+
+    def stop_body_time(self, scope: Scope) -> None:
+        """Stop the time limit of a request body, because the client waits while the endpoint handles a part."""
+        if self._is_reading_body_of(scope):
+            self._cancel_timeout()
+            self.server_state.remove_waiting(self)
+
+    def _is_reading_body_of(self, scope: Scope) -> bool:
+        # If the body has ended, a pipelined request may be arriving, which has a time limit of its own.
+        return self._is_reading_body and self.cycle is not None and self.cycle.scope is scope
+
+    def attach_sink(self, scope: Scope) -> SocketSink:
+        """Return a sink: an object that writes the bytes of a stream to this connection.
+
+        The caller must send the response head first. When the stream has ended, the caller must set the sink's
+        `listener` to None. After that, the caller can complete the response through ASGI.
+        """
+        # If a pipelined request has already arrived, the current cycle belongs to the pipelined request.
+        if self.cycle.scope is scope:
+            self.cycle.message_event = _NULL_EVENT  # type: ignore[assignment]  # uvicorn calls only set()
+        self.sink = SocketSink(self.transport)
+        self.sink.is_full = self.flow.write_paused
+        return self.sink
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.sink is not None:
+            self.sink.pause_writing()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.sink is not None:
+            self.sink.resume_writing()
+
+    def eof_received(self) -> None:
+        """Treat a half-closed connection as closed, as HTTP servers commonly do."""
+        if self.sink is not None:
+            self.sink.connection_lost()
+        super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_reading_head = False
+        self._cancel_timeout()
+        self.server_state.remove_waiting(self)
+        if self.sink is not None:
+            self.sink.connection_lost()
+        # Mark the running request as disconnected. uvicorn marks only the newest request. If the running request is an
+        # earlier one, the end of its response would otherwise fail.
+        running = self._running_cycle
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        super().connection_lost(exc)
+        # uvicorn cancels this timer only if the connection was lost without an error.
+        self._unset_keepalive_if_required()
+        self._release_requests()
+
+    def _release_requests(self) -> None:
+        """Delete the references to all requests, because each request refers to its connection.
+
+        Python then frees the connection at once. A reference cycle would occupy memory until a full garbage collection,
+        which is rare. A request that is still in progress keeps its own references until it ends.
+        """
+        for cycle, _ in self.pipeline:
+            if isinstance(cycle, OverlappingCycle):
+                # The server can no longer send the response to this request.
+                cycle.disconnected = True
+                cycle.end_wait()
+        self.pipeline.clear()
+        self._newest_cycle = self._running_cycle = None
+        self.cycle = self.scope = None  # type: ignore[assignment]  # uvicorn initializes both with None, too
+
+    def close_after_request(self) -> None:
+        """Close the connection when the request in progress has been answered.
+
+        A client that has received the last event of its stream then reconnects with a new connection, and reaches
+        another process.
+        """
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    def close(self) -> None:
+        """Close the connection after all written bytes have been sent."""
+        self.transport.close()
