@@ -1,9 +1,14 @@
 import { render } from "preact";
-import { start } from "./live/market";
+import "./alerts/startMonitor";
+import { identify } from "./api/identity";
+import { signInReason } from "./api/session";
+import { startStream } from "./live/marketData";
 import { App } from "./shell/App";
 import "./style/base.css";
 import "./style/shell.css";
 
-start();
+void identify().then(() => {
+  if (signInReason.value === null) startStream();
+});
 const root = document.getElementById("app");
 if (root) render(<App />, root);

@@ -1,9 +1,9 @@
 import { words } from "../words";
-import { refused, signOut, token } from "./session";
+import { type SignInReason, signInReason, signOut, token } from "./session";
 import type { Problem } from "./types";
 
-/** An answer other than 2xx, with the server's own words for it. */
-export class Refusal extends Error {
+/** A response other than 2xx; the message is the server's own explanation. */
+export class HttpError extends Error {
   constructor(
     readonly status: number,
     readonly problem: Partial<Problem>,
@@ -13,28 +13,35 @@ export class Refusal extends Error {
   }
 }
 
-/** Ask the server; `path` is relative to the page, such as "v1/instruments". Refusal where it says no. */
-export async function ask<T>(path: string, init: RequestInit & { json?: unknown } = {}): Promise<T> {
+/**
+ * Send a request with the token and return the decoded JSON.
+ *
+ * `path` is relative to the page, such as "v1/instruments". Throws HttpError for a response other than 2xx.
+ */
+export async function request<T>(path: string, init: RequestInit & { json?: unknown } = {}): Promise<T> {
   const { json, ...rest } = init;
   const headers = new Headers(rest.headers);
-  const used = token.value;
-  if (used !== null) headers.set("Authorization", `Bearer ${used}`);
+  const sentToken = token.value;
+  if (sentToken !== null) headers.set("Authorization", `Bearer ${sentToken}`);
   if (json !== undefined) headers.set("Content-Type", "application/json");
   const body = json === undefined ? (rest.body ?? null) : JSON.stringify(json);
-  const answer = await fetch(path, { ...rest, headers, body }).catch((error: unknown) => {
-    // A browser's own words for it are few, and in a language of its own choice.
+  const response = await fetch(path, { ...rest, headers, body }).catch((error: unknown) => {
+    // The browser's own message is terse and in the browser's language, not in the page's.
     throw error instanceof TypeError ? new Error(words.value.shell.unreachable, { cause: error }) : error;
   });
-  if (!answer.ok) throw await refusal(answer, used);
-  const text = await answer.text();
+  if (!response.ok) throw await httpErrorFrom(response, sentToken);
+  const text = await response.text();
   return (text ? JSON.parse(text) : undefined) as T;
 }
 
-/** What an answer refuses. A 401 leads to the sign-in form, unless somebody has signed in with another token meanwhile. */
-export async function refusal(answer: Response, used: string | null): Promise<Refusal> {
-  const current = token.value === used && refused.value === null;
-  if (answer.status === 401 && current) signOut(used === null ? "required" : "refused");
-  const problem = (await answer.json().catch(() => ({}))) as Partial<Problem>;
-  const wait = Number(answer.headers.get("Retry-After"));
-  return new Refusal(answer.status, problem, wait > 0 ? wait : null);
+const signOutReason = (sentToken: string | null, { detail = "" }: Partial<Problem>): [SignInReason, string] =>
+  sentToken === null ? ["required", ""] : ["rejected", detail];
+
+/** Return the error of a response. A 401 opens the sign-in form, unless the user has signed in with another token since. */
+export async function httpErrorFrom(response: Response, sentToken: string | null): Promise<HttpError> {
+  const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
+  const current = token.value === sentToken && signInReason.value === null;
+  if (response.status === 401 && current) signOut(...signOutReason(sentToken, problem));
+  const retryAfter = Number(response.headers.get("Retry-After"));
+  return new HttpError(response.status, problem, retryAfter > 0 ? retryAfter : null);
 }

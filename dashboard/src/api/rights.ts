@@ -1,27 +1,37 @@
 import { computed, effect, signal } from "@preact/signals";
-import { ask } from "./http";
-import { token } from "./session";
+import { request } from "./http";
+import { signInReason, token } from "./session";
 import type { Whoami } from "./types";
 
-/** What the token allows, as the server says; null until it has. It only spares people what would be refused. */
+/** The rights of the token; null until they are loaded. The page hides what the server would refuse; the server decides. */
 export const rights = signal<Whoami | null>(null);
 export const isAdmin = computed(() => rights.value?.scopes.includes("admin") ?? false);
 
-let asked: string | null | undefined; // the token that was asked for last; undefined is none yet
+/** The name of the user; "" if the server does not name users, and null while the user is unknown or signed out. */
+export const userName = computed(() =>
+  signInReason.value === null && rights.value !== null ? (rights.value.user ?? "") : null,
+);
 
-/** Ask who one is, unless that is known for this token. */
-export async function readRights(): Promise<void> {
-  if (asked === token.value) return;
-  asked = token.value;
+/** The token of the last request; undefined before the first. */
+let requestedToken: string | null | undefined;
+
+/** Load the rights, unless they are known for this token. */
+export async function loadRights(): Promise<void> {
+  if (requestedToken === token.value) return;
+  const sentToken = token.value;
+  requestedToken = sentToken;
   try {
-    rights.value = await ask<Whoami>("v1/whoami");
+    const answer = await request<Whoami>("v1/whoami");
+    if (sentToken === token.value) rights.value = answer;
   } catch {
-    asked = undefined; // the next look tries again
+    // The next call tries again.
+    if (requestedToken === sentToken) requestedToken = undefined;
   }
 }
 
+// Another token has other rights.
 effect(() => {
-  token.value; // another one, other rights
+  token.value;
   rights.value = null;
-  asked = undefined;
+  requestedToken = undefined;
 });

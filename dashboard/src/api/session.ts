@@ -1,25 +1,38 @@
 import { signal } from "@preact/signals";
 
-const KEY = "tickwire.token";
+const STORAGE_KEY = "tickwire.token";
 
 /**
- * The bearer token, or null. It is kept in sessionStorage: it outlives a reload, but not the tab, is not shared with
- * other tabs, and unlike a cookie no other site can make the browser send it. Scripts of this page could read it; the
- * page's policy lets none run but ours.
+ * The bearer token, or null.
+ *
+ * It is kept in sessionStorage: it survives a reload but not the tab, and other tabs do not share it. Unlike a cookie, it
+ * is never sent on behalf of another site. Scripts of this page can read it; the Content-Security-Policy allows only ours.
  */
-export const token = signal<string | null>(sessionStorage.getItem(KEY));
+export const token = signal<string | null>(sessionStorage.getItem(STORAGE_KEY));
 
-/** Why the sign-in form is shown; null while it is not. */
-export const refused = signal<"required" | "refused" | "expired" | "out" | null>(null);
+export type SignInReason = "required" | "rejected" | "expired" | "signed-out";
 
-export function signIn(text: string): void {
-  sessionStorage.setItem(KEY, text);
-  token.value = text;
-  refused.value = null;
+/** The reason why the sign-in form is shown; null while it is hidden. */
+export const signInReason = signal<SignInReason | null>(null);
+/** The server's explanation of a rejection, such as a claim that the token lacks. */
+export const rejection = signal("");
+
+/** Return the token in a text: a token alone, a whole header such as "Authorization: Bearer ...", or either in quotes. */
+export const tokenIn = (text: string): string =>
+  text
+    .replace(/^[\s"']*(?:authorization\s*:\s*)?(?:bearer\s+)?/i, "")
+    // A token that was copied from several lines has spaces.
+    .replace(/[\s"']+/g, "");
+
+export function signIn(newToken: string): void {
+  sessionStorage.setItem(STORAGE_KEY, newToken);
+  token.value = newToken;
+  signInReason.value = null;
 }
 
-export function signOut(why: "refused" | "expired" | "out" | "required" = "out"): void {
-  sessionStorage.removeItem(KEY);
+export function signOut(reason: SignInReason = "signed-out", explanation = ""): void {
+  sessionStorage.removeItem(STORAGE_KEY);
   token.value = null;
-  refused.value = why;
+  rejection.value = explanation;
+  signInReason.value = reason;
 }

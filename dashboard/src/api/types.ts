@@ -1,28 +1,11 @@
-// What the server says, as docs/protocol.md has it. Times are microseconds since 1970.
+// The JSON of the server, as docs/protocol.md defines it. Times are microseconds since 1970.
 
-export interface Quote {
-  symbol: string;
-  last: number | null;
-  bid: number | null;
-  ask: number | null;
-  bid_size: number | null;
-  ask_size: number | null;
-  volume: number | null;
-  turnover: number | null;
-  open: number | null;
-  high: number | null;
-  low: number | null;
-  prev_close: number | null;
-  change: number | null;
-  change_rate: number | null; // percent
-  vwap: number | null;
-  pe: number | null;
-  market_cap: number | null;
-  ts: number;
-}
+import type { Quote, Status } from "@tickwire/client";
 
-/** What the page's own stream asks for of each quote: enough for the board and a headline, in two thirds of the bytes. */
-export const BRIEF = [
+export type { Bye, Candle, Gap, Quote, Status, Welcome } from "@tickwire/client";
+
+/** The quote fields that the page's stream requests: enough for the board, at two thirds of the bytes of a full quote. */
+export const BOARD_FIELDS = [
   "symbol",
   "last",
   "bid",
@@ -30,6 +13,7 @@ export const BRIEF = [
   "bid_size",
   "ask_size",
   "volume",
+  "turnover",
   "open",
   "high",
   "low",
@@ -38,11 +22,12 @@ export const BRIEF = [
   "change_rate",
   "ts",
 ] as const satisfies readonly (keyof Quote)[];
-export type Brief = Pick<Quote, (typeof BRIEF)[number]>;
+export type BoardQuote = Pick<Quote, (typeof BOARD_FIELDS)[number]>;
 
 export interface Instrument {
   symbol: string;
   name: string | null;
+  name_zh: string | null;
   exchange: string | null;
   sector: string | null;
   currency: string | null;
@@ -53,57 +38,10 @@ export interface Instrument {
   volatility: number | null;
 }
 
-export interface Candle {
-  symbol: string;
-  interval: string;
-  start: number;
-  open: number;
-  high: number;
-  low: number;
-  close: number;
-  volume: number;
-  closed: boolean;
-}
+export type Mode = Status["mode"];
+export type FeedState = Status["state"];
 
-export type Mode = "simulated" | "replay" | "live";
-export type FeedState = "waiting" | "running" | "paused" | "stale" | "halted";
-
-export interface Status {
-  feed: string;
-  mode: Mode;
-  state: FeedState;
-  speed: number;
-  symbol: string | null; // not null: only trading in this symbol stopped or goes on
-  last_tick_ts: number | null;
-  halted: string[];
-  model: string | null;
-  scenario: string | null;
-  notice: string | null;
-  command: string | null; // what somebody just told the feed, such as "STEP=3"
-}
-
-export interface Welcome {
-  client_id: string;
-  head: string;
-  mode: Mode;
-  heartbeat: number; // seconds
-  delay: number; // seconds
-  subscription: Record<string, unknown>;
-  resume: { asked: string; from: string; complete: boolean; reason: string | null } | null;
-}
-
-export interface Gap {
-  from: string;
-  to: string;
-  reason: "expired" | "epoch" | "unreadable";
-}
-
-export interface Bye {
-  reason: "drain" | "lifetime" | "expired" | "evicted" | "limit";
-  reconnect_in_ms: number;
-}
-
-/** RFC 9457, with what this server adds. */
+/** An error response by RFC 9457, with this server's additions. */
 export interface Problem {
   title: string;
   status: number;
@@ -115,7 +53,7 @@ export interface Problem {
   hint?: string;
 }
 
-/** Who one is and what one may: `GET /v1/whoami`. */
+/** The identity and rights of the token: `GET /v1/whoami`. */
 export interface Whoami {
   user: string | null;
   scopes: string[];
@@ -128,19 +66,32 @@ export interface Whoami {
 
 export type Command = "START" | "PAUSE" | "RESUME" | "STOP" | "STEP" | "SPEED" | "SEEK";
 
-/** The feed as `GET /v1/simulator` has it. What comes from outside has no speed and no time. */
+/** The times of a recording. */
+export interface Recording {
+  start: number;
+  end: number;
+  /** The start and the end of each pause that playback shortens. */
+  pauses: [number, number][];
+  /** The number of days that the replay adds to the recorded times. */
+  shifted_days: number;
+}
+
+/** The feed: `GET /v1/simulator`. An external feed has no speed and no time. */
 export interface Simulator {
   feed: string;
   mode: Mode;
   state: FeedState;
   speed?: number;
-  time?: number | null; // the market's
+  time?: number | null; // market time
   behind?: number; // seconds
   halted?: string[];
+  /** Null until the server has read the recording. */
+  recording?: Recording | null;
   commands: Command[];
   model: { version: string; swaps: number; rejected: number; unreachable: number } | null;
   scenario: string | null;
   notice: string | null;
+  notice_detail: string | null; // for admins
 }
 
 export interface SymbolModel {
@@ -161,7 +112,7 @@ export interface Model {
   halts: { move: number; seconds: number } | null;
 }
 
-/** What a sample of `GET /v1/operations` has: flows a second, latencies and loop delay in ms. */
+/** The series of `GET /v1/operations`. Flows are per second, latencies and loop delay in ms, memory in bytes. */
 export type Series =
   | "ts"
   | "readers"
@@ -185,7 +136,7 @@ export interface Operations {
   head: string;
   problems: string[];
   feeds: { feed: string; mode: Mode; state: FeedState; last_tick_age: number | null }[];
-  journal: { kind: string; events: number; bytes: number; expired: number };
+  journal: { kind: string; events: number; bytes: number; expired: number; server_version?: string };
   readers: number;
   behind: number;
   max_readers: number;

@@ -1,35 +1,58 @@
-import { computed, signal, useSignalEffect } from "@preact/signals";
+import { computed, signal, untracked, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { instruments, quotes, stale, symbolCount } from "../live/market";
-import { pref } from "../shell/prefs";
-import { go } from "../shell/route";
-import { words } from "../words";
-import { type ColumnId, columnOf, columns } from "./columns";
-import { Grid, type Stand } from "./Grid";
-import { Lists } from "./Lists";
-import { current } from "./lists";
-import { type Line, lines, type Wish } from "./order";
+import { instruments, quotes, quotesForbidden, stale, symbolCount } from "../live/marketData";
+import { hasForm, isBoolean, oneOf, pref } from "../shell/prefs";
+import { href, navigate, route } from "../shell/route";
+import { sectorTitle, words } from "../words";
+import { type BoardState, boardQuery, DEFAULT_STATE, stateIn } from "./boardAddress";
+import { ColumnHeaders } from "./ColumnHeaders";
+import { ColumnMenu } from "./ColumnMenu";
+import { compactRows, gridTracks, hasDefaultColumns, shownColumns } from "./columnChoice";
+import { columnIds } from "./columnIds";
+import { columnOf } from "./columns";
+import { download, toCsv } from "./csv";
+import { Grid, type GridPosition } from "./Grid";
+import { buildLines, type Line } from "./lines";
+import { originText, staleText } from "./priceLabels";
+import { WatchlistTabs } from "./WatchlistTabs";
+import { selectedList, selectList } from "./watchlists";
 import "./board.css";
 
-const REORDER = 1000; // ms: rows that change places more often cannot be read
+/** Rows that change places more often cannot be read. */
+const REORDER_MS = 1000;
 
 const search = signal("");
-const sort = pref<Wish["sort"]>("sort", { by: "symbol", descending: false });
-const grouped = pref("grouped", false);
+const sort = pref<BoardState["sort"]>(
+  "sort",
+  DEFAULT_STATE.sort,
+  hasForm({ by: oneOf(...columnIds), descending: isBoolean }),
+);
+const sector = signal<string | null>(null);
+const grouped = pref("grouped", false, isBoolean);
 const folded = signal<ReadonlySet<string>>(new Set());
-const beat = signal(0); // grows when a live order is to be made anew
-let left: Stand | null = null; // where one was when another view was gone to
+/** Changes when rows that are sorted by a live value must be sorted again. */
+const reorderTick = signal(0);
+/** The position when the user went to another view. */
+let savedPosition: GridPosition | null = null;
 
 const shownLines = computed<Line[]>(() => {
-  void [symbolCount.value, beat.value];
-  const only = current.value && new Set(current.value.symbols);
-  const wish = { search: search.value, only, sort: sort.value, grouped: grouped.value, folded: folded.value };
-  const { other, sectors } = words.value.board;
-  return lines(quotes.values(), instruments.value, wish, (sector) => (sector ? (sectors[sector] ?? sector) : other));
+  void [symbolCount.value, reorderTick.value];
+  const only = selectedList.value && new Set(selectedList.value.symbols);
+  const query = {
+    search: search.value,
+    only,
+    sector: sector.value,
+    sort: sort.value,
+    grouped: grouped.value,
+    folded: folded.value,
+  };
+  const { other } = words.value.board;
+  const title = (sector: string): string => (sector ? sectorTitle(sector) : other);
+  return buildLines(quotes.values(), instruments.value, query, title);
 });
 
 export default function BoardView() {
-  const { board, views } = words.value;
+  const { board, rights, views } = words.value;
   const scroller = useRef<HTMLDivElement>(null);
   const body = useRef<HTMLDivElement>(null);
   const grid = useRef<Grid | null>(null);
@@ -37,25 +60,35 @@ export default function BoardView() {
 
   useEffect(() => {
     if (!scroller.current || !body.current) return;
-    const made = new Grid(scroller.current, body.current, { open: (symbol) => go("chart", [symbol]), fold });
-    grid.current = made;
-    made.set(shownLines.peek());
-    if (left) made.takeUp(left);
-    const timer = window.setInterval(reorder, REORDER);
-    const onKey = (event: KeyboardEvent) => slash(event, field.current);
+    const newGrid = new Grid(scroller.current, body.current, { open: (symbol) => navigate("chart", [symbol]), fold });
+    grid.current = newGrid;
+    newGrid.setLines(shownLines.peek());
+    if (savedPosition) newGrid.restore(savedPosition);
+    const timer = window.setInterval(reorder, REORDER_MS);
+    const onKey = (event: KeyboardEvent) => focusSearchOnSlash(event, field.current);
     document.addEventListener("keydown", onKey);
     return () => {
-      made.close();
+      newGrid.close();
       window.clearInterval(timer);
       document.removeEventListener("keydown", onKey);
     };
   }, []);
-  useLayoutEffect(() => () => leaveFrom(grid.current), []); // while the elements are still there
-  useSignalEffect(() => grid.current?.set(shownLines.value));
+  // A layout effect is cleaned up while the elements still exist; the position is read from them.
+  useLayoutEffect(() => () => savePosition(grid.current), []);
+  useSignalEffect(() => grid.current?.setLines(shownLines.value));
+  useSignalEffect(() => {
+    const { view, query } = route.value;
+    if (view === "board") untracked(() => applyState(stateIn(query)));
+  });
+  useSignalEffect(() => {
+    // This view still exists when the address of the next view is set.
+    if (route.value.view === "board") writeAddress();
+  });
+  const { tracks, minWidth } = gridTracks(shownColumns.value);
 
   return (
     <section class="board" data-stale={stale.value ?? undefined}>
-      <h1 class="unseen">{views.board}</h1>
+      <h1 class="visually-hidden">{views.board}</h1>
       <div class="tools">
         <input
           ref={field}
@@ -68,9 +101,21 @@ export default function BoardView() {
           onInput={(event) => {
             search.value = event.currentTarget.value;
           }}
-          onKeyDown={(event) => leave(event, grid.current)}
+          onKeyDown={(event) => leaveSearch(event, grid.current)}
         />
-        <Lists />
+        <WatchlistTabs />
+        {sector.value !== null && (
+          <button
+            type="button"
+            aria-label={board.clearSector}
+            title={board.clearSector}
+            onClick={() => {
+              sector.value = null;
+            }}
+          >
+            {sector.value ? sectorTitle(sector.value) : board.other} ✕
+          </button>
+        )}
         <span class="spring" />
         <button
           type="button"
@@ -81,51 +126,67 @@ export default function BoardView() {
         >
           {board.group}
         </button>
+        <ColumnMenu />
+        <button type="button" title={board.exportAbout} onClick={exportRows}>
+          CSV
+        </button>
         <small id="count">{board.count(shownLines.value.filter((line) => line.kind === "symbol").length)}</small>
       </div>
-      <div ref={scroller} class="grid" role="grid" tabIndex={0} aria-label={views.board} aria-colcount={12}>
-        <Heads />
+      <div
+        ref={scroller}
+        class="grid"
+        role="grid"
+        tabIndex={0}
+        aria-label={views.board}
+        data-compact={compactRows.value || undefined}
+        data-chosen={!hasDefaultColumns.value || undefined}
+        style={hasDefaultColumns.value ? {} : { "--chosen-columns": tracks, "--chosen-width": `${minWidth}px` }}
+      >
+        <ColumnHeaders sort={sort} />
         <div ref={body} class="lines" role="rowgroup" />
       </div>
       {symbolCount.value > 0 && shownLines.value.length === 0 && (
-        <p class="note empty">{current.value && !search.value ? board.emptyList : board.nothing}</p>
+        <p class="note empty">{selectedList.value && !search.value ? board.emptyList : board.nothing}</p>
       )}
-      {symbolCount.value === 0 && <p class="note empty">{board.waiting}</p>}
+      {symbolCount.value === 0 && <p class="note empty">{quotesForbidden.value ? rights.noQuotes : board.waiting}</p>}
     </section>
   );
 }
 
-function Heads() {
-  return (
-    <div role="rowgroup" class="heads">
-      <div role="row" class="row" aria-rowindex={1}>
-        <div role="columnheader" class="cell star">
-          <span class="unseen">{words.value.board.starred}</span>
-        </div>
-        {columns.map(({ id, label, value }) => (
-          <div key={id} role="columnheader" class={`cell ${id}`} aria-sort={value ? order(id) : undefined}>
-            {value ? (
-              <button type="button" onClick={() => sortBy(id)}>
-                {label(words.value)}
-              </button>
-            ) : (
-              label(words.value)
-            )}
-          </div>
-        ))}
-      </div>
-    </div>
-  );
+/** Apply the state in an address. */
+function applyState(state: BoardState | null): void {
+  if (state === null) return;
+  search.value = state.search;
+  sort.value = state.sort;
+  grouped.value = state.grouped;
+  sector.value = state.sector;
+  selectList(state.list);
 }
 
-const order = (id: ColumnId) =>
-  id !== sort.value.by ? "none" : sort.value.descending ? ("descending" as const) : ("ascending" as const);
+/** Write the state into the address, without a new entry in the history of the browser. */
+function writeAddress(): void {
+  const list = selectedList.value?.name ?? null;
+  const state = { search: search.value, sort: sort.value, grouped: grouped.value, sector: sector.value, list };
+  const address = href("board", [], boardQuery(state));
+  // The empty address also shows the board.
+  if (address !== (location.hash || href("board"))) history.replaceState(null, "", address);
+}
 
-/** First the way that one looks for: names from A, numbers from the largest. */
-function sortBy(id: ColumnId): void {
-  const again = sort.value.by === id;
-  const text = id === "symbol" || id === "name";
-  sort.value = { by: id, descending: again ? !sort.value.descending : !text };
+/** Save the rows of the board as a file, with the values that it sorts by, their origin, and why they may be old. */
+function exportRows(): void {
+  const shown = shownColumns.value.map(({ id }) => columnOf(id)).filter((column) => column.value !== undefined);
+  const origin = originText();
+  const rows = shownLines.value.flatMap((line) => {
+    const quote = line.kind === "symbol" ? quotes.get(line.symbol) : undefined;
+    if (!quote) return [];
+    const about = instruments.value.get(quote.symbol);
+    const values = shown.map(({ id, value }) =>
+      id === "time" ? new Date(quote.ts / 1000).toISOString() : (value?.(quote, about) ?? null),
+    );
+    return [[...values, origin, staleText(quote.symbol)]];
+  });
+  const { mode, state } = words.value.operations;
+  download("board.csv", toCsv([[...shown.map(({ label }) => label(words.value)), mode, state], ...rows]));
 }
 
 function fold(group: string): void {
@@ -134,15 +195,15 @@ function fold(group: string): void {
   folded.value = next;
 }
 
-function leaveFrom(grid: Grid | null): void {
-  left = grid?.stand ?? null;
+function savePosition(grid: Grid | null): void {
+  savedPosition = grid?.position ?? null;
 }
 
 function reorder(): void {
-  if (columnOf(sort.value.by).live && !document.hidden) beat.value += 1;
+  if (columnOf(sort.value.by).live && !document.hidden) reorderTick.value += 1;
 }
 
-function slash(event: KeyboardEvent, field: HTMLInputElement | null): void {
+function focusSearchOnSlash(event: KeyboardEvent, field: HTMLInputElement | null): void {
   const typing = event.target instanceof Element && event.target.closest("input, select, textarea");
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
@@ -150,7 +211,7 @@ function slash(event: KeyboardEvent, field: HTMLInputElement | null): void {
   field?.select();
 }
 
-function leave(event: KeyboardEvent, grid: Grid | null): void {
+function leaveSearch(event: KeyboardEvent, grid: Grid | null): void {
   if (event.key === "Escape") search.value = "";
   if (!["Escape", "ArrowDown", "Enter"].includes(event.key)) return;
   event.preventDefault();

@@ -1,99 +1,116 @@
 import { effect } from "@preact/signals";
-import { frames, halted, instruments, moving, quotes } from "../live/market";
-import { words } from "../words";
-import { stars, toggle } from "./lists";
-import type { Line } from "./order";
+import { haltedSymbols, instruments, paintQueue, pricesFlowing, quotes } from "../live/marketData";
+import { instrumentName, words } from "../words";
+import { compactRows, shownColumns } from "./columnChoice";
+import type { Line } from "./lines";
 import type { Row } from "./Row";
-import { Sight } from "./Sight";
-import { Silence } from "./silence";
-import { Sparks } from "./sparks";
+import { SilenceDetector } from "./silenceDetector";
+import { Sparklines } from "./sparklines";
+import { VirtualRows } from "./VirtualRows";
+import { starredSymbols, toggleStar } from "./watchlists";
 
-const LOOK = 1000; // ms: how often silent symbols are looked for
-const DIM = 100; // ms: how often lit cells are looked at
+const SILENCE_CHECK_MS = 1000;
+const DIM_INTERVAL_MS = 100;
 
-export interface Ways {
-  open: (symbol: string) => void; // where Enter leads
+/** A touch screen has no double click and no Enter key. */
+const opensOnTap = matchMedia("(hover: none), (max-width: 640px)");
+
+export interface GridActions {
+  open: (symbol: string) => void; // show the symbol's chart
   fold: (group: string) => void;
 }
 
-/** Where one is on the board, to come back to. */
-export interface Stand {
-  line: Line | undefined; // the active one
-  top: number; // px
+/** The position on the board, restored when the user comes back from another view. */
+export interface GridPosition {
+  line: Line | undefined; // the active line
+  top: number; // px scrolled
   focused: boolean;
 }
 
 /**
- * The lines of the board. Frames are painted straight into those in sight: a market that moves a thousand times a second
- * costs what is seen of it. `scroller` has the focus and says which line is active; `body` has the lines.
+ * The lines of the board.
+ *
+ * Quotes are painted straight into the rendered rows, so that a busy market costs no more than the visible part of it.
+ * `scroller` has the focus and the ARIA state of the active line; `body` contains the lines.
  */
 export class Grid {
-  private readonly sight: Sight;
-  private readonly sparks = new Sparks((symbol) => this.drawSpark(symbol));
-  private readonly silence = new Silence();
-  private active = -1;
-  private readonly ends: (() => void)[];
+  private readonly rows: VirtualRows;
+  private readonly sparklines = new Sparklines((symbol) => this.drawSparkline(symbol));
+  private readonly silence = new SilenceDetector();
+  private activeIndex = -1;
+  private readonly cleanups: (() => void)[];
 
   constructor(
     private readonly scroller: HTMLElement,
     body: HTMLElement,
-    private readonly ways: Ways,
+    private readonly actions: GridActions,
   ) {
-    this.sight = new Sight(scroller, body, { filled: (row) => this.filled(row), fold: ways.fold });
-    this.ends = [
-      () => this.sparks.close(),
-      resizing(scroller, () => this.resized()),
-      every(LOOK, () => this.look()),
-      every(DIM, () => this.dim()),
-      listening(scroller, "scroll", () => this.show()),
+    this.rows = new VirtualRows(scroller, body, { onAssign: (row) => this.paintAll(row), onFold: actions.fold });
+    this.cleanups = [
+      () => this.sparklines.close(),
+      resizing(scroller, () => this.onResize()),
+      every(SILENCE_CHECK_MS, () => this.checkSilence()),
+      every(DIM_INTERVAL_MS, () => this.dimFlashes()),
+      listening(scroller, "scroll", () => this.onScroll()),
       listening(scroller, "keydown", (event) => this.onKey(event)),
       listening(body, "click", (event) => this.onClick(event)),
+      listening(body, "mouseover", showCutText),
       listening(body, "dblclick", (event) => this.onDoubleClick(event)),
-      frames.each((changed) => this.paint(changed)),
-      effect(() => this.relabel()),
-      effect(() => this.silence.begin(moving.value ? performance.now() : Infinity)),
+      paintQueue.subscribe((changed) => this.paint(changed)),
+      effect(() => this.showColumns()),
+      effect(() => this.updateAllLabels()),
+      effect(() => this.silence.restart(pricesFlowing.value ? performance.now() : Infinity)),
     ];
   }
 
   close(): void {
-    for (const end of this.ends) end();
+    for (const cleanup of this.cleanups) cleanup();
   }
 
-  /** Show these lines. The active one stays with its symbol. */
-  set(lines: readonly Line[]): void {
-    const was = this.sight.lines[this.active];
-    this.active = was === undefined ? -1 : lines.findIndex((line) => same(line, was));
-    this.sight.set(lines);
-    this.mark();
+  /** Show these lines. The active line follows its symbol. */
+  setLines(lines: readonly Line[]): void {
+    const active = this.rows.lines[this.activeIndex];
+    this.activeIndex = active === undefined ? -1 : lines.findIndex((line) => sameLine(line, active));
+    this.rows.setLines(lines);
+    this.updateAria();
   }
 
-  get stand(): Stand {
+  get position(): GridPosition {
     const focused = this.scroller.contains(document.activeElement);
-    return { line: this.sight.lines[this.active], top: this.scroller.scrollTop, focused };
+    return { line: this.rows.lines[this.activeIndex], top: this.scroller.scrollTop, focused };
   }
 
-  /** Be again where one was; with the focus, unless something else has it. */
-  takeUp({ line, top, focused }: Stand): void {
-    this.sight.measure();
+  /** Scroll to a position and activate its line. The grid regains the focus only if no other element has it. */
+  restore({ line, top, focused }: GridPosition): void {
+    this.rows.measure();
     this.scroller.scrollTop = top;
-    const place = line === undefined ? -1 : this.sight.lines.findIndex((each) => same(each, line));
-    if (place >= 0) this.activate(place);
+    const index = line === undefined ? -1 : this.rows.lines.findIndex((each) => sameLine(each, line));
+    if (index >= 0) this.activate(index);
     if (focused && document.activeElement === document.body) this.scroller.focus();
   }
 
   focus(): void {
     this.scroller.focus();
-    if (this.active < 0 && this.sight.lines.length > 0) this.activate(0);
+    if (this.activeIndex < 0 && this.rows.lines.length > 0) this.activate(0);
   }
 
-  private resized(): void {
-    this.sight.measure();
-    this.mark();
+  private showColumns(): void {
+    void compactRows.value;
+    this.rows.setColumns(shownColumns.value.map(({ id }) => id));
+    const now = performance.now();
+    for (const row of this.rows.rows()) row.repaint(now);
+    // The style sheet has the height of the rows once the view is rendered.
+    requestAnimationFrame(() => this.onResize());
   }
 
-  private show(): void {
-    this.sight.show();
-    this.mark();
+  private onResize(): void {
+    this.rows.measure();
+    this.updateAria();
+  }
+
+  private onScroll(): void {
+    this.rows.render();
+    this.updateAria();
   }
 
   private paint(changed: ReadonlySet<string>): void {
@@ -101,83 +118,87 @@ export class Grid {
     for (const symbol of changed) {
       const quote = quotes.get(symbol);
       if (!quote) continue;
-      this.sparks.add(quote);
-      this.silence.heard(symbol, now);
-      const row = this.sight.row(symbol);
+      this.sparklines.addPrice(quote);
+      this.silence.record(symbol, now);
+      const row = this.rows.row(symbol);
       if (!row) continue;
       row.paint(quote, now);
-      if (this.sparks.due(symbol, now)) this.drawSpark(symbol);
+      if (this.sparklines.isDue(symbol, now)) this.drawSparkline(symbol);
     }
   }
 
-  private drawSpark(symbol: string): void {
-    this.sight.row(symbol)?.draw(this.sparks.line(symbol));
+  private drawSparkline(symbol: string): void {
+    this.rows.row(symbol)?.drawSparkline(this.sparklines.points(symbol));
   }
 
-  private dim(): void {
+  private dimFlashes(): void {
     const now = performance.now();
-    for (const flash of this.sight.lit) flash.dim(now);
+    for (const flash of this.rows.flashing) flash.dim(now);
   }
 
-  private look(): void {
+  private checkSilence(): void {
     const now = performance.now();
-    for (const row of this.sight.rows()) this.quieten(row, now);
+    for (const row of this.rows.rows()) this.updateStale(row, now);
   }
 
-  /** A row shows another symbol: all of it at once. */
-  private filled(row: Row): void {
+  /** Fill a row that shows another symbol now. */
+  private paintAll(row: Row): void {
     const now = performance.now();
     const quote = quotes.get(row.symbol);
     if (quote) row.paint(quote, now);
-    row.draw(this.sparks.line(row.symbol));
-    this.sparks.want(row.symbol);
-    this.label(row, now);
+    row.drawSparkline(this.sparklines.points(row.symbol));
+    this.sparklines.requestHistory(row.symbol);
+    this.updateLabels(row, now);
   }
 
-  /** What does not come with quotes: the language, stars, names, halts. */
-  private relabel(): void {
-    void [words.value, stars.value, instruments.value, halted.value]; // also while there are no rows yet
+  /** Update everything that quotes do not carry: the language, stars, names and halts. */
+  private updateAllLabels(): void {
+    // The effect must subscribe to these signals even while there are no rows.
+    void [words.value, starredSymbols.value, instruments.value, haltedSymbols.value];
     const now = performance.now();
-    for (const row of this.sight.rows()) {
-      this.label(row, now);
+    for (const row of this.rows.rows()) {
+      this.updateLabels(row, now);
       row.repaint(now);
     }
   }
 
-  private label(row: Row, now: number): void {
+  private updateLabels(row: Row, now: number): void {
     const { board } = words.value;
-    const on = stars.value.has(row.symbol);
-    row.setName(instruments.value.get(row.symbol)?.name ?? "");
+    const on = starredSymbols.value.has(row.symbol);
+    row.setName(instrumentName(instruments.value.get(row.symbol)));
     row.setStar(on, on ? board.unstar(row.symbol) : board.star(row.symbol));
-    this.quieten(row, now);
+    this.updateStale(row, now);
   }
 
-  private quieten(row: Row, now: number): void {
-    const silent = moving.value && this.silence.of(row.symbol, now);
-    const why = halted.value.has(row.symbol) ? "halted" : silent ? "silent" : "";
-    row.setStale(why, why && words.value.board.stale[why]);
+  private updateStale(row: Row, now: number): void {
+    const silent = pricesFlowing.value && this.silence.isSilent(row.symbol, now);
+    const why = haltedSymbols.value.has(row.symbol) ? "halted" : silent ? "silent" : "";
+    const { stale, halted } = words.value.board;
+    row.setStale(why, why && stale[why], why === "halted" ? halted : "");
   }
 
   private onClick({ target }: MouseEvent): void {
-    const place = this.sight.placeOf(target);
-    const line = this.sight.lines[place];
+    const index = this.rows.indexOf(target);
+    const line = this.rows.lines[index];
     if (!line) return;
-    this.activate(place);
-    if (line.kind === "symbol" && within(target, ".star")) toggle(line.symbol);
+    this.activate(index);
+    if (line.kind !== "symbol") return;
+    if (within(target, ".star")) toggleStar(line.symbol);
+    else if (opensOnTap.matches && !within(target, "a")) this.actions.open(line.symbol);
   }
 
   private onDoubleClick({ target }: MouseEvent): void {
-    const line = this.sight.lines[this.sight.placeOf(target)];
-    if (line?.kind === "symbol" && !within(target, "button")) this.ways.open(line.symbol);
+    const line = this.rows.lines[this.rows.indexOf(target)];
+    if (line?.kind === "symbol" && !within(target, "button")) this.actions.open(line.symbol);
   }
 
   private onKey(event: KeyboardEvent): void {
     if (event.target !== this.scroller || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (this.walk(event.key) || this.act(event.key)) event.preventDefault();
+    if (this.moveActive(event.key) || this.runAction(event.key)) event.preventDefault();
   }
 
-  private walk(key: string): boolean {
-    const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.sight.height) - 2);
+  private moveActive(key: string): boolean {
+    const page = Math.max(1, Math.floor(this.scroller.clientHeight / this.rows.lineHeight) - 2);
     const steps = new Map([
       ["ArrowDown", 1],
       ["ArrowUp", -1],
@@ -188,47 +209,55 @@ export class Grid {
     ]);
     const step = steps.get(key);
     if (step === undefined) return false;
-    this.activate(Math.min(this.sight.lines.length - 1, Math.max(0, this.active + step)));
+    this.activate(Math.min(this.rows.lines.length - 1, Math.max(0, this.activeIndex + step)));
     return true;
   }
 
-  private act(key: string): boolean {
-    const line = this.sight.lines[this.active];
+  private runAction(key: string): boolean {
+    const line = this.rows.lines[this.activeIndex];
     if (!line) return false;
-    if (line.kind === "group" && (key === "Enter" || key === " ")) this.ways.fold(line.name);
-    else if (line.kind === "symbol" && key === "Enter") this.ways.open(line.symbol);
-    else if (line.kind === "symbol" && key === "s") toggle(line.symbol);
+    if (line.kind === "group" && (key === "Enter" || key === " ")) this.actions.fold(line.name);
+    else if (line.kind === "symbol" && key === "Enter") this.actions.open(line.symbol);
+    else if (line.kind === "symbol" && key === "s") toggleStar(line.symbol);
     else return false;
     return true;
   }
 
-  private activate(place: number): void {
-    this.active = place;
-    this.sight.reveal(place);
-    this.mark();
+  private activate(index: number): void {
+    this.activeIndex = index;
+    this.rows.scrollTo(index);
+    this.updateAria();
   }
 
-  /** Tell eyes and screen readers which line is active. */
-  private mark(): void {
-    for (const [place, node] of this.sight.all()) {
-      if (place === this.active) node.setAttribute("aria-selected", "true");
+  /** Mark the active line for the style sheet and for screen readers. */
+  private updateAria(): void {
+    for (const [index, node] of this.rows.entries()) {
+      if (index === this.activeIndex) node.setAttribute("aria-selected", "true");
       else node.removeAttribute("aria-selected");
     }
-    const active = this.sight.at(this.active)?.id;
+    const active = this.rows.elementAt(this.activeIndex)?.id;
     if (active) this.scroller.setAttribute("aria-activedescendant", active);
     else this.scroller.removeAttribute("aria-activedescendant");
   }
 }
 
-function same(one: Line, other: Line): boolean {
+function sameLine(one: Line, other: Line): boolean {
   if (one.kind === "symbol") return other.kind === "symbol" && one.symbol === other.symbol;
   return other.kind === "group" && one.name === other.name;
+}
+
+/** Give the cell under the pointer a tooltip with its text, if the column is too narrow for it. */
+function showCutText({ target }: MouseEvent): void {
+  const cell = target instanceof Element ? target.closest<HTMLElement>(".cell") : null;
+  if (!cell) return;
+  if (cell.scrollWidth > cell.clientWidth) cell.title = cell.textContent ?? "";
+  else cell.removeAttribute("title");
 }
 
 const within = (target: EventTarget | null, selector: string): boolean =>
   target instanceof Element && target.closest(selector) !== null;
 
-// Each of these begins something and answers how to end it.
+// Each of these functions starts something and returns the function that ends it.
 
 function every(ms: number, run: () => void): () => void {
   const timer = window.setInterval(run, ms);
@@ -244,8 +273,8 @@ function resizing(node: HTMLElement, run: () => void): () => void {
 function listening<K extends keyof HTMLElementEventMap>(
   node: HTMLElement,
   name: K,
-  take: (event: HTMLElementEventMap[K]) => void,
+  handle: (event: HTMLElementEventMap[K]) => void,
 ): () => void {
-  node.addEventListener(name, take, { passive: name === "scroll" });
-  return () => node.removeEventListener(name, take);
+  node.addEventListener(name, handle, { passive: name === "scroll" });
+  return () => node.removeEventListener(name, handle);
 }

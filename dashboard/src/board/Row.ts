@@ -1,64 +1,78 @@
-import type { Brief } from "../api/types";
-import { compact, NONE, percent, price, signed } from "../format/numbers";
-import { timeOfDay } from "../format/times";
+import type { BoardQuote } from "../api/types";
+import { compact, NONE, price } from "../format/numbers";
+import { instruments } from "../live/marketData";
 import { href } from "../shell/route";
-import { cell, element, Flash, Text, Tone, trendOf } from "./cells";
-import { place } from "./columns";
+import { ClassWriter, cell, element, Flash, TextWriter, trendOf } from "./cells";
+import type { ColumnId } from "./columnIds";
+import { columnOf, rangePosition } from "./columns";
 import { decimalsFor } from "./decimals";
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** One row of the board. Rows are few and are used again: scrolling shows another symbol in the same elements. */
+/** A space between a price and its size: without it, the two are copied as one number. */
+const separator = (): Text => document.createTextNode(" ");
+
+/** One row of the board. Rows are reused: scrolling shows another symbol in the same elements. */
 export class Row {
   readonly node = element("div", "row");
   symbol = "";
-  private shown: Brief | null = null;
+  private quote: BoardQuote | null = null;
   private readonly star = document.createElement("button");
   private readonly link = document.createElement("a");
-  private readonly name = new Text(cell("name"));
-  private readonly last = new Text(cell("last"));
-  private readonly change = new Text(cell("change"));
-  private readonly rate = new Text(cell("rate"));
-  private readonly bid = new Text(element("span", ""));
-  private readonly bidSize = new Text(element("small", ""));
-  private readonly ask = new Text(element("span", ""));
-  private readonly askSize = new Text(element("small", ""));
-  private readonly volume = new Text(cell("volume"));
-  private readonly range = new Text(element("span", "unseen"));
+  private readonly name = new TextWriter(cell("name"));
+  private readonly last = new TextWriter(cell("last"));
+  private readonly bid = new TextWriter(element("span", ""));
+  private readonly bidSize = new TextWriter(element("small", ""));
+  private readonly ask = new TextWriter(element("span", ""));
+  private readonly askSize = new TextWriter(element("small", ""));
+  private readonly range = new TextWriter(element("span", "visually-hidden"));
   private readonly bar = element("i", "bar");
-  private readonly time = new Text(cell("time"));
+  private readonly halt = new TextWriter(element("span", "halt"));
   private readonly line = document.createElementNS(SVG, "polyline");
   private readonly flash: Flash;
-  private readonly tone: Tone;
+  private readonly classes: ClassWriter;
+  /** The cells that Row builds itself, by column. */
+  private readonly built: Partial<Record<ColumnId, HTMLElement>>;
+  /** The cells that show the text of their column. */
+  private readonly texts = new Map<ColumnId, TextWriter>();
+  private shown: readonly ColumnId[] = [];
 
   constructor(id: string, lit: Set<Flash>) {
     this.node.id = id;
     this.node.setAttribute("role", "row");
     this.star.type = "button";
-    this.star.tabIndex = this.link.tabIndex = -1; // the grid has the focus; keys do the same
+    // The grid keeps the focus; its keys do the same as these controls.
+    this.star.tabIndex = this.link.tabIndex = -1;
     this.flash = new Flash(this.last.node, "cell last", lit);
-    this.tone = new Tone(this.node, "row");
-    this.node.append(
-      cell("star", this.star),
-      cell("symbol", this.link),
-      this.name.node,
-      cell("trend", this.spark()),
-      this.last.node,
-      this.change.node,
-      this.rate.node,
-      cell("bid", this.bidSize.node, this.bid.node),
-      cell("ask", this.ask.node, this.askSize.node),
-      this.volume.node,
-      cell("range", this.bar, this.range.node),
-      this.time.node,
-    );
+    this.classes = new ClassWriter(this.node, "row");
+    this.built = {
+      symbol: cell("symbol", this.link),
+      name: this.name.node,
+      trend: cell("trend", this.sparkline(), this.halt.node),
+      last: this.last.node,
+      bid: cell("bid", this.bidSize.node, separator(), this.bid.node),
+      ask: cell("ask", this.ask.node, separator(), this.askSize.node),
+      range: cell("range", this.bar, this.range.node),
+    };
   }
 
-  /** Show another symbol; nothing of the one before is left. */
+  /** Show these columns, in this order. */
+  setColumns(ids: readonly ColumnId[]): void {
+    this.shown = ids;
+    this.node.replaceChildren(cell("star", this.star), ...ids.map((id) => this.built[id] ?? this.textCell(id).node));
+  }
+
+  private textCell(id: ColumnId): TextWriter {
+    const writer = this.texts.get(id) ?? new TextWriter(cell(id));
+    this.texts.set(id, writer);
+    return writer;
+  }
+
+  /** Show another symbol and forget the previous one. */
   assign(symbol: string): void {
     this.symbol = symbol;
-    this.shown = null;
-    this.flash.off();
+    this.quote = null;
+    this.flash.stop();
     this.link.textContent = symbol;
     this.link.href = href("chart", [symbol]);
     this.node.dataset.symbol = symbol;
@@ -68,12 +82,13 @@ export class Row {
     this.name.set(name);
   }
 
-  /** Whether the price may not be the newest, and the words for it; "" where it is. */
-  setStale(why: string, said: string): void {
-    if (why === (this.node.dataset.stale ?? "")) return;
+  /** Mark the price as possibly old, for a reason, with a tooltip and the badge of a halt; "" removes each of them. */
+  setStale(why: string, text: string, badge: string): void {
+    this.halt.set(badge);
+    if (why === (this.node.dataset.stale ?? "") && text === this.node.title) return;
     if (why) this.node.dataset.stale = why;
     else delete this.node.dataset.stale;
-    this.node.title = said;
+    this.node.title = text;
   }
 
   setStar(on: boolean, label: string): void {
@@ -82,44 +97,49 @@ export class Row {
     this.star.setAttribute("aria-label", label);
   }
 
-  /** Show a quote; what moved lights up, where this row showed the same symbol before. */
-  paint(quote: Brief, now: number): void {
-    const before = this.shown?.last ?? null;
-    this.shown = quote;
+  /** Show a quote. The price flashes if it differs from the symbol's previous one. */
+  paint(quote: BoardQuote, now: number): void {
+    const previous = this.quote?.last ?? null;
+    this.quote = quote;
     const decimals = decimalsFor(quote);
-    this.tone.set(trendOf(quote.change));
+    this.classes.set(trendOf(quote.change));
     this.last.set(price(quote.last, decimals));
-    this.change.set(signed(quote.change, decimals));
-    this.rate.set(percent(quote.change_rate));
+    this.paintTexts(quote, decimals);
     this.bid.set(price(quote.bid, decimals));
     this.ask.set(price(quote.ask, decimals));
     this.bidSize.set(quote.bid_size === null ? "" : compact(quote.bid_size));
     this.askSize.set(quote.ask_size === null ? "" : compact(quote.ask_size));
-    this.volume.set(compact(quote.volume));
-    this.time.set(timeOfDay(quote.ts / 1000));
     this.paintRange(quote, decimals);
-    if (before !== null && quote.last !== null && quote.last !== before) {
-      this.flash.light(quote.last > before ? "up" : "down", now);
+    if (previous !== null && quote.last !== null && quote.last !== previous) {
+      this.flash.start(quote.last > previous ? "up" : "down", now);
     }
   }
 
-  /** All again, in another language or with other decimals. */
+  /** Show the same quote again, after a change of the language or of the decimals. */
   repaint(now: number): void {
-    if (this.shown) this.paint(this.shown, now);
+    if (this.quote) this.paint(this.quote, now);
   }
 
-  draw(points: string): void {
+  drawSparkline(points: string): void {
     this.line.setAttribute("points", points);
   }
 
-  private paintRange(quote: Brief, decimals: number): void {
-    const at = place(quote);
-    this.bar.style.setProperty("--at", at === null ? "-1" : at.toFixed(3));
-    this.bar.hidden = at === null;
-    this.range.set(at === null ? NONE : `${price(quote.low, decimals)} – ${price(quote.high, decimals)}`);
+  private paintTexts(quote: BoardQuote, decimals: number): void {
+    const about = instruments.peek().get(quote.symbol);
+    for (const id of this.shown) {
+      const text = columnOf(id).text?.(quote, about, decimals);
+      if (text !== undefined) this.textCell(id).set(text);
+    }
   }
 
-  private spark(): SVGElement {
+  private paintRange(quote: BoardQuote, decimals: number): void {
+    const position = rangePosition(quote);
+    this.bar.style.setProperty("--at", position === null ? "-1" : position.toFixed(3));
+    this.bar.hidden = position === null;
+    this.range.set(position === null ? NONE : `${price(quote.low, decimals)} – ${price(quote.high, decimals)}`);
+  }
+
+  private sparkline(): SVGElement {
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", "0 0 100 20");
     svg.setAttribute("preserveAspectRatio", "none");

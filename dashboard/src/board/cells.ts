@@ -1,26 +1,25 @@
-// Small things of the DOM that the board's rows are made of. They are written to directly, many times a second.
+// DOM elements of the board's rows, and writers that touch the DOM only when a value changes.
 
-/** How a row looks by its change. */
+/** The CSS class of a row by its change. */
 export type Trend = "rising" | "falling" | "";
 
 export const trendOf = (change: number | null): Trend => (!change ? "" : change > 0 ? "rising" : "falling");
 
 export function cell(name: string, ...children: Node[]): HTMLElement {
-  const made = document.createElement("div");
-  made.setAttribute("role", "gridcell");
-  made.className = `cell ${name}`;
-  made.append(...children);
-  return made;
+  const node = element("div", `cell ${name}`);
+  node.setAttribute("role", "gridcell");
+  node.append(...children);
+  return node;
 }
 
 export function element(name: string, className: string): HTMLElement {
-  const made = document.createElement(name);
-  made.className = className;
-  return made;
+  const node = document.createElement(name);
+  node.className = className;
+  return node;
 }
 
-/** Writes only what changed: a text that is the same costs a comparison, not a layout. */
-export class Text {
+/** Writes the text of an element. An unchanged text costs a comparison, not a layout. */
+export class TextWriter {
   private text = "";
 
   constructor(readonly node: HTMLElement) {}
@@ -32,56 +31,57 @@ export class Text {
   }
 }
 
-/** The same for a class name that comes and goes beside the fixed ones. */
-export class Tone {
-  private tone = "";
+/** Writes the class of an element: a fixed base and a changing suffix. */
+export class ClassWriter {
+  private suffix = "";
 
   constructor(
     private readonly node: HTMLElement,
-    private readonly fixed: string,
+    private readonly baseClass: string,
   ) {}
 
-  set(tone: string): void {
-    if (tone === this.tone) return;
-    this.tone = tone;
-    this.node.className = tone ? `${this.fixed} ${tone}` : this.fixed;
+  set(suffix: string): void {
+    if (suffix === this.suffix) return;
+    this.suffix = suffix;
+    this.node.className = suffix ? `${this.baseClass} ${suffix}` : this.baseClass;
   }
 }
 
-const BRIGHT = 120; // ms
-const GONE = 350;
-const APART = 500; // a price that changes all the time would only glow
+const DIM_AFTER_MS = 120;
+const OFF_AFTER_MS = 350;
+/** Without a pause, a price that changes all the time would glow steadily. */
+const MIN_INTERVAL_MS = 500;
 
-/** Lights a cell up when its value rises or falls, in two steps of brightness. Those that are lit are in `lit`. */
+/** Highlights a cell when its value rises or falls, in two steps of brightness. Highlighted cells are in `flashing`. */
 export class Flash {
-  private readonly tone: Tone;
-  private begun = -APART;
-  private way = "";
+  private readonly classes: ClassWriter;
+  private startedAt = -MIN_INTERVAL_MS;
+  private direction = "";
 
   constructor(
     node: HTMLElement,
-    fixed: string,
-    private readonly lit: Set<Flash>,
+    baseClass: string,
+    private readonly flashing: Set<Flash>,
   ) {
-    this.tone = new Tone(node, fixed);
+    this.classes = new ClassWriter(node, baseClass);
   }
 
-  light(way: "up" | "down", now: number): void {
-    if (now - this.begun < APART) return;
-    this.way = `flash-${way}`;
-    this.begun = now;
-    this.tone.set(this.way);
-    this.lit.add(this);
+  start(direction: "up" | "down", now: number): void {
+    if (now - this.startedAt < MIN_INTERVAL_MS) return;
+    this.direction = `flash-${direction}`;
+    this.startedAt = now;
+    this.classes.set(this.direction);
+    this.flashing.add(this);
   }
 
-  /** Grow dim. An animation would cost a style in each of forty frames; this costs two. */
+  /** Fade by time. A CSS animation would recompute styles in each of forty frames; this does twice. */
   dim(now: number): void {
-    if (now - this.begun > GONE) this.off();
-    else if (now - this.begun > BRIGHT) this.tone.set(`${this.way} dim`);
+    if (now - this.startedAt > OFF_AFTER_MS) this.stop();
+    else if (now - this.startedAt > DIM_AFTER_MS) this.classes.set(`${this.direction} dim`);
   }
 
-  off(): void {
-    this.tone.set("");
-    this.lit.delete(this);
+  stop(): void {
+    this.classes.set("");
+    this.flashing.delete(this);
   }
 }

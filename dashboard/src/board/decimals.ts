@@ -1,23 +1,15 @@
-import type { Brief } from "../api/types";
-import { decimalsOf } from "../format/numbers";
-import { instruments } from "../live/market";
+import type { BoardQuote } from "../api/types";
+import { decimalsOf } from "../format/decimals";
+import { instruments } from "../live/marketData";
 
-const MOST = 8;
-const seen = new Map<string, number>();
+const maxSeen = new Map<string, number>();
 
-/** With how many decimals a symbol's prices are shown: those of its tick size, else the most that it was seen with. */
-export function decimalsFor(quote: Brief): number {
-  const step = instruments.value.get(quote.symbol)?.tick_size;
-  if (step) return decimalsOf(step);
-  const now = Math.max(2, ...[quote.last, quote.bid, quote.ask].map(fractionDigits));
-  const most = Math.min(MOST, Math.max(now, seen.get(quote.symbol) ?? 0));
-  seen.set(quote.symbol, most);
-  return most;
-}
-
-function fractionDigits(value: number | null): number {
-  if (value === null) return 0;
-  const text = String(value);
-  const point = text.indexOf(".");
-  return point < 0 ? 0 : text.length - point - 1;
+/** Return the number of decimals for a symbol's prices: that of its tick size, else the most seen so far. */
+export function decimalsFor(quote: BoardQuote): number {
+  const tickSize = instruments.value.get(quote.symbol)?.tick_size;
+  if (tickSize) return decimalsOf(tickSize);
+  const current = [quote.last, quote.bid, quote.ask].map((price) => (price === null ? 0 : decimalsOf(price)));
+  const decimals = Math.max(2, ...current, maxSeen.get(quote.symbol) ?? 0);
+  maxSeen.set(quote.symbol, decimals);
+  return decimals;
 }

@@ -1,160 +1,148 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { instruments, mode, quotes, stale, symbolCount } from "../live/market";
-import { pref } from "../shell/prefs";
-import { go, href, route } from "../shell/route";
+import { signal } from "@preact/signals";
+import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
+import { haltedSymbols, instruments, quotes, stale, symbolCount } from "../live/marketData";
+import { byActivity } from "../live/tradedValue";
+import { QuotePanel } from "../quotepanel/QuotePanel";
+import { isText, oneOf, pref } from "../shell/prefs";
+import { href, navigate, route } from "../shell/route";
+import { setTitleSymbol } from "../shell/title";
 import { locale, words } from "../words";
-import { Intervals } from "./Intervals";
-import { type Interval, intervals, isInterval } from "./intervals";
-import { Legend } from "./Legend";
-import type { LiveChart } from "./live";
-import { near } from "./near";
-import { Price } from "./Price";
-import { SymbolPicker } from "./SymbolPicker";
+import { ChartCanvas } from "./ChartCanvas";
+import { ChartToolbar } from "./ChartToolbar";
+import { panelShown } from "./chartSettings";
+import { intervals } from "./intervals";
+import type { LiveChart } from "./liveChart";
+import { type ChartKind, type Pane, paneAddress, parsePanes, resized } from "./panes";
 import "./chart.css";
 
-const lastSymbol = pref<string>("chart.symbol", "");
-const lastInterval = pref<Interval>("chart.interval", "1m", intervals);
+const lastSymbol = pref<string>("chart.symbol", "", isText);
+const lastKind = pref<ChartKind>("chart.interval", "1m", oneOf<ChartKind>(...intervals, "intraday"));
+const lastMore = pref<string>("chart.more", "", isText);
+/** The index of the chart that the toolbar and the quote panel belong to. */
+const activeIndex = signal(0);
 
-/** `#/chart/AAPL/1m`: the candles of a symbol. Without one in the path, those that were looked at last. */
+/** The view at `#/chart/AAPL/1m`: one, two or four charts. Without a symbol, the view opens the last symbol. */
 export default function ChartView() {
-  const [symbol = "", asked] = route.value.path;
-  const interval = isInterval(asked) ? asked : lastInterval.value;
-  void symbolCount.value; // the first symbol may have come
-  const instead = symbol ? "" : lastSymbol.value || firstSymbol();
-  useEffect(() => {
-    if (instead) location.replace(href("chart", [instead, interval]));
-    if (!symbol) return;
-    lastSymbol.value = symbol;
-    lastInterval.value = interval;
-  }, [symbol, interval, instead]);
+  const { path, query } = route.value;
+  const panes = parsePanes(path, query, { kind: lastKind.value, more: lastMore.value });
+  // The default depends on the symbols that have traded so far.
+  void symbolCount.value;
+  useRememberedPanes(panes);
+  const active = Math.min(activeIndex.value, panes.length - 1);
+  const shown = panes[active] as Pane;
+  const section = useRef<HTMLElement>(null);
+  const charts = useMemo(() => signal<readonly (LiveChart | null)[]>([]), []);
+  useEffect(() => setTitleSymbol(shown.symbol), [shown.symbol]);
+  useEffect(() => () => setTitleSymbol(""), []);
+  const change = (pane: Pane): void => open(panes.map((each, index) => (index === active ? pane : each)));
   return (
-    <section class="candles" data-stale={stale.value ?? undefined}>
-      <h1 class="unseen">
-        {words.value.views.chart} {symbol}
+    <section
+      ref={section}
+      class="candles"
+      data-stale={stale.value ?? (haltedSymbols.value.has(shown.symbol) ? "halted" : undefined)}
+    >
+      <h1 class="visually-hidden">
+        {words.value.views.chart} {shown.symbol}
       </h1>
-      <div class="toolbar">
-        <SymbolPicker key={`of ${symbol}`} symbol={symbol} choose={(to) => go("chart", [to, interval])} />
-        <span class="about">{instruments.value.get(symbol)?.name}</span>
-        <Price key={`price of ${symbol}`} symbol={symbol} />
-        <Intervals interval={interval} choose={(to) => symbol && go("chart", [symbol, to])} />
+      <ChartToolbar
+        pane={shown}
+        count={panes.length}
+        view={section}
+        onChange={change}
+        onCount={(count) => open(resized(panes, count, busiestSymbols()))}
+      />
+      <p id="chart-keys" class="visually-hidden">
+        {words.value.chart.keyboardHelp}
+      </p>
+      <div class="chart-body" data-panel={panelShown.value || undefined}>
+        {shown.symbol ? (
+          <div class="panes" data-count={panes.length}>
+            {panes.map((pane, index) => (
+              <PaneBox key={index} pane={pane} index={index} single={panes.length === 1} charts={charts} />
+            ))}
+          </div>
+        ) : (
+          <p class="note">{words.value.chart.noSymbol}</p>
+        )}
+        {panelShown.value && shown.symbol && (
+          <QuotePanel
+            symbol={shown.symbol}
+            history={charts.value[active]?.history}
+            address={(symbol) => address(panes.map((each, index) => (index === active ? { ...each, symbol } : each)))}
+          />
+        )}
       </div>
-      {symbol ? (
-        <Drawn key={`${symbol} ${interval} ${locale.value}`} symbol={symbol} interval={interval} />
-      ) : (
-        <p class="note">{words.value.chart.noSymbol}</p>
-      )}
       <Attribution />
     </section>
   );
 }
 
-/** Where nobody has chosen yet: the symbol with the most money in it today. */
-function firstSymbol(): string {
-  const turnover = (quote: { last: number | null; volume: number | null }) => (quote.last ?? 0) * (quote.volume ?? 0);
-  const [first] = [...quotes.values()].sort((one, other) => turnover(other) - turnover(one));
-  return first?.symbol ?? "";
-}
+const open = (panes: readonly Pane[]): void => {
+  const { path, query } = paneAddress(panes);
+  navigate("chart", path, query);
+};
 
-/** The library that draws is loaded when the first chart is looked at. */
-function Drawn({ symbol, interval }: { symbol: string; interval: Interval }) {
-  const box = useRef<HTMLDivElement>(null);
-  const [chart, setChart] = useState<LiveChart | "failed" | null>(null);
-  const [attempt, setAttempt] = useState(0);
-  const [said, setSaid] = useState(""); // of the bar that keys point at, to who cannot see it
+const address = (panes: readonly Pane[]): string => {
+  const { path, query } = paneAddress(panes);
+  return href("chart", path, query);
+};
+
+/** Store the charts for the next visit. Without a symbol in the address, open those of the last visit. */
+function useRememberedPanes(panes: readonly Pane[]): void {
+  const [first] = panes;
+  const { symbol = "", kind = "1m" } = first ?? {};
+  const defaultSymbol = symbol ? "" : lastSymbol.value || (busiestSymbols()[0] ?? "");
+  const more = paneAddress(panes).query.more ?? "";
   useEffect(() => {
-    let made: LiveChart | null = null;
-    let left = false;
-    import("./live").then(
-      ({ LiveChart }) => {
-        if (left || !box.current) return;
-        made = new LiveChart(box.current, symbol, interval);
-        setChart(made);
-      },
-      () => left || setChart("failed"),
-    );
-    return () => {
-      left = true;
-      made?.close();
-    };
-  }, [symbol, interval, attempt]);
-  const { chart: say, shell } = words.value;
-  const live = chart === "failed" ? null : chart;
+    if (defaultSymbol) location.replace(href("chart", [defaultSymbol, kind], more ? { more } : {}));
+    if (!symbol) return;
+    lastSymbol.value = symbol;
+    lastKind.value = kind;
+    lastMore.value = more;
+  }, [symbol, kind, more, defaultSymbol]);
+}
+
+/** Return the most active symbols. The first is the default on the first visit. */
+const busiestSymbols = (): string[] =>
+  byActivity(quotes.values(), instruments.value)
+    .slice(0, 8)
+    .map(({ symbol }) => symbol);
+
+interface PaneBoxProps {
+  pane: Pane;
+  index: number;
+  single: boolean;
+  charts: { value: readonly (LiveChart | null)[] };
+}
+
+/** The place of one chart. With several charts, each has a title, and a click or the focus activates a chart. */
+function PaneBox({ pane, index, single, charts }: PaneBoxProps) {
+  const { chart: labels } = words.value;
+  const onChart = useCallback(
+    (chart: LiveChart | null) => {
+      const next = [...charts.value];
+      next[index] = chart;
+      charts.value = next;
+    },
+    [charts, index],
+  );
+  const activate = (): void => {
+    activeIndex.value = index;
+  };
+  const active = !single && activeIndex.value === index;
   return (
-    <div class="drawn">
-      <div
-        class="canvas"
-        ref={box}
-        role="application"
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: keys move the crosshair
-        tabIndex={0}
-        aria-label={say.label(symbol, say.intervals[interval])}
-        aria-describedby="chart-keys"
-        onKeyDown={(event) => {
-          if (event.ctrlKey || event.metaKey || event.altKey) return;
-          if (!live?.key(event.key, event.shiftKey)) return;
-          event.preventDefault();
-          setSaid(live.told());
-        }}
-      />
-      <p class="unseen" role="status">
-        {said}
-      </p>
-      <p id="chart-keys" class="unseen">
-        {say.keys}
-      </p>
-      {live && <Legend chart={live} />}
-      {live && <Notice chart={live} />}
-      {live && !live.atEnd.value && (
-        <button type="button" class="to-end" onClick={() => live.toEnd()}>
-          {say.toEnd} <span aria-hidden="true">→</span>
-        </button>
+    <div class="pane" data-active={active || undefined} onPointerDownCapture={activate} onFocusCapture={activate}>
+      {!single && (
+        <h2 class="pane-title">
+          {pane.symbol} <small>{labels.intervals[pane.kind]}</small>
+        </h2>
       )}
-      {chart === "failed" && (
-        <div class="note over" role="alert">
-          <p>{shell.failed}</p>
-          <button type="button" onClick={() => setAttempt(attempt + 1)}>
-            {shell.again}
-          </button>
-        </div>
-      )}
+      <ChartCanvas key={`${pane.symbol} ${pane.kind} ${pane.compare} ${locale.value}`} pane={pane} onChart={onChart} />
     </div>
   );
 }
 
-/** Why there is nothing to see, while there is not. */
-function Notice({ chart }: { chart: LiveChart }) {
-  const state = chart.history.state.value;
-  const { chart: say, shell } = words.value;
-  if (state === "shown") return null;
-  if (state === "loading") return <p class="note over">{shell.loading}</p>;
-  const known = instruments.value.has(chart.symbol) || quotes.has(chart.symbol);
-  const text = state === "refused" ? say.refused : known ? say.empty(chart.symbol) : say.unknown(chart.symbol);
-  return (
-    <div class="note over" role="status">
-      <p>{text}</p>
-      {state === "unknown" && !known && <Near chart={chart} />}
-      <p>{state === "refused" ? chart.history.words.value : mode.value === "live" ? say.first : say.firstMade}</p>
-    </div>
-  );
-}
-
-/** What may have been meant, if anything comes near it. */
-function Near({ chart: { symbol, interval } }: { chart: LiveChart }) {
-  const found = near(symbol, [...instruments.value.keys(), ...quotes.keys()]);
-  if (found.length === 0) return null;
-  return (
-    <p class="near">
-      {words.value.chart.meant}
-      {found.map((each) => (
-        <a key={each} href={href("chart", [each, interval])} title={instruments.value.get(each)?.name ?? ""}>
-          {each}
-        </a>
-      ))}
-    </p>
-  );
-}
-
-/** Asked for by the licence of the library: its notice, and a link, which nothing is asked of until one follows it. */
+/** The notice and the link that the licence of the charting library requires. The link is requested only when followed. */
 function Attribution() {
   return (
     <footer class="attribution">

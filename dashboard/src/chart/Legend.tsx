@@ -1,28 +1,53 @@
+import { changeRate } from "../format/decimals";
 import { compact, percent, price, signed } from "../format/numbers";
 import { words } from "../words";
-import type { LiveChart } from "./live";
+import type { LiveChart } from "./liveChart";
 
-/** Open, high, low, close, volume and change of the bar under the crosshair, or of the newest. */
-export function Legend({ chart }: { chart: LiveChart }) {
+/** Open, high, low, close, change and volume of the bar under the crosshair, or of the newest bar. */
+export function Legend({ chart, compare }: { chart: LiveChart; compare: string }) {
   const pointed = chart.legend.value;
   if (!pointed) return null;
-  const { bar, before } = pointed;
+  const { bar, previous } = pointed;
   const { legend } = words.value.chart;
-  const shown = (value: number): string => price(value, chart.decimals.value);
-  const change = bar.close - (before?.close ?? bar.open);
-  const rate = (change / (before?.close ?? bar.open)) * 100;
+  const show = (value: number): string => price(value, chart.decimals.value);
+  const change = bar.close - (previous?.close ?? bar.open);
+  const rate = changeRate(previous?.close ?? bar.open, bar.close);
   return (
-    <dl class={`legend numbers ${bar.close >= bar.open ? "up" : "down"}`}>
-      <Entry name={legend.open} value={shown(bar.open)} />
-      <Entry name={legend.high} value={shown(bar.high)} />
-      <Entry name={legend.low} value={shown(bar.low)} />
-      <Entry name={legend.close} value={shown(bar.close)} />
-      <Entry
-        name={legend.change}
-        value={`${signed(change, chart.decimals.value)} (${percent(rate)})`}
-        way={change >= 0 ? "up" : "down"}
-      />
-      <Entry name={legend.volume} value={compact(bar.volume)} />
+    <div class="legends">
+      <dl class={`legend prices numbers ${bar.close >= bar.open ? "up" : "down"}`}>
+        <Entry name={legend.open} value={show(bar.open)} />
+        <Entry name={legend.high} value={show(bar.high)} />
+        <Entry name={legend.low} value={show(bar.low)} />
+        <Entry name={legend.close} value={show(bar.close)} />
+        <Entry
+          name={legend.change}
+          value={`${signed(change, chart.decimals.value)} (${percent(rate)})`}
+          direction={change >= 0 ? "up" : "down"}
+        />
+        <Entry name={legend.volume} value={compact(bar.volume)} />
+      </dl>
+      <IndicatorLegend chart={chart} />
+      {compare && (
+        <p class="compared">
+          <i aria-hidden="true" /> {words.value.chart.comparedWith(compare)}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The values of the indicators, each in the colour of its line. */
+function IndicatorLegend({ chart }: { chart: LiveChart }) {
+  const values = chart.indicatorValues.value;
+  if (values.length === 0) return null;
+  return (
+    <dl class="indicator-legend prices numbers">
+      {values.map(({ label, value, colour, decimals }) => (
+        <div key={label}>
+          <dt style={{ color: colour }}>{label}</dt>
+          <dd>{price(value, decimals)}</dd>
+        </div>
+      ))}
     </dl>
   );
 }
@@ -30,14 +55,14 @@ export function Legend({ chart }: { chart: LiveChart }) {
 function Entry({
   name,
   value,
-  way = "",
+  direction = "",
 }: {
   name: readonly [string, string];
   value: string;
-  way?: "up" | "down" | "";
+  direction?: "up" | "down" | "";
 }) {
   return (
-    <div class={way}>
+    <div class={direction}>
       <dt title={name[1]}>{name[0]}</dt>
       <dd>{value}</dd>
     </div>

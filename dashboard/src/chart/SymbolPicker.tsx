@@ -1,36 +1,44 @@
 import { useRef, useState } from "preact/hooks";
-import { Suggestions } from "../choose/Suggestions";
-import { useList } from "../choose/useList";
-import { instruments, quotes, symbolCount } from "../live/market";
-import { words } from "../words";
-import { find } from "./find";
+import { Suggestions } from "../combobox/Suggestions";
+import { useCombobox } from "../combobox/useCombobox";
+import { instruments, quotes, symbolCount } from "../live/marketData";
+import { instrumentName, words } from "../words";
+import { searchSymbols } from "./symbolSearch";
 
-const LIST = "symbols-found";
+interface SymbolPickerProps {
+  /** The id of the input element. */
+  id: string;
+  label: string;
+  symbol: string;
+  choose: (symbol: string) => void;
+}
 
-/** A box that shows the symbol, and finds another as one types. What nobody knows yet can be chosen too. */
-export function SymbolPicker({ symbol, choose }: { symbol: string; choose: (symbol: string) => void }) {
-  const [text, setText] = useState<string | null>(null); // null while nobody types
+/** An input that shows the symbol and searches for another. It also accepts a symbol that has not traded yet. */
+export function SymbolPicker({ id, label, symbol, choose }: SymbolPickerProps) {
+  // Null while the user is not typing.
+  const [text, setText] = useState<string | null>(null);
   const box = useRef<HTMLInputElement>(null);
-  void symbolCount.value; // more symbols may trade now
-  const found = find(text ?? "", [...instruments.value.keys(), ...quotes.keys()], instruments.value);
-  const take = (place: number): void => settle(found[place]?.symbol ?? "");
-  const list = useList(LIST, found.length, 0, take);
+  // A new symbol on the market changes the matches.
+  void symbolCount.value;
+  const matches = searchSymbols(text ?? "", [...instruments.value.keys(), ...quotes.keys()], instruments.value);
+  const pick = (index: number): void => finish(matches[index]?.symbol ?? "");
+  const list = useCombobox(`${id}-matches`, matches.length, 0, pick);
 
-  function settle(chosen: string): void {
+  function finish(choice: string): void {
     setText(null);
     list.setOpen(false);
     box.current?.blur();
-    if (chosen) choose(chosen);
+    if (choice) choose(choice);
   }
 
   return (
-    <div class="chooser symbol-picker">
+    <div class="combobox symbol-picker">
       <input
         ref={box}
-        id="symbol"
+        id={id}
         type="text"
         {...list.aria}
-        aria-label={words.value.chart.symbol}
+        aria-label={label}
         placeholder={words.value.chart.symbol}
         autocomplete="off"
         autocapitalize="characters"
@@ -48,24 +56,24 @@ export function SymbolPicker({ symbol, choose }: { symbol: string; choose: (symb
           list.setOpen(false);
         }}
         onKeyDown={(event) => {
-          if (event.key === "Enter" && found.length === 0) settle((text ?? "").trim());
-          else if (event.key !== "Tab" && !list.onKey(event) && event.key === "Escape") settle("");
+          if (event.key === "Enter" && matches.length === 0) finish((text ?? "").trim());
+          else if (event.key !== "Tab" && !list.onKey(event) && event.key === "Escape") finish("");
         }}
       />
       {list.open && (
         <Suggestions
-          id={LIST}
-          label={words.value.chart.found}
+          id={`${id}-matches`}
+          label={words.value.chart.results}
           active={list.active}
-          take={take}
-          options={found.map((each) => ({
+          onPick={pick}
+          options={matches.map((each) => ({
             key: each.symbol,
             shown: (
               <>
                 <strong>{each.symbol}</strong>
-                <small>{each.name}</small>
+                <small>{instrumentName(each.about)}</small>
                 <span class="spring" />
-                <small>{each.sector}</small>
+                <small>{each.about?.sector}</small>
               </>
             ),
           }))}

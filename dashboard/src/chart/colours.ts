@@ -1,4 +1,4 @@
-/** The colours that a canvas needs, as the style has them now. */
+/** The colours of a canvas, which cannot use custom properties. */
 export interface Colours {
   ground: string;
   text: string;
@@ -9,11 +9,13 @@ export interface Colours {
   upFaint: string;
   downFaint: string;
   accent: string;
+  /** The colours of lines that have no meaning of their own. */
+  series: string[];
 }
 
-const FAINT = 0.4;
+const FAINT_OPACITY = 0.4;
 
-/** Read the custom properties of the style; an element resolves `light-dark()` and names of others for us. */
+/** Read the current custom properties. A probe element resolves `light-dark()` and references to other properties. */
 export function colours(within: HTMLElement): Colours {
   const probe = document.createElement("i");
   within.append(probe);
@@ -30,8 +32,13 @@ export function colours(within: HTMLElement): Colours {
     "down",
     "accent",
   ].map(read) as [string, string, string, string, string, string, string];
+  const series = [1, 2, 3].map((number) => read(`series-${number}`));
   probe.remove();
-  return { ground, text, muted, line, up, down, accent, upFaint: faint(up), downFaint: faint(down) };
+  return { ground, text, muted, line, up, down, accent, series, upFaint: faint(up), downFaint: faint(down) };
 }
 
-const faint = (rgb: string): string => rgb.replace("rgb(", "rgba(").replace(")", `, ${FAINT})`);
+const faint = (rgb: string): string => withOpacity(rgb, FAINT_OPACITY);
+
+/** Return a colour such as "rgb(1, 2, 3)" with an opacity. */
+export const withOpacity = (rgb: string, opacity: number): string =>
+  rgb.replace("rgb(", "rgba(").replace(")", `, ${opacity})`);

@@ -1,5 +1,5 @@
-/** The intervals of candles that the server makes, and how long each is in seconds. */
-export const lengths = {
+/** The candle intervals of the server, and the length of each in seconds. */
+export const intervalSeconds = {
   "1s": 1,
   "5s": 5,
   "15s": 15,
@@ -10,6 +10,7 @@ export const lengths = {
   "1d": 86_400,
 } as const;
 
-export type Interval = keyof typeof lengths;
-export const intervals = Object.keys(lengths) as Interval[];
-export const isInterval = (text: string | undefined): text is Interval => text !== undefined && text in lengths;
+export type Interval = keyof typeof intervalSeconds;
+export const intervals = Object.keys(intervalSeconds) as Interval[];
+export const isInterval = (text: string | undefined): text is Interval =>
+  text !== undefined && Object.hasOwn(intervalSeconds, text);

@@ -1,133 +1,138 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { compact, NONE } from "../format/numbers";
-import { duration, elapsed, timeOfDay } from "../format/times";
-import { log } from "../live/log";
+import { duration, elapsed, shortTime } from "../format/times";
+import { connectionLog } from "../live/connectionLog";
 import {
   clientId,
   connection,
   connectionDetail,
-  lastId,
+  lastEventId,
   latency,
+  marketClock,
   received,
   reconnect,
   reconnects,
-  since,
+  stateSince,
   symbolCount,
-  timepiece,
   welcome,
-} from "../live/market";
+} from "../live/marketData";
 import { Fact } from "../shell/Fact";
 import { words } from "../words";
 import { LatencyChart } from "./LatencyChart";
 import "./connection.css";
 
-interface Second {
-  now: number; // ms
+interface SecondSample {
+  now: number; // ms, the end of the second
   quotes: number | null;
   characters: number | null;
 }
 
-/** The newest second: when it ended (ms), and how much came in it. What reads it is drawn anew with it. */
-const second = signal<Second>({ now: performance.now(), quotes: null, characters: null });
+/** The traffic of the last second. Every component that reads it is rendered once a second. */
+const lastSecond = signal<SecondSample>({ now: performance.now(), quotes: null, characters: null });
 
-const WINDOW = 60_000; // ms over which percentiles are taken
+/** Percentiles cover this period. */
+const WINDOW_MS = 60_000;
 
-/** How this page hears the market: how it stands, how late prices are, and what happened. */
+/** The view of the page's own connection: its state, the latency of prices, its traffic and its log. */
 export default function ConnectionView() {
-  useEffect(everySecond, []);
+  useEffect(sampleEverySecond, []);
   const { views } = words.value;
   return (
     <section class="connection-view">
-      <h1 class="unseen">{views.connection}</h1>
-      <State />
-      <Late />
-      <Flow />
-      <Log />
+      <h1 class="visually-hidden">{views.connection}</h1>
+      <StateCard />
+      <LatencyCard />
+      <TrafficCard />
+      <LogCard />
     </section>
   );
 }
 
-function State() {
-  const { connection: say, states } = words.value;
-  const seconds = Math.max(0, (performance.timeOrigin + second.value.now - since.value) / 1000);
+function StateCard() {
+  const { connection: labels, states } = words.value;
+  const seconds = Math.max(0, (performance.timeOrigin + lastSecond.value.now - stateSince.value) / 1000);
   return (
     <section class="card">
-      <h2>{say.state}</h2>
+      <h2>{labels.state}</h2>
       <p class="big" data-state={connection.value}>
-        {states[connection.value]} <small>{say.since(elapsed(seconds))}</small>
+        {states[connection.value]} <small>{labels.since(elapsed(seconds))}</small>
       </p>
       {connectionDetail.value && <p class="down">{connectionDetail.value}</p>}
       <dl>
-        <Fact name={say.reached}>
-          <code>{lastId() || NONE}</code>
+        <Fact name={labels.lastEventId}>
+          <code>{lastEventId() || NONE}</code>
         </Fact>
-        <Fact name={say.reconnects}>{reconnects.value}</Fact>
-        <Fact name={say.client}>
-          <code>{clientId}</code>
+        <Fact name={labels.reconnects}>{reconnects.value}</Fact>
+        <Fact name={labels.client}>
+          <code>{clientId.value || NONE}</code>
         </Fact>
       </dl>
       <button type="button" onClick={reconnect}>
-        {say.again}
+        {labels.reconnectNow}
       </button>
     </section>
   );
 }
 
-function Late() {
-  const { connection: say } = words.value;
-  const { now } = second.value;
-  const of = latency.over(WINDOW, now);
+function LatencyCard() {
+  const { connection: labels } = words.value;
+  const { now } = lastSecond.value;
+  const percentiles = latency.percentilesOver(WINDOW_MS, now);
   const show = (ms: number | undefined): string => (ms === undefined ? NONE : duration(ms));
   return (
-    <section class="card late">
-      <h2>{say.latency}</h2>
+    <section class="card latency-card">
+      <h2>{labels.latency}</h2>
       <dl class="figures">
-        <Fact name="p50">{show(of?.p50)}</Fact>
-        <Fact name="p90">{show(of?.p90)}</Fact>
-        <Fact name="p99">{show(of?.p99)}</Fact>
-        <Fact name={say.most}>{show(of?.most)}</Fact>
+        <Fact name="p50">{show(percentiles?.p50)}</Fact>
+        <Fact name="p90">{show(percentiles?.p90)}</Fact>
+        <Fact name="p99">{show(percentiles?.p99)}</Fact>
+        <Fact name={labels.max}>{show(percentiles?.max)}</Fact>
       </dl>
       <LatencyChart history={latency.history()} now={now} />
       <p>
-        <small>{of ? say.method(compact(of.count), duration(timepiece.error())) : say.unmeasured}</small>
+        <small>
+          {percentiles
+            ? labels.latencyNote(compact(percentiles.count), duration(marketClock.errorMs()))
+            : labels.latencyUnknown}
+        </small>
       </p>
     </section>
   );
 }
 
-function Flow() {
-  const { connection: say } = words.value;
-  const { quotes, characters } = second.value;
+function TrafficCard() {
+  const { connection: labels } = words.value;
+  const { quotes, characters } = lastSecond.value;
   const heartbeat = welcome.value?.heartbeat;
   return (
     <section class="card">
-      <h2>{say.flow}</h2>
+      <h2>{labels.traffic}</h2>
       <dl>
-        <Fact name={say.quotes}>{compact(quotes)}</Fact>
-        <Fact name={say.bytes}>{characters === null ? NONE : `${compact(characters / 1000)} KB`}</Fact>
-        <Fact name={say.symbols}>{symbolCount.value}</Fact>
-        <Fact name={say.heartbeat}>{heartbeat === undefined ? NONE : elapsed(heartbeat)}</Fact>
+        <Fact name={labels.quotes}>{compact(quotes)}</Fact>
+        <Fact name={labels.bytes}>{characters === null ? NONE : `${compact(characters / 1000)} KB`}</Fact>
+        <Fact name={labels.symbols}>{symbolCount.value}</Fact>
+        <Fact name={labels.heartbeat}>{heartbeat === undefined ? NONE : elapsed(heartbeat)}</Fact>
       </dl>
     </section>
   );
 }
 
-function Log() {
-  const { connection: say } = words.value;
+function LogCard() {
+  const { connection: labels } = words.value;
   return (
     <section class="card log">
-      <h2>{say.log}</h2>
+      <h2>{labels.log}</h2>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard */}
-      <div class="scroll" tabIndex={0} role="region" aria-label={say.log}>
+      <div class="scroll" tabIndex={0} role="region" aria-label={labels.log}>
         <table>
           <tbody>
-            {log.value.map(({ id, at, what, detail, command }) => (
+            {connectionLog.value.map(({ id, at, kind, detail, command }) => (
               <tr key={id}>
-                <td>{timeOfDay(at)}</td>
-                <th scope="row">{say.happened[what]}</th>
+                <td>{shortTime(at)}</td>
+                <th scope="row">{labels.events[kind]}</th>
                 <td>
-                  {what === "status" ? translated(detail) : detail} {command && <code>{command}</code>}
+                  {kind === "status" ? feedStateText(detail) : detail} {command && <code>{command}</code>}
                 </td>
               </tr>
             ))}
@@ -138,15 +143,15 @@ function Log() {
   );
 }
 
-/** A state of the feed in words; of one symbol, as it is. */
-const translated = (state: string): string => (words.value.feed as Record<string, string>)[state] ?? state;
+/** Translate a state of the feed. The status of a single symbol is shown as it is. */
+const feedStateText = (state: string): string => (words.value.feed as Record<string, string>)[state] ?? state;
 
-function everySecond(): () => void {
+function sampleEverySecond(): () => void {
   let before = { ...received, at: performance.now() };
   const timer = window.setInterval(() => {
     const now = { ...received, at: performance.now() };
     const seconds = (now.at - before.at) / 1000;
-    second.value = {
+    lastSecond.value = {
       now: now.at,
       quotes: Math.round((now.quotes - before.quotes) / seconds),
       characters: (now.characters - before.characters) / seconds,

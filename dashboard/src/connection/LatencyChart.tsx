@@ -1,25 +1,26 @@
 import { duration } from "../format/times";
-import type { Percentiles } from "../live/latency";
+import type { Percentiles } from "../live/latencyHistogram";
 import { words } from "../words";
 
-const SPAN = 180_000; // ms
+const SPAN_MS = 180_000;
 const WIDTH = 600;
 const HEIGHT = 120;
-const LEAST = 20; // ms at the top of the picture, or quiet times would look dramatic
+/** The smallest value of the vertical scale: a tighter one would make low latencies look dramatic. */
+const MIN_SCALE_MS = 20;
 
 interface Props {
-  history: { begin: number; of: Percentiles }[];
+  history: { begin: number; percentiles: Percentiles }[];
   now: number;
 }
 
-/** Median and 99th percentile of the last three minutes. */
+/** A chart of the median and the 99th percentile of the last three minutes. */
 export function LatencyChart({ history, now }: Props) {
-  const top = Math.max(LEAST, ...history.map(({ of }) => of.p99));
-  const points = (value: (of: Percentiles) => number): string =>
+  const top = Math.max(MIN_SCALE_MS, ...history.map(({ percentiles }) => percentiles.p99));
+  const points = (value: (percentiles: Percentiles) => number): string =>
     history
-      .map(({ begin, of }) => {
-        const x = WIDTH - ((now - begin) / SPAN) * WIDTH;
-        return `${x.toFixed(1)},${(HEIGHT - (value(of) / top) * (HEIGHT - 4) - 1).toFixed(1)}`;
+      .map(({ begin, percentiles }) => {
+        const x = WIDTH - ((now - begin) / SPAN_MS) * WIDTH;
+        return `${x.toFixed(1)},${(HEIGHT - (value(percentiles) / top) * (HEIGHT - 4) - 1).toFixed(1)}`;
       })
       .join(" ");
   const label = words.value.connection.chart;
@@ -27,8 +28,8 @@ export function LatencyChart({ history, now }: Props) {
     <figure class="latency">
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
         <path class="lines" d={`M0 1H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 ${HEIGHT - 1}H${WIDTH}`} />
-        <polyline class="p99" points={points((of) => of.p99)} />
-        <polyline class="p50" points={points((of) => of.p50)} />
+        <polyline class="p99" points={points(({ p99 }) => p99)} />
+        <polyline class="p50" points={points(({ p50 }) => p50)} />
       </svg>
       <figcaption>
         <span class="p50">p50</span> <span class="p99">p99</span>

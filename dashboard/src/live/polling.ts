@@ -1,14 +1,18 @@
 import { useEffect } from "preact/hooks";
 
-/** Call `read` now and every `ms` while a component is there and the tab is seen; a slow answer is waited for. */
+/**
+ * Call `read` now and then every `ms`, while the component is mounted and the tab is visible.
+ *
+ * The pause starts when `read` is done, so that calls never overlap.
+ */
 export function usePolling(read: () => Promise<void>, ms: number): void {
   useEffect(() => {
-    const poll = new Poll(read, ms);
-    return () => poll.stop();
+    const poller = new Poller(read, ms);
+    return () => poller.stop();
   }, [read, ms]);
 }
 
-class Poll {
+class Poller {
   private timer = 0;
   private busy = false;
   private stopped = false;
@@ -17,22 +21,22 @@ class Poll {
     private readonly read: () => Promise<void>,
     private readonly ms: number,
   ) {
-    document.addEventListener("visibilitychange", this.turn);
-    this.turn();
+    document.addEventListener("visibilitychange", this.poll);
+    this.poll();
   }
 
   stop(): void {
     this.stopped = true;
     window.clearTimeout(this.timer);
-    document.removeEventListener("visibilitychange", this.turn);
+    document.removeEventListener("visibilitychange", this.poll);
   }
 
-  private readonly turn = async (): Promise<void> => {
+  private readonly poll = async (): Promise<void> => {
     window.clearTimeout(this.timer);
     if (this.busy || this.stopped || document.hidden) return;
     this.busy = true;
     await this.read();
     this.busy = false;
-    if (!this.stopped) this.timer = window.setTimeout(this.turn, this.ms);
+    if (!this.stopped) this.timer = window.setTimeout(this.poll, this.ms);
   };
 }

@@ -4,11 +4,11 @@ interface Props {
   name: string;
   accept: string;
   disabled: boolean;
-  take: (text: string) => void;
+  onText: (text: string) => void;
 }
 
-/** A button that asks for a file and gives its text. */
-export function FileButton({ name, accept, disabled, take }: Props) {
+/** A button that opens a file dialog and reads the file as text. */
+export function FileButton({ name, accept, disabled, onText }: Props) {
   const field = useRef<HTMLInputElement>(null);
   return (
     <>
@@ -22,8 +22,9 @@ export function FileButton({ name, accept, disabled, take }: Props) {
         accept={accept}
         onChange={async ({ currentTarget }) => {
           const file = currentTarget.files?.[0];
-          if (file) take(await file.text());
-          currentTarget.value = ""; // the same file may be chosen again
+          if (file) onText(await file.text());
+          // Without this, choosing the same file again would not fire a change.
+          currentTarget.value = "";
         }}
       />
     </>

@@ -1,26 +1,27 @@
 import { useEffect } from "preact/hooks";
-import { isAdmin, readRights, rights } from "../api/rights";
-import { connection, status } from "../live/market";
+import { isAdmin, loadRights, rights } from "../api/rights";
+import { connection, reachable, status } from "../live/marketData";
 import { usePolling } from "../live/polling";
 import { words } from "../words";
-import { Control } from "./Control";
-import { Happenings } from "./Happenings";
+import { ChangeLog } from "./ChangeLog";
 import { ModelCard } from "./ModelCard";
-import { Scenario } from "./Scenario";
-import { readSimulator, simulator } from "./simulator";
+import { PlaybackControls } from "./PlaybackControls";
+import { ScenarioCard } from "./ScenarioCard";
+import { loadSimulator, simulator } from "./simulator";
 import "./market.css";
 
-const EVERY = 5_000; // ms: for the market's clock; statuses tell everything else at once
+/** Polling keeps the market's clock right; status events bring every other change at once. */
+const POLL_MS = 5_000;
 
-/** How the market runs, and the hands on it for those who may. */
+/** The view of the feed: its state, and its controls for administrators. */
 export default function MarketView() {
   const { views, shell } = words.value;
-  usePolling(readRights, EVERY);
-  usePolling(readSimulator, EVERY);
-  useEffect(() => void readSimulator(), [status.value, isAdmin.value, connection.value]);
+  usePolling(loadRights, POLL_MS);
+  usePolling(loadSimulator, POLL_MS);
+  useEffect(() => void loadSimulator(), [status.value, isAdmin.value, connection.value]);
   return (
     <section class="market">
-      <h1 class="unseen">{views.market}</h1>
+      <h1 class="visually-hidden">{views.market}</h1>
       {simulator.value === null ? <p class="note">{shell.loading}</p> : <Cards />}
     </section>
   );
@@ -31,22 +32,22 @@ function Cards() {
   return (
     <>
       <p id="reason" class="reason">
-        {reason()}
+        {disabledReason()}
       </p>
-      <Control />
-      <Happenings />
-      {simulated && <Scenario />}
+      <PlaybackControls />
+      <ChangeLog />
+      {simulated && <ScenarioCard />}
       {simulated && <ModelCard />}
     </>
   );
 }
 
-/** Why controls are off; empty where they are not. */
-function reason(): string {
-  const { market, rights: say, shell } = words.value;
-  if (connection.value !== "open") return shell.unreachable;
-  if (rights.value !== null && !isAdmin.value) return say.noControl;
+/** Return why controls are disabled; "" while they are enabled. */
+function disabledReason(): string {
+  const { market, rights: labels, shell } = words.value;
+  if (!reachable.value) return shell.unreachable;
+  if (rights.value !== null && !isAdmin.value) return labels.noControl;
   const { commands = [] } = simulator.value ?? {};
-  if (commands.length === 0) return market.outside;
+  if (commands.length === 0) return market.notControllable;
   return commands.includes("PAUSE") ? "" : market.ended;
 }

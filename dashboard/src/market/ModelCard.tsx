@@ -1,74 +1,82 @@
 import { isAdmin } from "../api/rights";
 import type { Model } from "../api/types";
-import { count } from "../format/amounts";
-import { NONE, price } from "../format/numbers";
+import { NONE, price, wholeNumber } from "../format/numbers";
 import { elapsed } from "../format/times";
 import { Fact } from "../shell/Fact";
-import { words } from "../words";
+import { sectorTitle, words } from "../words";
 import { FileButton } from "./FileButton";
-import { Refused } from "./Refused";
-import { model, simulator, useModel } from "./simulator";
+import { RequestError } from "./RequestError";
+import { model, replaceModel, simulator } from "./simulator";
 
-const SHOWN = 50; // symbols
+const MAX_SYMBOLS = 50;
 
-/** What the simulated market is made of, in short, and another model. */
+/** A summary of the simulation model, and the buttons that save and replace it. */
 export function ModelCard() {
-  const { market: say } = words.value;
+  const { market: labels } = words.value;
   const used = simulator.value?.model;
-  const known = model.value;
+  const loaded = model.value;
   return (
     <section class="card model">
-      <h2>{say.model}</h2>
+      <h2>{labels.model}</h2>
       <p class="big">{used?.version}</p>
-      {known?.about && <p class="muted">{known.about}</p>}
-      {known && <Summary model={known} swaps={used?.swaps ?? 0} />}
+      {loaded?.about && <p class="muted">{loaded.about}</p>}
+      {loaded && <Summary model={loaded} swaps={used?.swaps ?? 0} />}
       <div class="buttons">
-        <FileButton name={say.swap} accept=".json,application/json" disabled={!isAdmin.value} take={useModel} />
-        <button type="button" disabled={!known} aria-describedby="reason" onClick={() => known && save(known)}>
-          {say.save}
+        <FileButton
+          name={labels.swap}
+          accept=".json,application/json"
+          disabled={!isAdmin.value}
+          onText={replaceModel}
+        />
+        <button type="button" disabled={!loaded} aria-describedby="reason" onClick={() => loaded && save(loaded)}>
+          {labels.save}
         </button>
       </div>
-      <Refused of="model" />
-      {known && <Symbols model={known} />}
+      <RequestError card="model" />
+      {loaded && <Symbols model={loaded} />}
     </section>
   );
 }
 
 function Summary({ model, swaps }: { model: Model; swaps: number }) {
-  const { market: say } = words.value;
+  const { market: labels } = words.value;
   const { symbols, session, halts } = model;
   const sectors = new Set(symbols.map(({ sector }) => sector).filter(Boolean));
   const jumping = symbols.filter(({ jumps }) => jumps !== null);
   return (
     <dl>
-      <Fact name={say.symbols}>{count(symbols.length)}</Fact>
-      <Fact name={say.sectors}>{count(sectors.size)}</Fact>
-      <Fact name={say.session}>{session ? `${session.open}–${session.close} ${session.timezone}` : say.always}</Fact>
-      <Fact name={say.volatility}>{spread(symbols.map(({ volatility }) => volatility))}</Fact>
-      <Fact name={say.jumps}>{count(jumping.length)}</Fact>
-      <Fact name={say.haltRule}>{halts ? say.haltAfter(rate(halts.move), elapsed(halts.seconds)) : say.none}</Fact>
-      <Fact name={say.clusters}>{model.clusters ? say.yes : say.none}</Fact>
-      <Fact name={say.swaps}>{count(swaps)}</Fact>
+      <Fact name={labels.symbols}>{wholeNumber(symbols.length)}</Fact>
+      <Fact name={labels.sectors}>{wholeNumber(sectors.size)}</Fact>
+      <Fact name={labels.session}>
+        {session ? `${session.open}–${session.close} ${session.timezone}` : labels.always}
+      </Fact>
+      <Fact name={labels.volatility}>{rangeText(symbols.map(({ volatility }) => volatility))}</Fact>
+      <Fact name={labels.jumps}>{wholeNumber(jumping.length)}</Fact>
+      <Fact name={labels.haltRule}>
+        {halts ? labels.haltAfter(rate(halts.move), elapsed(halts.seconds)) : labels.none}
+      </Fact>
+      <Fact name={labels.clusters}>{model.clusters ? labels.yes : labels.none}</Fact>
+      <Fact name={labels.swaps}>{wholeNumber(swaps)}</Fact>
     </dl>
   );
 }
 
 function Symbols({ model }: { model: Model }) {
-  const { market: say, board } = words.value;
-  const shown = model.symbols.slice(0, SHOWN);
+  const { market: labels, board } = words.value;
+  const shown = model.symbols.slice(0, MAX_SYMBOLS);
   return (
     <details>
-      <summary>{say.firstSymbols(shown.length)}</summary>
+      <summary>{labels.firstSymbols(shown.length)}</summary>
       <table class="plain">
         <thead>
           <tr>
             <th scope="col">{board.symbol}</th>
-            <th scope="col">{say.sector}</th>
+            <th scope="col">{labels.sector}</th>
             <th scope="col" class="number">
               {board.last}
             </th>
             <th scope="col" class="number">
-              {say.volatility}
+              {labels.volatility}
             </th>
           </tr>
         </thead>
@@ -76,7 +84,7 @@ function Symbols({ model }: { model: Model }) {
           {shown.map(({ symbol, sector, price: last, volatility }) => (
             <tr key={symbol}>
               <th scope="row">{symbol}</th>
-              <td>{sector === null ? NONE : (board.sectors[sector] ?? sector)}</td>
+              <td>{sector === null ? NONE : sectorTitle(sector)}</td>
               <td class="number">{price(last, 2)}</td>
               <td class="number">{rate(volatility)}</td>
             </tr>
@@ -89,10 +97,10 @@ function Symbols({ model }: { model: Model }) {
 
 const rate = (share: number): string => `${price(share * 100, share < 0.1 ? 1 : 0)}%`;
 
-/** The least, the middle and the most of some shares. */
-function spread(shares: number[]): string {
+/** Describe the minimum, the maximum and the median of some shares. */
+function rangeText(shares: number[]): string {
   const sorted = shares.toSorted((a, b) => a - b);
-  const at = (place: number): string => rate(sorted.at(place) ?? 0);
+  const at = (index: number): string => rate(sorted.at(index) ?? 0);
   return words.value.market.between(at(0), at(Math.floor(sorted.length / 2)), at(-1));
 }
 

@@ -1,77 +1,83 @@
 import { computed, signal } from "@preact/signals";
-import { ask } from "../api/http";
+import { request } from "../api/http";
 import { isAdmin } from "../api/rights";
 import type { Command, Model, Simulator } from "../api/types";
-import { connection, status } from "../live/market";
+import { withPlainTexts } from "../format/texts";
+import { reachable, status } from "../live/marketData";
 
-const answered = signal<{ at: number; state: Simulator } | null>(null); // when, in ms since 1970
+/** The last response of the server, and its time in ms since 1970. */
+const lastAnswer = signal<{ at: number; state: Simulator } | null>(null);
 
-/** The feed: what the server answered last, and what `status` events have said since. */
+/** The feed: the last response of the server, updated by the status events since. */
 export const simulator = computed<Simulator | null>(() => {
-  const state = answered.value?.state;
-  const told = status.value;
+  const state = lastAnswer.value?.state;
+  const update = status.value;
   if (!state) return null;
-  if (connection.value !== "open") return { ...state, state: "waiting", time: null, commands: [] }; // who knows
-  if (!told) return state;
-  const { speed, halted, scenario, notice } = told;
-  const model = state.model && told.model ? { ...state.model, version: told.model } : state.model;
-  return { ...state, state: told.state, speed, halted, scenario, notice, model };
+  // While the server does not answer, the state is unknown.
+  if (!reachable.value) return { ...state, state: "waiting", time: null, commands: [] };
+  if (!update) return state;
+  const { speed, halted, scenario, notice } = update;
+  const model = state.model && update.model ? { ...state.model, version: update.model } : state.model;
+  // Status events contain no details.
+  const notice_detail = notice === state.notice ? state.notice_detail : null;
+  return { ...state, state: update.state, speed, halted, scenario, notice, notice_detail, model };
 });
 
-/** Whether the feed takes a command, and one may give it. */
-export const may = (command: Command): boolean => isAdmin.value && !!simulator.value?.commands.includes(command);
+/** Whether the feed accepts a command and the user may send it. */
+export const canSend = (command: Command): boolean => isAdmin.value && !!simulator.value?.commands.includes(command);
 
-/** What the market's clock shows now, in ms; null where it has none. */
+/** Return the market's time now, in ms since 1970; null for a feed without a clock. */
 export function marketTime(): number | null {
   const now = simulator.value;
-  if (!answered.value || now?.time == null) return null;
-  const passed = now.state === "running" ? (Date.now() - answered.value.at) * (now.speed ?? 1) : 0;
+  if (!lastAnswer.value || now?.time == null) return null;
+  const passed = now.state === "running" ? (Date.now() - lastAnswer.value.at) * (now.speed ?? 1) : 0;
   return now.time / 1000 + passed;
 }
 
 export const model = signal<Model | null>(null);
 
-/** Where on the page one asks for something. */
-export type Place = "control" | "scenario" | "model";
+/** The card that sent a request. */
+export type CardName = "control" | "scenario" | "model";
 
-/** What was wrong with what was asked last, and where; null where it was done, which the state shows. */
-export const refused = signal<{ of: Place; why: string } | null>(null);
+/** The error of the last request and its card; null after a success. */
+export const requestError = signal<{ card: CardName; message: string } | null>(null);
 
-const SOON = 400; // ms: a seek has played what lies before
+/** A seek needs this long to play everything before its target. */
+const RELOAD_DELAY_MS = 400;
 
-export async function readSimulator(): Promise<void> {
+export async function loadSimulator(): Promise<void> {
   try {
-    take(await ask<Simulator>("v1/simulator"));
+    store(await request<Simulator>("v1/simulator"));
     const version = simulator.value?.model?.version;
     if (isAdmin.value && version && model.value?.version !== version) {
-      model.value = await ask<Model>("v1/simulator/model");
+      model.value = await request<Model>("v1/simulator/model");
     }
   } catch {
-    // the header tells that the server is away
+    // The header shows that the server is away.
   }
 }
 
-export const order = (command: Command | `${Command}=${string}`): Promise<void> =>
-  change("control", "v1/simulator", { method: "POST", json: { command } });
+export const sendCommand = (command: Command | `${Command}=${string}`): Promise<void> =>
+  send("control", "v1/simulator", { method: "POST", json: { command } });
 
 export const startScenario = (script: string): Promise<void> =>
-  change("scenario", "v1/simulator/scenario", { method: "PUT", body: script });
+  send("scenario", "v1/simulator/scenario", { method: "PUT", body: script });
 
-export const endScenario = (): Promise<void> => change("scenario", "v1/simulator/scenario", { method: "DELETE" });
+export const endScenario = (): Promise<void> => send("scenario", "v1/simulator/scenario", { method: "DELETE" });
 
-export const useModel = (json: string): Promise<void> =>
-  change("model", "v1/simulator/model", { method: "PUT", body: json });
+export const replaceModel = (json: string): Promise<void> =>
+  send("model", "v1/simulator/model", { method: "PUT", body: json });
 
-async function change(of: Place, path: string, how: Parameters<typeof ask>[1]): Promise<void> {
+async function send(card: CardName, path: string, init: Parameters<typeof request>[1]): Promise<void> {
   try {
-    take(await ask<Simulator>(path, how));
-    refused.value = null;
-    window.setTimeout(() => void readSimulator(), SOON);
+    store(await request<Simulator>(path, init));
+    requestError.value = null;
+    window.setTimeout(() => void loadSimulator(), RELOAD_DELAY_MS);
   } catch (error) {
-    refused.value = { of, why: error instanceof Error ? error.message : String(error) };
+    requestError.value = { card, message: error instanceof Error ? error.message : String(error) };
   }
 }
 
-function take(state: Simulator): void {
-  answered.value = { at: Date.now(), state };
+function store(state: Simulator): void {
+  lastAnswer.value = { at: Date.now(), state: withPlainTexts(state) };
 }

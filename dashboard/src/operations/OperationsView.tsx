@@ -1,38 +1,39 @@
-import { isAdmin, readRights, rights } from "../api/rights";
+import { isAdmin, loadRights, rights } from "../api/rights";
 import { elapsed } from "../format/times";
 import { usePolling } from "../live/polling";
 import { words } from "../words";
-import { Clients } from "./Clients";
-import { Feeds } from "./Feeds";
-import { EVERY, figures, freshness, readFigures, shown } from "./figures";
-import { Tiles } from "./Tiles";
+import { ClientTable } from "./ClientTable";
+import { FeedTable } from "./FeedTable";
+import { MetricTiles } from "./MetricTiles";
+import { chartSamples, chooseSpan, freshness, loadMetrics, metrics, SAMPLE_MS, sampleMs, span, spans } from "./metrics";
+import { StageTable } from "./StageTable";
 import "./operations.css";
 
 export default function OperationsView() {
-  const { views, rights: say, shell } = words.value;
-  usePolling(readRights, EVERY);
+  const { views, rights: labels, shell } = words.value;
+  usePolling(loadRights, SAMPLE_MS);
   return (
     <section class="operations">
-      <h1 class="unseen">{views.operations}</h1>
+      <h1 class="visually-hidden">{views.operations}</h1>
       {rights.value === null ? (
         <p class="note">{shell.loading}</p>
       ) : isAdmin.value ? (
-        <Figures />
+        <Dashboard />
       ) : (
-        <p>{say.noOperations}</p>
+        <p>{labels.noOperations}</p>
       )}
     </section>
   );
 }
 
-function Figures() {
-  const { operations: say } = words.value;
-  usePolling(readFigures, EVERY);
-  const now = figures.value;
+function Dashboard() {
+  const { operations: labels } = words.value;
+  usePolling(loadMetrics, SAMPLE_MS);
+  const now = metrics.value;
   return (
     <>
       <p role="alert" class="old">
-        {freshness.told()}
+        {freshness.staleNotice()}
       </p>
       {now?.problems.map((problem) => (
         <p key={problem} role="alert">
@@ -40,11 +41,31 @@ function Figures() {
         </p>
       ))}
       <div class="measured" data-stale={freshness.failure.value !== ""}>
-        {now && <Tiles now={now} />}
-        <small>{say.past(elapsed((shown.value * EVERY) / 1000))}</small>
-        {now && <Feeds feeds={now.feeds} />}
+        <SpanChoice />
+        {now && <MetricTiles now={now} />}
+        <small>{labels.chartSpan(elapsed((chartSamples.value * sampleMs.value) / 1000))}</small>
+        {now && (
+          <div class="tables">
+            <FeedTable feeds={now.feeds} />
+            <StageTable now={now} />
+          </div>
+        )}
       </div>
-      <Clients />
+      <ClientTable />
     </>
+  );
+}
+
+/** Buttons for the span of all charts. */
+function SpanChoice() {
+  const { operations: labels } = words.value;
+  return (
+    <div class="spans" role="group" aria-label={labels.span}>
+      {spans.map((each) => (
+        <button key={each} type="button" aria-pressed={each === span.value} onClick={() => chooseSpan(each)}>
+          {labels.spanNames[each]}
+        </button>
+      ))}
+    </div>
   );
 }

@@ -1,22 +1,23 @@
 import { signal } from "@preact/signals";
-import { ask } from "../api/http";
-import { timeOfDay } from "../format/times";
+import { request } from "../api/http";
+import { shortTime } from "../format/times";
 import { words } from "../words";
 
-const PATIENCE = 10_000; // ms for an answer; a server that hangs says nothing, and neither does its machine
+/** A server that hangs never answers, and its machine keeps the connection open. */
+const TIMEOUT_MS = 10_000;
 
-/** How new what is shown is: of when the last answer is, and why there is none since. */
+/** Sends requests and remembers the time of the last answer, and why there is none since. */
 export class Freshness {
-  readonly at = signal<number | null>(null); // ms since 1970
-  readonly failure = signal(""); // empty while the newest question was answered
+  readonly answeredAt = signal<number | null>(null); // ms since 1970
+  readonly failure = signal(""); // "" after a success
 
-  /** Ask; null where there is no answer. */
-  async ask<T>(path: string): Promise<T | null> {
-    const stop = new AbortController();
-    const timer = window.setTimeout(() => stop.abort(new Error(words.value.shell.unanswered)), PATIENCE);
+  /** Send a request. Return null without an answer. */
+  async request<T>(path: string): Promise<T | null> {
+    const controller = new AbortController();
+    const timer = window.setTimeout(() => controller.abort(new Error(words.value.shell.serverSilent)), TIMEOUT_MS);
     try {
-      const answer = await ask<T>(path, { signal: stop.signal });
-      this.at.value = Date.now();
+      const answer = await request<T>(path, { signal: controller.signal });
+      this.answeredAt.value = Date.now();
       this.failure.value = "";
       return answer;
     } catch (error) {
@@ -27,11 +28,12 @@ export class Freshness {
     }
   }
 
-  /** Since when there is nothing newer, and why, in words; "" while there is. */
-  told(): string {
-    const { away, old } = words.value.operations;
-    const why = this.failure.value;
-    if (!why) return "";
-    return this.at.value === null ? away(why) : old(timeOfDay(this.at.value), why);
+  /** Return a notice with the time of the last answer and the failure since; "" while answers arrive. */
+  staleNotice(): string {
+    const { unavailable, outdated } = words.value.operations;
+    if (!this.failure.value) return "";
+    return this.answeredAt.value === null
+      ? unavailable(this.failure.value)
+      : outdated(shortTime(this.answeredAt.value), this.failure.value);
   }
 }

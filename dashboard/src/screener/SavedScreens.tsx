@@ -1,45 +1,46 @@
 import { useState } from "preact/hooks";
 import { href } from "../shell/route";
 import { words } from "../words";
-import { remove, rename, type Saved, save, saved } from "./saved";
+import { removeScreen, renameScreen, type SavedScreen, savedScreens, saveScreen } from "./screenStore";
 
-/** The saved screens, and a place to save the one that is shown. */
+/** The saved screens, and the form that saves the current one. */
 export function SavedScreens({ filter }: { filter: string }) {
-  const { screener: say } = words.value;
-  const [naming, setNaming] = useState<"new" | string | null>(null); // which one is being named
+  const { screener: labels } = words.value;
+  // "new" for the current screen, "=name" for a saved one, null while the form is closed.
+  const [naming, setNaming] = useState<"new" | string | null>(null);
   return (
     <section class="card saved">
       <header>
-        <h2>{say.saved}</h2>
+        <h2>{labels.saved}</h2>
         {filter && naming !== "new" && (
           <button type="button" class="quiet" onClick={() => setNaming("new")}>
-            {say.save}
+            {labels.save}
           </button>
         )}
       </header>
       {naming === "new" && (
-        <Naming
+        <NameForm
           name=""
           done={(name) => {
-            if (name) save(name, filter);
+            if (name) saveScreen(name, filter);
             setNaming(null);
           }}
         />
       )}
-      {saved.value.length === 0 && naming === null && <p class="muted">{say.noneSaved}</p>}
+      {savedScreens.value.length === 0 && naming === null && <p class="muted">{labels.noneSaved}</p>}
       <ul>
-        {saved.value.map((each) => (
+        {savedScreens.value.map((each) => (
           <li key={each.name} aria-current={each.filter === filter ? "true" : undefined}>
             {naming === `=${each.name}` ? (
-              <Naming
+              <NameForm
                 name={each.name}
                 done={(name) => {
-                  if (name) rename(each.name, name);
+                  if (name) renameScreen(each.name, name);
                   setNaming(null);
                 }}
               />
             ) : (
-              <Kept screen={each} rename={() => setNaming(`=${each.name}`)} />
+              <SavedScreenRow screen={each} rename={() => setNaming(`=${each.name}`)} />
             )}
           </li>
         ))}
@@ -48,8 +49,8 @@ export function SavedScreens({ filter }: { filter: string }) {
   );
 }
 
-function Kept({ screen, rename: begin }: { screen: Saved; rename: () => void }) {
-  const { screener: say } = words.value;
+function SavedScreenRow({ screen, rename: begin }: { screen: SavedScreen; rename: () => void }) {
+  const { screener: labels } = words.value;
   return (
     <>
       <a href={href("screener", [], { filter: screen.filter })} title={screen.filter}>
@@ -59,8 +60,8 @@ function Kept({ screen, rename: begin }: { screen: Saved; rename: () => void }) 
       <button
         type="button"
         class="quiet"
-        aria-label={say.rename(screen.name)}
-        title={say.rename(screen.name)}
+        aria-label={labels.rename(screen.name)}
+        title={labels.rename(screen.name)}
         onClick={begin}
       >
         ✎
@@ -68,9 +69,9 @@ function Kept({ screen, rename: begin }: { screen: Saved; rename: () => void }) 
       <button
         type="button"
         class="quiet"
-        aria-label={say.remove(screen.name)}
-        title={say.remove(screen.name)}
-        onClick={() => remove(screen.name)}
+        aria-label={labels.remove(screen.name)}
+        title={labels.remove(screen.name)}
+        onClick={() => removeScreen(screen.name)}
       >
         ✕
       </button>
@@ -78,17 +79,17 @@ function Kept({ screen, rename: begin }: { screen: Saved; rename: () => void }) 
   );
 }
 
-/** Asks for a name; `done` with null where there is to be none. */
-function Naming({ name, done }: { name: string; done: (name: string | null) => void }) {
-  const { screener: say, board } = words.value;
+/** A form for a name. `onDone` receives null if the user cancels. */
+function NameForm({ name, done: onDone }: { name: string; done: (name: string | null) => void }) {
+  const { screener: labels, board } = words.value;
   return (
     <form
       class="naming"
       onSubmit={(event) => {
         event.preventDefault();
-        done(String(new FormData(event.currentTarget).get("name")).trim() || null);
+        onDone(String(new FormData(event.currentTarget).get("name")).trim() || null);
       }}
-      onKeyDown={(event) => event.key === "Escape" && done(null)}
+      onKeyDown={(event) => event.key === "Escape" && onDone(null)}
     >
       <input
         ref={(field) => field?.select()}
@@ -96,13 +97,13 @@ function Naming({ name, done }: { name: string; done: (name: string | null) => v
         defaultValue={name}
         maxLength={60}
         required
-        placeholder={say.name}
-        aria-label={say.name}
+        placeholder={labels.name}
+        aria-label={labels.name}
       />
       <button type="submit" class="main">
         {board.save}
       </button>
-      <button type="button" class="quiet" onClick={() => done(null)}>
+      <button type="button" class="quiet" onClick={() => onDone(null)}>
         {board.cancel}
       </button>
     </form>

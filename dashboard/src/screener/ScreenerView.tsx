@@ -1,40 +1,40 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { stale, symbolCount } from "../live/market";
-import { go, href, route } from "../shell/route";
+import { stale, symbolCount } from "../live/marketData";
+import { href, navigate, route } from "../shell/route";
 import { words } from "../words";
-import { Bell, type BellState } from "./bell";
-import { useVerdict, type Verdict, verdictOn } from "./check";
-import { ExpressionBox } from "./ExpressionBox";
 import { examples } from "./examples";
+import { FilterInput } from "./FilterInput";
 import { type Field, isField } from "./fields";
-import { MoveLog } from "./MoveLog";
-import { Matches } from "./matches";
+import { fetchVerdict, useVerdict, type Verdict } from "./filterCheck";
+import { MatchTable } from "./MatchTable";
+import { MatchStream } from "./matchStream";
+import { Notifier, type NotifierState } from "./notifier";
 import { SavedScreens } from "./SavedScreens";
-import { nameOf } from "./saved";
-import { Table } from "./Table";
-import { Why } from "./Why";
+import { ScreenLog } from "./ScreenLog";
+import { SymbolExplanation } from "./SymbolExplanation";
+import { savedName } from "./screenStore";
 import "./screener.css";
 
-const USUAL: readonly Field[] = ["symbol", "name", "last", "change_rate", "volume"];
+const DEFAULT_COLUMNS: readonly Field[] = ["symbol", "name", "last", "change_rate", "volume"];
 
-/** `#/screener?filter=volume > 1M`: write a filter, and watch who matches it. */
+/** The view at `#/screener?filter=volume > 1M`: a filter and the symbols that match it. */
 export default function ScreenerView() {
   const filter = route.value.query.get("filter") ?? "";
   const [text, setText] = useState(filter);
-  // A link, an example, the browser's way back; what runs as it was written stays as it was written.
-  useEffect(() => setText((was) => (was.trim() === filter ? was : filter)), [filter]);
+  // A link, an example or the back button changes the filter. Text that differs in spaces only stays as typed.
+  useEffect(() => setText((current) => (current.trim() === filter ? current : filter)), [filter]);
   const verdict = useVerdict(text);
-  const bell = useMemo(() => new Bell(), []);
-  const { screener: say, views } = words.value;
+  const notifier = useMemo(() => new Notifier(), []);
+  const { screener: labels, views } = words.value;
   const run = async (): Promise<void> => {
     if (!text.trim()) return;
-    const known = verdict.kind !== "none" && verdict.text === text;
-    const { kind } = known ? verdict : await verdictOn(text);
-    if (kind === "valid") go("screener", [], { filter: text.trim() });
+    const checked = verdict.kind !== "none" && verdict.text === text;
+    const { kind } = checked ? verdict : await fetchVerdict(text);
+    if (kind === "valid") navigate("screener", [], { filter: text.trim() });
   };
   return (
     <section class="screener" data-stale={stale.value ?? undefined}>
-      <h1 class="unseen">{views.screener}</h1>
+      <h1 class="visually-hidden">{views.screener}</h1>
       <div class="card question">
         <form
           onSubmit={(event) => {
@@ -42,19 +42,19 @@ export default function ScreenerView() {
             void run();
           }}
         >
-          <ExpressionBox text={text} write={setText} verdict={verdict} running={filter} />
+          <FilterInput text={text} onText={setText} verdict={verdict} running={filter} />
           <button type="submit" class="main">
-            {say.run}
+            {labels.run}
           </button>
         </form>
         {filter && <Examples />}
       </div>
-      {filter ? <Running key={filter} filter={filter} bell={bell} /> : <Invitation />}
+      {filter ? <RunningScreen key={filter} filter={filter} notifier={notifier} /> : <Invitation />}
     </section>
   );
 }
 
-/** While no filter runs: what this is for, and the screens that one saved. */
+/** The view without a filter: an introduction, examples and the saved screens. */
 function Invitation() {
   return (
     <div class="parts">
@@ -70,12 +70,12 @@ function Invitation() {
 }
 
 function Examples() {
-  const { screener: say } = words.value;
+  const { screener: labels } = words.value;
   return (
-    <nav class="examples" aria-label={say.examples}>
+    <nav class="examples" aria-label={labels.examples}>
       {examples.map(({ id, filter }) => (
         <a key={id} href={href("screener", [], { filter })} title={filter}>
-          <span>{say.exampleOf[id]}</span>
+          <span>{labels.exampleOf[id]}</span>
           <code>{filter}</code>
         </a>
       ))}
@@ -83,103 +83,105 @@ function Examples() {
   );
 }
 
-function Running({ filter, bell }: { filter: string; bell: Bell }) {
+function RunningScreen({ filter, notifier }: { filter: string; notifier: Notifier }) {
   const verdict = useVerdict(filter, 0);
-  const matches = useMatches(verdict.kind === "wrong" ? null : filter, bell);
+  const matches = useMatches(verdict.kind === "wrong" ? null : filter, notifier);
   const fields = useFields(verdict);
-  useEffect(() => () => bell.forget(), [bell]);
+  useEffect(() => () => notifier.discardPending(), [notifier]);
   return (
     <div class="parts">
-      <div class="card found">
-        {verdict.kind === "wrong" && <p class="note">{words.value.screener.none}</p>}
+      <div class="card matches" data-stale={matches && matches.connection.value !== "open" ? "connection" : undefined}>
+        {verdict.kind === "wrong" && <p class="note">{words.value.screener.invalidFilter}</p>}
         {matches && (
           <>
-            <Summary matches={matches} bell={bell} />
+            <Summary matches={matches} notifier={notifier} />
             <div class="scroller">
-              <Table matches={matches} fields={fields} />
-              <Nobody matches={matches} />
+              <MatchTable matches={matches} fields={fields} />
+              <EmptyNotice matches={matches} />
             </div>
           </>
         )}
       </div>
       <aside>
         <SavedScreens filter={filter} />
-        {matches && <MoveLog matches={matches} />}
-        <Why filter={filter} />
+        {matches && <ScreenLog matches={matches} />}
+        <SymbolExplanation filter={filter} />
       </aside>
     </div>
   );
 }
 
-/** The stream of a filter, for as long as it is looked at; none for what is no filter. */
-function useMatches(filter: string | null, bell: Bell): Matches | null {
-  const [matches, setMatches] = useState<Matches | null>(null);
+/** Open the stream of a filter while the component is mounted. Null has no stream. */
+function useMatches(filter: string | null, notifier: Notifier): MatchStream | null {
+  const [matches, setMatches] = useState<MatchStream | null>(null);
   useEffect(() => {
     if (filter === null) {
       setMatches(null);
       return;
     }
-    const made = new Matches(filter, (symbol) => bell.ring(symbol, nameOf(filter) ?? filter));
-    setMatches(made);
-    return () => made.close();
-  }, [filter, bell]);
-  useEffect(() => matches?.keep(bell.state.value === "on"), [matches, bell.state.value]);
+    const stream = new MatchStream(filter, (symbol) => notifier.notify(symbol, savedName(filter) ?? filter));
+    setMatches(stream);
+    return () => stream.close();
+  }, [filter, notifier]);
+  useEffect(() => matches?.keepWhileHidden(notifier.state.value === "on"), [matches, notifier.state.value]);
   return matches;
 }
 
-/** The usual columns, and those that the filter is about. */
+/** Return the default columns and those of the fields in the filter. */
 function useFields(verdict: Verdict): readonly Field[] {
   return useMemo(() => {
-    const about = verdict.kind === "valid" ? verdict.answer.fields.filter(isField) : [];
-    return [...new Set([...USUAL, ...about])];
+    const used = verdict.kind === "valid" ? verdict.answer.fields.filter(isField) : [];
+    return [...new Set([...DEFAULT_COLUMNS, ...used])];
   }, [verdict]);
 }
 
-function Summary({ matches, bell }: { matches: Matches; bell: Bell }) {
-  const { screener: say } = words.value;
-  void matches.beat.value;
+function Summary({ matches, notifier }: { matches: MatchStream; notifier: Notifier }) {
+  const { screener: labels } = words.value;
+  void matches.revision.value;
   const count = matches.symbols?.size;
   return (
     <header>
       <h2 class="numbers">
-        {count === undefined ? !matches.deaf.value && say.opening : say.matching(count, symbolCount.value)}
+        {count === undefined
+          ? !matches.screensForbidden.value && labels.loading
+          : labels.matchesOf(count, symbolCount.value)}
       </h2>
       <span class="spring" />
-      <BellButton bell={bell} />
+      <NotifyButton notifier={notifier} />
     </header>
   );
 }
 
-const explained: readonly BellState[] = ["denied", "impossible"];
+const failedStates: readonly NotifierState[] = ["denied", "impossible"];
 
-function BellButton({ bell }: { bell: Bell }) {
-  const { bell: say } = words.value.screener;
-  const state = bell.state.value;
+function NotifyButton({ notifier }: { notifier: Notifier }) {
+  const { notify: labels } = words.value.screener;
+  const state = notifier.state.value;
   return (
     <>
-      <small role="status">{explained.includes(state) ? say[state] : ""}</small>
-      <button type="button" aria-pressed={state === "on"} title={say.about} onClick={() => void bell.toggle()}>
+      <small role="status">{failedStates.includes(state) ? labels[state] : ""}</small>
+      <button type="button" aria-pressed={state === "on"} title={labels.about} onClick={() => void notifier.toggle()}>
         <svg viewBox="0 0 20 20" width="15" height="15" aria-hidden="true">
           <path d="M4 14h12c-1.4-1.4-1.8-2.6-1.8-5.2C14.2 5.6 12.6 4 10 4S5.8 5.6 5.8 8.8C5.8 11.4 5.4 12.6 4 14zM8.5 16.5h3M10 4V2.5" />
         </svg>
-        {say.name}
+        {labels.name}
       </button>
     </>
   );
 }
 
-/** Why the table is empty, while it is. */
-function Nobody({ matches }: { matches: Matches }) {
-  const { screener: say } = words.value;
-  void matches.beat.value;
-  if (matches.connection.value === "waiting" && matches.detail.value) {
+/** The reason why the table is empty. */
+function EmptyNotice({ matches }: { matches: MatchStream }) {
+  const { screener: labels } = words.value;
+  void matches.revision.value;
+  if (["retrying", "closed"].includes(matches.connection.value) && matches.detail.value) {
     return (
       <p class="note" role="alert">
         {matches.detail.value}
       </p>
     );
   }
-  if (matches.deaf.value) return <p class="note">{say.deaf}</p>;
-  if (matches.symbols?.size !== 0 || matches.left.size > 0) return null;
-  return <p class="note">{say.nobody}</p>;
+  if (matches.screensForbidden.value) return <p class="note">{labels.forbidden}</p>;
+  if (matches.symbols?.size !== 0 || matches.recentlyLeft.size > 0) return null;
+  return <p class="note">{labels.noMatches}</p>;
 }

@@ -1,12 +1,12 @@
-import { type Field, isField, isText, numbers, type TextField, texts } from "./fields";
+import { type Field, isField, isTextField, numberFields, type TextField, textFields } from "./fields";
 
-/** Something that may stand at the caret. */
+/** A suggestion. */
 export interface Option {
   text: string;
   kind: "field" | "word" | "function" | "value";
 }
 
-/** What may stand in place of the characters from `from` to `to`; `typed` is what stands there. */
+/** The suggestions that may replace the characters from `from` to `to`; `typed` is the text there now. */
 export interface Completion {
   from: number;
   to: number;
@@ -14,25 +14,26 @@ export interface Completion {
   options: Option[];
 }
 
-/** Known texts of a field, for `sector = ` and the like. */
+/** Returns the known values of a text field, to complete `sector = `. */
 export type Values = (field: TextField) => readonly string[];
 
 const TOKEN = /"(?:[^"]|"")*"?|'(?:[^']|'')*'?|\d[\d.]*(?:e[+-]?\d+)?[KMBT%]?|[a-z_]\w*|<=|>=|!=|\S/giy;
-const COMPARING = ["=", "!=", "<", "<=", ">", ">=", "in", "like", "between"];
-const JOINING = ["and", "or", "not"];
+const COMPARISONS = ["=", "!=", "<", "<=", ">", ">=", "in", "like", "between"];
+const CONNECTIVES = ["and", "or", "not"];
 const FUNCTIONS = ["abs", "min", "max"];
 const ARITHMETIC = ["+", "-", "*", "/"];
-const MOST = 12;
+const MAX_OPTIONS = 12;
 
-/** What may be typed at the caret. It knows the shape of the language, not all of it: the server checks. */
+/** Suggest how to continue at the caret. The grammar here is approximate; the server checks the filter. */
 export function complete(text: string, caret: number, values: Values): Completion {
   const before = tokens(text.slice(0, caret));
   const last = before.at(-1);
-  const open = last !== undefined && last.end === caret && unfinished(last.text);
+  const open = last !== undefined && last.end === caret && isUnfinished(last.text);
   const typed = open ? last.text : "";
   const context = (open ? before.slice(0, -1) : before).map((token) => token.text);
-  const goesOn = !open && last?.end === caret && /^\d/.test(last.text); // a number may have more digits
-  const options = goesOn ? [] : fitting(typed, expected(context, values));
+  // The number may get more digits.
+  const insideNumber = !open && last?.end === caret && /^\d/.test(last.text);
+  const options = insideNumber ? [] : rankOptions(typed, optionsAfter(context, values));
   return { from: caret - typed.length, to: caret, typed, options };
 }
 
@@ -42,75 +43,77 @@ interface Token {
 }
 
 function tokens(text: string): Token[] {
-  const found: Token[] = [];
-  for (let at = 0; at < text.length; ) {
-    TOKEN.lastIndex = at;
+  const result: Token[] = [];
+  for (let position = 0; position < text.length; ) {
+    TOKEN.lastIndex = position;
     const token = TOKEN.exec(text)?.[0];
-    at += token?.length ?? 1; // a space
-    if (token) found.push({ text: token, end: at });
+    // Without a token there is one space to skip.
+    position += token?.length ?? 1;
+    if (token) result.push({ text: token, end: position });
   }
-  return found;
+  return result;
 }
 
-/** A word, or a text whose closing quote is not there yet. */
-function unfinished(token: string): boolean {
+/** Whether a token is a word, or a text without its closing quote. */
+function isUnfinished(token: string): boolean {
   return /^[a-z_]\w*$/i.test(token) || (/^["']/.test(token) && (token.length === 1 || token.at(-1) !== token[0]));
 }
 
-function expected(context: readonly string[], values: Values): Option[] {
+function optionsAfter(context: readonly string[], values: Values): Option[] {
   const lower = context.map((token) => token.toLowerCase());
   const previous = lower.at(-1) ?? "";
-  const field = comparedText(lower);
-  if (previous === "in") return words(["("]);
-  if (["not"].includes(previous) && isOperand(lower.at(-2))) return words(["in (", "between", "like"]);
+  const field = comparedTextField(lower);
+  if (previous === "in") return wordOptions(["("]);
+  if (previous === "not" && isOperand(lower.at(-2))) return wordOptions(["in (", "between", "like"]);
   if (!isOperand(previous)) {
     if (field) return values(field).map((value) => ({ text: quoted(value), kind: "value" }));
-    return COMPARING.includes(previous) || ARITHMETIC.includes(previous) || previous === ","
-      ? operands(numbers)
-      : [...operands([...numbers, ...texts]), ...words(["not"])];
+    return COMPARISONS.includes(previous) || ARITHMETIC.includes(previous) || previous === ","
+      ? operandOptions(numberFields)
+      : [...operandOptions([...numberFields, ...textFields]), ...wordOptions(["not"])];
   }
   return afterOperand(lower, previous);
 }
 
 function afterOperand(lower: readonly string[], previous: string): Option[] {
-  const clause = lower.slice(lower.findLastIndex((token) => JOINING.includes(token) && token !== "not") + 1);
-  if (clause.includes("between") && !bounded(lower)) return words(["and"]);
-  if (clause.some((token) => COMPARING.includes(token)) || bounded(lower)) return words(["and", "or"]);
-  if (isText(previous)) return words(["=", "!=", "in (", "like", "not in ("]);
-  return words([">", "<", ">=", "<=", "=", "!=", "between", "in (", ...ARITHMETIC]);
+  const clause = lower.slice(lower.findLastIndex((token) => CONNECTIVES.includes(token) && token !== "not") + 1);
+  if (clause.includes("between") && !betweenIsComplete(lower)) return wordOptions(["and"]);
+  if (clause.some((token) => COMPARISONS.includes(token)) || betweenIsComplete(lower))
+    return wordOptions(["and", "or"]);
+  if (isTextField(previous)) return wordOptions(["=", "!=", "in (", "like", "not in ("]);
+  return wordOptions([">", "<", ">=", "<=", "=", "!=", "between", "in (", ...ARITHMETIC]);
 }
 
-/** Whether the newest `between` has its `and`, and the caret is behind both of its ends. */
-function bounded(lower: readonly string[]): boolean {
-  const at = lower.lastIndexOf("between");
-  return at >= 0 && lower.slice(at).filter((token) => token === "and" || token === "or").length === 1;
+/** Whether the last `between` already has its `and`. */
+function betweenIsComplete(lower: readonly string[]): boolean {
+  const start = lower.lastIndexOf("between");
+  return start >= 0 && lower.slice(start).filter((token) => token === "and" || token === "or").length === 1;
 }
 
-/** The text field that the caret's value is compared with: `sector = `, `sector in ("A", `. */
-function comparedText(lower: readonly string[]): TextField | null {
+/** Return the text field whose value is expected at the caret, as in `sector = ` or `sector in ("A", `. */
+function comparedTextField(lower: readonly string[]): TextField | null {
   const list = /(\w+) (?:not )?in \((?: ["'][^"']*["'] ,)*$/.exec(lower.join(" "));
   const name = list?.[1] ?? (["=", "!=", "like"].includes(lower.at(-1) ?? "") ? lower.findLast(isField) : undefined);
-  return name !== undefined && isText(name) ? name : null;
+  return name !== undefined && isTextField(name) ? name : null;
 }
 
 const isOperand = (token: string | undefined): boolean =>
   token !== undefined && token !== "" && (/^[\d"')]/.test(token) || isField(token));
 
-const words = (all: readonly string[]): Option[] => all.map((text) => ({ text, kind: "word" }));
+const wordOptions = (all: readonly string[]): Option[] => all.map((text) => ({ text, kind: "word" }));
 
-const operands = (fields: readonly Field[]): Option[] => [
+const operandOptions = (fields: readonly Field[]): Option[] => [
   ...fields.map((text): Option => ({ text, kind: "field" })),
   ...FUNCTIONS.map((name): Option => ({ text: `${name}(`, kind: "function" })),
 ];
 
 const quoted = (value: string): string => `"${value.replaceAll('"', '""')}"`;
 
-/** What was typed itself, those that begin with it, then those that have it within; none where it is the only one. */
-function fitting(typed: string, options: readonly Option[]): Option[] {
-  const sought = typed.toLowerCase().replace(/^'/, '"');
-  const place = ({ text }: Option): number => text.toLowerCase().indexOf(sought);
-  const found = options.filter((option) => place(option) >= 0);
-  const rank = (option: Option): number => (option.text.toLowerCase() === sought ? -1 : Math.min(1, place(option)));
-  found.sort((one, other) => rank(one) - rank(other));
-  return found.some(({ text }) => text.toLowerCase() === sought) && found.length === 1 ? [] : found.slice(0, MOST);
+/** Return the options that contain `typed`: an equal one first, then by prefix. A single equal option is no suggestion. */
+function rankOptions(typed: string, options: readonly Option[]): Option[] {
+  const query = typed.toLowerCase().replace(/^'/, '"');
+  const isEqual = ({ text }: Option): boolean => text.toLowerCase() === query;
+  const position = ({ text }: Option): number => text.toLowerCase().indexOf(query);
+  const rank = (option: Option): number => (isEqual(option) ? -1 : Math.min(1, position(option)));
+  const matching = options.filter((option) => position(option) >= 0).sort((one, other) => rank(one) - rank(other));
+  return matching.length === 1 && matching.some(isEqual) ? [] : matching.slice(0, MAX_OPTIONS);
 }

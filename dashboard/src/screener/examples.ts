@@ -1,4 +1,4 @@
-/** Screens to begin with; their names are in the dictionaries. */
+/** Example screens. The dictionaries have their names, by id. */
 export const examples = [
   { id: "gainers", filter: "change_rate > 0.5%" },
   { id: "active", filter: "turnover > 10M and abs(change_rate) > 0.2%" },

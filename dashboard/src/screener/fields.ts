@@ -1,67 +1,58 @@
+import { type QuoteFieldKind, type QuoteNumberField, quoteFieldKinds } from "../api/quoteFields";
 import type { Instrument, Quote } from "../api/types";
 import { decimalsFor } from "../board/decimals";
+import { decimalsOf, quoteChangeRate } from "../format/decimals";
 import { compact, NONE, percent, price, signed } from "../format/numbers";
-import { timeOfDay } from "../format/times";
+import { shortTime } from "../format/times";
 
-/** What filters can be about, in the order in which it is suggested: numbers, then texts. See docs/filters.md. */
-export const numbers = [
-  "last",
-  "change_rate",
-  "volume",
-  "change",
-  "turnover",
-  "bid",
-  "ask",
-  "bid_size",
-  "ask_size",
-  "open",
-  "high",
-  "low",
-  "prev_close",
-  "vwap",
-  "pe",
-  "market_cap",
-  "eps",
-  "shares",
-  "volatility",
-  "tick_size",
-  "ts",
-] as const;
-export const texts = ["symbol", "name", "sector", "exchange", "currency"] as const;
+const popularFields = ["last", "change_rate", "volume", "change", "turnover"] as const satisfies QuoteNumberField[];
+const instrumentFields = ["eps", "shares", "volatility", "tick_size"] as const;
 
-export type NumberField = (typeof numbers)[number];
-export type TextField = (typeof texts)[number];
+export type NumberField = QuoteNumberField | (typeof instrumentFields)[number];
+
+const quoteFields = Object.keys(quoteFieldKinds) as QuoteNumberField[];
+const otherFields = quoteFields.filter((name) => name !== "ts" && !(popularFields as readonly string[]).includes(name));
+
+/** The fields of a filter in the order of the suggestions: numbers, then texts. docs/filters.md describes them. */
+export const numberFields: readonly NumberField[] = [...popularFields, ...otherFields, ...instrumentFields, "ts"];
+export const textFields = ["symbol", "name", "name_zh", "sector", "exchange", "currency"] as const;
+
+export type TextField = (typeof textFields)[number];
 export type Field = NumberField | TextField;
 
-export const isText = (name: string): name is TextField => (texts as readonly string[]).includes(name);
-export const isField = (name: string): name is Field => isText(name) || (numbers as readonly string[]).includes(name);
+export const isTextField = (name: string): name is TextField => (textFields as readonly string[]).includes(name);
+export const isField = (name: string): name is Field =>
+  isTextField(name) || (numberFields as readonly string[]).includes(name);
 
-/** The value of a field, as filters see it. */
-export function valueIn(field: Field, quote: Quote, about: Instrument | undefined): number | string | null {
+/** Return the value of a field, as a filter compares it. */
+export function fieldValue(field: Field, quote: Quote, about: Instrument | undefined): number | string | null {
   return (quote as Partial<Record<Field, number | string | null>>)[field] ?? about?.[field as keyof Instrument] ?? null;
 }
 
-/** The same for people. */
-export function shown(field: Field, quote: Quote, about: Instrument | undefined): string {
-  const value = valueIn(field, quote, about);
+/** Return the value of a field, formatted for display. */
+export function formatField(field: Field, quote: Quote, about: Instrument | undefined): string {
+  const value = field === "change_rate" ? quoteChangeRate(quote) : fieldValue(field, quote, about);
   if (value === null) return NONE;
   if (typeof value === "string") return value;
-  return (formats[field as NumberField] ?? price)(value, decimalsFor(quote));
+  const format = instrumentFormats[field] ?? formats[quoteFieldKinds[field as QuoteNumberField]];
+  return format(value, decimalsFor(quote));
 }
 
-const two = (value: number): string => price(value, 2);
-const formats: Partial<Record<NumberField, (value: number, decimals: number) => string>> = {
-  change: signed,
-  change_rate: percent,
-  volume: compact,
-  turnover: compact,
-  bid_size: compact,
-  ask_size: compact,
-  market_cap: compact,
+type Format = (value: number, decimals: number) => string;
+
+const two: Format = (value) => price(value, 2);
+const instrumentFormats: Partial<Record<Field, Format>> = {
   shares: compact,
-  pe: two,
   eps: two,
-  tick_size: (value) => String(value),
+  tick_size: (value) => price(value, decimalsOf(value)),
   volatility: (value) => `${price(value * 100, 1)}%`,
-  ts: (value) => timeOfDay(value / 1000),
+};
+const formats: Record<QuoteFieldKind, Format> = {
+  price,
+  price_change: signed,
+  percent,
+  ratio: two,
+  quantity: compact,
+  money: compact,
+  time: (value) => shortTime(value / 1000),
 };

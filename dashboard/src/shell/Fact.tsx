@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 
-/** A name and what is so: a row of a `<dl>`. */
+/** A name and its value: one row of a `<dl>`. */
 export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
   return (
     <div>

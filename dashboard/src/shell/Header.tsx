@@ -1,5 +1,7 @@
 import { signOut, token } from "../api/session";
-import { connection, connectionDetail, mode, status, welcome } from "../live/market";
+import { elapsed, shortTime } from "../format/times";
+import { connection, connectionDetail, mode, stale, status, tokenExpiry, trouble, welcome } from "../live/marketData";
+import { openDialog } from "../palette/paletteKeys";
 import { words } from "../words";
 import { href } from "./route";
 import { Settings } from "./Settings";
@@ -14,10 +16,28 @@ export function Header() {
       <ModeLabel />
       <FeedLabel />
       <span class="spring" />
+      <button
+        type="button"
+        class="quiet search"
+        aria-label={words.value.palette.title}
+        title={`${words.value.palette.title} (Ctrl K)`}
+        onClick={() => {
+          openDialog.value = { name: "palette", text: "" };
+        }}
+      >
+        <svg viewBox="0 0 20 20" width="18" height="18" aria-hidden="true">
+          <path d="M9 14.5a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0 0 11zM13 13l4 4" />
+        </svg>
+      </button>
       <ConnectionLabel />
+      {tokenExpiry.value !== null && (
+        <span class="feed" role="status">
+          {words.value.signIn.expiresAt(shortTime(tokenExpiry.value))}
+        </span>
+      )}
       {token.value !== null && (
         <button type="button" class="quiet" onClick={() => signOut()}>
-          {words.value.signIn.out}
+          {words.value.signIn.signOut}
         </button>
       )}
       <Settings />
@@ -25,7 +45,7 @@ export function Header() {
   );
 }
 
-/** Whether prices are real: nobody may take made-up ones for the market. */
+/** The label of simulated, replayed or live prices: nobody may take made-up prices for the market. */
 function ModeLabel() {
   if (mode.value === null) return null;
   const { modes, modeNote } = words.value;
@@ -36,32 +56,45 @@ function ModeLabel() {
   );
 }
 
-/** What is out of the ordinary with the feed: silent, halted, paused, another speed, a delay. */
+/** The unusual conditions of the feed: its state unless it is running, a speed other than 1, a delay. */
 function FeedLabel() {
   const { feed, delayed } = words.value;
   const delay = welcome.value?.delay ?? 0;
   const state = status.value?.state ?? "running";
   const speed = status.value?.speed ?? 1;
-  const said = [
+  const parts = [
     state !== "running" && feed[state],
     state === "running" && speed !== 1 && `${speed}×`,
-    delay > 0 && delayed(delay < 60 ? `${delay} s` : `${Math.round(delay / 60)} min`),
+    delay > 0 && delayed(elapsed(delay)),
   ].filter(Boolean);
-  if (said.length === 0) return null;
+  if (parts.length === 0) return null;
   return (
     <span class="feed" data-state={state}>
-      {said.join(" · ")}
+      {parts.join(" · ")}
     </span>
   );
 }
 
+/** The state of the connection, or the reason why its prices may be old. It shows on phones, too, while they are not current. */
 function ConnectionLabel() {
+  const { states, freshness } = words.value;
   const state = connection.value;
+  const reason = stale.value;
+  const old = reason === "offline" || reason === "silent" || reason === "late" ? reason : null;
+  const seconds = trouble.value?.seconds;
   return (
-    <a class="connection" href={href("connection")} data-state={state} title={connectionDetail.value}>
+    <a
+      class="connection"
+      href={href("connection")}
+      data-state={state}
+      data-old={old ?? undefined}
+      title={connectionDetail.value}
+    >
       <i aria-hidden="true" />
-      <span role="status" id="state">
-        {words.value.states[state]}
+      {old && seconds !== undefined && <span aria-hidden="true">{freshness[old](seconds)}</span>}
+      {/* Without the seconds: a screen reader would announce every one of them. */}
+      <span role="status" id="state" class={old && seconds !== undefined ? "visually-hidden" : ""}>
+        {old ? freshness.announced[old] : states[state]}
       </span>
     </a>
   );

@@ -1,14 +1,16 @@
+import { unseenCount } from "../alerts/alertStore";
 import { words } from "../words";
 import { href, route } from "./route";
-import { listed } from "./views";
+import { viewNames } from "./views";
 
-/** Tabs under the header; on a phone a bar at the bottom, in reach of a thumb. */
+/** The tabs of the views: under the header, on a phone at the bottom in reach of a thumb. */
 export function Navigation() {
   return (
     <nav class="views" aria-label={words.value.shell.views}>
-      {listed.map((name) => (
+      {viewNames.map((name) => (
         <a key={name} href={href(name)} aria-current={route.value.view === name ? "page" : undefined}>
           {words.value.views[name]}
+          {name === "alerts" && unseenCount.value > 0 && <span class="badge">{unseenCount.value}</span>}
         </a>
       ))}
     </nav>

@@ -1,7 +1,8 @@
+import { typingOpens } from "../palette/paletteKeys";
 import { type Language, language, languages, words } from "../words";
 import { chosenRising, type Rising, rising, risings, type Theme, theme, themes } from "./theme";
 
-/** What one chooses once: a panel behind a button, and the language beside it. */
+/** The language, and a button that opens the panel of all other settings. */
 export function Settings() {
   const { shell } = words.value;
   return (
@@ -32,18 +33,28 @@ export function Settings() {
         <Choice<Rising>
           label={shell.colours}
           value={rising.value}
-          options={risings.map((each) => [each, shell.coloursOf[each]])}
+          options={risings.map((each) => [each, shell.risingColours[each]])}
           choose={(to) => {
             chosenRising.value = to;
           }}
         />
+        <label class="choice">
+          <span>{shell.typingOpens}</span>
+          <input
+            type="checkbox"
+            checked={typingOpens.value}
+            onChange={() => {
+              typingOpens.value = !typingOpens.value;
+            }}
+          />
+        </label>
         <a href="docs">{shell.api}</a>
       </div>
     </>
   );
 }
 
-interface Choosing<T extends string> {
+interface ChoiceProps<T extends string> {
   label: string;
   value: T;
   options: (readonly [T, string])[];
@@ -51,11 +62,11 @@ interface Choosing<T extends string> {
   bare?: boolean; // the label is for screen readers only
 }
 
-/** One of a few. */
-export function Choice<T extends string>({ label, value, options, choose, bare = false }: Choosing<T>) {
+/** A drop-down list with a label. */
+export function Choice<T extends string>({ label, value, options, choose, bare = false }: ChoiceProps<T>) {
   return (
     <label class="choice">
-      <span class={bare ? "unseen" : ""}>{label}</span>
+      <span class={bare ? "visually-hidden" : ""}>{label}</span>
       <select value={value} onChange={(event) => choose(event.currentTarget.value as T)}>
         {options.map(([key, name]) => (
           <option key={key} value={key}>

@@ -1,43 +1,70 @@
 import { signal } from "@preact/signals";
 import type { ComponentType } from "preact";
 import { useEffect } from "preact/hooks";
+import { identify } from "../api/identity";
+import { connection } from "../live/marketData";
 import { words } from "../words";
+import { ErrorBoundary } from "./ErrorBoundary";
 import { loaderOf, type ViewName } from "./views";
 
-type Loaded = ComponentType | "loading" | "failed";
+/** A view that failed to load is tried again after this time, and whenever the stream opens. */
+const RETRY_MS = 5_000;
+
+type Loaded = ComponentType | "failed";
 const loaded = signal<Partial<Record<ViewName, Loaded>>>({});
 
-/** The view of that name, once its module is here. */
+/** A view, loaded on first use. */
 export function View({ name }: { name: ViewName }) {
   useEffect(() => void load(name), [name]);
-  const Component = loaded.value[name] ?? "loading";
-  if (Component === "loading") return <p class="note">{words.value.shell.loading}</p>;
+  const Component = loaded.value[name];
+  if (Component === undefined) return <p class="note">{words.value.shell.loading}</p>;
   if (Component === "failed") return <Failed name={name} />;
-  return <Component key={name} />;
+  return (
+    <ErrorBoundary key={name}>
+      <Component />
+    </ErrorBoundary>
+  );
 }
 
+/** A view whose files are missing: the server is away, or it was updated and its files have other names now. */
 function Failed({ name }: { name: ViewName }) {
+  const { shell } = words.value;
+  const open = connection.value === "open";
+  useEffect(() => {
+    if (open) void load(name);
+    const timer = window.setInterval(() => void load(name), RETRY_MS);
+    return () => window.clearInterval(timer);
+  }, [name, open]);
   return (
     <div class="note" role="alert">
-      <p>{words.value.shell.failed}</p>
+      <p>{shell.failed}</p>
       <button type="button" onClick={() => void load(name)}>
-        {words.value.shell.again}
+        {shell.retry}
+      </button>{" "}
+      <button type="button" onClick={() => location.reload()}>
+        {shell.reload}
       </button>
     </div>
   );
 }
 
+const running = new Set<ViewName>();
+
 async function load(name: ViewName): Promise<void> {
-  const known = loaded.value[name];
-  if (known !== undefined && known !== "failed") return;
-  put(name, "loading");
+  const state = loaded.value[name];
+  if ((state !== undefined && state !== "failed") || running.has(name)) return;
+  running.add(name);
   try {
-    put(name, (await loaderOf(name)()).default);
+    // A view opens its own streams at once.
+    const [module] = await Promise.all([loaderOf(name)(), identify()]);
+    setLoaded(name, module.default);
   } catch {
-    put(name, "failed"); // the server is away, or has been updated since: its files have other names now
+    setLoaded(name, "failed");
+  } finally {
+    running.delete(name);
   }
 }
 
-function put(name: ViewName, what: Loaded): void {
-  loaded.value = { ...loaded.value, [name]: what };
+function setLoaded(name: ViewName, state: Loaded): void {
+  loaded.value = { ...loaded.value, [name]: state };
 }

@@ -1,28 +1,124 @@
-import { effect, type Signal, signal } from "@preact/signals";
+import { effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 
 const PREFIX = "tickwire.";
 
-/** A signal that outlives a reload. `allowed` are its values, where they can be listed: what else is stored is not taken. */
-export function pref<T>(name: string, initial: T, allowed?: readonly T[]): Signal<T> {
-  const made = signal<T>(stored(PREFIX + name, initial, allowed));
-  effect(() => {
-    const text = JSON.stringify(made.value);
-    try {
-      localStorage.setItem(PREFIX + name, text);
-    } catch {
-      // storage is full or forbidden: it is kept until the reload
-    }
-  });
-  return made;
+/** Whether a stored value, which anything may have written, has the right form. */
+type IsValid<T> = (value: unknown) => value is T;
+
+interface Stored {
+  /** The storage key; null while the owner is unknown. */
+  key: () => string | null;
+  /** Take the value over that another tab has stored. */
+  reload: () => void;
 }
 
-function stored<T>(key: string, initial: T, allowed?: readonly T[]): T {
+interface PrefOptions {
+  /** Whether the preference follows the changes of other tabs. Any other keeps the value that it has in its tab. */
+  share?: boolean;
+  /** The user whose preference it is; "" is a user without a name, and null an unknown user. */
+  owner?: ReadonlySignal<string | null>;
+}
+
+const NAMELESS = signal("");
+
+/** The preferences that all tabs share. */
+const shared: Stored[] = [];
+
+/**
+ * Return a signal that is stored in the browser. A stored value that is not valid is replaced by `initial`.
+ *
+ * With `owner`, every user has a value of their own. While the owner is unknown, the value is `initial` and is not stored.
+ */
+export function pref<T>(
+  name: string,
+  initial: T,
+  isValid: IsValid<T>,
+  { share = false, owner = NAMELESS }: PrefOptions = {},
+): Signal<T> {
+  let key = storageKey(name, owner.peek());
+  const preference = signal<T>(stored(key, isValid) ?? initial);
+  let written = JSON.stringify(preference.value);
+  effect(() => {
+    const text = JSON.stringify(preference.value);
+    // An unchanged value is not written: another tab may have stored a newer one.
+    if (text === written) return;
+    written = text;
+    if (key === null) return;
+    try {
+      localStorage.setItem(key, text);
+    } catch {
+      // Storage is full or forbidden. The value lasts until the page is reloaded.
+    }
+  });
+  effect(() => {
+    const next = storageKey(name, owner.value);
+    if (next === key) return;
+    key = next;
+    const value = stored(key, isValid) ?? initial;
+    written = JSON.stringify(value);
+    preference.value = value;
+  });
+  if (share) {
+    const reload = (): void => {
+      const value = stored(key, isValid);
+      const text = JSON.stringify(value);
+      if (value === undefined || text === written) return;
+      written = text;
+      preference.value = value;
+    };
+    shared.push({ key: () => key, reload });
+  }
+  return preference;
+}
+
+/** Take over what other tabs have stored. Call this before a change of a shared list, so that no tab loses its changes. */
+export function reloadPrefs(): void {
+  for (const { reload } of shared) reload();
+}
+
+/** Delete all preferences, also those of an earlier version of the page. */
+export function clearPrefs(): void {
+  for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key);
+}
+
+addEventListener("storage", ({ key: changed }) => {
+  for (const { key, reload } of shared) if (changed === null || changed === key()) reload();
+});
+// A page that comes back from the back/forward cache has missed the events.
+addEventListener("pageshow", ({ persisted }) => persisted && reloadPrefs());
+
+/** Return a check for one of these values. */
+export const oneOf =
+  <T>(...allowed: readonly T[]): IsValid<T> =>
+  (value): value is T =>
+    (allowed as readonly unknown[]).includes(value);
+
+export const isText = (value: unknown): value is string => typeof value === "string";
+export const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
+
+/** Return a check for an object with these fields. */
+export const hasForm =
+  <T extends object>(form: { [K in keyof T]: IsValid<T[K]> }): IsValid<T> =>
+  (value): value is T =>
+    typeof value === "object" &&
+    value !== null &&
+    (Object.keys(form) as (keyof T)[]).every((name) => Object.hasOwn(value, name) && form[name]((value as T)[name]));
+
+/** Return a check for a list of such values. */
+export const listOf =
+  <T>(isValid: IsValid<T>): IsValid<T[]> =>
+  (value): value is T[] =>
+    Array.isArray(value) && value.every(isValid);
+
+const storageKey = (name: string, owner: string | null): string | null =>
+  owner === null ? null : PREFIX + name + (owner && `@${owner}`);
+
+function stored<T>(key: string | null, isValid: IsValid<T>): T | undefined {
+  if (key === null) return undefined;
   try {
-    const text = localStorage.getItem(key);
-    if (text === null) return initial;
-    const value = JSON.parse(text) as T;
-    return allowed && !allowed.includes(value) ? initial : value;
+    const value: unknown = JSON.parse(localStorage.getItem(key) ?? "");
+    return isValid(value) ? value : undefined;
   } catch {
-    return initial;
+    return undefined;
   }
 }

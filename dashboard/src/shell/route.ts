@@ -1,9 +1,13 @@
 import { computed, signal } from "@preact/signals";
 import { isView, type ViewName } from "./views";
 
-/** Where one is: `#/chart/AAPL?interval=5m` is the view `chart`, the path `["AAPL"]`, and the query. */
+/**
+ * The current address: `#/chart/AAPL?interval=5m` is the view `chart`, the path `["AAPL"]`, and the query.
+ *
+ * The view of an unknown address is null. The empty address is the board.
+ */
 export interface Route {
-  view: ViewName;
+  view: ViewName | null;
   path: string[];
   query: URLSearchParams;
 }
@@ -16,17 +20,21 @@ addEventListener("hashchange", () => {
 export const route = computed<Route>(() => {
   const [path = "", query = ""] = hash.value.replace(/^#\/?/, "").split("?");
   const [view = "", ...rest] = path.split("/").map(decode);
-  return { view: isView(view) ? view : "board", path: rest.filter(Boolean), query: new URLSearchParams(query) };
+  return {
+    view: isView(view) ? view : view === "" ? "board" : null,
+    path: rest.filter(Boolean),
+    query: new URLSearchParams(query),
+  };
 });
 
-/** The address of a view, for links. */
+/** Return the address of a view, for links. */
 export function href(view: ViewName, path: string[] = [], query: Record<string, string> = {}): string {
-  const where = [view, ...path].map(encodeURIComponent).join("/");
+  const address = [view, ...path].map(encodeURIComponent).join("/");
   const search = new URLSearchParams(query).toString();
-  return `#/${where}${search && `?${search}`}`;
+  return `#/${address}${search && `?${search}`}`;
 }
 
-export function go(view: ViewName, path: string[] = [], query: Record<string, string> = {}): void {
+export function navigate(view: ViewName, path: string[] = [], query: Record<string, string> = {}): void {
   location.hash = href(view, path, query);
 }
 

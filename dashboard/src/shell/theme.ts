@@ -1,15 +1,17 @@
 import { computed, effect } from "@preact/signals";
 import { language } from "../words";
-import { pref } from "./prefs";
+import { oneOf, pref } from "./prefs";
 
 export type Theme = "system" | "light" | "dark";
 export const themes = ["system", "light", "dark"] as const;
-export const theme = pref<Theme>("theme", "system", themes);
+export const theme = pref<Theme>("theme", "system", oneOf(...themes), { share: true });
 
-/** The colour of rising prices: green in the West, red in China, so it follows the language until one chooses. */
+/** The colour of rising prices. It is green in the West and red in China, so it follows the language until it is chosen. */
 export type Rising = "green" | "red";
 export const risings = ["green", "red"] as const;
-export const chosenRising = pref<Rising | null>("rising", null, [...risings, null]);
+export const chosenRising = pref<Rising | null>("rising", null, oneOf<Rising | null>(...risings, null), {
+  share: true,
+});
 export const rising = computed<Rising>(() => chosenRising.value ?? (language.value === "zh" ? "red" : "green"));
 
 effect(() => {

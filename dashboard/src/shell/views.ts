@@ -1,13 +1,15 @@
 import type { ComponentType } from "preact";
 
-/** A view's module has its component as the default export. It is loaded when one first goes there. */
+/** Loads the module of a view; its default export is the component. */
 type Load = () => Promise<{ default: ComponentType }>;
 
-/** Every view, in the order of the navigation. Another one: a folder beside `board/`, a line here, a word in `words/`. */
+/** Every view, in the order of the navigation. To add one, create a folder, a line here, and a name in `words/`. */
 export const views = {
   board: () => import("../board/BoardView"),
+  overview: () => import("../overview/OverviewView"),
   chart: () => import("../chart/ChartView"),
   screener: () => import("../screener/ScreenerView"),
+  alerts: () => import("../alerts/AlertsView"),
   market: () => import("../market/MarketView"),
   operations: () => import("../operations/OperationsView"),
   connection: () => import("../connection/ConnectionView"),
@@ -15,6 +17,6 @@ export const views = {
 
 export type ViewName = keyof typeof views;
 
-export const isView = (name: string): name is ViewName => name in views;
-export const listed = Object.keys(views) as ViewName[];
+export const isView = (name: string): name is ViewName => Object.hasOwn(views, name);
+export const viewNames = Object.keys(views) as ViewName[];
 export const loaderOf = (name: ViewName): Load => views[name];

@@ -1,9 +1,11 @@
 import { computed, effect } from "@preact/signals";
-import { pref } from "../shell/prefs";
+import type { Instrument } from "../api/types";
+import { plainText } from "../format/texts";
+import { oneOf, pref } from "../shell/prefs";
 import { en, type Words } from "./en";
 import { zh } from "./zh";
 
-/** A language: its tag, its own name, its words. Another one is another file like `zh.ts` and a line here. */
+/** Every language: its tag, its own name and its dictionary. To add one, create a file like `zh.ts` and a line here. */
 export const languages = {
   en: { tag: "en", name: "English", words: en },
   zh: { tag: "zh-CN", name: "中文", words: zh },
@@ -12,10 +14,23 @@ export const languages = {
 export type Language = keyof typeof languages;
 
 const preferred: Language = navigator.language.startsWith("zh") ? "zh" : "en";
-export const language = pref<Language>("language", preferred, Object.keys(languages) as Language[]);
+export const language = pref<Language>("language", preferred, oneOf(...(Object.keys(languages) as Language[])), {
+  share: true,
+});
 
-/** The words of the language in use; a component that reads `.value` is drawn anew when it changes. */
+/** The dictionary of the current language. A component that reads `.value` is rendered again when it changes. */
 export const words = computed<Words>(() => languages[language.value].words);
+
+/** Return the display name of a sector. Sectors without a translation show as they are. */
+export function sectorTitle(sector: string): string {
+  const { sectors } = words.value.board;
+  return Object.hasOwn(sectors, sector) ? (sectors[sector] ?? sector) : plainText(sector);
+}
+
+/** Return the name of an instrument in the page's language, or "" if the name is unknown. */
+export const instrumentName = (about: Instrument | undefined): string =>
+  (language.value === "zh" && about?.name_zh) || about?.name || "";
+
 export const locale = computed(() => languages[language.value].tag);
 
 effect(() => {

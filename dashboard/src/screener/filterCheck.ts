@@ -1,0 +1,62 @@
+import { useEffect, useState } from "preact/hooks";
+import { HttpError, request } from "../api/http";
+import type { Problem } from "../api/types";
+
+/** The server's analysis of a valid filter. */
+export interface CheckedFilter {
+  filter: string; // the normal form
+  fields: string[];
+  cost: "bounds" | "calculated";
+  symbols: string[]; // the symbols that match now
+  explained: Explanation | null;
+}
+
+export interface Explanation {
+  symbol: string;
+  traded: boolean;
+  matches: boolean;
+  reasons: { condition: string; values: Record<string, number | string | null>; holds: boolean }[];
+}
+
+/** The result for a text. While the user types on, the result for the earlier text stays. */
+export type Verdict =
+  | { kind: "none" }
+  | { kind: "valid"; text: string; answer: CheckedFilter }
+  | { kind: "wrong"; text: string; problem: Partial<Problem> };
+
+/** The filter is checked after a pause in typing. */
+const TYPING_PAUSE_MS = 200;
+
+export const checkFilter = (filter: string, symbol: string | null = null, signal: AbortSignal | null = null) =>
+  request<CheckedFilter>("v1/screens/check", { method: "POST", json: { filter, symbol }, signal });
+
+/** Check a text after each pause of `pause` ms in typing. */
+export function useVerdict(text: string, pause = TYPING_PAUSE_MS): Verdict {
+  const [verdict, setVerdict] = useState<Verdict>({ kind: "none" });
+  useEffect(() => {
+    if (!text.trim()) {
+      setVerdict({ kind: "none" });
+      return;
+    }
+    const abort = new AbortController();
+    const timer = window.setTimeout(async () => {
+      const result = await fetchVerdict(text, abort.signal);
+      if (!abort.signal.aborted) setVerdict(result);
+    }, pause);
+    return () => {
+      window.clearTimeout(timer);
+      abort.abort();
+    };
+  }, [text, pause]);
+  return verdict;
+}
+
+export async function fetchVerdict(text: string, signal: AbortSignal | null = null): Promise<Verdict> {
+  try {
+    return { kind: "valid", text, answer: await checkFilter(text, null, signal) };
+  } catch (error) {
+    if (error instanceof HttpError && error.status === 400) return { kind: "wrong", text, problem: error.problem };
+    // The header shows that the server is away.
+    return { kind: "none" };
+  }
+}
