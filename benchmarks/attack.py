@@ -1,143 +1,159 @@
-"""Good readers while others attack: how late quotes are without and with slow heads, stalled readers and bad tokens.
-
-    python benchmarks/attack.py [--seconds 12]
-
-A server of its own, with tokens. 500 good readers of 20 symbols that are published 20 times a second. Then besides them
-2,000 connections that send a head a byte a second (and come again when they are cut), 500 readers that never read, and
-200 requests a second with a forged token. Prints how late quotes are, from the publisher's clock to the reader's.
-"""
+"""Measure the latency of well-behaved readers, without and during an attack."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
 import re
 import socket
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import urlsplit
 
 import uvloop
 
+from benchmarks.report import Row
 from tickwire.client.publisher import Publisher
 from tickwire.testing.server import ServerProcess
-from tickwire.testing.tokens import SECRET, bearer, token
+from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
 
-GOOD, SLOW_HEADS, STALLED, FORGED_RATE = 500, 2_000, 500, 200
-SYMBOLS, ROUNDS = 20, 20  # quotes in a round, rounds a second
-TS = re.compile(rb'"ts":(\d+)')
+COLUMNS = {
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "max_ms": "max ms",
+    "pieces_per_s": "pieces/s",
+    "heads_cut": "heads cut",
+    "tokens_refused": "refused",
+}
+_GOOD_READERS = 500
+_SLOW_CONNECTIONS = 2_000
+_STALLED_READERS = 500
+_FORGED_TOKENS_PER_S = 200
+_TOKEN_FORGERS = 10
+_SYMBOL_COUNT = 20
+_PUBLISHES_PER_S = 20
+# All readers and attackers connect within this time.
+_WARM_UP_S = 2.0
+_QUOTE_TIME_PATTERN = re.compile(rb'"ts":(\d+)')
 
 
-class Good:
-    """A reader: notes how late each piece that comes is, in milliseconds."""
+def measure_attack(seconds: float) -> list[Row]:
+    """Measure the latency of 500 well-behaved readers, alone and during an attack.
 
-    late: ClassVar[list[float]] = []
+    The server requires tokens. Each well-behaved reader subscribes to 20 symbols, and the publisher sends each symbol
+    20 times per second. The attack has three parts. 2,000 connections send a request head at one byte per second, and
+    reconnect when the server closes them. 500 readers never read. 200 requests per second have a forged token. The
+    latency is the time of receipt minus the time of publishing.
+    """
+    return uvloop.run(_measure_attack(seconds))
 
-    async def read(self, host: str, port: int) -> None:
-        reader, writer = await asyncio.open_connection(host, port)
-        writer.write(_request(bearer(token(sub="good"))))
+
+async def _measure_attack(seconds: float) -> list[Row]:
+    options = ("--feed", "http", "--journal", "memory", "--auth", "secret", "--log-level", "warning")
+    with tempfile.TemporaryDirectory(prefix="tickwire-bench-") as folder:
+        async with ServerProcess(*options, "--auth-secret", TEST_SECRET, cwd=Path(folder)) as server:
+            address = urlsplit(server.url)
+            attack = _Attack(address.hostname or "", address.port or 0)
+            tasks = [asyncio.create_task(attack.read_quotes()) for _ in range(_GOOD_READERS)]
+            tasks.append(asyncio.create_task(_publish_ticks(server.url)))
+            try:
+                alone = await attack.measure_latency("alone", seconds)
+                tasks += [asyncio.create_task(attack.send_slow_head()) for _ in range(_SLOW_CONNECTIONS)]
+                tasks += [asyncio.create_task(attack.open_stalled_reader()) for _ in range(_STALLED_READERS)]
+                tasks += [asyncio.create_task(attack.send_forged_tokens()) for _ in range(_TOKEN_FORGERS)]
+                attacked = await attack.measure_latency("under attack", seconds)
+                failures = [repr(task.exception()) for task in tasks if task.done()]
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        return [alone, {"name": "under attack", "failed": "; ".join(failures[:3])}]
+    return [alone, attacked | {"heads_cut": attack.heads_cut, "tokens_refused": attack.tokens_refused}]
+
+
+class _Attack:
+    """The well-behaved readers and the attackers of one server, and counters of their results."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.heads_cut = 0
+        self.tokens_refused = 0
+        self._host = host
+        self._port = port
+        self._latencies_ms: list[float] = []
+
+    async def measure_latency(self, name: str, seconds: float) -> Row:
+        """Measure the latency of the well-behaved readers after a warm-up."""
+        await asyncio.sleep(_WARM_UP_S)
+        self._latencies_ms.clear()
+        await asyncio.sleep(seconds)
+        latencies_ms = sorted(self._latencies_ms)
+        if not latencies_ms:
+            return {"name": name, "failed": "no quote arrived"}
+        return {
+            "name": name,
+            "p50_ms": round(latencies_ms[len(latencies_ms) // 2], 1),
+            "p99_ms": round(latencies_ms[int(len(latencies_ms) * 0.99)], 1),
+            "max_ms": round(latencies_ms[-1], 1),
+            "pieces_per_s": round(len(latencies_ms) / seconds),
+        }
+
+    async def read_quotes(self) -> None:
+        """Read a stream as a well-behaved reader. Record the age of the newest quote in each received piece."""
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        writer.write(_stream_request(sign_token(sub="good")))
         while piece := await reader.read(65_536):
-            found = TS.findall(piece)
-            if found:
-                self.late.append(time.time() * 1000 - int(found[-1]) / 1000)
+            times_us = _QUOTE_TIME_PATTERN.findall(piece)
+            if times_us:
+                self._latencies_ms.append(time.time() * 1000 - int(times_us[-1]) / 1000)
+
+    async def send_slow_head(self) -> None:
+        """Send a request head at one byte per second. Reconnect when the server closes the connection."""
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(self._host, self._port)
+                writer.write(b"GET /v1/stream HTTP/1.1\r\nX-A: ")
+                while not writer.transport.is_closing():
+                    await asyncio.sleep(1)
+                    writer.write(b"a")
+                self.heads_cut += 1
+
+    async def open_stalled_reader(self) -> None:
+        """Open a stream and never read from it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(connection, (self._host, self._port))
+            await loop.sock_sendall(connection, _stream_request(sign_token(sub="stalled")))
+            await asyncio.Event().wait()
+
+    async def send_forged_tokens(self) -> None:
+        """Send requests with a token that is signed with another secret."""
+        request = _stream_request(sign_token(key="another secret than the one of the server, as long as it"))
+        while True:
+            reader, writer = await asyncio.open_connection(self._host, self._port)
+            writer.write(request)
+            self.tokens_refused += (await reader.readline()).startswith(b"HTTP/1.1 401")
+            writer.close()
+            await asyncio.sleep(_TOKEN_FORGERS / _FORGED_TOKENS_PER_S)
 
 
-async def slow_head(host: str, port: int, cut: list[int]) -> None:
-    while True:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(host, port)
-            writer.write(b"GET /v1/stream HTTP/1.1\r\nX-A: ")
-            while not writer.transport.is_closing():
-                await asyncio.sleep(1)
-                writer.write(b"a")
-            cut[0] += 1
-
-
-async def stalled(host: str, port: int) -> None:
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.setblocking(False)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(connection, (host, port))
-    await loop.sock_sendall(connection, _request(bearer(token(sub="stalled"))))
-    try:
-        await asyncio.Event().wait()
-    finally:
-        connection.close()
-
-
-async def forge(host: str, port: int, refused: list[int]) -> None:
-    headers = bearer(token(key="not the server's secret, though it is as long as it"))
-    while True:
-        reader, writer = await asyncio.open_connection(host, port)
-        writer.write(_request(headers))
-        refused[0] += (await reader.readline()).startswith(b"HTTP/1.1 401")
-        writer.close()
-        await asyncio.sleep(10 / FORGED_RATE)
-
-
-async def publish(url: str) -> None:
-    async with Publisher(url, token=token("publish")) as publisher:
+async def _publish_ticks(url: str) -> None:
+    async with Publisher(url, token=sign_token("publish")) as publisher:
         due = time.monotonic()
         while True:
-            now = int(time.time() * 1e6)
-            ticks = [{"symbol": f"S{number}", "last": now % 1000 + 1, "ts": now} for number in range(SYMBOLS)]
+            now_us = int(time.time() * 1e6)
+            ticks = [
+                {"symbol": f"S{number}", "last": now_us % 1000 + 1, "ts": now_us} for number in range(_SYMBOL_COUNT)
+            ]
             await publisher.publish(ticks)
-            due += 1 / ROUNDS
+            due += 1 / _PUBLISHES_PER_S
             await asyncio.sleep(max(0, due - time.monotonic()))
 
 
-async def measured(seconds: float) -> dict[str, float]:
-    await asyncio.sleep(2)  # everybody is there
-    Good.late.clear()
-    await asyncio.sleep(seconds)
-    late = sorted(Good.late)
-    picked = {name: round(late[int(len(late) * part)], 1) for name, part in (("p50", 0.5), ("p99", 0.99))}
-    return {**picked, "most": round(late[-1], 1), "pieces_per_s": round(len(late) / seconds)}
-
-
-async def run(seconds: float) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        options = ("--feed", "http", "--journal", "memory", "--auth", "secret", "--auth-secret", SECRET)
-        async with ServerProcess(*options, "--log-level", "warning", cwd=Path(folder)) as server:
-            host, port = urlsplit(server.url).hostname or "", urlsplit(server.url).port or 0
-            tasks = [asyncio.create_task(Good().read(host, port)) for _ in range(GOOD)]
-            tasks.append(asyncio.create_task(publish(server.url)))
-            print("alone      ", json.dumps(await measured(seconds)), flush=True)
-            cut, refused = [0], [0]
-            tasks += [asyncio.create_task(slow_head(host, port, cut)) for _ in range(SLOW_HEADS)]
-            tasks += [asyncio.create_task(stalled(host, port)) for _ in range(STALLED)]
-            tasks += [asyncio.create_task(forge(host, port, refused)) for _ in range(10)]
-            print("under attack", json.dumps(await measured(seconds)), flush=True)
-            print(f"slow heads cut: {cut[0]}, forged tokens refused: {refused[0]}")
-            print("failed:", [repr(task.exception()) for task in tasks if task.done()][:3])
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _request(headers: dict[str, str]) -> bytes:
-    lines = [
-        "GET /v1/stream HTTP/1.1",
-        "Host: localhost",
-        *(f"{name}: {value}" for name, value in headers.items()),
-        "",
-        "",
-    ]
+def _stream_request(token: str) -> bytes:
+    headers = {"Host": "localhost", **bearer_header(token)}
+    lines = ["GET /v1/stream HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     return "\r\n".join(lines).encode()
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=12)
-    uvloop.run(run(parser.parse_args().seconds))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

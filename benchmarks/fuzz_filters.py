@@ -1,8 +1,9 @@
-"""Throw bytes at the filter language for as long as told: `python benchmarks/fuzz_filters.py -max_total_time=600`.
+"""Feed bytes to the filter language until a time limit: `python -m benchmarks.fuzz_filters -max_total_time=600`.
 
-Needs atheris (`pip install atheris`), which grows its inputs by the branches they reach. Each is a filter, and must
-either be refused with a FilterError whose place lies within it, or become a screen whose text reads as the same screen,
-which the index takes, and which answers for a symbol as its sheet does; reading it must take bounded time.
+The fuzzer requires atheris (`pip install atheris`), which mutates inputs to reach new branches. The parser must either
+reject an input with a FilterError, or return a screen. The FilterError must point to a position in the input. The text
+of the screen must parse to the same screen. The index must accept the screen, and must match the same symbols as the
+field table. The parse time must be bounded.
 """
 
 from __future__ import annotations
@@ -13,57 +14,59 @@ import time
 import atheris
 
 with atheris.instrument_imports(include=["tickwire.screens"]):
-    from tickwire.screens.index import ScreenIndex
-    from tickwire.screens.screen import Screen, screen
-    from tickwire.screens.sheet import Sheet
+    from tickwire.screens.field_table import FieldTable
+    from tickwire.screens.index.screen_index import ScreenIndex
+    from tickwire.screens.screen import Screen, parse_screen
 
 import numpy as np
 
 from tickwire.core.instrument import Instrument
 from tickwire.errors import FilterError
-from tickwire.screens.fields import MOVING
+from tickwire.screens.fields import QUOTE_NUMBER_FIELDS
 
-SLOWEST = 0.25  # seconds to read one input, under instrumentation; the longest filters take some milliseconds without
-INSTRUMENTS = {"BRK.A": Instrument(symbol="BRK.A", name="A % of [it]", sector="Technology", eps=2.0)}
-QUOTES = np.linspace(-3.0, 5.0, len(MOVING)).reshape(-1, 1)
-QUOTES[3] = np.nan
-SHEET = Sheet(["BRK.A"], INSTRUMENTS, QUOTES)
+# The time limit for one input under instrumentation. Without instrumentation, the longest filters take some
+# milliseconds.
+_MAX_PARSE_S = 0.25
+_INSTRUMENTS = {"BRK.A": Instrument(symbol="BRK.A", name="A % of [it]", sector="Technology", eps=2.0)}
+_QUOTES = np.linspace(-3.0, 5.0, len(QUOTE_NUMBER_FIELDS)).reshape(-1, 1)
+_QUOTES[3] = np.nan
+_TABLE = FieldTable(["BRK.A"], _INSTRUMENTS, _QUOTES)
 
 
-def try_one(data: bytes) -> None:
-    """One input, and everything that is promised of it."""
+def fuzz_one_input(data: bytes) -> None:
+    """Parse one input, and check the guarantees of the filter language."""
     text = data.decode("utf-8", "surrogateescape")
     start = time.perf_counter()
-    made = screen_or_refusal(text)
-    spent = time.perf_counter() - start
-    assert spent < SLOWEST, f"{spent} s"
-    if isinstance(made, Screen):
-        check(made)
+    result = _parse(text)
+    elapsed_s = time.perf_counter() - start
+    assert elapsed_s < _MAX_PARSE_S, f"{elapsed_s} s"
+    if isinstance(result, Screen):
+        _check_screen(result)
     else:
-        assert 0 <= made.position <= len(text)
-        assert made.caret.count("\n") == 1
+        assert 0 <= result.position <= len(text)
+        assert result.caret.count("\n") == 1
 
 
-def check(wanted: Screen) -> None:
-    again = screen_or_refusal(str(wanted))
-    # `between` says its subject twice, so that a normal form may be over a limit.
-    assert again == wanted or (isinstance(again, FilterError) and "than" in str(again)), again
-    index = ScreenIndex(["BRK.A"], INSTRUMENTS)
-    number = index.add(wanted)
-    expected = bool(SHEET.matching(wanted.form)[0])
-    found = index.apply(np.array([0]), QUOTES)
-    assert found.matching(0).tolist() == [number] * expected
-    assert index.rows(number).tolist() == [0] * expected
-    wanted.explain(SHEET)
+def _check_screen(screen: Screen) -> None:
+    reparsed = _parse(str(screen))
+    # The normal form of `between` repeats its subject, so the text may exceed a limit of the language.
+    assert reparsed == screen or (isinstance(reparsed, FilterError) and "than" in str(reparsed)), reparsed
+    index = ScreenIndex(["BRK.A"], _INSTRUMENTS)
+    number = index.add(screen)
+    expected = bool(_TABLE.match_mask(screen.compiled)[0])
+    changes = index.apply(np.array([0]), _QUOTES)
+    assert changes.matching_screens(0).tolist() == [number] * expected
+    assert index.matching_rows(number).tolist() == [0] * expected
+    screen.explain(_TABLE)
 
 
-def screen_or_refusal(text: str) -> Screen | FilterError:
+def _parse(text: str) -> Screen | FilterError:
     try:
-        return screen(text)
+        return parse_screen(text)
     except FilterError as error:
         return error
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, try_one)
+    atheris.Setup(sys.argv, fuzz_one_input)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-/* Content codings. A stream never ends here, so every piece has to give all its text at once. */
+/* Content codings. A stream has no end, so the decoder must return all text of a piece at once. */
 #include "load.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include <zstd.h>
 #endif
 
-enum { PIECE = 1 << 18, WINDOW = 15, EITHER = 32 /* zlib: a gzip or a zlib header */ };
+enum { PIECE = 1 << 18, WINDOW = 15, EITHER = 32 /* zlib accepts a gzip or a zlib header */ };
 
 struct Decoder {
     void *state;

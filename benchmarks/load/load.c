@@ -1,26 +1,34 @@
-/* The load: readers and publisher in one thread, fast enough not to be what is measured.
+/* The load generator: readers and a publisher in one thread, fast enough that the server is the bottleneck.
  *
- * It opens READERS event streams, publishes quotes over HTTP, and counts each complete event that comes back. A quote
- * carries its number as "last" and its time of publication (microseconds) as "ts"; so a number missing, doubled or out
- * of order is seen, and the way from publish to receipt is measured on one clock.
+ * The program opens `readers` event streams, publishes quotes over HTTP, and counts each complete event that arrives.
+ * The field "last" of a quote contains the number of the quote, and "ts" contains its publish time in microseconds. The
+ * numbers show whether an event is missing, repeated or out of order. One clock measures the time from publish to
+ * receipt.
  *
  *   load host=127.0.0.1 port=8000 readers=1000 get='/v1/stream?symbols=S0' pub_port=8000 post=/v1/quotes
  *        headers='content-type: application/json' prefix='[' suffix=']' full=0 urlencode=0
  *        symbols=1 watch=0 batch=1 rate=0 window=2 seconds=5 fill=0 encoding= conflated=0 stalled=0 behind=0 missed=0
  *
- * window:    so many events under way at most, the next is published when all readers have one (saturation);
- * rate:      so many batches a second, whatever comes back.
- * watch:     so many of `symbols` in each reader's list (appended to `get`); 0 for none.
- * full:      publish whole quotes, for servers that pass on what they get.
- * fill:      seconds of the same work before what is measured.
- * encoding:  the Accept-Encoding of all readers; everything that comes is decoded.
- * conflated: events may be left out; the newest of each symbol must come.
- * stalled:   so many more readers that ask (for `stalled_get`, else `get`) and never read.
- * behind:    instead of all this, let the readers come back at once with the id of an event so many events ago;
- * missed:    and get so many events then (`behind`, unless the server sends only the newest of each symbol).
+ * window:    the number of events in flight. When all readers have received an event, the program publishes another.
+ * rate:      the number of batches per second, independent of the readers. With 0, `window` controls publishing.
+ * watch:     the number of symbols in each reader's list, which is appended to `get`; 0 for no list.
+ * full:      publish all fields of a quote, for servers that forward the body.
+ * fill:      the duration of the same work before the measurement, in seconds.
+ * encoding:  the Accept-Encoding of all readers; the load generator decodes the streams.
+ * conflated: the server may omit events, except the newest of each symbol.
+ * stalled:   the number of additional readers that request `stalled_get` (default: `get`) and never read.
+ * behind:    measure reconnects instead: all readers reconnect at once with the id of the event that is this number of
+ *            events older than the newest.
+ * missed:    the number of events that each reader then receives (default: `behind`). The number is lower if the server
+ *            sends only the newest event of each symbol.
  *
- * Prints "ready" when all readers have received a first event (behind: when that history is published), waits for a
- * line on standard input, works, prints JSON, and waits for the end of standard input with all connections open.
+ * The program prints "opened" when all readers are connected (not with `behind`), and waits for a line on standard
+ * input. It prints "ready" when all readers have received a first event (with `behind`: when the history is published),
+ * and waits for another line. Then it publishes, prints JSON, and waits for the end of standard input. Until then, all
+ * connections stay open.
+ *
+ * The figure "received" counts all events since "ready", including events before and after the measurement. The CPU
+ * time of the server covers the same period.
  */
 #include "load.h"
 
@@ -40,12 +48,12 @@
 
 enum {
     SECOND = 1000000,
-    QUIET_US = SECOND,         /* conflated: when nothing came for that long, nothing more will */
-    PATIENCE_US = 5 * SECOND,  /* the same where everything has to come */
-    LONGEST_S = 120,           /* beside the work: opening, warming up, draining */
+    QUIET_US = SECOND,         /* with `conflated`, no further event arrives after this silence */
+    PATIENCE_US = 5 * SECOND,  /* without `conflated`, no further event arrives after this silence */
+    LONGEST_S = 120,           /* the time limit for connecting, warming up and draining, in addition to the work */
     LONGEST_DRAIN = 15 * SECOND,
-    SMALL_WINDOW = 2048,       /* bytes a stalled reader's kernel takes for it */
-    ETHERNET = 1448,           /* bytes in a segment: on the loopback's 64 KB a kernel would buffer megabytes */
+    SMALL_WINDOW = 2048,       /* the receive buffer of a stalled reader, in bytes */
+    ETHERNET = 1448,           /* the bytes per segment; with segments of 64 KB, the kernel would buffer megabytes */
 };
 
 Options opt = {"127.0.0.1", "/", "/", "", "", "", "", "", 8000, 0, 1000, 0, 0, 1, 0, 1, 2, 0, 0, 0, 0, 0, 5, 0};
@@ -113,7 +121,7 @@ static double percentile(const uint32_t *histogram, double share) {
     return 0;
 }
 
-/* Publish until everybody has received something: from then on they are subscribed. */
+/* Publish until every reader has received an event. Then every reader is subscribed. */
 static void warm_up(void) {
     long least = opt.watch ? opt.watch : 1;
     int64_t deadline = now_us() + 30 * SECOND, again = 0;
@@ -141,9 +149,15 @@ static void begin_measuring(void) {
     counts.measuring = 1;
 }
 
+static long received(void) {
+    long sum = 0;
+    for (int i = 0; i < opt.readers; i++) sum += readers[i].received;
+    return sum;
+}
+
 static void work(void) {
     int64_t from = now_us() + opt.fill * SECOND, end = from + opt.seconds * SECOND, next = now_us(), mark;
-    long begun = published.newest;
+    long begun = published.newest, before = received();
     int64_t begun_at = now_us();
     double cpu = cpu_seconds();
     while ((mark = now_us()) < end) {
@@ -155,21 +169,24 @@ static void work(void) {
             }
             turn(next - mark > 2000 ? 1 : 0);
         } else {
-            while (published.newest - begun - counts.complete < opt.window && publish(opt.batch, 0)) {}
+            /* A server may send two waiting events in one write. So publish the second event only after the answer to
+             * the first. */
+            long in_transit = published.newest - begun - counts.complete;
+            if (in_transit < opt.window && (!in_transit || all_answered())) publish(opt.batch, 0);
             turn(100);
         }
     }
-    if (opt.conflated) counts.measuring = 0; /* what follows waits for its interval, and no newer value comes */
-    drain();                                 /* then stop the clock */
+    if (opt.conflated) counts.measuring = 0; /* the last values arrive late, after their interval */
+    drain();                                 /* the drain still belongs to the measured time */
     double seconds = (counts.last_receipt - counts.begun_at) / 1e6, whole = (counts.last_receipt - begun_at) / 1e6;
     long missing = published.expected - counts.deliveries;
     if (opt.conflated) missing = not_newest();
     else if (!opt.watch) missing = counts.lost + (missing > counts.lost ? missing - counts.lost : 0);
-    printf("{\"published\":%ld,\"deliveries\":%ld,\"expected\":%ld,\"seconds\":%.4f,\"deliveries_per_s\":%.0f,"
-           "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"lost\":%ld,\"repeated\":%ld,\"late\":%ld,\"bytes\":%ld,"
+    printf("{\"published\":%ld,\"received\":%ld,\"deliveries\":%ld,\"expected\":%ld,\"seconds\":%.4f,"
+           "\"deliveries_per_s\":%.0f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"p999_ms\":%.3f,\"lost\":%ld,\"repeated\":%ld,\"late\":%ld,\"bytes\":%ld,"
            "\"opened_s\":%.3f,\"first_s\":%.3f,\"decoded\":%d,\"working_s\":%.4f,\"load_cpu\":%.3f",
-           published.count, counts.deliveries, published.expected, seconds, counts.deliveries / seconds,
-           percentile(counts.ages, .5), percentile(counts.ages, .99), percentile(counts.ages, .999), missing,
+           published.count, received() - before, counts.deliveries, published.expected, seconds,
+           counts.deliveries / seconds, percentile(counts.ages, .5), percentile(counts.ages, .99), percentile(counts.ages, .999), missing,
            counts.repeated, published.late, counts.bytes, (counts.opened_at - started) / 1e6,
            (counts.first_at - started) / 1e6, counts.decoded, whole, (cpu_seconds() - cpu) / whole);
     if (opt.conflated)
@@ -178,7 +195,7 @@ static void work(void) {
     printf("}\n");
 }
 
-/* Publish what the readers will have missed; answers the header with the id of the event before all that. */
+/* Publish the events that the readers request later. Return the header with the id of the event before these events. */
 static const char *make_history(void) {
     static char header[512];
     int64_t deadline = now_us() + 60 * SECOND;
@@ -191,7 +208,7 @@ static const char *make_history(void) {
     long last = published.newest - 1 + opt.behind;
     while (readers->last < last) {
         long rest = last + 1 - published.newest, piece = rest < opt.batch ? rest : opt.batch;
-        if (now_us() > deadline) die("history", "it does not come back from the server");
+        if (now_us() > deadline) die("history", "the first reader does not receive all events");
         if (rest) publish(piece, 1);
         turn(rest ? 0 : 10);
     }
@@ -222,9 +239,9 @@ static int64_t caught_of(const Reader *r) {
     return r->caught_at;
 }
 
-/* Everybody comes back at once; then one event more, which shows whether they are live. */
+/* Reconnect all readers at once. Then publish another event, to check that the readers receive live events. */
 static void come_back(const char *header) {
-    long last = published.newest - 1, each = opt.missed, received = 0, lost = 0;
+    long last = published.newest - 1, each = opt.missed, missed, lost = 0;
     int64_t since;
     started = now_us();
     counts = (Counts){.ages = counts.ages, .spacings = counts.spacings, .measuring = 1, .begun_at = started};
@@ -239,15 +256,15 @@ static void come_back(const char *header) {
     }
     int64_t end = now_us();
     cpu = cpu_seconds() - cpu;
-    for (int i = 0; i < opt.readers; i++) received += readers[i].received;
+    missed = received();
     publish(1, 1);
     while (!all_have(each + 1) && now_us() - end < PATIENCE_US) turn(10);
     for (int i = 0; i < opt.readers; i++) lost += each + 1 > readers[i].received ? each + 1 - readers[i].received : 0;
     double seconds = (end - started) / 1e6;
-    printf("{\"deliveries\":%ld,\"expected\":%ld,\"seconds\":%.4f,\"deliveries_per_s\":%.0f,\"opened_s\":%.3f,"
-           "\"caught_up\":%d,\"lost\":%ld,\"repeated\":%ld,\"bytes\":%ld,\"working_s\":%.4f,\"load_cpu\":%.3f",
-           received, each * opt.readers, seconds, received / seconds, (counts.opened_at - started) / 1e6, counts.caught,
-           lost, counts.repeated, counts.bytes, seconds, cpu / seconds);
+    printf("{\"received\":%ld,\"deliveries\":%ld,\"expected\":%ld,\"seconds\":%.4f,\"deliveries_per_s\":%.0f,"
+           "\"opened_s\":%.3f,\"caught_up\":%d,\"lost\":%ld,\"repeated\":%ld,\"bytes\":%ld,\"working_s\":%.4f,\"load_cpu\":%.3f",
+           received(), missed, each * opt.readers, seconds, missed / seconds, (counts.opened_at - started) / 1e6,
+           counts.caught, lost, counts.repeated, counts.bytes, seconds, cpu / seconds);
     print_times("first", first_of);
     print_times("caught", caught_of);
     printf("}\n");
@@ -277,7 +294,7 @@ static void prepare(void) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     srand(1);
-    alarm(opt.seconds + opt.fill + LONGEST_S); /* whatever hangs: an end with no figures is an end */
+    alarm(opt.seconds + opt.fill + LONGEST_S); /* exit without figures if anything hangs */
     published.wanted_by = calloc(opt.symbols, sizeof *published.wanted_by);
     published.next_of = calloc(opt.symbols, sizeof *published.next_of);
     counts.ages = calloc(MOST_US, sizeof *counts.ages);
@@ -287,9 +304,10 @@ static void prepare(void) {
     make_publisher();
 }
 
-static void say_ready(void) {
+/* Print a line, and wait for a line on standard input. */
+static void say(const char *state) {
     char line[16];
-    printf("ready\n");
+    printf("%s\n", state);
     fflush(stdout);
     if (!fgets(line, sizeof line, stdin)) exit(1);
 }
@@ -299,16 +317,17 @@ int main(int count, char **given) {
     prepare();
     if (opt.behind) {
         const char *header = make_history();
-        say_ready();
+        say("ready");
         come_back(header);
     } else {
-        publish(opt.symbols, 1); /* so that there is a state to begin with */
+        publish(opt.symbols, 1); /* the snapshot of each reader then contains quotes */
         turn_for(SECOND / 20);
         started = now_us();
         open_readers(0, opt.readers, "");
+        say("opened");
         open_stalled();
         warm_up();
-        say_ready();
+        say("ready");
         work();
     }
     fflush(stdout);

@@ -1,4 +1,4 @@
-/* What the parts of the load share: the options, the readers, and the counts. */
+/* The options, the readers and the counters that all parts of the load generator share. */
 #ifndef LOAD_H
 #define LOAD_H
 #define _GNU_SOURCE
@@ -15,26 +15,26 @@ typedef struct {
 typedef struct {
     int fd, head_seen, chunked, in_data, data_seen, carry_size;
     long chunk_left;
-    long number, last; /* of the event being read, and of the newest complete one */
-    int symbol;        /* of the event being read; kept only where events may be left out */
+    long number, last; /* the number of the event in progress, and of the newest complete event */
+    int symbol;        /* the symbol of the event in progress; set only with `conflated` */
     int64_t ts, opened, first_at, caught_at;
     long received;
-    char *carry; /* the beginning of a line (or of the head) that is not complete */
+    char *carry; /* the start of an incomplete line or head */
     struct Decoder *decoder;
 } Reader;
 
-/* What came back. `measuring` says whether it counts; only what was published since `begun_at` does. */
+/* Counters of received events. An event counts if `measuring` is set and it was published after `begun_at`. */
 typedef struct {
     long deliveries, complete, lost, repeated, bytes;
     int measuring, heads, firsts, caught, decoded;
     int64_t begun_at, last_receipt, opened_at, first_at;
-    uint32_t *ages, *spacings; /* by microsecond: from publish to receipt; between two quotes of one symbol */
+    uint32_t *ages, *spacings; /* histograms in microseconds: from publish to receipt, and between quotes of a symbol */
 } Counts;
 
-/* What was published. Numbers are those of a symbol where readers have watchlists, else of all events. */
+/* The published events. With watchlists, each symbol numbers its events separately. */
 typedef struct {
     long count, newest, expected, late, *next_of;
-    int *wanted_by; /* by symbol: how many readers */
+    int *wanted_by; /* for each symbol: the number of readers that watch it */
 } Published;
 
 extern Options opt;
@@ -58,15 +58,16 @@ int all_have(long least);
 void start_anew(void);
 void expect_numbers(long first, long last);
 long not_newest(void);
-const char *newest_id(void); /* that reader 0 has got */
+const char *newest_id(void); /* the newest id line of reader 0 */
 void hang_up(Reader *r);
 
 /* publisher.c */
 void make_publisher(void);
 void read_answer(void);
 int publish(int count, int in_turn);
+int all_answered(void);
 
-/* decoder.c: the coding of a response, undone piece by piece; `take` gets what comes out. */
+/* decoder.c: decodes a response piece by piece, and passes the text to `take`. */
 struct Decoder *new_decoder(const char *name, int size);
 void decode(struct Decoder *d, const char *from, long size, void (*take)(Reader *, const char *, long), Reader *r);
 #endif

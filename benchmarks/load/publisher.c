@@ -1,4 +1,4 @@
-/* The publisher: one connection, pipelined, so that events reach the server in the order of their numbers. */
+/* The publisher: one pipelined connection, so that events reach the server in the order of their numbers. */
 #include "load.h"
 
 #include <ctype.h>
@@ -29,14 +29,18 @@ void make_publisher(void) {
     open_publisher();
 }
 
-/* A server may close a connection that was idle for long; the next request opens another. */
+/* A server may close an idle connection. The next request then opens a new connection. */
 static void lose(const char *why) {
     if (publisher.under_way) die("publishing", why);
     close(publisher.fd);
     publisher.fd = -1;
 }
 
-/* The size of the first complete answer; 0 while there is none. */
+int all_answered(void) {
+    return !publisher.under_way;
+}
+
+/* Return the size of the first complete response, or 0 if no response is complete. */
 static long answer_size(const char *text, const char *end) {
     const char *body = strstr(text, "\r\n\r\n"), *length = strcasestr(text, "\ncontent-length:"), *last;
     if (!body) return 0;
@@ -69,7 +73,7 @@ void read_answer(void) {
     }
 }
 
-/* Prices and sizes differ from quote to quote as they do in a market: what repeats would be compressed away. */
+/* Prices and sizes vary as in a market, because equal quotes would compress too well. */
 static int quote(char *to, int symbol, long number, int64_t ts) {
     int r = rand(), bid = price_of[symbol] += r % 7 - 3, spread = 1 + r / 7 % 4, lot = 100 * (1 + r / 28 % 40);
     int n = sprintf(to, "{\"symbol\":\"S%d\",\"last\":%ld,\"bid\":%d.%02d,\"ask\":%d.%02d,\"bid_size\":%d,\"ask_size\":%d,",
@@ -114,7 +118,8 @@ static void post(const char *payload, int size) {
     publisher.under_way++;
 }
 
-/* Publish `count` events in one request, of symbols taken in turn or at random; 0 if too many requests are under way. */
+/* Publish `count` quotes in one request, of the symbols in turn or of random symbols. Return 0 if too many requests are
+ * in flight. */
 static int publish_together(int count, int in_turn) {
     static char body[MOST_BATCH * 512], escaped[MOST_BATCH * 512];
     if (publisher.under_way >= PIPELINE) return 0;
@@ -134,7 +139,7 @@ static int publish_together(int count, int in_turn) {
     return 1;
 }
 
-/* As above; servers that take one event at a time (no array in the prefix) get each in a request of its own. */
+/* Publish `count` events: in one request if the prefix begins an array, otherwise in one request per event. */
 int publish(int count, int in_turn) {
     if (count == 1 || *opt.prefix == '[') return publish_together(count, in_turn);
     if (publisher.under_way + count > PIPELINE) return 0;

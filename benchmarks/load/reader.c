@@ -1,4 +1,4 @@
-/* The readers: from a connection to complete events, each looked at once. */
+/* The readers: they parse the bytes of a connection into complete events in one pass. */
 #include "load.h"
 
 #include <ctype.h>
@@ -9,13 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SCRATCH = 1 << 20, OPENING = 512 /* under way at once: more would overflow a backlog */, MOST_EVENTS = 4000000 };
+enum { SCRATCH = 1 << 20, OPENING = 512 /* concurrent connects, limited by the backlog */, MOST_EVENTS = 4000000 };
 
-static int *got;   /* by event number: how many readers have it */
-static long *seen; /* by reader and symbol, where events may be left out: the newest number; UNASKED, UNSEEN */
+static int *got;   /* for each event number: the number of readers that have received the event */
+static long *seen; /* for each reader and symbol, with `conflated`: the newest number, UNASKED or UNSEEN */
 static int64_t *seen_at;
-static long upto = -1;               /* of a catch-up: the last number */
-static char id[256];                /* the last id line of reader 0 */
+static long upto = -1;               /* the last number of a catch-up */
+static char id[256];                /* the newest id line of reader 0 */
 
 enum { UNASKED = -2, UNSEEN = -1 };
 
@@ -30,7 +30,7 @@ void make_readers(void) {
     for (long pair = 0; pair < pairs; pair++) seen[pair] = opt.watch ? UNASKED : UNSEEN;
 }
 
-/* The request of one reader: `watch` symbols of its own, the first of a partial shuffle. */
+/* Build the request of one reader, with `watch` symbols from a partial shuffle. */
 static int request(char *to, int reader, int *order, const char *header) {
     int n = sprintf(to, "GET %s", opt.get);
     for (int w = 0; w < opt.watch; w++) {
@@ -55,7 +55,7 @@ void open_readers(int from, int to, const char *header) {
         int n = request(text, i, order, header);
         r->opened = now_us();
         r->fd = dial(opt.port, 0);
-        if (write(r->fd, text, n) != n) die("cannot ask for a stream", strerror(errno));
+        if (write(r->fd, text, n) != n) die("cannot request a stream", strerror(errno));
         watch_fd(r->fd, i);
         while (i + 1 - counts.heads >= OPENING) turn(10);
     }
@@ -66,20 +66,20 @@ void open_readers(int from, int to, const char *header) {
     free(text);
 }
 
-/* Readers that ask and then never read. */
+/* Open readers that send a request and never read. */
 void open_stalled(void) {
     char text[1024];
     const char *get = *opt.stalled_get ? opt.stalled_get : opt.get;
     int n = sprintf(text, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: text/event-stream\r\n\r\n", get, opt.host, opt.port);
     for (int i = 0; i < opt.stalled; i++)
-        if (write(dial(opt.port, 1), text, n) != n) die("cannot ask for a stream", strerror(errno));
+        if (write(dial(opt.port, 1), text, n) != n) die("cannot request a stream", strerror(errno));
 }
 
 static void count_age(uint32_t *histogram, int64_t us) {
     histogram[us < 0 ? 0 : us >= MOST_US ? MOST_US - 1 : us]++;
 }
 
-/* Events may be left out, but the newest of each symbol has to come, and none twice. */
+/* The server may omit events, except the newest of each symbol, and must not repeat any. */
 static void have_newest(Reader *r, int64_t now) {
     long pair = (r - readers) * (long)opt.symbols + r->symbol;
     if (r->number <= seen[pair]) counts.repeated++;
@@ -88,7 +88,7 @@ static void have_newest(Reader *r, int64_t now) {
     seen_at[pair] = now;
 }
 
-/* Every event has to come, in order and once. */
+/* Every event must arrive once and in order. */
 static void have_next(Reader *r) {
     if (r->last >= 0 && r->number > r->last + 1) counts.lost += r->number - r->last - 1;
     if (r->number <= r->last) counts.repeated++;
@@ -96,7 +96,7 @@ static void have_next(Reader *r) {
 }
 
 static void have(Reader *r, int64_t now) {
-    if (r->number < 0) return; /* a welcome, a ping */
+    if (r->number < 0) return; /* an event without a number, such as welcome */
     if (!r->received++) {
         r->first_at = now;
         if (++counts.firsts == opt.readers) counts.first_at = now;
@@ -161,7 +161,7 @@ static void take_body(Reader *r, const char *at, long size) {
     else take_text(r, at, size);
 }
 
-/* Chunked coding (RFC 9112, section 7.1). The line break after a chunk reads as an empty size: it is passed over. */
+/* Chunked coding (RFC 9112, section 7.1). The line break after a chunk parses as an empty size, and is skipped. */
 static void take_chunked(Reader *r, const char *at, const char *end) {
     while (at < end) {
         if (r->in_data) {
@@ -176,7 +176,7 @@ static void take_chunked(Reader *r, const char *at, const char *end) {
     }
 }
 
-/* The head of the response, once it is all there; answers where the body begins. */
+/* Parse the head of the response once it is complete; return the position of the body. */
 static const char *take_head(Reader *r, const char *at, const char *end) {
     int before = r->carry_size;
     keep(r, at, end - at);
@@ -200,7 +200,7 @@ static const char *take_head(Reader *r, const char *at, const char *end) {
 
 void read_stream(Reader *r) {
     static char scratch[SCRATCH];
-    /* until the head is there not more than it may have: what follows is the body's */
+    /* Until the head is complete, do not read more bytes than the buffer of the head can hold. */
     long n = recv(r->fd, scratch, r->head_seen ? SCRATCH : CARRY - r->carry_size, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n <= 0) die("a stream ended", n ? strerror(errno) : "closed by the server");
@@ -217,7 +217,7 @@ int all_have(long least) {
     return 1;
 }
 
-/* Forget what came so far: everybody stands at the newest event. */
+/* Reset the counters. All readers must have received the newest event. */
 void start_anew(void) {
     for (int i = 0; i < opt.readers; i++) {
         readers[i].received = 0;
@@ -227,13 +227,13 @@ void start_anew(void) {
     counts.lost = counts.repeated = counts.complete = 0;
 }
 
-/* Everybody is to get the numbers from `first` on; with `last` a reader has caught up. */
+/* Expect the event numbers from `first` on. A reader has caught up when it has received the event `last`. */
 void expect_numbers(long first, long last) {
     upto = last;
     for (int i = 0; i < opt.readers; i++) readers[i].last = first - 1;
 }
 
-/* How many pairs of a reader and a symbol it asked for do not stand at the newest value. */
+/* Return the number of (reader, symbol) pairs for which the reader lacks the newest value of the symbol. */
 long not_newest(void) {
     long count = 0;
     for (long pair = 0; pair < (long)opt.readers * opt.symbols; pair++)
@@ -245,7 +245,7 @@ const char *newest_id(void) {
     return id;
 }
 
-/* Close a reader and forget it. */
+/* Close a reader and reset its state. */
 void hang_up(Reader *r) {
     close(r->fd);
     free(r->carry);

@@ -1,4 +1,4 @@
-"""The body of a request, as ASGI gives it: in pieces."""
+"""The body of an ASGI request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def read_body(receive: Any) -> bytes:
-    """All of it."""
+    """Read the body, which ASGI delivers in pieces."""
     body, more = b"", True
     while more:
         message = await receive()

@@ -1,6 +1,6 @@
-"""A compression stream for each reader: an ASGI application with a queue and a zlib stream each.
+"""An ASGI application with a queue and a zlib stream for each reader.
 
-GET reads, of all symbols or of those in `symbols`; POST publishes a JSON array of quotes.
+GET opens a stream of all symbols, or of the symbols in the parameter `symbols`. POST publishes a JSON array of quotes.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from urllib.parse import parse_qs
 import msgspec
 from body import read_body
 
-GZIP = 16 + zlib.MAX_WBITS
+GZIP_WBITS = 16 + zlib.MAX_WBITS
 HEADERS = [(b"content-type", b"text/event-stream"), (b"content-encoding", b"gzip")]
 
 
-class Named(msgspec.Struct):
+class QuoteSymbol(msgspec.Struct):
     symbol: str
 
 
-class Reader:
+class QueueReader:
     def __init__(self, symbols: set[str] | None) -> None:
         self.symbols = symbols
         self.queue: asyncio.Queue[bytes] = asyncio.Queue()
 
-    def put(self, events: list[tuple[str, bytes]]) -> None:
-        wanted = [event for symbol, event in events if self.symbols is None or symbol in self.symbols]
-        if wanted:
-            self.queue.put_nowait(b"".join(wanted))
+    def enqueue(self, events: list[tuple[str, bytes]]) -> None:
+        matching = [event for symbol, event in events if self.symbols is None or symbol in self.symbols]
+        if matching:
+            self.queue.put_nowait(b"".join(matching))
 
 
-readers: set[Reader] = set()
+readers: set[QueueReader] = set()
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -41,27 +41,27 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["method"] == "POST":
         await publish(receive, send)
     else:
-        asked = parse_qs(scope["query_string"].decode()).get("symbols", ["*"])[0]
-        await stream(Reader(None if asked == "*" else set(asked.split(","))), send)
+        symbols = parse_qs(scope["query_string"].decode()).get("symbols", ["*"])[0]
+        await stream(QueueReader(None if symbols == "*" else set(symbols.split(","))), send)
 
 
 async def publish(receive: Any, send: Any) -> None:
     body = await read_body(receive)
     quotes = msgspec.json.decode(body, type=list[msgspec.Raw])
-    events = [(msgspec.json.decode(quote, type=Named).symbol, b"data: " + quote + b"\n\n") for quote in quotes]
+    events = [(msgspec.json.decode(quote, type=QuoteSymbol).symbol, b"data: " + quote + b"\n\n") for quote in quotes]
     for reader in readers:
-        reader.put(events)
+        reader.enqueue(events)
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body"})
 
 
-async def stream(reader: Reader, send: Any) -> None:
-    packer = zlib.compressobj(wbits=GZIP)
+async def stream(reader: QueueReader, send: Any) -> None:
+    compressor = zlib.compressobj(wbits=GZIP_WBITS)
     readers.add(reader)
     try:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         while True:
-            piece = packer.compress(await reader.queue.get()) + packer.flush(zlib.Z_SYNC_FLUSH)
+            piece = compressor.compress(await reader.queue.get()) + compressor.flush(zlib.Z_SYNC_FLUSH)
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     finally:
         readers.discard(reader)

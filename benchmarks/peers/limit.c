@@ -1,4 +1,4 @@
-/* The limit: one thread, one send(2) per reader and event, nothing else. GET becomes a reader, POST an event.
+/* The limit: one thread with one send(2) per reader and event. GET opens a stream, POST publishes an event.
  *
  *   limit PORT
  */
@@ -32,7 +32,7 @@ static void broadcast(const char *body, int size) {
     for (int i = 0; i < count; i++) send(readers[i], whole, n, MSG_NOSIGNAL);
 }
 
-/* Answer the first request in the text, if it is complete: its size, else 0. */
+/* Answer the first request in the text. Return its size, or 0 if the request is incomplete. */
 static int answer(int fd, const char *text, const char *end) {
     const char *body = strstr(text, "\r\n\r\n"), *length = strcasestr(text, "content-length:");
     if (!body) return 0;

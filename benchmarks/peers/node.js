@@ -1,4 +1,4 @@
-// Node's own http module: a write for each reader and event. GET reads, POST publishes.
+// The http module of Node.js, with one write per reader and event. GET opens a stream, POST publishes.
 const http = require("node:http");
 
 const readers = new Set();

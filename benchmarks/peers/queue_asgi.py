@@ -1,4 +1,4 @@
-"""What one writes first: an ASGI application with a queue for each reader. GET reads, POST publishes."""
+"""A minimal ASGI application with a queue for each reader. GET opens a stream, and POST publishes an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sse-starlette as its documentation shows it: a generator over a queue for each reader."""
+"""An sse-starlette application as its documentation describes: each reader has a queue and a generator."""
 
 from __future__ import annotations
 

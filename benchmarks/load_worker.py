@@ -1,0 +1,260 @@
+"""One process of the load test: clients of the REST API, and readers of streams. Reads a plan, and prints a result.
+
+`load_test.py` starts the processes: `python -m benchmarks.load_worker` with the plan as JSON on standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+import sys
+import time
+from collections import Counter
+from typing import NamedTuple
+
+import msgspec
+import uvloop
+
+SYMBOLS = tuple(f"L{number}" for number in range(200))
+_TICKS_PER_IMPORT = 20
+_SYMBOLS_PER_READER = 2
+_CONTENT_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_ANSWER_TIMEOUT_S = 30.0
+
+
+class WorkerPlan(msgspec.Struct, frozen=True):
+    """The work of one process. `rate` is in requests per second. `begins_at` is the wall-clock time of the start."""
+
+    host: str
+    port: int
+    token: str
+    begins_at: float
+    seconds: int
+    rate: float
+    connections: int
+    readers: int
+    publishes: bool
+    seed: int
+
+
+class WorkerResult(msgspec.Struct):
+    """The result of one process. The lists with an element for each second count successful and failed requests.
+
+    `latencies_us` has the latency of each successful request, and `latency_seconds` its second. `id_errors` counts
+    events whose id was lower than the id before.
+    """
+
+    cpu_s: float
+    latencies_us: list[int]
+    latency_seconds: list[int]
+    failures: dict[str, int]
+    scenarios: dict[str, int]
+    first_event_us: list[int]
+    events: int
+    id_errors: int
+    gaps: int
+    lost_readers: int
+
+
+class Request(NamedTuple):
+    """One request of a scenario, and the status that the server must answer."""
+
+    scenario: str
+    method: str
+    path: str
+    expected: int
+    body: bytes = b""
+    key: str = ""
+
+
+class Scenarios:
+    """The requests of the three scenarios: normal reading, bulk import, and clients that repeat or send nonsense."""
+
+    def __init__(self, rng: random.Random, *, publishes: bool) -> None:
+        self._rng = rng
+        self._publishes = publishes
+        self._last_import: Request | None = None
+        self._prefix = f"{rng.getrandbits(48):x}"
+        self._count = 0
+
+    def next_request(self) -> Request:
+        """Return a random request: 97 % read, 1 % import, and 2 % repeat an import or are not valid."""
+        chance = self._rng.random()
+        if chance < 0.01 and self._publishes:
+            return self._next_import()
+        if chance < 0.02 and self._last_import is not None:
+            return self._last_import._replace(scenario="retry", expected=200)
+        if chance < 0.03:
+            return Request("retry", "GET", "/v1/quotes?no_such_parameter=1", 400)
+        return self._next_read()
+
+    def first_import(self) -> Request:
+        """Return an import that gives each symbol a quote."""
+        return self._import([*SYMBOLS])
+
+    def _next_import(self) -> Request:
+        self._last_import = self._import(self._rng.sample(SYMBOLS, _TICKS_PER_IMPORT))
+        return self._last_import
+
+    def _import(self, symbols: list[str]) -> Request:
+        self._count += 1
+        ticks = [{"symbol": symbol, "last": self._rng.randint(1, 9_999) / 100} for symbol in symbols]
+        key = f"load-{self._prefix}-{self._count}"
+        return Request("import", "POST", "/v1/quotes", 201, msgspec.json.encode(ticks), key)
+
+    def _next_read(self) -> Request:
+        if not self._publishes:
+            return Request("read", "GET", self._rng.choice(("/v1/quotes", "/v1/instruments")), 200)
+        symbol = self._rng.choice(SYMBOLS)
+        several = ",".join(self._rng.sample(SYMBOLS, 10))
+        paths = (f"/v1/quotes/{symbol}", f"/v1/quotes?symbols={several}", f"/v1/candles/{symbol}?interval=1m&limit=10")
+        return Request("read", "GET", self._rng.choice(paths), 200)
+
+
+class Worker:
+    """The clients of one process."""
+
+    def __init__(self, plan: WorkerPlan) -> None:
+        self._plan = plan
+        self._rng = random.Random(plan.seed)
+        self._authorization = f"Authorization: Bearer {plan.token}\r\n" if plan.token else ""
+        self._failures, self._scenarios = Counter[str](), Counter[str]()
+        self._latencies_us: list[int] = []
+        self._latency_seconds: list[int] = []
+        self._first_event_us: list[int] = []
+        self._events = self._id_errors = self._gaps = self._lost_readers = 0
+        self._ends_at = plan.begins_at + plan.seconds
+
+    async def run(self) -> WorkerResult:
+        """Connect, wait until `begins_at`, and run until the end of the test."""
+        plan = self._plan
+        if plan.publishes:
+            await self._give_quotes()
+        readers = [asyncio.create_task(self._read_stream(number)) for number in range(plan.readers)]
+        await asyncio.sleep(plan.begins_at - time.time())
+        cpu_before = time.process_time()
+        clients = [self._run_client(number) for number in range(plan.connections)]
+        await asyncio.gather(*clients)
+        cpu_s = time.process_time() - cpu_before
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        return WorkerResult(
+            cpu_s, self._latencies_us, self._latency_seconds, dict(self._failures), dict(self._scenarios),
+            self._first_event_us, self._events, self._id_errors, self._gaps, self._lost_readers,
+        )  # fmt: skip
+
+    async def _give_quotes(self) -> None:
+        reader, writer = await asyncio.open_connection(self._plan.host, self._plan.port)
+        request = Scenarios(self._rng, publishes=True).first_import()
+        status = await self._exchange(reader, writer, request)
+        writer.close()
+        if status != request.expected:
+            raise SystemExit(
+                f"the server answers {status} to a publish request: it needs a token with the scope publish"
+            )
+
+    async def _run_client(self, number: int) -> None:
+        """Send requests on one connection at its share of the rate. A client that is late skips no request."""
+        scenarios = Scenarios(random.Random(self._plan.seed * 10_007 + number), publishes=self._plan.publishes)
+        interval_s = self._plan.connections / self._plan.rate
+        due_at = self._plan.begins_at + interval_s * number / self._plan.connections
+        while due_at < self._ends_at and time.time() < self._ends_at:
+            try:
+                reader, writer = await asyncio.open_connection(self._plan.host, self._plan.port)
+                with contextlib.closing(writer):
+                    while due_at < self._ends_at and time.time() < self._ends_at:
+                        await asyncio.sleep(due_at - time.time())
+                        due_at += interval_s
+                        await self._measure(reader, writer, scenarios.next_request())
+            except (OSError, EOFError, TimeoutError) as error:
+                self._failures[type(error).__name__] += 1
+
+    async def _measure(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> None:
+        begun_at = time.perf_counter()
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            status = await self._exchange(reader, writer, request)
+        self._scenarios[request.scenario] += 1
+        if status == request.expected:
+            self._latencies_us.append(round((time.perf_counter() - begun_at) * 1e6))
+            self._latency_seconds.append(int(time.time() - self._plan.begins_at))
+        else:
+            self._failures[f"{request.scenario}: status {status}"] += 1
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request) -> int:
+        key = f"Idempotency-Key: {request.key}\r\n" if request.key else ""
+        head = (
+            f"{request.method} {request.path} HTTP/1.1\r\nHost: {self._plan.host}\r\n"
+            f"Content-Length: {len(request.body)}\r\n{key}{self._authorization}\r\n"
+        )
+        writer.write(head.encode() + request.body)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = _CONTENT_LENGTH.search(answer)
+        if length is not None:
+            await reader.readexactly(int(length[1]))
+        return int(answer[9:12])
+
+    async def _read_stream(self, number: int) -> None:
+        """Read one stream until the test ends. After a lost connection, resume the stream after the newest event."""
+        await asyncio.sleep(self._rng.random())
+        # If the test publishes no symbols, read all symbols of the server.
+        symbols = self._rng.sample(SYMBOLS, _SYMBOLS_PER_READER) if self._plan.publishes else ["*"]
+        last_id = ""
+        while True:
+            try:
+                last_id = await self._read_connection(f"load{self._plan.seed}-{number}", ",".join(symbols), last_id)
+            except (OSError, EOFError, ValueError):
+                self._lost_readers += 1
+                await asyncio.sleep(1)
+
+    async def _read_connection(self, client_id: str, symbols: str, last_id: str) -> str:
+        begun_at = time.perf_counter()
+        reader, writer = await asyncio.open_connection(self._plan.host, self._plan.port, limit=2**20)
+        with contextlib.closing(writer):
+            resume = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+            writer.write(
+                f"GET /v1/stream?client_id={client_id}&symbols={symbols} HTTP/1.1\r\nHost: {self._plan.host}\r\n"
+                f"{resume}{self._authorization}\r\n".encode()
+            )
+            answer = await reader.readuntil(b"\r\n\r\n")
+            if answer[9:12] != b"200":
+                raise ValueError(answer[:60])
+            newest, waits = _sequence(last_id), True
+            async for line in _lines(reader):
+                if line.startswith(b"id: "):
+                    sequence = _sequence(line[4:].decode())
+                    # Several events, such as the events of a snapshot, may have the same id.
+                    self._id_errors += sequence < newest
+                    newest, last_id = sequence, line[4:].decode()
+                    self._events += 1
+                    if waits:
+                        waits = False
+                        self._first_event_us.append(round((time.perf_counter() - begun_at) * 1e6))
+                elif line == b"event: gap":
+                    self._gaps += 1
+        return last_id
+
+
+async def _lines(reader: asyncio.StreamReader):  # type: ignore[no-untyped-def]  # an asynchronous generator of bytes
+    """Yield the lines of a chunked response."""
+    rest = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        *lines, rest = (rest + (await reader.readexactly(size + 2))[:-2]).split(b"\n")
+        for line in lines:
+            yield line
+
+
+def _sequence(event_id: str) -> int:
+    return int(event_id.rpartition("-")[2] or 0)
+
+
+def main() -> None:
+    """Run the plan on standard input, and print the result."""
+    plan = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerPlan)
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(Worker(plan).run())))
+
+
+if __name__ == "__main__":
+    main()
