@@ -1,0 +1,284 @@
+"""`tickwire doctor` names the setting of a proxy that harms streams, and has no finding for the documented settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tickwire.client.doctor.diagnosis import Doctor
+from tickwire.client.doctor.finding import Diagnosis
+from tickwire.testing.ports import find_free_port
+from tickwire.testing.server import run_server
+
+ROOT = Path(__file__).parents[2]
+# The heartbeat is short, so that the doctor soon has two of them.
+HEARTBEAT_S = 1.0
+# A time-out below the heartbeat cuts an idle stream off. Not all proxies have time-outs below a second.
+CUT_OFF_S, CUT_OFF_HEARTBEAT_S = 1, 3.0
+ANSWER_TIMEOUT_S = 3.0
+ORIGIN = "https://app.example.org"
+
+NGINX = """
+server {{
+    listen 127.0.0.1:{port};
+    location / {{
+        proxy_pass http://127.0.0.1:{server};
+        EXTRA
+    }}
+}}
+"""
+NGINX_KEEP = """
+proxy_http_version 1.1;
+proxy_set_header Connection "";
+proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+"""
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 60s
+    timeout server SERVER_TIMEOUT
+    EXTRA
+frontend web
+    bind 127.0.0.1:{port}
+    INNER
+    default_backend tickwire
+backend tickwire
+    server tickwire1 127.0.0.1:{server}
+"""
+APACHE = """
+ServerRoot {folder}
+ServerName localhost
+PidFile {folder}/apache.pid
+ErrorLog {folder}/apache-error.log
+Listen 127.0.0.1:{port}
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule env_module /usr/lib/apache2/modules/mod_env.so
+LoadModule filter_module /usr/lib/apache2/modules/mod_filter.so
+LoadModule deflate_module /usr/lib/apache2/modules/mod_deflate.so
+LoadModule headers_module /usr/lib/apache2/modules/mod_headers.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+ProxyPass / http://127.0.0.1:{server}/ flushpackets=on
+EXTRA
+"""
+CADDY = """
+{{
+    admin off
+}}
+http://127.0.0.1:{port} {{
+    EXTRA
+    reverse_proxy 127.0.0.1:{server} {{
+        flush_interval -1
+        INNER
+    }}
+}}
+"""
+VARNISH = """vcl 4.1;
+backend default {{
+    .host = "127.0.0.1";
+    .port = "{server}";
+    BACKEND
+}}
+sub vcl_recv {{
+    EXTRA
+}}
+"""
+SQUID = """
+http_port 127.0.0.1:{port} accel defaultsite=localhost no-vhost
+cache_peer 127.0.0.1 parent {server} 0 no-query no-digest originserver name=tickwire
+http_access allow all
+cache deny all
+access_log none
+cache_log {folder}/squid-cache.log
+pid_filename none
+coredump_dir {folder}
+visible_hostname localhost
+shutdown_lifetime 0 seconds
+pinger_enable off
+EXTRA
+"""
+
+
+def configure(template: str, **parts: str) -> str:
+    """Insert parts into a template of a configuration. A part that is not named is empty."""
+    for name in ("EXTRA", "INNER", "BACKEND"):
+        template = template.replace(name, parts.get(name.lower(), "").replace("{", "{{").replace("}", "}}"))
+    return template.replace("SERVER_TIMEOUT", parts.get("timeout", "60s"))
+
+
+class Case(NamedTuple):
+    """A configuration of a proxy, and the problems that the doctor finds with it."""
+
+    proxy: str
+    configuration: str
+    problems: set[str]
+    # A part of the change that the doctor suggests for the first problem.
+    change: str = ""
+    token: str | None = None
+
+    @property
+    def heartbeat_s(self) -> float:
+        return CUT_OFF_HEARTBEAT_S if "idle-cut-off" in self.problems else HEARTBEAT_S
+
+
+def nginx(extra: str, *problems: str, change: str = "", keep: str = NGINX_KEEP) -> Case:
+    return Case("nginx", configure(NGINX, extra=keep + extra), {*problems}, change)
+
+
+def haproxy(extra: str, *problems: str, change: str = "", timeout: str = "60s") -> Case:
+    return Case("haproxy", configure(HAPROXY, extra=extra, timeout=timeout), {*problems}, change)
+
+
+GOOD_HAPROXY = "option http-no-delay\n    option forwardfor\n    "
+CASES = {
+    "nginx buffers": nginx(
+        'proxy_ignore_headers X-Accel-Buffering; proxy_set_header Accept-Encoding ""; '
+        "gzip on; gzip_types text/event-stream; gzip_min_length 0;",
+        "lost-accept-encoding",
+        "buffering",
+    ),
+    "nginx cuts idle streams off": nginx(
+        f"proxy_read_timeout {CUT_OFF_S}s;", "idle-cut-off", change="proxy_read_timeout"
+    ),
+    "nginx with HTTP/1.0": nginx(
+        "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+        "http-1.0",
+        change="proxy_http_version 1.1",
+        keep="",
+    ),
+    "nginx removes Accept-Encoding": nginx(
+        'proxy_set_header Accept-Encoding "";', "lost-accept-encoding", change="proxy_set_header Accept-Encoding"
+    ),
+    "nginx compresses": nginx(
+        'proxy_set_header Accept-Encoding ""; gzip on; gzip_types text/event-stream; gzip_min_length 0;',
+        "lost-accept-encoding",
+        "compressed-by-proxy",
+    ),
+    "nginx removes Last-Event-ID": nginx(
+        'proxy_set_header Last-Event-ID "";', "lost-last-event-id", change="proxy_set_header Last-Event-ID"
+    ),
+    "nginx removes Authorization": nginx(
+        'proxy_set_header Authorization "";', "lost-authorization", change="proxy_set_header Authorization"
+    )._replace(token="any"),
+    "nginx without X-Forwarded-For": nginx(
+        "", "no-forwarded-for", "invented-address", keep='proxy_http_version 1.1; proxy_set_header Connection "";'
+    ),
+    "nginx adds a second CORS header": nginx("add_header Access-Control-Allow-Origin *;", "cors", change="remove"),
+    "nginx redirects": Case(
+        "nginx",
+        "server {{ listen 127.0.0.2:{port}; return 301 http://127.0.0.1:{port}$request_uri; }}"
+        + configure(NGINX, extra=NGINX_KEEP),
+        {"redirect"},
+    ),
+    "nginx without a server": Case("nginx", configure(NGINX, extra="").replace("{server}", "9"), {"unavailable"}),
+    "haproxy delays": haproxy("option forwardfor", "delayed", change="option http-no-delay"),
+    "haproxy cuts idle streams off": haproxy(
+        GOOD_HAPROXY, "idle-cut-off", change="timeout server", timeout=f"{CUT_OFF_S}s"
+    ),
+    "haproxy removes Last-Event-ID": Case(
+        "haproxy",
+        configure(HAPROXY, extra=GOOD_HAPROXY, inner="http-request del-header Last-Event-ID"),
+        {"lost-last-event-id"},
+        "del-header Last-Event-ID",
+    ),
+    "apache": Case("apache", configure(APACHE), set()),
+    "apache cuts idle streams off": Case(
+        "apache", configure(APACHE, extra=f"ProxyTimeout {CUT_OFF_S}"), {"idle-cut-off"}, "ProxyTimeout"
+    ),
+    "apache with HTTP/1.0": Case(
+        "apache", configure(APACHE, extra="SetEnv force-proxy-request-1.0 1"), {"http-1.0"}, "force-proxy-request-1.0"
+    ),
+    "apache removes Last-Event-ID": Case(
+        "apache", configure(APACHE, extra="RequestHeader unset Last-Event-ID"), {"lost-last-event-id"}, "RequestHeader"
+    ),
+    "apache compresses": Case(
+        "apache",
+        configure(APACHE, extra="RequestHeader unset Accept-Encoding early\nSetOutputFilter DEFLATE"),
+        {"lost-accept-encoding"},
+        "RequestHeader unset Accept-Encoding",
+    ),
+    "caddy removes Accept-Encoding": Case(
+        "caddy", configure(CADDY, inner="header_up -Accept-Encoding"), {"decompressed-by-proxy"}, "header_up"
+    ),
+    "caddy cuts streams off": Case(
+        "caddy",
+        configure(CADDY, inner=f"transport http {{\nread_timeout {CUT_OFF_S}s\n}}"),
+        {"idle-cut-off"},
+        "read_timeout",
+    ),
+    "varnish buffers": Case("varnish", configure(VARNISH), {"buffering"}, "return (pipe)"),
+    "squid": Case("squid", configure(SQUID), set()),
+    "squid cuts idle streams off": Case(
+        "squid", configure(SQUID, extra=f"read_timeout {CUT_OFF_S} seconds"), {"idle-cut-off"}, "read_timeout"
+    ),
+    "squid removes Authorization": Case("squid", configure(SQUID), {"lost-authorization"}, "login=PASS", token="any"),
+    "squid removes X-Forwarded-For": Case(
+        "squid", configure(SQUID, extra="forwarded_for delete"), {"no-forwarded-for"}, "forwarded_for on"
+    ),
+}
+
+
+async def examine(url: str, token: str | None = None) -> Diagnosis:
+    diagnosis = await Doctor(url, token=token, origin=ORIGIN, answer_timeout_s=ANSWER_TIMEOUT_S).run()
+    print(diagnosis)
+    return diagnosis
+
+
+# `make test` runs one case of each kind. All other cases together take too long.
+SHORT_CASES = {
+    "nginx buffers",
+    "nginx cuts idle streams off",
+    "nginx with HTTP/1.0",
+    "haproxy delays",
+    "apache",
+}
+
+
+def long_unless_short(name: str) -> object:
+    return pytest.param(name, marks=() if name in SHORT_CASES else pytest.mark.long)
+
+
+@pytest.mark.parametrize("name", [long_unless_short(name) for name in CASES])
+async def test_the_doctor_names_the_setting_of_a_proxy(name: str, run_proxy_configuration, tmp_path: Path) -> None:
+    case, port = CASES[name], find_free_port()
+    async with run_server(heartbeat=case.heartbeat_s, trusted_proxies="127.0.0.1", cors=ORIGIN) as server:
+        configuration = case.configuration.format(port=port, server=server.url.rpartition(":")[2], folder=tmp_path)
+        async with run_proxy_configuration(case.proxy, configuration, port) as url:
+            entrance = url.replace("127.0.0.1", "127.0.0.2") if "127.0.0.2" in configuration else url
+            diagnosis = await examine(entrance, case.token)
+    assert {finding.problem for finding in diagnosis.findings} == case.problems
+    assert case.change in "".join(finding.change for finding in diagnosis.findings[:1])
+
+
+@pytest.mark.parametrize(
+    "name", ["nginx", "haproxy", *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish"))]
+)
+async def test_the_doctor_has_no_finding_for_the_files_in_deploy(name: str, run_proxy) -> None:
+    """docs/proxy.md shows the same files."""
+    async with run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1", cors=ORIGIN) as server:
+        port = int(server.url.rpartition(":")[2])
+        async with run_proxy(name, port, port) as url:
+            diagnosis = await examine(url)
+    assert diagnosis.findings == []
+
+
+@pytest.mark.long
+async def test_the_doctor_has_no_finding_for_haproxy_with_two_servers(run_proxy_configuration) -> None:
+    """docs/proxy.md shows this variant of deploy/haproxy.cfg."""
+    variant = re.findall(r"```haproxy\n(.*?)```", (ROOT / "docs" / "proxy.md").read_text(), re.DOTALL)[1]
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+    port = find_free_port()
+    text = text[: text.index("\nbackend tickwire") + 1].replace("bind :80", f"bind 127.0.0.1:{port}") + variant
+    settings = {"heartbeat": HEARTBEAT_S, "trusted_proxies": "127.0.0.1", "cors": ORIGIN}
+    async with run_server(**settings) as one, run_server(**settings) as two:
+        for server, example in ((one, "127.0.0.1:8000"), (two, "127.0.0.1:8001")):
+            assert example in text
+            text = text.replace(example, server.url.removeprefix("http://"))
+        async with run_proxy_configuration("haproxy", text, port) as url:
+            diagnosis = await examine(url)
+    assert diagnosis.findings == []
