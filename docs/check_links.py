@@ -1,4 +1,4 @@
-"""Check that every relative link in the documentation leads to a file that is there."""
+"""Check that every relative link in the documentation points to an existing file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ ROOT = Path(__file__).parent.parent
 
 
 def broken(page: Path) -> list[str]:
-    """The page's relative links that lead nowhere."""
+    """Return the relative links of the page that point to no file."""
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     return [target for target in targets if "://" not in target and not (page.parent / target).exists()]
 
 
 def main() -> int:
-    """Print what is broken; 1 if anything is."""
+    """Print the broken links; return 1 if there are any."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    wrong = [f"{page.relative_to(ROOT)}: {target}" for page in pages for target in broken(page)]
-    print("\n".join(wrong) or f"links: {len(pages)} pages, all lead somewhere")
-    return 1 if wrong else 0
+    problems = [f"{page.relative_to(ROOT)}: {target}" for page in pages for target in broken(page)]
+    print("\n".join(problems) or f"links: {len(pages)} pages, no broken link")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
