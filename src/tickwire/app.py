@@ -160,8 +160,8 @@ class App:
     def replace_keys(self, settings: Settings) -> None:
         """Verify tokens and tickets with the keys in `settings`. Ignore all other settings.
 
-        Raise SettingsError if a key is not valid. During the start, only check the keys. The server uses them when the
-        start has ended.
+        Raise SettingsError if a key is not valid. During the start, this method only checks the keys, and the server
+        uses the keys after the start.
         """
         if self._guard is not None and self.runtime is not None:
             replace_keys(self._guard, settings, self.runtime)
@@ -442,8 +442,8 @@ async def _open_in_this_process(
 async def _open_candle_archive(settings: Settings) -> CandleArchive:
     """Open the candle archive in a file next to the journal's file.
 
-    If the journal has no file, open the archive in memory. In an edge process, also open an archive in memory, which
-    reads the file of the journal's owner.
+    If the journal has no file, open the archive in memory. An edge process also opens an archive in memory. This
+    archive reads the file of the journal's owner.
     """
     path = _journal_file(settings)
     archive_path = path and path.with_name(f"{path.name}-candles")

@@ -180,7 +180,8 @@ class CandleArchive:
             self._drop_unwritten()
 
     def remove_symbols(self, symbols: Iterable[bytes]) -> None:
-        """Remove all candles of these symbols, because their market begins again at an earlier time.
+        """Remove all candles of the symbols. Call this method when the market of the symbols begins again at an earlier
+        time.
 
         The file contains the candles until `flush` deletes them. `read` does not return them any more.
         """

@@ -2,7 +2,7 @@
 
 The server stops as usual: it ends its streams and closes its journal. Then the process executes its command again. The
 listening socket stays open all the time, so the kernel queues new connections instead of refusing them. The process id
-does not change. The new program follows the same parent process, and sends it the heartbeats.
+does not change. The new program ends with the same parent process, and sends heartbeats to this parent.
 """
 
 from __future__ import annotations

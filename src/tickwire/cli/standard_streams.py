@@ -30,7 +30,8 @@ def open_standard_descriptors() -> None:
 
 
 def print_banner(lines: Sequence[str]) -> None:
-    """Write lines to standard output. If nobody reads them or they cannot be written, continue without them."""
+    """Write lines to standard output. If no program reads standard output or the write fails, continue without an
+    error."""
     text = "\n".join([*lines, ""]).encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace")
     # If nobody reads a full pipe, the thread stays blocked until the process ends.
     writer = threading.Thread(target=_write, args=(text,), name="tickwire-banner", daemon=True)

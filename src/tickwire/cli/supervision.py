@@ -118,7 +118,8 @@ def exit_with_parent() -> dict[str, str]:
     The server then closes its streams before it ends. A thread watches the parent, so the server also stops while it is
     still starting. Do nothing if TICKWIRE_PARENT is not set.
 
-    Return the environment variables for a program that this process executes later and that shall follow the parent.
+    Return the environment variables for a program that this process executes later, so that this program also ends with
+    the parent.
     """
     parent = os.environ.pop(PARENT_PID_VARIABLE, None)
     if parent is None:

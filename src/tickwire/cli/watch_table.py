@@ -39,7 +39,7 @@ HELP = (
 class WatchTable:
     """The table, and the state that the keys change.
 
-    `changed` is set when the table must be drawn again, and `key_pressed` when it must be drawn at once.
+    The table sets the event `changed` to request a new drawing, and `key_pressed` to request a drawing without delay.
     """
 
     def __init__(self, url: str, rows: WatchRows) -> None:
@@ -230,7 +230,7 @@ def _cell(row: Row, field: str, now_s: float) -> Text:
 
 
 def _sparkline(prices: list[float]) -> str:
-    """Return a bar for each price. The lowest and the highest price have the lowest and the highest bar."""
+    """Return a bar for each price. The lowest price has the lowest bar, and the highest price has the highest bar."""
     if not prices:
         return ""
     low, high = min(prices), max(prices)

@@ -112,7 +112,8 @@ class WorkerProcess:
         return self.ready_message
 
     async def wait_until_started_or_failed(self) -> None:
-        """Wait until a process of this worker is ready, or the starts have failed, or the supervisor calls `stop`."""
+        """Wait until a process of this worker is ready, the worker reports failed starts, or the supervisor calls
+        `stop`."""
         events = (self._serving, self.start_failed, self._stopping)
         waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
@@ -296,7 +297,8 @@ class Supervisor:
         """Replace the edge processes one after the other. The new processes have the changed settings `changes`.
 
         For each edge process, start a new process. When the new process is ready, stop the old process. If the new
-        process ends before that, the old process and all further ones serve on. A stop of all workers ends the restart.
+        process ends before that, the old process and all remaining processes continue to serve. A stop of all workers
+        ends the restart.
         """
         if changes:
             changes = self._add_ticket_secret(changes)
@@ -431,7 +433,7 @@ async def supervise(settings: Settings, port: int, ready: ReadyNotifier, reloade
 
 
 def process_environment(settings: Settings, overrides: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables for a child process with `settings`, some of them replaced by `overrides`.
+    """Return the environment variables for a child process with `settings`. Values in `overrides` replace settings.
 
     The settings contain secrets, and every user of a machine can list the arguments of all processes. Therefore the
     child process receives the settings as environment variables.

@@ -98,7 +98,7 @@ class AsyncClient:
         since: str | None = None,
         last_event_id: str | None = None,
     ) -> Stream:
-        """Return a stream of quotes. `connect` and `GET /v1/stream` explain the parameters."""
+        """Return a stream of quotes. The documentation of `connect` and of `GET /v1/stream` explains the parameters."""
         return self._connect(
             symbols,
             events="quote",
@@ -180,11 +180,11 @@ class AsyncClient:
 
     @property
     def simulator(self) -> Simulator:
-        """The control of the server's feed: simulator or replay."""
+        """The object that controls the server's feed, which is a simulator or a replay."""
         return Simulator(self._connection)
 
     async def measure_round_trip(self) -> float:
-        """Return the seconds between a request to the server and its answer."""
+        """Send a request to the server, and return the seconds until its answer arrives."""
         begin = time.perf_counter()
         await self._connection.request("GET", "/healthz")
         return time.perf_counter() - begin

@@ -25,7 +25,7 @@ class AsyncSource(Protocol[T_co]):
 
 
 class _Received(NamedTuple, Generic[T]):
-    """An item, and the id of the newest event when the item was complete."""
+    """An item of a stream, and the id of the newest event that contributed to the item."""
 
     item: T
     last_event_id: str | None
@@ -58,7 +58,8 @@ class BlockingStream(Generic[T]):
 
     @property
     def gaps(self) -> int:
-        """The number of gaps: each reports events that the server could no longer send."""
+        """The number of `gap` events. A `gap` event reports that the server no longer has the events that the stream
+        missed."""
         return self._stream.gaps
 
     def close(self) -> None:
@@ -134,7 +135,7 @@ class BlockingBoard(Mapping[str, Quote]):
         self.close()
 
     def close(self) -> None:
-        """Stop following the market. The quotes stay as they are."""
+        """Stop updating the quotes. The quotes keep their newest values."""
         if self._changes is not None:
             self._changes.cancel()
         self._thread.call(self._board.close)

@@ -206,7 +206,7 @@ class _UploadBody:
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return the error with the index of the tick instead of the line number in the body of the request.
+    """Return a copy of the error that names the index of the tick instead of the line in the request's body.
 
     The body contains the ticks after the first `stored` ticks.
     """

@@ -16,8 +16,8 @@ class EventKind(enum.StrEnum):
     """A kind of event that a subscription can list in `events=`. The value is the text on the wire.
 
     If `has_state` is true, the events report a state, such as the current price of a symbol. A new stream can then
-    start with the current state (the snapshot). `conflation` says when the server may replace an unsent event by a
-    newer event. In all other cases, the server sends every event.
+    start with the current state (the snapshot). `conflation` is a text for the documentation: when the server may
+    replace an unsent event by a newer event.
     """
 
     _value_: str
@@ -87,7 +87,7 @@ ADMIN_EVENT_KIND = "control"
 """The name and kind of an admin event."""
 
 EVENT_SOURCE_NAMES = frozenset({"message", "open", "error"})
-"""The event names that a browser's `EventSource` dispatches itself.
+"""The names of the events that a browser's `EventSource` creates itself.
 
 `EventSource` dispatches every event without a name as `message`.
 """

@@ -203,7 +203,7 @@ def _byte_of(character: str) -> int:
 
 
 def _presence_word(characters: Iterable[str]) -> np.uint64:
-    """Return a 64-bit word with the bits of all characters in `characters` set. Some characters share a bit."""
+    """Return a 64-bit word. A bit is set if one of its characters is in `characters`. Some characters share a bit."""
     word = 0
     for character in characters:
         word |= 1 << (_byte_of(character) & 63)

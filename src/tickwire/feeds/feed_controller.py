@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 MODEL_REJECTED = "a new model was rejected, and the current model stays in use"
 MODEL_UNREACHABLE = "the model cannot be fetched, and the current model stays in use"
-"""This notice and MODEL_REJECTED go to all readers. Neither contains an error text, which may contain paths."""
+"""MODEL_UNREACHABLE and MODEL_REJECTED are notices for all readers. They contain no error text, because an error text
+may contain paths."""
 
 # The maximum length of a command in a status event. Longer commands are truncated. A SEEK with a time has at most 40
 # characters.
@@ -92,10 +93,9 @@ class FeedController:
         await self._publish_trading_changes(trading_changes)
 
     def describe(self) -> dict[str, Any]:
-        """Return the state, the market time and the model of the feed as JSON data.
-
-        Only admins may see the member `notice_detail`. If the feed does not support playback commands, the market time
-        is the time of the server's clock.
+        """Return the state, the market time and the model of the feed as JSON data. Only admins may see the member
+        `notice_detail`. If the feed does not support playback commands, the market time is the time of the server's
+        clock.
         """
         status = self._status
         if self._playback_controller is None:

@@ -153,7 +153,8 @@ class FeedStatus:
             self.part_states = event_data.get("sources", {})
 
     def describe(self, symbol: str | None = None, *, command: str | None = None) -> dict[str, Any]:
-        """Return the data of a status event. With `symbol`, the event is about this symbol, otherwise about the feed.
+        """Return the data of a status event. If `symbol` is set, the event describes this symbol; otherwise, it
+        describes the feed.
 
         `command` is the command that caused the event. In the data, `last_tick_ts` is in microseconds.
         """

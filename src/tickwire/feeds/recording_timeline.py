@@ -37,8 +37,8 @@ class Timeline(NamedTuple):
 class TimelineScanner:
     """Reads recordings in a thread to find their timeline.
 
-    The thread starts when the timeline is first requested, because most servers never show it. The thread does not
-    prevent the process from ending.
+    The thread starts when the timeline is first requested, because most servers never show a timeline. The thread does
+    not prevent the process from ending.
     """
 
     def __init__(self, open_recordings: Callable[[], MergedRecordings]) -> None:
@@ -82,7 +82,8 @@ def _scan_recordings(recordings: MergedRecordings) -> Timeline | None:
 
 
 def _find_pauses(chunk: PackedTicks, previous_ts: int | None) -> list[tuple[int, int]]:
-    """Return the start and the end of each pause that playback shortens. `previous_ts` is the latest earlier time."""
+    """Return the start and the end of each pause that playback shortens. `previous_ts` is the time of the tick before
+    the first row."""
     times = np.maximum.accumulate(np.concatenate([[previous_ts or chunk["ts"][0]], chunk["ts"]]))
     (indices,) = np.nonzero(np.diff(times) > MAX_GAP_NS)
     return [(int(times[index]), int(times[index + 1])) for index in indices]

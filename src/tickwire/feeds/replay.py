@@ -166,7 +166,8 @@ class Replay:
                 next_pass = self._seek_pass or self._rewound_pass()
 
     def describe_recording(self) -> dict[str, Any] | None:
-        """Return the timeline of the recording as JSON data, with times in microseconds. Return None if it is unknown.
+        """Return the timeline of the recording as JSON data, with times in microseconds. Return None if the timeline is
+        unknown.
 
         `shifted_days` is the number of days that the present repetition adds to the recorded times.
         """

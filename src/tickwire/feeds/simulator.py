@@ -66,7 +66,7 @@ class Simulator:
 
     With `history_s`, the simulator first generates the ticks of the last `history_s` seconds before the beginning, as
     fast as possible, and with fewer ticks per second. It begins after the newest tick of `initial_state`. A simulation
-    that continues a running scenario has no such past, because a past has no scenario.
+    that continues a running scenario generates no such past, because the past would lack the scenario.
     """
 
     name = "simulator"
@@ -132,7 +132,7 @@ class Simulator:
             self._scenario_runner = self._start_scenario()
 
     async def _play_past(self, past: PriceProcess) -> AsyncIterator[FeedBatch]:
-        """Yield the ticks of the past. Then let the market continue from the prices at the end of the past."""
+        """Yield the ticks of the simulated past. The market then continues from the prices at the end of this past."""
         self._past = None
         started_at = self._clock.monotonic()
         begin, tick_count = past.now, 0
@@ -231,7 +231,8 @@ class Simulator:
         return FeedBatch(blank_ticks(0), trading_changes=changes)
 
     def _initial_trading_changes(self) -> dict[str, bool]:
-        """Return the trading changes (True: trades again, False: halted) to report at the start of a new market.
+        """Return the trading changes to report at the start of a new market. A trading change maps a symbol to True (it
+        trades again) or False (it is halted).
 
         The result contains True for each symbol that was reported as halted but is not halted in the new market. The
         result contains False for each symbol that is halted in the new market but was not reported as halted.
@@ -308,7 +309,8 @@ def _join_segments(segments: list[_MarketSegment]) -> _MarketSegment:
 def _past_process(model: MarketModel, seed: int | None, begin: int, prices: Mapping[str, float]) -> PriceProcess:
     """Return the process that generates a simulated past.
 
-    The halt rule does not apply, because it compares the prices of a few seconds.
+    The halt rule does not apply in the past. The rule compares prices within a few seconds, and the past has too few
+    ticks for it.
     """
     return PriceProcess(
         msgspec.structs.replace(model, halts=None),

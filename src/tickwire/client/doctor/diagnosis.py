@@ -37,9 +37,9 @@ _PROGRESS_INTERVAL_S = 5.0
 class Doctor:
     """Examines the path to the server at `url`. `run` returns the diagnosis.
 
-    `origin` is the origin of web pages that read the stream. The doctor watches two streams for `watch_s`, by default
-    until two heartbeats must have arrived. It waits at most `answer_timeout_s` for each answer and for the first event.
-    It calls `on_progress` with one line of text for each step.
+    `origin` is the origin of web pages that read the stream. The doctor watches two streams for `watch_s` seconds. By
+    default, it watches them for two heartbeat intervals. It waits at most `answer_timeout_s` for each answer and for
+    the first event. It calls `on_progress` with one line of text for each step.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Doctor:
         return self._diagnosis
 
     async def _check_requests(self, client: httpx2.AsyncClient) -> Exchange | None:
-        """Ask the server how it receives requests. Return None if it cannot tell."""
+        """Ask the server how it received this request. Return None if the answer does not contain this information."""
         self._on_progress(f"connecting to {redact_address(self._base_url)}")
         async with asyncio.timeout(self._answer_timeout_s):
             sent = self._compressed_headers()

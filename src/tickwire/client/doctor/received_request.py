@@ -43,11 +43,9 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """The answer to the question how the server received a request.
-
-    `response` contains the head of the answer, and `text` is its body. `exchange` is None if the answer does not come
-    from a Tickwire server. If the compressed body cannot be decoded, `decoding_error` is the reason, and `text` is
-    empty.
+    """The answer to `GET /v1/stream/request`. `response` contains the head of the answer, and `text` is its body.
+    `exchange` is None if the answer does not come from a Tickwire server. If the compressed body cannot be decoded,
+    `decoding_error` is the reason, and `text` is empty.
     """
 
     response: httpx2.Response
@@ -80,11 +78,11 @@ async def check_invented_address(
     plain: ReceivedRequest,
     diagnosis: Diagnosis,
 ) -> None:
-    """Check that the server does not believe an address that the client invents.
+    """Check that the server ignores an invented client address in the request's headers.
 
     `headers` contains the token. `plain` is a request without an invented address. A proxy that appends the client's
-    address adds one hop. The doctor may itself run at the address of a trusted proxy. The server then rightly believes
-    the address before this hop.
+    address adds one hop. The doctor may itself run at the address of a trusted proxy. In this case, the server
+    correctly accepts the address before this hop.
     """
     sent = {**headers, "x-forwarded-for": _INVENTED_ADDRESS}
     exchange = (await exchange_request(client, base_url, sent)).exchange
