@@ -245,7 +245,7 @@ class Board:
 
         The second result is a boolean array that is True for each tick that reports a late trade or withdraws a trade;
         None if there is no such tick. These ticks do not change the last price, but keep their price, because the price
-        counts towards the session. The time of a late tick becomes the time of its symbol's quote.
+        is part of the session's high and low. The time of a late tick becomes the time of its symbol's quote.
         """
         is_withdrawal = ticks["size"] < 0.0
         late = self._order.advance(ticks, rows, now)
@@ -321,7 +321,7 @@ class Board:
         """Return whether `rows` contains no index twice.
 
         For each element of `rows`, the method writes a different mark into an array. The index of the mark is the value
-        of the element. Then the method reads the marks back. If an index occurs twice, the second mark has overwritten
+        of the element. The method then reads the marks. If an index occurs twice, the second mark has overwritten
         the first one.
         """
         marks = np.arange(len(rows))

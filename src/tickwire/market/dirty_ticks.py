@@ -113,7 +113,7 @@ class DirtyTick(enum.StrEnum):
 def empty_zero_sides(numbers: Floats) -> int:
     """Make a side of the order book empty if its price and its size are 0. Return the number of such sides.
 
-    `numbers` contains the numbers of packed ticks, one tick in each column, and changes in place.
+    `numbers` contains the numbers of packed ticks, one tick in each column. The function changes this array.
     """
     prices, sizes = numbers[_SIDE_PRICES], numbers[_SIDE_SIZES]
     is_zero = prices == 0.0

@@ -34,7 +34,7 @@ class SymbolColumn(TextColumn):
 
     The slowest patterns take up to 30 ms for 100,000 symbols, and a subscription may have many patterns. A request
     therefore first exhausts `test_stepwise` for each pattern, and other tasks run between the steps. After that,
-    `matches` finds the stored result. A result stays valid, because symbols are only appended.
+    `matches` returns the stored result. A result stays valid, because symbols are never removed.
     """
 
     def __init__(self) -> None:

@@ -69,7 +69,7 @@ class RequestStats(NamedTuple):
 
 
 class SystemStats(NamedTuple):
-    """The versions of the program, and the measurements that the operating system makes of its process."""
+    """The versions of the program, and the operating system's measurements of its process."""
 
     version: str
     python_version: str

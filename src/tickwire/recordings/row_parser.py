@@ -60,7 +60,7 @@ class RowParser:
             raise
 
     def _without_wrong_date(self, chunk: TableChunk, column: Column) -> Column:
-        """Return `column`. If its second column already contains dates, drop its separate column of dates."""
+        """Return `column` without its separate column of dates if the other column already contains dates."""
         if column.field != "ts" or len(column.indexes) == 1:
             return column
         _, clock = column.indexes

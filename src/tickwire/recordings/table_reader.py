@@ -135,7 +135,7 @@ def _open_text(path: Path, magic: bytes, options: TableOptions, row_filter: RowF
 
 
 class _BoundedLines(io.TextIOWrapper):
-    """A text file. Reading a line that is too long to be a row of a table raises InputError."""
+    """A text file. If a line is too long for a row of a table, the read raises InputError."""
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # as in the parent class
         is_unbounded = size is None or size < 0

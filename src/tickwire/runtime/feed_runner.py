@@ -253,7 +253,8 @@ class FeedRunner:
     async def _update_demand(self, feed: RemoteFeed) -> None:
         """Pass to the feed all symbols that readers of any process list by name.
 
-        The feed keeps unwanted symbols for a while. Nothing changes if a process is once too busy to answer.
+        The feed keeps unwanted symbols for a while. A process may once be too busy to answer. Its symbols then stay
+        subscribed for this time.
         """
         with contextlib.suppress(JournalUnavailable):
             replies = (await self._peers.request_all(_DEMAND_TOPIC)).replies

@@ -139,10 +139,10 @@ class StatusPublisher:
             self._is_pending = self._leadership.runs_feed
 
     def _announce_fault(self) -> None:
-        """Tell the readers of this process that prices are stale, with an event that is not in the journal.
+        """Send the status `stale` to the readers of this process, with an event that is not in the journal.
 
         Two faults make prices stale: the journal accepts no events, or no ticks arrive from the process that runs
-        the feed. Also tell the readers when the fault has ended.
+        the feed. After the fault, send the readers the current status.
         """
         fault, notice = self._journal.unavailable_reason() or self._appender.append_error, JOURNAL_FAULT
         if fault is None:

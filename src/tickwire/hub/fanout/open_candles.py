@@ -45,7 +45,7 @@ class OpenCandleFrames:
         self._advance_count = 0
 
     def rows_traded_after(self, sequence: int) -> RowArray:
-        """Return the candle rows (one row per symbol) of all symbols whose newest trade is after event `sequence`."""
+        """Return the candle rows (one row per symbol) of all symbols that traded after event `sequence`."""
         self._add_new_symbols()
         sequences = self._candles.sequences[: len(self.board_rows)]
         return np.flatnonzero((sequences > sequence) & (sequences <= self._head.sequence))
@@ -110,7 +110,7 @@ class OpenCandleFrames:
         """Extend the mappings between board rows and candle rows by the symbols that were added since the last call.
 
         Stop before the first symbol that is not on the board yet. The candles contain the symbols in the order of their
-        first trades, so the hub has not applied any trade of the symbols after it either.
+        first trades, so the hub has not applied a trade of any later symbol either.
         """
         missing = len(self._board) - len(self._candle_rows)
         if missing:

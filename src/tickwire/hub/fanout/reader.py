@@ -43,7 +43,7 @@ class ReaderGroup(Protocol):
 
 
 class ReaderOwner(Protocol):
-    """Sends events to a reader whenever its channel does not. See `Reader.rest`."""
+    """Sends events to a reader while the reader is not in its channel. See `Reader.rest`."""
 
     def resume(self, reader: Reader) -> None:
         """Schedule the next work for a reader that has left its channel, or whose stream is ending."""

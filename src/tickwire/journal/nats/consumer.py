@@ -6,7 +6,7 @@ if the message numbers have a gap, if a heartbeat is missing, or if the connecti
 starts after the last delivered message.
 
 The JetStream consumers of one process have the same name, and the process deletes the old JetStream consumer before it
-creates the next. So a process never has two JetStream consumers, even if the server's answer to a creation is lost.
+creates the new one. So a process never has two JetStream consumers, even if the server's answer to a creation is lost.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The sender of a message chooses the message number. The server stores the message only if the chosen number is the next
 free number.
 
-A process gives its next message the number after the last message that it has read. The events in the message get the
-sequence numbers after the last event that the process has read. If another process stores a message with the same
+A process assigns to its next message the number after the last message that it has read. The events in the message get
+the sequence numbers after the last event that the process has read. If another process stores a message with the same
 message number first, the process reads that message and tries again with the next number. So sequence numbers are
 unique and have no gaps, although several processes assign them.
 
@@ -143,8 +143,8 @@ class LogWriter:
     def on_message_read(self, number: int, commit_id: str) -> None:
         """Record that this process has read a message from the log.
 
-        If the writer has tried to send a message with this number, the writer now learns whether the log contains its
-        own message or a message of another process.
+        If the writer has tried to send a message with this number, this call reports whether the log contains the
+        writer's own message or a message of another process.
         """
         expected = self._expected_message
         if expected is not None and number >= expected.number and not expected.is_ours.done():

@@ -40,7 +40,8 @@ class BackupInfo(NamedTuple):
 
 
 def back_up(journal: Path, target: Path) -> BackupInfo:
-    """Copy the journal, and its file of candles if it exists, to new files. A server may use the journal meanwhile.
+    """Copy the journal, and its file of candles if it exists, to new files. A server may use the journal during the
+    copy.
 
     Each copy contains the state of its file at one moment. Raise JournalError if the journal is not valid or a target
     file exists.
@@ -112,7 +113,7 @@ def _locked(journal: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _complete_copies(original: Path, copy: Path) -> Iterator[list[Path]]:
-    """Copy a journal and its candles to new files, and yield the paths that these files may receive.
+    """Copy a journal and its candles to new files, and yield the paths of these files.
 
     The copies are complete before the block runs. If the block raises an error, remove the copies. If a restore of the
     copies is pending, cancel the restore first. Otherwise, a later start would complete the restore without candles.
@@ -137,7 +138,8 @@ def _remove_new_copies(journal: Path) -> None:
 
 
 def _copy_database(original: Path, copy: Path) -> None:
-    """Copy a database to a new file that only its owner may read. A server may write to the original meanwhile."""
+    """Copy a database to a new file that only its owner may read. A server may write to the original during the
+    copy."""
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
     with (
         contextlib.closing(connect_read_only(original, is_in_use=True)) as source,

@@ -6,8 +6,8 @@ events again, under the same epoch (see `Journal.epoch`).
 
 To detect a power cut, Tickwire writes the boot id of the machine into the journal file when it opens the journal, and
 removes the boot id when it closes the journal. If Tickwire opens a journal file that still contains the boot id of an
-earlier boot, the machine may have lost power. The journal then begins a new epoch. The head file (head_file.py) cannot
-prove anything in this case, because it may also lack its newest writes.
+earlier boot, the machine may have lost power. The journal then begins a new epoch. In this case, the head file
+(head_file.py) proves nothing, because the head file may also lack its newest writes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The head file, which proves that a journal file contains the newest events of the journal.
 
-A journal file can go back in time, for example if a person restores a backup, or if another program overwrites a part
-of the file. The next events would then get the ids of the lost events, under the same epoch (see `Journal.epoch`). A
-returning reader would miss events without noticing.
+A journal file can return to an earlier state, for example if a person restores a backup, or if another program
+overwrites a part of the file. The next events would then get the ids of the lost events, under the same epoch (see
+`Journal.epoch`). A returning reader would miss events without noticing.
 
 The writer therefore stores the number of the newest event in a second file, after each commit. When Tickwire opens a
 journal, it compares both files. If the head file does not prove that the journal file is complete, the journal begins a

@@ -25,7 +25,7 @@ def databases_of(journal: Path) -> tuple[Path, Path]:
 
 
 def new_copy_of(database: Path) -> Path:
-    """Return the path of a copy that does not have its name yet."""
+    """Return the temporary path of a copy that a restore has not renamed yet."""
     return side_file(database, _NEW_SUFFIX)
 
 

@@ -149,7 +149,7 @@ def read_records(
 
 
 def _collect_records(rows: Iterable[RecordRow], after: int, limit: int) -> tuple[list[JournalRecord], bool]:
-    """Return a pair: the first records that contain events after event `after`, and whether all rows were read.
+    """Return a pair: the first records that contain events after event `after`, and True if all rows were read.
 
     Stop as soon as the records contain at least `limit` events together.
     """

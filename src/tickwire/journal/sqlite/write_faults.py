@@ -19,7 +19,7 @@ _MIN_FREE_SHARE = 1 / 20
 
 
 class WriteFaults:
-    """Remembers why the newest commits failed, until a commit succeeds."""
+    """Stores the reasons of failed commits until a commit succeeds."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self._connection = connection
@@ -29,7 +29,7 @@ class WriteFaults:
         self._set_lock_timeout(_LOCK_TIMEOUT_MS)
 
     def check_space(self) -> None:
-        """Raise OSError if the disk was full and still has too little free space."""
+        """Raise OSError if an earlier commit found the disk full, and the disk still has too little free space."""
         if not self._disk_was_full:
             return
         state = os.statvfs(self._folder)

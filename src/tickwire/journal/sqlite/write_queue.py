@@ -62,7 +62,7 @@ class WriteQueue:
         self._jobs.put(job)
 
     def close(self) -> None:
-        """Put a mark at the end of the queue. The writer thread stops when it reads the mark."""
+        """Append an end mark to the queue. The writer thread stops when it reads the mark."""
         self._jobs.put(None)
 
     def next_batch(self, timeout_s: float) -> tuple[list[WriteJob], bool]:

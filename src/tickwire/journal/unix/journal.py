@@ -73,8 +73,8 @@ class FollowerJournal:
     ) -> FollowerJournal:
         """Connect to the owner of the journal whose socket is `path`. Wait for the owner without a time limit.
 
-        `node` is the name of this process in the cluster. While this call waits, it reports the reason to
-        `report_waiting`.
+        `node` is the name of this process in the cluster. While this call waits, it calls `report_waiting` with the
+        reason.
         """
         journal = cls(path, node)
         try:

@@ -56,7 +56,7 @@ _decoder = msgspec.msgpack.Decoder(FollowerMessage)
 
 
 class JournalOwner:
-    """Accepts followers at the socket `path`, and gives them access to `journal`."""
+    """Accepts followers at the socket `path`, and executes their requests on `journal`."""
 
     def __init__(self, journal: Journal, path: Path, node: str) -> None:
         self.journal = journal
@@ -124,7 +124,8 @@ class JournalOwner:
 class FollowerSession:
     """The owner's side of the connection to one follower.
 
-    A follower that reads slowly gets its records from the history of the journal, so the owner stores nothing for it.
+    A slow follower receives its records from the history of the journal, so the owner stores no records for this
+    follower.
     """
 
     def __init__(self, owner: JournalOwner) -> None:

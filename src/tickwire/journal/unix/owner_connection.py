@@ -114,7 +114,7 @@ class OwnerConnection:
 
     @property
     def owner(self) -> str:
-        """A description of the other end, for error messages."""
+        """A description of the owner, for error messages."""
         return f"the process that owns the journal ({self._path})"
 
     @property
@@ -154,7 +154,7 @@ class OwnerConnection:
         self._on_lost()
 
     async def request(self, create: Callable[[int], Request], result_type: Any) -> Any:
-        """Send the request that `create` returns for a new id, and return the result of the request.
+        """Send a request, and return its result. `create` returns the request for a new id.
 
         Raise OwnerLost if the connection ends before the reply. If the owner replies with a JournalError, raise this
         error.

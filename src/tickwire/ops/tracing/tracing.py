@@ -66,12 +66,12 @@ class RequestSpan:
 
     @staticmethod
     def deactivate() -> None:
-        """Let the present task belong to no request."""
+        """Detach the present task from this request."""
         _current_request.set(None)
         trace_id.set(None)
 
     def describe(self, method: str, route: str, status: int, request_id: str) -> None:
-        """Name the span after the route, and add the status of the response."""
+        """Set the name of the span to the route, and add the status of the response."""
         if not self.is_sampled:
             return
         self._span.update_name(f"{method} {route}")

@@ -68,7 +68,8 @@ def group_by_batch_index(batch_indices: RowArray, screen_ids: RowArray, selected
 
 
 def run_starts(values: RowArray) -> Bools:
-    """Return a boolean array that is True for the first value, and for each value that differs from the one before."""
+    """Return a boolean array that is True for the first value, and for each value that differs from the previous
+    value."""
     starts = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=starts[1:])
     return starts

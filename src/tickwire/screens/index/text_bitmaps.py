@@ -26,7 +26,7 @@ _ROWS_PER_STEP = 4_096
 
 
 class _AnnouncedRows:
-    """Symbols that the board is about to append from row `first_row` on.
+    """Symbols that the board is about to append, starting at row `first_row`.
 
     `results` maps a condition to a boolean array with the result for each of the symbols.
     """
@@ -117,7 +117,7 @@ class TextBitmaps:
             announced.results[condition] = np.concatenate(parts)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         self._announced = _NOTHING_ANNOUNCED
 
     def check_capacity(self, conditions: Sequence[Node]) -> None:
