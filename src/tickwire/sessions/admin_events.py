@@ -16,14 +16,14 @@ from tickwire.core.event_kinds import ADMIN_EVENT_KIND
 
 
 class SubscriptionChanged(msgspec.Struct, frozen=True, tag_field="do", tag="change"):
-    """A changed subscription: readers that requested `asked` now have the subscription `now`.
+    """A changed subscription: readers that requested the subscription `asked` now have the subscription `now`.
 
     The change applies to the readers with this client id and this user (None: readers without a user). The user is part
     of the condition because clients choose their own ids. `asked` and `now` are results of `Subscription.describe`.
 
     `after` is the sequence number of the newest event that the author of the change had applied. The change has no
     effect if the journal contains another change of the same subscription between event `after` and this change,
-    because the author did not know the other change. If `after` is None, the change always has an effect.
+    because the author had not seen the other change. If `after` is None, the change always has an effect.
     """
 
     client_id: str

@@ -39,7 +39,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     `user` and `token` are the names of the user and of the token (None: unknown). The caller may read the symbols in
     `symbols`, and the event kinds in `events` (None: every kind). `scopes` permit actions other than reading. `readers`
     is the maximum number of concurrent streams (0: no limit). `interval` is the shortest time between two updates of a
-    symbol, in milliseconds. `delay` is the age in seconds that market data must have before the caller may read it.
+    symbol, in milliseconds. `delay` is the minimum age, in seconds, of the market data that the caller may read.
     `issued` and `expires` are seconds since the Unix epoch (None: not given).
     """
 

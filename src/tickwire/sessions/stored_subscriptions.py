@@ -75,8 +75,8 @@ class StoredSubscriptions:
     def acquire(self, id: str, parameters: Mapping[str, str]) -> None:  # noqa: A002
         """Increment the number of readers that use the stored subscription `id`.
 
-        The caller has read `parameters` from this stored subscription earlier. If the subscription was evicted since
-        then, store `parameters` again.
+        `parameters` are the parameters that the caller read from this stored subscription earlier. If the subscription
+        was evicted since then, store `parameters` again.
         """
         self.store(id, parameters)
         self._entries[id].readers += 1
@@ -92,7 +92,7 @@ class StoredSubscriptions:
         return [stored_id for stored_id, entry in self._entries.items() if entry.readers]
 
     def owner(self, id: str) -> str | None:  # noqa: A002
-        """Return the user whose quota the stored subscription `id` uses; None if it uses no user's quota."""
+        """Return the user whose quota counts the stored subscription `id`. Return None if no user's quota counts it."""
         return self._entries[id].user
 
     def refresh(self, ids: Iterable[str]) -> None:
@@ -116,7 +116,7 @@ class StoredSubscriptions:
     def owners(self) -> dict[str, str]:
         """Return a dict from each id to the user that stored the parameters, as an argument for `restore`.
 
-        The result omits ids whose parameters count towards no user's quota.
+        The result omits ids that no user's quota counts.
         """
         return {stored_id: entry.user for stored_id, entry in self._entries.items() if entry.user is not None}
 

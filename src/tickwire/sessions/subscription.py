@@ -24,7 +24,7 @@ DELIVERY_MODES: tuple[Delivery, ...] = ("latest", "all")
 
 
 class Heartbeats(enum.StrEnum):
-    """The form of the heartbeats of a stream. Browsers hide comments from the page, and show events to it."""
+    """The form of the heartbeats of a stream. Browsers pass events to the page, but not comments."""
 
     COMMENT = "comment"
     EVENT = "event"
@@ -183,7 +183,7 @@ class Subscription:
     def describe(self) -> dict[str, Any]:
         """Return the subscription as a dict for the welcome event.
 
-        `Subscription(**result)` is equal to this subscription, except that its `restricts_status` may be False.
+        `Subscription(**result)` is equal to this subscription, except that `restricts_status` may be False in the copy.
         """
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}

@@ -1,4 +1,4 @@
-"""A subscription override stores a subscription that was changed while its reader was connected.
+"""A subscription override: the stored copy of a subscription that was changed while its reader was connected.
 
 A reader reconnects with its original request. Without the override, the server would use the requested subscription
 again, and would assume that the reader has received all earlier events of the requested symbols. This assumption is
@@ -40,7 +40,7 @@ UserRequest: TypeAlias = tuple[str | None, Subscription]
 """A user (None: no user) and the subscription that it requested."""
 
 _OverrideKey: TypeAlias = tuple[str, str | None, Subscription]
-"""A client id, and a UserRequest."""
+"""The key of an override: a client id, and a UserRequest."""
 
 
 class _Override(msgspec.Struct):
@@ -60,7 +60,7 @@ class _Override(msgspec.Struct):
 
 
 class SubscriptionOverrides:
-    """All overrides: for each requested subscription that was changed, the current subscription.
+    """All overrides. An override maps a requested subscription to the current subscription.
 
     The subscriptions in this object are not restricted to the rights of the clients. The server restricts a
     subscription when it applies the subscription to a reader.

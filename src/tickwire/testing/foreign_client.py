@@ -27,7 +27,7 @@ class ClientEvent(NamedTuple):
 
 
 class ForeignClient(Protocol):
-    """A client under test. `closings` counts how often the client gave up and was opened again."""
+    """A client under test. `closings` counts the times that the client stopped reconnecting and was opened again."""
 
     closings: int
 
@@ -41,7 +41,7 @@ class ClientProgram:
 
     The program prints each event as one line of JSON, or the lines of the stream unchanged. It may print a rejected
     request as `status: 429`. When the program ends, this class starts it again with the id of the last event. An
-    application with the same library must do the same.
+    application with the same library would need the same code.
     """
 
     def __init__(self, command: Sequence[str], url: str) -> None:

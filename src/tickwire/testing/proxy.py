@@ -11,8 +11,8 @@
 | cut, reset | `cut()` and `reset()`, or `cut_after_bytes` and `reset_after_bytes` |
 | half-open connection | `abandon_clients()` |
 
-The faults concern the bytes from the server to the client. Only a black hole also concerns the bytes from the client,
-which the proxy otherwise forwards at once. A test may change every fault while connections are open.
+The faults concern the bytes from the server to the client. A black hole also discards the bytes from the client. All
+other faults leave these bytes unchanged. A test may change every fault while connections are open.
 """
 
 from __future__ import annotations

@@ -114,5 +114,5 @@ def add_audit_details(scope: Scope, **details: Any) -> None:
 
 
 def mark_unchanged(scope: Scope) -> None:
-    """Note for the audit log that a successful request has changed nothing."""
+    """Mark a successful request as unchanged, so that the audit log counts it as a request that changed nothing."""
     scope["state"]["is_unchanged"] = True

@@ -155,7 +155,7 @@ class Exchange:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Let the log lines and the spans of the block belong to this request. No request may be active before."""
+        """Assign the log lines and the spans of the `with` block to this request. No other request may be active."""
         self.activate()
         try:
             yield
@@ -167,7 +167,7 @@ class Exchange:
     def start_response(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], route: object = None, *, ends_span: bool = True
     ) -> list[tuple[bytes, bytes]]:
-        """Log and count the response, and return its headers together with the common headers.
+        """Log and count the response. Return its headers, including the common headers.
 
         `route` is the FastAPI route that answers the request; None if no such route answers. Also end the
         span of the request if `ends_span` is true. Otherwise, the caller must call `end_span`.

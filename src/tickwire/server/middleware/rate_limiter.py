@@ -50,7 +50,8 @@ class RateLimiter:
         return not self._remove(key, now, amount)
 
     def _remove(self, key: str | None, now: float, amount: float) -> float:
-        """Remove `amount` units from a bucket, and return 0. If units are missing, return the missing number."""
+        """Remove `amount` units from a bucket, and return 0. If the bucket has too few units, return the number of
+        missing units."""
         if not self._rate_per_s or not key:
             return 0
         available, updated_at = self._buckets.pop(key, (self._burst, now))

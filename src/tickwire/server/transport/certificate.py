@@ -30,8 +30,8 @@ class Certificate:
     def reload_if_changed(self) -> None:
         """If one of the files has changed, read both, and use them for the next connections.
 
-        If the new files are unusable, log the reason and keep the old context. This is usual while another program
-        replaces the files: until it has replaced both, the key does not match the certificate.
+        If the new files are unusable, log the reason and keep the old context. While another program replaces the
+        files, the key may not match the certificate for a moment.
         """
         try:
             status = self._read_status()

@@ -16,10 +16,12 @@ CONNECTION_EXTENSION = "tickwire.connection"
 """The key of the connection's StreamProtocol in `scope["extensions"]`."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""The maximum length of a request head. A query of a thousand symbols and the headers of a browser fit."""
+"""The maximum length of a request head. The limit is large enough for a query of a thousand symbols and the headers of
+a browser."""
 
 HEAD_TIMEOUT_S = 10.0
-"""The maximum time for a request head. A client that sends bytes slowly cannot keep its connection open longer."""
+"""The maximum time for a request head. A client that sends its bytes slowly cannot keep a connection open for
+longer."""
 
 BODY_TIMEOUT_S = 60.0
 """The maximum time for a request body. About 8 MB arrive in this time at 1 Mbit/s. See also `start_body_time`."""
@@ -166,7 +168,7 @@ class StreamProtocol(HttpToolsProtocol):
         """Answer 400 to a malformed request, and close the connection.
 
         During a stream, or if an earlier request has not been answered, abort the connection instead. The client would
-        take the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
+        otherwise treat the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
         """
         is_streaming = self._stream_in_progress is not None or (
             self.sink is not None and self.sink.listener is not None
@@ -177,7 +179,7 @@ class StreamProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _can_answer_malformed_request(self) -> bool:
-        """Return whether a response that is written now would be the answer to the request that is malformed."""
+        """Return whether the malformed request is the next request that the server must answer."""
         newest = self.cycle
         if newest is None or newest.response_complete:
             return True
@@ -218,7 +220,8 @@ class StreamProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def limit_head_time(self, timeout_s: float) -> None:
-        """Replace the time limit of the request head, because the connection has waited for a while already."""
+        """Replace the time limit of the request head. Call this method if the connection has already waited for some
+        time."""
         if self._is_reading_head:
             self._start_timeout(timeout_s)
 

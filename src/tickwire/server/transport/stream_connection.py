@@ -124,7 +124,7 @@ class StreamConnection(asyncio.Protocol):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the client has gone, or the connection is about to close."""
+        """Whether the client has closed the connection, or the server is about to close it."""
         return self._state is _CLOSED or self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -177,7 +177,7 @@ class StreamConnection(asyncio.Protocol):
         return sink
 
     def end_opening(self) -> None:
-        """Send the bytes since `start_stream` in one write, and each later write at once."""
+        """Send all bytes since `start_stream` in one write. From now on, send the bytes of each write at once."""
         opening, self._opening = self._opening, None
         if opening is not None and self._sink is not None:
             self._sink.write = opening.write
@@ -186,8 +186,8 @@ class StreamConnection(asyncio.Protocol):
     def end_stream(self, on_finished: Callable[[], None], drain_timeout_s: float) -> None:
         """End the response, and call `on_finished`.
 
-        If the client does not read the last bytes within `drain_timeout_s`, abort the connection. Otherwise the client
-        could delay the end of the request.
+        If the client does not read the last bytes within `drain_timeout_s`, abort the connection. Otherwise, the client
+        could keep the request open without a limit.
         """
         self.end_opening()
         sink = self._sink
@@ -349,7 +349,8 @@ class StreamConnection(asyncio.Protocol):
 
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
-    """Return one end of the connection; None for a Unix socket, or if the client has gone."""
+    """Return the address of one end of the connection. Return None for a Unix socket, or if the client has closed the
+    connection."""
     try:
         address = transport.get_extra_info(name)
     except OSError:

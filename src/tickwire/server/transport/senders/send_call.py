@@ -29,7 +29,7 @@ _CHARACTERS_OFFSET = bytes.__basicsize__ - 1
 
 
 class SendCallUnavailable(Exception):
-    """This process cannot use the send call; the message says why."""
+    """This process cannot use the send call. The message contains the reason."""
 
 
 class SendCall(Protocol):
