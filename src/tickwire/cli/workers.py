@@ -315,7 +315,10 @@ class Supervisor:
                 if not new.is_serving:
                     await new.stop()
                     if not self._is_stopping:
-                        log.error("cannot replace %s: read the earlier log lines; the old process serves on", new.name)
+                        log.error(
+                            "cannot replace %s: read the earlier log lines; the old process continues to serve",
+                            new.name,
+                        )
                     return
                 self.edge_workers[index] = new
                 await old.stop()

@@ -61,15 +61,20 @@ class StreamEvent(enum.StrEnum):
         return member
 
     WELCOME = "welcome", None, "no", "the first event: the subscription in force and the outcome of a resume"
-    QUOTE = "quote", EventKind.QUOTE, "except old quotes after a change", "a quote; the event has no name on the wire"
+    QUOTE = (
+        "quote",
+        EventKind.QUOTE,
+        "yes, except for older quotes after a changed subscription",
+        "a quote; the event has no name on the wire",
+    )
     CANDLE = "candle", EventKind.CANDLE, "if closed", "a candle of one symbol, open or closed"
-    MATCHES = "matches", EventKind.SCREEN, "no", "the whole set of symbols that match the filter"
+    MATCHES = "matches", EventKind.SCREEN, "no", "all symbols that match the filter"
     ENTER = "enter", EventKind.SCREEN, "if no quote follows", "a symbol began to match the filter"
     LEAVE = "leave", EventKind.SCREEN, "yes", "a symbol no longer matches the filter"
     STATUS = (
         "status",
         EventKind.STATUS,
-        "except while the journal is down",
+        "yes, except while the journal is unavailable",
         "the state of the feed, or of trading in one symbol",
     )
     CORRECTION = "correction", EventKind.CORRECTION, "yes", "a trade was corrected or cancelled"

@@ -49,13 +49,13 @@ class DirtyTick(enum.StrEnum):
         "late_trade",
         "mark",
         "a trade that is older than the newest trade of its symbol",
-        "`last` and `ts` stay; the trade counts towards `volume`, `turnover`, `high`, `low` and open candles",
+        "`last` and `ts` do not change; the trade counts towards `volume`, `turnover`, `high`, `low` and open candles",
     )
     LATE_QUOTE = (
         "late_quote",
         "drop",
         "a bid or ask that is older than the newest bid or ask of its symbol",
-        "`bid`, `ask`, their sizes and `ts` stay",
+        "`bid`, `ask`, their sizes and `ts` do not change",
     )
     FUTURE = (
         "future",
@@ -87,7 +87,7 @@ class DirtyTick(enum.StrEnum):
         "duplicate",
         "drop",
         "a trade that the feed has sent before, with the same trade number",
-        "the first one counts",
+        "the feed drops the repeated trade",
     )
     WRONG_TIME = (
         "wrong_time",

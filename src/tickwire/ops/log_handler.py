@@ -63,7 +63,7 @@ class QueuedLogHandler(logging.Handler):
                 select.select([], [self._descriptor], [])
 
     def _describe_loss(self, count: int) -> bytes:
-        message = f"{count:,} log lines were lost, because nobody read the log or it could not be written"
+        message = f"{count:,} log lines were lost, because the output of the log was blocked or failed"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
         return f"{self.format(record)}\n".encode()
 
