@@ -39,7 +39,7 @@ class InPlaceRestart:
         """
         if self._listener is None:
             return
-        # The listening socket takes the number FIRST_DESCRIPTOR, so the heartbeats need another number.
+        # The listening socket will have the descriptor FIRST_DESCRIPTOR, so the heartbeats need another descriptor.
         parent = {**self._parent_environment, **self._heartbeats.hand_over(FIRST_DESCRIPTOR + 1)}
         os.dup2(self._listener.fileno(), FIRST_DESCRIPTOR, inheritable=True)
         environment = {**os.environ, **parent, "LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}

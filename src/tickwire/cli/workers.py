@@ -156,7 +156,7 @@ class WorkerProcess:
     async def _run_process_or_log(self) -> bool:
         try:
             return await self._run_process()
-        except Exception:  # a task boundary: the caller restarts the worker later
+        except Exception:  # A task boundary: the caller restarts the worker later.
             log.exception("cannot run %s", self.name)
             return False
         finally:

@@ -136,7 +136,7 @@ class Simulator:
         self._past = None
         started_at = self._clock.monotonic()
         begin, tick_count = past.now, 0
-        # Without a fixed start, the end moves while the past is generated.
+        # Without a fixed start, the past ends at the present time, which advances during the generation of the past.
         while past.now < (end := self._start_time()):
             ticks = past.simulate_block().ticks
             ticks = ticks[ticks["ts"] < end]

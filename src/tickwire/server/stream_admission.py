@@ -14,7 +14,8 @@ from tickwire.server.service import Service
 from tickwire.server.transport.asgi import Scope, client_network
 from tickwire.sessions.rights import Rights
 
-# The longest query string of a stream. A query with a thousand symbols fits. The whole request head may have 64 KB.
+# The longest query string of a stream. The limit is large enough for a query with a thousand symbols. The whole request
+# head may have 64 KB.
 _MAX_QUERY_BYTES = 32 * 1024
 _METHODS = ("GET", "HEAD", "QUERY")
 

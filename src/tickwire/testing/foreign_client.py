@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
-# A program that ends at once must not be started again in a tight loop.
+# A short delay before each start, so that a program that ends at once is not started again in a tight loop.
 _RESTART_INTERVAL_S = 0.2
 _OUTPUT_LIMIT_BYTES = 1024 * 1024
 _STATUS_PREFIX = "status: "

@@ -145,7 +145,7 @@ def _copy_database(original: Path, copy: Path) -> None:
         contextlib.closing(connect_read_only(original, is_in_use=True)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
-        # One step copies one moment of the database. A server can append events meanwhile.
+        # One step copies one moment of the database. A server can append events during this step.
         source.backup(target, pages=-1)
         target.execute("PRAGMA journal_mode = DELETE")
     fsync(copy)

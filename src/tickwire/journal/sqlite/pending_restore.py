@@ -74,8 +74,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The present journal is renamed after its other files. So if the journal has its name, its other files are still
-    # the files of the present journal, and otherwise none of them is.
+    # The present journal is renamed after its other files. So if a file has the name of the journal, the other files
+    # belong to the present journal. Otherwise, none of them belongs to it.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)

@@ -24,7 +24,8 @@ _PREFLIGHT_MAX_AGE_S = "600"
 # Browsers omit these ports in an origin.
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ORIGIN = re.compile(r"https?://[a-z0-9._\-\[\]:]+")
-# The log names each blocked origin once. Anybody can invent origins, so the server remembers at most this many.
+# The log names each blocked origin once. Any client can invent origins, so the server remembers at most this number of
+# origins.
 _MAX_LOGGED_ORIGINS = 100
 _MAX_LOGGED_CHARS = 100
 

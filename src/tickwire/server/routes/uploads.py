@@ -158,7 +158,7 @@ class _Upload:
                 return await self._publish(decode_tick_lines([line.text for line in lines]))
             except InputError as error:
                 valid_count = (error.index or 0) if isinstance(error, BatchRowError) else len(lines) // 2
-                # Each attempt has fewer lines than the one before, whatever the index is.
+                # Each attempt has fewer lines than the previous attempt, whatever the index is.
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
