@@ -154,7 +154,7 @@ class App:
 
     @property
     def direct_streams(self) -> DirectStreams | None:
-        """The object that answers stream requests on connections of Tickwire's own server; None before the start."""
+        """The object that answers stream requests on connections of Tickwire's own server, or None before the start."""
         return None if self._http_app is None else self._http_app.direct_streams
 
     def replace_keys(self, settings: Settings) -> None:
@@ -186,7 +186,7 @@ class App:
             await self._handover.end_streams()
 
     def drain(self) -> None:
-        """End every stream with a `bye` event, which tells the client how long to wait before it reconnects."""
+        """End every stream with a `bye` event. The event contains the delay after which the client should reconnect."""
         if self.runtime is not None:
             self.runtime.drain()
 
@@ -218,7 +218,7 @@ class App:
     ) -> None:
         """Answer a request that arrives while the application starts.
 
-        Answer /healthz at once. Answer /readyz with 503. Let any other request wait a moment until the start ends. If
+        Answer /healthz at once. Answer /readyz with 503. Any other request waits for a moment until the start ends. If
         the start takes longer, for example because it waits for the server of the journal, answer 503.
         """
         if scope["path"] == "/healthz":

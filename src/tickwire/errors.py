@@ -36,7 +36,7 @@ _MAX_LISTED_NAMES = 20
 
 
 class TickwireError(Exception):
-    """The base class of all errors that Tickwire raises. The message tells a person in one sentence what to correct.
+    """The base class of all errors that Tickwire raises. The message is one sentence that describes the correction.
 
     The URLs in the message contain no credentials, because errors appear in answers, logs and events.
     """

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def open_standard_descriptors() -> None:
     """Open /dev/null in place of each closed standard stream.
 
-    Otherwise a connection or a file would get the number of the closed stream, and would receive the lines of the log.
-    Call this function before the process opens any file.
+    Otherwise a connection or a file would have the descriptor of the closed stream, and would receive the lines of the
+    log. Call this function before the process opens any file.
     """
     for descriptor in (_STDIN, _STDOUT, _STDERR):
         try:

@@ -1,6 +1,6 @@
 """The protocol between a server process and its parent process.
 
-The server tells the parent when the server is ready, and ends when the parent has ended.
+The server notifies the parent when the server is ready. The server ends when the parent has ended.
 
 The parent process sets two environment variables. TICKWIRE_READY_FD is the number of a file descriptor that the server
 process inherits. When the server is ready, it writes one line of JSON to this descriptor. TICKWIRE_PARENT is the

@@ -24,7 +24,7 @@ FLASH_S = 0.7
 class Column(NamedTuple):
     """A column of the table. `field` is a field of a quote, or `trend`. `width` is the number of characters.
 
-    A narrow terminal hides the columns with the largest `rank` first. It never hides a column with the rank 0.
+    A narrow terminal hides the columns with the largest `rank` first. A column with the rank 0 is always visible.
     """
 
     field: str

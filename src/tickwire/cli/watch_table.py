@@ -89,7 +89,7 @@ class WatchTable:
         self.changed.set()
 
     def press(self, key: str) -> None:
-        """Apply a key."""
+        """Handle a pressed key."""
         if self._is_typing:
             self._type(key)
         else:

@@ -53,7 +53,7 @@ class WorkerProcess:
     """Runs one server process for the supervisor, and starts a new process whenever the old process ends.
 
     `environment` contains the environment variables of the process, including the settings of the server. `address` is
-    the host and port on which the supervisor opens a listening socket for the process; None if the process opens its
+    the host and port on which the supervisor opens a listening socket for the process, or None if the process opens its
     own socket. `listener` is a listening socket that is open already.
     """
 
@@ -131,7 +131,7 @@ class WorkerProcess:
         return WorkerProcess(self.name, {**self._environment, **_variables(changes)}, self._address, listener)
 
     def begin_drain(self) -> None:
-        """Let the process answer 503 to readiness checks from now on."""
+        """Make the process answer 503 to readiness checks from now on."""
         if self._process is not None and self._process.returncode is None and self._serving.is_set():
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGUSR1)
@@ -334,7 +334,7 @@ class Supervisor:
 
         Return None if `stopped` is set before that. A process may wait for the server of the journal without a time
         limit. Raise TickwireError if a process has ended and the processes are not ready after _START_TIMEOUT_S, or if
-        the starts of one worker have failed too often: the reason may be a setting, such as a wrong password of NATS.
+        the starts of one worker have failed too often. The reason may be a setting, such as a wrong password of NATS.
         After the processes were ready once, the supervisor restarts them without a limit.
         """
         serving = asyncio.gather(*(edge.wait_until_serving() for edge in self.edge_workers))

@@ -152,10 +152,10 @@ class AsyncClient:
         end: Time | None = None,
         limit: int | None = 500,
     ) -> CandleHistory:
-        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` (None: all).
+        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` of them. None means no limit.
 
         If more than `limit` candles match, the result contains the oldest ones if `start` is set, and the newest ones
-        otherwise. A long history takes several requests.
+        otherwise. For a long history, the method sends several requests.
         """
         return await read_history(self._connection, symbol, interval, start=start, end=end, limit=limit)
 
@@ -172,8 +172,9 @@ class AsyncClient:
         The columns have the names of the fields of a tick: `symbol`, `ts`, `last`, `bid` and so on. Missing values
         (NaN, NaT, None) are omitted. The times in `ts`, or in the index of a pandas frame, may have any unit and zone.
 
-        The server stores each row only once, even if the program is killed and publishes the same frame again with the
-        same `key` (up to 64 letters, digits or `._~-`). If a row is invalid, the server has stored the rows before it.
+        The server stores each row only once, even if a killed program publishes the same frame again with the same
+        `key`. A key has up to 64 letters, digits or `._~-`. If a row is invalid, the server has stored the rows before
+        it.
         """
         ticks = FrameTicks(frame)
         return await self._publisher.upload(ticks.batches, name=key or uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""The client for programs without asyncio. It runs an AsyncClient in a thread."""
+"""The client for programs without asyncio. The client runs an AsyncClient in a thread."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class JournalRecord(NamedTuple):
 class Turn(NamedTuple):
     """The journal records that a process applies in one turn of the event loop.
 
-    A large record of ticks takes several turns. `parts` contains whole records, or one part of a large record.
+    A large record of ticks is applied in several turns. `parts` contains whole records, or one part of a large record.
     `starting_records` contains the whole records whose first event is in `parts`.
     """
 

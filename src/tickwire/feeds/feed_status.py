@@ -28,11 +28,11 @@ class FeedStatus:
     tick may be different. A replay of an old recording is therefore not stale. All arguments `now_s` are monotonic
     seconds, because the wall clock may be set back. Only a simulation has a `model_version` and a `scenario_name`.
 
-    `connection` is the state of the feed's connection to its source; None before the feed runs. `part_states` contains
+    `connection` is the state of the feed's connection to its source, or None before the feed runs. `part_states` contains
     the state of each connection to a vendor.
 
-    `notice` is a message for everybody. It is a fixed text without paths and addresses. `notice_detail` explains the
-    notice to admins. Only the process that runs the feed knows the detail, because status events do not contain it.
+    `notice` is a message for everybody. The text is fixed and contains no paths and addresses. `notice_detail` explains
+    the notice to admins. Only the process that runs the feed knows the detail, because status events do not contain it.
     """
 
     def __init__(

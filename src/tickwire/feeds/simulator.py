@@ -65,8 +65,9 @@ class Simulator:
     model takes effect at the start of a block.
 
     With `history_s`, the simulator first generates the ticks of the last `history_s` seconds before the beginning, as
-    fast as possible, and with fewer ticks per second. It begins after the newest tick of `initial_state`. A simulation
-    that continues a running scenario generates no such past, because the past would lack the scenario.
+    fast as possible, and with fewer ticks per second. The generated past begins after the newest tick of
+    `initial_state`. A simulation that continues a running scenario generates no such past, because the past would lack
+    the scenario.
     """
 
     name = "simulator"

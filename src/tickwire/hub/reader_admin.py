@@ -59,8 +59,8 @@ class ReaderAdmin:
     from the journal. The primary passes each event on to the ReaderAdmin objects of the delayed hubs, so admin events
     apply to the readers of all hubs without delay.
 
-    `max_lifetime_s` is the maximum lifetime of a stream in seconds (0: no limit). The lifetime varies by up to a tenth,
-    so that readers that connected together do not all reconnect at once.
+    `max_lifetime_s` is the maximum lifetime of a stream in seconds. 0 means no limit. The lifetime varies by up to a
+    tenth, so that readers that connected together do not all reconnect at once.
     """
 
     def __init__(

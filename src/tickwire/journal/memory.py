@@ -137,7 +137,7 @@ class MemoryJournal:
         self._tail.close()
 
     def fail(self, error: JournalError) -> None:
-        """Let all iterators of `follow` raise `error`; see `Journal.fail`."""
+        """Make all iterators of `follow` raise `error`; see `Journal.fail`."""
         self._tail.fail(error)
 
     async def _read_history(self, after: int, limit: int) -> Sequence[JournalRecord]:

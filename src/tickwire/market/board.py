@@ -413,7 +413,7 @@ class Board:
 def _initial_states(instruments: Sequence[Instrument | None]) -> Floats:
     """Return the state of symbols before their first tick: one column for each symbol.
 
-    `instruments` contains the reference data of the symbols (None: no reference data).
+    `instruments` contains the reference data of the symbols. An element is None for a symbol without reference data.
     """
     states = np.full((len(STATE_ROWS), len(instruments)), np.nan)
     states[[VOLUME, TURNOVER]] = 0.0

@@ -81,7 +81,7 @@ class DirtyTick(enum.StrEnum):
         "withdrawal",
         "mark",
         "the cancel of an earlier trade, or its correction, which a trade with the right price and size follows",
-        "`volume` and `turnover` become smaller, `last` changes if the trade was the newest, and `high` and `low` stay",
+        "`volume` and `turnover` decrease, `last` changes if the trade was the newest, `high` and `low` do not change",
     )
     DUPLICATE = (
         "duplicate",

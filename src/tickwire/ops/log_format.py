@@ -24,7 +24,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that the present task answers."""
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
-"""The id of the trace that the request belongs to, as hexadecimal digits; None if the request is not sampled."""
+"""The id of the trace that the request belongs to, as hexadecimal digits, or None if the request is not sampled."""
 
 
 class LineFormatter(logging.Formatter):

@@ -19,7 +19,7 @@ class RowParser:
 
     If `must_be_positive`, prices must be above 0.
 
-    `time_parser` is the parser of the column of times. It is set when the first rows are parsed.
+    `time_parser` is the parser of the column of times. `time_parser` is set when the first rows are parsed.
     """
 
     def __init__(self, path: Path, table: Table, columns: list[Column], *, must_be_positive: bool = False) -> None:

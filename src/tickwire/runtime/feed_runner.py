@@ -134,7 +134,7 @@ class FeedRunner:
 
     @property
     def connection(self) -> FeedConnection | None:
-        """The state of the connection between the feed and its source; None if this process runs no feed."""
+        """The state of the connection between the feed and its source, or None if this process runs no feed."""
         return self._feed.connection if self._feed is not None and self._leadership.runs_feed else None
 
     @property

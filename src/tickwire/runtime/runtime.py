@@ -88,7 +88,7 @@ class Runtime:
         tracing: Tracing | None = None,
     ) -> None:
         self.clock = clock
-        # Creates the spans of traces; None if the server traces nothing.
+        # Creates the spans of traces, or None if the server traces nothing.
         self.tracing = tracing
         self.journal = journal
         self.cluster = cluster
@@ -185,9 +185,9 @@ class Runtime:
     async def wait_until_applied(self, hub: Hub, sequence: int) -> None:
         """Wait until a hub has applied every event up to `sequence`, but at most _MAX_APPLY_WAIT_S seconds.
 
-        Raise JournalUnavailable if the hub is still behind after that time. In a cluster, another process may already
-        have sent the event, while this process uses a NATS server that still answers but is cut off from the other NATS
-        servers. Without a cluster, return at once.
+        Raise JournalUnavailable if the hub is still behind after that time. In a cluster, this process may use a NATS
+        server that still answers, but is cut off from the other NATS servers. Another process may then have sent the
+        event already. Without a cluster, return at once.
         """
         if self.cluster.is_shared and hub.head.sequence < sequence:
             await enter_task()

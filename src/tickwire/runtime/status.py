@@ -21,7 +21,7 @@ from tickwire.runtime.leadership import Leadership
 log = logging.getLogger(__name__)
 
 JOURNAL_FAULT = "the journal accepts no events at the moment, so prices may be old"
-"""A notice for all readers. It contains no error text, because errors may contain paths and addresses."""
+"""A notice for all readers. The notice contains no error text, because errors may contain paths and addresses."""
 
 _CHECK_INTERVAL_S = 1.0
 # The longest time, in seconds, that a caller waits until a status event is appended.
@@ -62,7 +62,7 @@ class StatusPublisher:
 
     @property
     def readiness_fault(self) -> tuple[str, str] | None:
-        """The journal fault that makes this process unready, as a pair of kind and reason; None without a fault.
+        """The journal fault that makes this process unready, as a pair of kind and reason, or None without a fault.
 
         While the servers of a shared journal elect a leader, no process reaches the journal. A load balancer must not
         remove all processes at the same time, because they still serve their readers. So a fault of a shared journal

@@ -1,7 +1,8 @@
 """The resources that all clients share, and the maximum use of each resource by one bearer.
 
-A *bearer* is the name under which the server counts the use of a resource: the user of the token, the token if it names
-no user, or the network address if the request has no token. The table in docs/security.md derives from `SHARES`.
+A *bearer* is the name under which the server counts the use of a resource. The bearer is the user of the token, or the
+token if it names no user. If the request has no token, the bearer is the network address. The table in docs/security.md
+derives from `SHARES`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Quota:
     def exceeded_limit(
         self, added: Mapping[str | None, int], *, max_total: int, max_per_user: int
     ) -> ExceededLimit | None:
-        """Return the limit that the quota would exceed after an addition; None if the addition fits.
+        """Return the limit that the quota would exceed after an addition, or None if the addition fits.
 
         `added` contains the added amount of each user.
         """

@@ -48,7 +48,7 @@ class StoredSubscriptions:
         return len(self._entries)
 
     def exceeded_limit(self, parameters: Mapping[str, str], user: str | None) -> ExceededLimit | None:
-        """Return the limit that would be exceeded if these parameters were stored; None if the parameters fit.
+        """Return the limit that would be exceeded if these parameters were stored, or None if the parameters fit.
 
         If `user` is None, only the limit of the server applies.
         """
@@ -68,7 +68,7 @@ class StoredSubscriptions:
         self._bytes.add(entry.user, entry.size)
 
     def find_parameters(self, id: str) -> Mapping[str, str] | None:  # noqa: A002
-        """Return the stream parameters that are stored under the id; None if the id is not stored."""
+        """Return the stream parameters that are stored under the id, or None if the id is not stored."""
         entry = self._entries.get(id)
         return None if entry is None else entry.parameters
 

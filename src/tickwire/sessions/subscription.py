@@ -48,8 +48,8 @@ _INTERVAL_SYNTAX = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 class Subscription:
     """The symbols and event kinds that a reader requests, and the delivery mode. Equal subscriptions have equal hashes.
 
-    `fields` is None for all fields. `interval_ms` is the minimum time between two updates of a symbol (0: no minimum).
-    `candle_interval_s` is 0 for no candles.
+    `fields` is None for all fields. `interval_ms` is the minimum time between two updates of a symbol. 0 means no
+    minimum. `candle_interval_s` is 0 for no candles.
 
     If the argument `allowed` is given, the subscription includes only symbols that are also in `allowed`. The
     constructor computes this intersection, and stores the result in three attributes. All symbols in `symbols` are

@@ -39,9 +39,9 @@ class ForeignClient(Protocol):
 class ClientProgram:
     """A program that reads the stream at the URL in its last argument.
 
-    The program prints each event as one line of JSON, or the lines of the stream unchanged. It may print a rejected
-    request as `status: 429`. When the program ends, this class starts it again with the id of the last event. An
-    application with the same library would need the same code.
+    The program prints each event as one line of JSON, or the lines of the stream unchanged. The program may print a
+    rejected request as `status: 429`. When the program ends, this class starts it again with the id of the last event.
+    An application with the same library would need the same code.
     """
 
     def __init__(self, command: Sequence[str], url: str) -> None:

@@ -177,7 +177,7 @@ class HistoryReplayer:
         return item
 
     async def _pause_after(self, record: JournalRecord) -> None:
-        """Count an applied record. Let other tasks run if many records were applied since the last pause."""
+        """Count an applied record. Then let other tasks run if many records were applied since the last pause."""
         self._applied_records += 1
         self._applied_events += record.event_count
         if self._applied_records >= MAX_RECORDS_PER_TURN or self._applied_events >= MAX_EVENTS_PER_TURN:

@@ -13,7 +13,7 @@ class ChannelNumbers:
     """
 
     def __init__(self) -> None:
-        # The channel of each number; None for the numbers in `_free`.
+        # The channel of each number, or None for the numbers in `_free`.
         self.channels: list[Channel | None] = []
         self.changed: set[int] = set()
         self._numbers: dict[Channel, int] = {}

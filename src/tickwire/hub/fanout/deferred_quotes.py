@@ -1,8 +1,9 @@
 """Quotes that many channels receive at the next flush.
 
 Without this module, each channel would append each quote to a list, join the list, and queue the result. With 1,000
-watchlists, that would take as long as the kernel takes to send the bytes. This module passes the frames and the numbers
-of their channels to the sender, which finds the frames of each channel with a few operations on arrays, or in C.
+watchlists, this work would take as long as the kernel takes to send the bytes. This module passes the frames and the
+numbers of their channels to the sender. The sender finds the frames of each channel with a few operations on arrays, or
+in C.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ class OpenCandleFrames:
     Row numbers refer to `candles`, in which the order of the symbols differs from the order on the board.
 
     `candles` have applied all events up to `head`, and may have applied later events: candles apply a large record at
-    once, but the hub applies it in parts, between which other tasks run. While the newest trade of a symbol is after
-    `head`, no method returns the symbol. The symbol follows after the hub has applied this trade. So every returned
-    symbol is on the board, and a frame contains no trade that the hub has not applied.
+    once. The hub applies the record in parts, and other tasks run between the parts. While the newest trade of a symbol
+    is after `head`, no method returns the symbol. The symbol follows after the hub has applied this trade. So every
+    returned symbol is on the board, and a frame contains no trade that the hub has not applied.
     """
 
     def __init__(self, head: HubPosition, board: Board, candles: CandleAggregator) -> None:
@@ -53,7 +53,7 @@ class OpenCandleFrames:
     def channel_rows_traded_after(self, channel: Channel, after: int, until: int | None = None) -> RowArray:
         """Return the candle rows of the channel's symbols that traded after event `after`.
 
-        Omit symbols that traded after event `until` (None: the position of the hub).
+        Omit symbols that traded after event `until`, which is by default the position of the hub.
 
         A candle row is the row of a symbol in `candles`. The symbol whose last trade is oldest comes first.
         """

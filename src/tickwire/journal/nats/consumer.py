@@ -55,7 +55,8 @@ log = logging.getLogger("tickwire.journal")
 class StreamConsumer:
     """A LogConsumer that reads messages from a JetStream stream.
 
-    It calls `deliver(number, data, traceparents)` for every message after the message with the number `position`.
+    The consumer calls `deliver(number, data, traceparents)` for every message after the message with the number
+    `position`.
     """
 
     def __init__(self, connection: NatsConnection, epoch: str, position: int, deliver: MessageCallback) -> None:

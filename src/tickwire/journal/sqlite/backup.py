@@ -78,9 +78,9 @@ def inspect_backup(backup: Path) -> BackupInfo:
 def restore(backup: Path, journal: Path, *, replaces: bool = False) -> BackupInfo:
     """Restore a backup as the journal at `journal`. The next server begins a new epoch, so that no id is used twice.
 
-    If `replaces` is True, rename the files of a present journal: its name then ends with `-replaced-` and a random
-    suffix, and the names of its other files begin with this name. Raise JournalError if the backup is not valid, if a
-    server uses the journal, or if there is a journal and `replaces` is False.
+    If `replaces` is True, rename the files of a present journal. The name of this journal then ends with `-replaced-`
+    and a random suffix, and the names of its other files begin with the same name. Raise JournalError if the backup is
+    not valid, if a server uses the journal, or if there is a journal and `replaces` is False.
     """
     info = inspect_backup(backup)
     journal.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The head file, which proves that a journal file contains the newest events of the journal.
 
 A journal file can return to an earlier state, for example if a person restores a backup, or if another program
-overwrites a part of the file. The next events would then get the ids of the lost events, under the same epoch (see
+overwrites a part of the file. The next events would then have the ids of the lost events, under the same epoch (see
 `Journal.epoch`). A returning reader would miss events without noticing.
 
 The writer therefore stores the number of the newest event in a second file, after each commit. When Tickwire opens a

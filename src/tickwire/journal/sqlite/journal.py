@@ -221,7 +221,7 @@ class SQLiteJournal:
         await asyncio.shield(self._close_task)
 
     def fail(self, error: JournalError) -> None:
-        """Let all iterators of `follow` raise `error`; see `Journal.fail`."""
+        """Make all iterators of `follow` raise `error`; see `Journal.fail`."""
         self._tail.fail(error)
 
     def on_commit(self, result: CommitResult) -> None:
@@ -257,7 +257,7 @@ class SQLiteJournal:
         self._file_problem = problem
 
     def on_finished(self) -> None:
-        """Let `close` continue, because the writer thread is about to end."""
+        """End the wait in `close`, because the writer thread is about to end."""
         if not self._writer_finished.done():
             self._writer_finished.set_result(None)
 

@@ -1,9 +1,9 @@
-"""The last part of a restore: rename the present files of a journal, and give the restored files their names.
+"""The last part of a restore: rename the present files of a journal, and then the restored files.
 
 A process can be killed between two renames. So the restore first renames the complete copy of the backup to
 `JOURNAL-restoring-ID`. While a file has this name, the restore is pending: `finish_restore` performs the renames that
-are missing. The next start of a server, or the next restore, calls this function. The last rename gives the journal its
-name, and so ends the restore.
+are missing. The next start of a server, or the next restore, calls this function. The restore ends with the last
+rename, after which the restored file has the name of the journal.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def cancel_restore(journal: Path) -> None:
 
 
 def find_pending_restore(journal: Path) -> Path | None:
-    """Return the file whose name makes a restore of the journal pending; None if no restore is pending."""
+    """Return the file whose name makes a restore of the journal pending, or None if no restore is pending."""
     prefix = f"{journal.name}{_RESTORING_SUFFIX}"
     return next((each for each in journal.parent.iterdir() if each.name.startswith(prefix)), None)
 

@@ -1,5 +1,5 @@
 """The writer thread of an SQLite journal. The thread commits all queued jobs together, deletes old records, and checks
-the files. It reports the result of each commit to the event loop.
+the files. The thread reports the result of each commit to the event loop.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ class FollowerJournal:
         await asyncio.shield(self._close_task)
 
     def fail(self, error: JournalError) -> None:
-        """Let all future requests, and all iterators of `follow`, raise `error`. Only the first call has an effect."""
+        """Make all future requests, and all iterators of `follow`, raise `error`. Only the first call has an effect."""
         if self._fatal_error is None:
             self._fatal_error = error
             self._started.set()

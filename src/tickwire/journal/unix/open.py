@@ -48,7 +48,7 @@ async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: C
 
 @contextlib.asynccontextmanager
 async def share_journal(journal: Journal, path: Path) -> AsyncIterator[Cluster]:
-    """Let other processes follow `journal` at the socket `path` until the context ends. Join the cluster.
+    """Share `journal` with other processes through the socket `path` until the context ends. Join the cluster.
 
     The lock of the journal is the lease to run the feed: only one process can have the journal open.
     """

@@ -147,7 +147,7 @@ class OwnerConnection:
             self.close()
 
     def close(self) -> None:
-        """Disconnect. Let all requests in progress fail."""
+        """Disconnect. All requests in progress then fail."""
         self._is_closed = True
         if self._stream is not None:
             self._stream.close()

@@ -56,7 +56,7 @@ class RequestSpan:
 
     @property
     def trace_id(self) -> str | None:
-        """The trace id as hexadecimal digits; None if the request is not sampled."""
+        """The trace id as hexadecimal digits, or None if the request is not sampled."""
         return f"{self._span.get_span_context().trace_id:032x}" if self.is_sampled else None
 
     def activate(self) -> None:

@@ -105,9 +105,9 @@ class _Upload:
     """One request of an upload. The journal contains at least the first `position` ticks of the upload.
 
     The idempotency key of a batch is the number of ticks before the batch. If a request sends stored ticks again, for
-    example because the response was lost, the journal reports that it has a batch with this key, and the number of
-    ticks in that batch. Therefore each attempt may divide the ticks into other batches. Two concurrent requests store
-    no tick twice, even in different processes.
+    example because the response was lost, the journal recognizes the key, and returns the number of ticks in the stored
+    batch. Therefore each attempt may divide the ticks into other batches. Two concurrent requests store no tick twice,
+    even in different processes.
     """
 
     def __init__(self, request: Request, service: Service, rights: Rights, name: str) -> None:

@@ -105,7 +105,7 @@ class StreamProtocol(HttpToolsProtocol):
         self._is_reading_body = False
         # The request that the server is answering. `cycle` is the newest request that has arrived, and may be waiting.
         self._running_cycle: RequestResponseCycle | None = None
-        # The stream that delays the answers to the next requests; None if no stream is in progress.
+        # The stream that delays the answers to the next requests, or None if no stream is in progress.
         self._stream_in_progress: _StreamInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None
@@ -133,7 +133,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.send_400_response(f"the request head is longer than {MAX_HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
-        """Start the request. If the server is stopping, the answer tells the client to close the connection."""
+        """Start the request. If the server is stopping, the answer contains the header `Connection: close`."""
         self._is_reading_head = False
         self._is_reading_body, self._body_overhead = True, 0
         self._start_timeout(BODY_TIMEOUT_S)

@@ -1,7 +1,7 @@
 """A connection whose first request is a stream: answered without ASGI, without a task, and with little memory.
 
 Most connections of a market data server open a stream and never send another request. StreamConnection answers such a
-request itself. It hands every other request over to StreamProtocol, which answers through ASGI.
+request itself. StreamConnection passes every other request to StreamProtocol, which answers through ASGI.
 
 ::
 
@@ -117,7 +117,7 @@ class StreamConnection(asyncio.Protocol):
         self._keep_alive = True
         self._sink: SocketSink | None = None
         self._opening: _Opening | None = None
-        # The protocol that parses the bytes after the stream request; None if no such bytes have arrived.
+        # The protocol that parses the bytes after the stream request, or None if no such bytes have arrived.
         self._successor: StreamProtocol | None = None
         self._on_finished: Callable[[], None] | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
@@ -332,7 +332,8 @@ class StreamConnection(asyncio.Protocol):
         self._transport.set_protocol(successor)
 
     def _parse_behind_stream(self, data: bytes) -> None:
-        """Let a StreamProtocol parse the bytes after the stream request. It answers these requests after the stream."""
+        """Pass the bytes after the stream request to a StreamProtocol. The StreamProtocol parses them, and answers
+        these requests after the stream."""
         if self.is_closing:
             return
         if self._successor is None:

@@ -22,7 +22,7 @@ class StoppableApp(Protocol):
 
     @property
     def direct_streams(self) -> StreamOpener | None:
-        """The object that answers stream requests without ASGI; None while the application does not run."""
+        """The object that answers stream requests without ASGI, or None while the application does not run."""
         ...
 
     def begin_drain(self) -> None:
