@@ -112,7 +112,7 @@ class FeedPart(NamedTuple):
     """The state of one connection of a feed to another computer.
 
     `last_message_age_s` is the time in seconds since the newest message, such as a heartbeat, or None before the first
-    message. `last_tick_age_s` is the time in seconds since the newest tick, or None before the first tick. `holes` counts
+    message. `last_tick_age_s` is the time in seconds since the newest tick; None means no tick. `holes` counts
     the periods without prices. `dirty_ticks` counts the messages and ticks that the feed dropped. `is_always_open` is
     True if the market of the part never closes. `is_idle` is True if the part subscribes to no symbol, because no
     reader wants a symbol. `vendor_error` is the newest error of the vendor that did not end the connection.

@@ -28,7 +28,7 @@ class FeedStatus:
     tick may be different. A replay of an old recording is therefore not stale. All arguments `now_s` are monotonic
     seconds, because the wall clock may be set back. Only a simulation has a `model_version` and a `scenario_name`.
 
-    `connection` is the state of the feed's connection to its source, or None before the feed runs. `part_states` contains
+    `connection` is the state of the feed's connection to its source, or None before the start. `part_states` contains
     the state of each connection to a vendor.
 
     `notice` is a message for everybody. The text is fixed and contains no paths and addresses. `notice_detail` explains

@@ -198,7 +198,7 @@ def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _event_item(data: dict[str, Any], name: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of one Server-Sent Event. `name` is the schema of its name, or None for an event without a name.
+    """Return the schema of one Server-Sent Event. `name` is the schema of its name, or None for an unnamed event.
 
     The argument `data` is the schema of the JSON text in the event's field `data`.
     """

@@ -174,7 +174,7 @@ class ResumeTrading(_Action, frozen=True, tag="resume"):
 
 
 class Burst(_Action, frozen=True):
-    """The symbols trade `times` times as often as in the model."""
+    """The symbols trade more often than in the model: `times` is the factor."""
 
     times: Annotated[float, Meta(gt=0, le=1_000)]
     lasts: Duration

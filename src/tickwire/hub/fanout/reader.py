@@ -160,8 +160,8 @@ class Reader:
         self.gaps = 0
         # The number of quotes that were not sent to this reader because a newer quote replaced them.
         self.conflated_quotes = 0
-        # The result of the channel's `count_eligible_quotes` when the reader stopped being live, or None for a reader that
-        # is live, or was never live.
+        # The result of the channel's `count_eligible_quotes` when the reader stopped being live. None for a reader that
+        # is live now or was never live.
         self.eligible_quotes_at_leave: int | None = None
         self.quotes_sent_since_leave = 0
         # The `skipped_quotes` of the channel when the reader joined it.
