@@ -21,7 +21,7 @@ A trend of single trades would mostly show that prices alternate between bid and
 FLASH_S = 0.7
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of the table. `field` is a field of a quote, or `trend`. `width` is the number of characters.
 
     A narrow terminal hides the columns with the largest `rank` first. A column with the rank 0 is always visible.
@@ -34,15 +34,15 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("symbol", "Symbol", 10, 0),
-    Column("last", "Last", 12, 0),
-    Column("change", "Change", 10, 3),
-    Column("change_rate", "%", 8, 1),
-    Column("trend", "Trend", TREND_LENGTH, 2),
-    Column("bid", "Bid", 12, 5),
-    Column("ask", "Ask", 12, 5),
-    Column("volume", "Volume", 16, 4),
-    Column("ts", "Time", 8, 6),
+    TableColumn("symbol", "Symbol", 10, 0),
+    TableColumn("last", "Last", 12, 0),
+    TableColumn("change", "Change", 10, 3),
+    TableColumn("change_rate", "%", 8, 1),
+    TableColumn("trend", "Trend", TREND_LENGTH, 2),
+    TableColumn("bid", "Bid", 12, 5),
+    TableColumn("ask", "Ask", 12, 5),
+    TableColumn("volume", "Volume", 16, 4),
+    TableColumn("ts", "Time", 8, 6),
 )
 SORT_FIELDS = tuple(column.field for column in COLUMNS if column.field != "trend")
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tickwire.cli.terminal_keys import BACKSPACE, ENTER, ESCAPE
-from tickwire.cli.watch_rows import COLUMNS, Column, Row, WatchRows
+from tickwire.cli.watch_rows import COLUMNS, Row, TableColumn, WatchRows
 from tickwire.client.events import Enter, Event, Leave, Matches, Welcome
 from tickwire.core.quote import Quote
 
@@ -180,7 +180,7 @@ class WatchTable:
             parts.append(f"symbols: {self.rows.pattern}{'_' if self._is_typing else ''}")
         return Text(" · ".join([*parts, "? shows the keys"]), "dim", no_wrap=True, overflow="ellipsis")
 
-    def _table(self, rows: list[Row], columns: list[Column], arrows: str) -> Table:
+    def _table(self, rows: list[Row], columns: list[TableColumn], arrows: str) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _COLUMN_GAP, 0, 0))
         for column in columns:
             is_text = column.field in ("symbol", "trend")
@@ -197,7 +197,7 @@ class WatchTable:
         return table
 
 
-def _visible_columns(width: int, *, has_unicode: bool) -> list[Column]:
+def _visible_columns(width: int, *, has_unicode: bool) -> list[TableColumn]:
     """Return the columns that fit into `width` characters. A trend needs a terminal with Unicode."""
     columns = [column for column in COLUMNS if column.field != "trend" or has_unicode]
     while max(column.rank for column in columns) > 0 and sum(column.width + _COLUMN_GAP for column in columns) > width:

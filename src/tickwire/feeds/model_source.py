@@ -31,7 +31,7 @@ class FetchedModel(NamedTuple):
 
 
 class ModelSource(Protocol):
-    """The source of one model file."""
+    """A place from which the server fetches a model file."""
 
     async def fetch(self, known_etag: str | None = None) -> FetchedModel | None:
         """Return the file's content with a tag that identifies the content. Return None if the tag is `known_etag`.

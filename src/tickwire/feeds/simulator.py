@@ -50,7 +50,7 @@ class _MarketSegment(NamedTuple):
     changes_after: Mapping[str, bool]
 
 
-class Simulator:
+class SimulatorFeed:
     """A feed that simulates the symbols of a model. A symbol has on average `rate` ticks per second of market time.
 
     The first batch contains a tick of every symbol, so that every reader immediately receives a price of every symbol.
@@ -258,10 +258,10 @@ class Simulator:
         return np.random.default_rng(None if self._seed is None else [self._seed, 1])
 
 
-def _open_simulator(argument: str, options: FeedOptions, clock: Clock, initial_state: MarketState) -> Simulator:
+def _open_simulator(argument: str, options: FeedOptions, clock: Clock, initial_state: MarketState) -> SimulatorFeed:
     del argument
     scenario = None if options.scenario_path is None else _read_scenario_file(options.scenario_path)
-    return Simulator(
+    return SimulatorFeed(
         options.model or built_in_model(),
         clock,
         seed=options.seed,

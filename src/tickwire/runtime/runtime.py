@@ -36,7 +36,7 @@ from tickwire.runtime.hub_timers import (
 )
 from tickwire.runtime.journal_follower import JournalFollower
 from tickwire.runtime.leadership import Leadership
-from tickwire.runtime.publisher import Publisher
+from tickwire.runtime.publisher import JournalPublisher
 from tickwire.runtime.session_keepalive import SessionKeepalive
 from tickwire.runtime.snapshotter import Snapshotter
 from tickwire.runtime.status import StatusPublisher
@@ -106,7 +106,9 @@ class Runtime:
             self.status, hub_pool=hub_pool, journal=journal, appender=appender, leadership=leadership,
             clock=clock, stale_after_s=options.feed.stale_after_s,
         )  # fmt: skip
-        self._publisher = Publisher(appender, self.hub, candle_recorder, leadership, status_publisher, monitor, tracing)
+        self._publisher = JournalPublisher(
+            appender, self.hub, candle_recorder, leadership, status_publisher, monitor, tracing
+        )
         self.feed_runner = FeedRunner(
             options.feed, loaded_model=loaded_model, cluster=cluster, journal=journal, hub=self.hub,
             hub_pool=hub_pool, appender=appender, publisher=self._publisher, leadership=leadership,
@@ -179,7 +181,7 @@ class Runtime:
             await self.snapshotter.save()
 
     async def publish(self, entry: JournalEntry) -> SequenceRange:
-        """Append a journal entry. Return when the entry is durable and the board has applied it (see Publisher)."""
+        """Append an entry. Return when the entry is durable and the board has applied it; see JournalPublisher."""
         return await self._publisher.publish(entry)
 
     async def wait_until_applied(self, hub: Hub, sequence: int) -> None:

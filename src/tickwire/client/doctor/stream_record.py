@@ -25,7 +25,7 @@ _WATCH_MARGIN_S = 0.5
 _MAX_BODY_CHARS = 64_000
 
 
-class Heartbeat(NamedTuple):
+class HeartbeatArrival(NamedTuple):
     """When a heartbeat arrived, by this machine's clock, and when the server sent it, by the server's clock.
 
     Both times are in microseconds since the Unix epoch.
@@ -46,7 +46,7 @@ class StreamRecord:
         self.head_after_s: float | None = None
         self.welcome: dict[str, Any] | None = None
         self.welcome_after_s: float | None = None
-        self.heartbeats: list[Heartbeat] = []
+        self.heartbeats: list[HeartbeatArrival] = []
         self.last_byte_after_s: float | None = None
         self.ended_after_s: float | None = None
         self.bye: dict[str, Any] | None = None
@@ -97,7 +97,7 @@ class StreamRecord:
         if event.startswith(_HEARTBEAT_PREFIX):
             sent_at = event.removeprefix(_HEARTBEAT_PREFIX).split(" ")[0]
             if sent_at.isdigit():
-                self.heartbeats.append(Heartbeat(time.time_ns() // 1000, int(sent_at)))
+                self.heartbeats.append(HeartbeatArrival(time.time_ns() // 1000, int(sent_at)))
             return
         lines = event.split("\n")
         data = "\n".join(line.removeprefix("data:").strip() for line in lines if line.startswith("data:"))

@@ -149,13 +149,13 @@ class WebSocketFeed:
                 if connecting.done():
                     # Only a bug ends the task. Raise the task's error.
                     connecting.result()
-                for batch in self._take_batches():
+                for batch in self._collect_batches():
                     yield batch
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
 
-    def _take_batches(self) -> list[FeedBatch]:
+    def _collect_batches(self) -> list[FeedBatch]:
         """Return the pending ticks, changes and notices as batches. Make room for further ticks."""
         rows, changes, notices = self._pending, self._trading_changes, self._notices
         self._pending, self._trading_changes, self._notices = [], [], []

@@ -68,8 +68,8 @@ class DeferredQuotes:
     def queue(self, now: float) -> list[Channel]:
         """Queue all quotes for the live readers, and clear this object.
 
-        The caller must then call `submit` of the sender. Return the channels that join their frames themselves, and
-        that the caller must flush. No channel of the table may have pending frames.
+        Return the channels that join their frames themselves. The caller must flush these channels, and then call
+        `submit` of the sender. Before the call, no channel of the table may have pending frames.
         """
         frames, routes = self._frames, self._routes
         self.clear()

@@ -115,10 +115,10 @@ def find_discontinuity(path: Path, journal_descriptor: int, epoch: str, head: in
     """
     files = find_head_files(path)
     if len(files) != 1:
-        return "its head file is missing" if not files else f"it has {len(files)} head files"
+        return "the head file is missing" if not files else f"the journal has {len(files)} head files"
     content = _read_content(files[0])
     if content is None or content.epoch != epoch or content.identity != _read_identity(journal_descriptor):
-        return "its head file belongs to another file"
+        return "the head file belongs to another journal file"
     if content.head > head:
         return f"the events {head + 1} to {content.head} are missing"
     return None

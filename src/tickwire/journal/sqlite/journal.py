@@ -155,7 +155,7 @@ class SQLiteJournal:
         now = self._clock.now()
         validate_entry(entry, now)
         future: asyncio.Future[SequenceRange] = asyncio.get_running_loop().create_future()
-        self._write_queue.put(AppendJob(entry, now, future))
+        self._write_queue.enqueue(AppendJob(entry, now, future))
         return await future
 
     async def read(self, after: int, *, limit: int = 10_000, kind: RecordKind | None = None) -> Sequence[JournalRecord]:
@@ -184,7 +184,7 @@ class SQLiteJournal:
         self._check_open()
         validate_snapshot(snapshot, self.head)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._write_queue.put(SnapshotJob(snapshot, self._clock.now(), future))
+        self._write_queue.enqueue(SnapshotJob(snapshot, self._clock.now(), future))
         await future
 
     async def load_snapshot(self, max_sequence: int | None = None) -> Snapshot | None:

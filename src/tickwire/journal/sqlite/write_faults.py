@@ -42,9 +42,8 @@ class WriteFaults:
             )
 
     def record_failure(self, error: Exception, *, has_snapshot: bool) -> None:
-        """Handle the error of a commit.
-
-        If the commit contained a snapshot, which is large, smaller commits may still succeed.
+        """Record that a commit failed. A commit with a snapshot is large, so its failure does not prove that the disk
+        is full.
         """
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:

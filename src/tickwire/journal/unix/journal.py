@@ -21,11 +21,11 @@ from tickwire.journal.unix.messages import (
     LastKey,
     LoadSnapshot,
     OwnerState,
+    OwnerWelcome,
     Read,
     Records,
     Request,
     SaveSnapshot,
-    Welcome,
 )
 from tickwire.journal.unix.owner_connection import OwnerConnection, OwnerLost
 
@@ -200,7 +200,7 @@ class FollowerJournal:
         """Return the first message of a new connection."""
         return Hello(self._node, None if self._tail is None else self._tail.head)
 
-    def on_welcome(self, welcome: Welcome) -> None:
+    def on_welcome(self, welcome: OwnerWelcome) -> None:
         """Check that the owner has the same history as the previous owner."""
         if self._tail is None:
             self.epoch = welcome.epoch

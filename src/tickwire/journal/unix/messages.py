@@ -105,7 +105,7 @@ class PeerMessage(msgspec.Struct, tag=9, array_like=True, frozen=True):
     reply_to: str
 
 
-class Welcome(msgspec.Struct, tag=16, array_like=True, frozen=True):
+class OwnerWelcome(msgspec.Struct, tag=16, array_like=True, frozen=True):
     """The owner's answer to a Hello. `node` is the name of the owner."""
 
     node: str
@@ -144,7 +144,7 @@ class Failure(msgspec.Struct, tag=20, array_like=True, frozen=True):
 
 Request: TypeAlias = Append | Read | FindSequenceBefore | LastKey | SaveSnapshot | LoadSnapshot
 FollowerMessage: TypeAlias = Hello | Request | Subscribe | Unsubscribe | PeerMessage
-OwnerMessage: TypeAlias = Welcome | Records | OwnerState | Reply | Failure | PeerMessage
+OwnerMessage: TypeAlias = OwnerWelcome | Records | OwnerState | Reply | Failure | PeerMessage
 
 _encoder = msgspec.msgpack.Encoder()
 

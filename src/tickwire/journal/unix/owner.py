@@ -27,6 +27,7 @@ from tickwire.journal.unix.messages import (
     LastKey,
     LoadSnapshot,
     OwnerState,
+    OwnerWelcome,
     PeerMessage,
     Read,
     Records,
@@ -34,7 +35,6 @@ from tickwire.journal.unix.messages import (
     SaveSnapshot,
     Subscribe,
     Unsubscribe,
-    Welcome,
     encode_message,
     error_reply,
     result_reply,
@@ -185,7 +185,7 @@ class FollowerSession:
         self._node = hello.node
         self._owner.sessions.add(self)
         head = self._journal.head
-        self.send(encode_message(Welcome(self._owner.node, self._journal.epoch, head)))
+        self.send(encode_message(OwnerWelcome(self._owner.node, self._journal.epoch, head)))
         self.send(self._owner.encode_state())
         if hello.wants_records:
             after = head if hello.after is None else hello.after

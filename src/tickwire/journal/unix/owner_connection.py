@@ -19,13 +19,13 @@ from tickwire.journal.unix.messages import (
     Hello,
     OwnerMessage,
     OwnerState,
+    OwnerWelcome,
     PeerMessage,
     Records,
     Reply,
     Request,
     Subscribe,
     Unsubscribe,
-    Welcome,
     decode_error,
     encode_message,
 )
@@ -54,7 +54,7 @@ class RecordsListener(Protocol):
         """Return the first message of a new connection."""
         ...
 
-    def on_welcome(self, welcome: Welcome) -> None:
+    def on_welcome(self, welcome: OwnerWelcome) -> None:
         """Handle the owner's answer to the Hello."""
         ...
 
@@ -81,7 +81,7 @@ class PeersOnly:
         """Return the first message of a new connection."""
         return Hello(self._node, wants_records=False)
 
-    def on_welcome(self, welcome: Welcome) -> None:
+    def on_welcome(self, welcome: OwnerWelcome) -> None:
         """Do nothing."""
 
     def on_records(self, records: Records) -> None:
@@ -206,12 +206,12 @@ class OwnerConnection:
                     callback(message)
             case OwnerState():
                 self._listener.on_state(message)
-            case Welcome():
+            case OwnerWelcome():
                 self._on_welcome(message)
             case _:
                 self._listener.on_failure(message.reason)
 
-    def _on_welcome(self, welcome: Welcome) -> None:
+    def _on_welcome(self, welcome: OwnerWelcome) -> None:
         if self._lost_at is not None:
             waited_s = asyncio.get_running_loop().time() - self._lost_at
             log.info("the journal has an owner again after %.2f s", waited_s)

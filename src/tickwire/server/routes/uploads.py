@@ -59,7 +59,7 @@ _OPENAPI: dict[str, Any] = {
         "201": {"description": "all ticks are durable", "content": _RECEIPT},
         "400": {"description": "a line is invalid; the ticks before it are stored", "content": _PROBLEM},
         "413": {"description": "a line is too long; the ticks before it are stored", "content": _PROBLEM},
-        "503": {"description": "the server stops, or the journal cannot be written", "content": _PROBLEM},
+        "503": {"description": "the server is shutting down, or the journal cannot store events", "content": _PROBLEM},
     },
 }
 

@@ -106,4 +106,4 @@ def _explain(error: ssl.SSLError, certificate: Path, key: Path) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"the key {key} does not belong to the first certificate in {certificate}"
     reason = (error.reason or str(error)).replace("_", " ").lower()
-    return f"{certificate} and {key} are no certificate chain and key in PEM format: {reason}"
+    return f"{certificate} and {key} do not contain a certificate chain and a key in PEM format: {reason}"

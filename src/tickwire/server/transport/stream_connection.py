@@ -41,7 +41,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 """The end of a response in chunked coding (RFC 9112, section 7.1)."""
 
 
-class ConnectionState(enum.Enum):
+class ClientState(enum.Enum):
     """The state of a StreamConnection. The module's docstring describes the states."""
 
     WAITING = "waiting"
@@ -55,10 +55,10 @@ class ConnectionState(enum.Enum):
     __hash__ = object.__hash__
 
 
-_WAITING, _OPENING, _STREAMING = ConnectionState.WAITING, ConnectionState.OPENING, ConnectionState.STREAMING
-_ENDING, _HANDED_OVER, _CLOSED = ConnectionState.ENDING, ConnectionState.HANDED_OVER, ConnectionState.CLOSED
+_WAITING, _OPENING, _STREAMING = ClientState.WAITING, ClientState.OPENING, ClientState.STREAMING
+_ENDING, _HANDED_OVER, _CLOSED = ClientState.ENDING, ClientState.HANDED_OVER, ClientState.CLOSED
 
-CONNECTION_TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = {
+CONNECTION_TRANSITIONS: Mapping[ClientState, frozenset[ClientState]] = {
     _WAITING: frozenset({_OPENING, _HANDED_OVER, _CLOSED}),
     _OPENING: frozenset({_STREAMING, _HANDED_OVER, _CLOSED}),
     _STREAMING: frozenset({_ENDING, _HANDED_OVER, _CLOSED}),
@@ -250,7 +250,7 @@ class StreamConnection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    def _enter(self, state: ConnectionState) -> None:
+    def _enter(self, state: ClientState) -> None:
         if state not in CONNECTION_TRANSITIONS[self._state]:
             raise ImpossibleConnectionTransition(f"{self._state.name} cannot change to {state.name}")
         self._state = state
