@@ -88,8 +88,7 @@ class Runtime:
         tracing: Tracing | None = None,
     ) -> None:
         self.clock = clock
-        # Creates the spans of traces, or None if the server traces nothing.
-        self.tracing = tracing
+        self.tracing = tracing  # None if the server traces nothing.
         self.journal = journal
         self.cluster = cluster
         self.hub_pool = hub_pool

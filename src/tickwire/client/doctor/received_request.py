@@ -1,4 +1,4 @@
-"""The request as the server received it, and checks of what a proxy has changed."""
+"""The request as the server received it, and checks for changes that a proxy has made."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class AnnouncedSymbols:
         self._matches: dict[Channel, RowArray] = {}
 
     def covers(self, board_symbols: Sequence[str], rows: range) -> bool:
-        """Whether the board rows `rows` have the announced symbols. `board_symbols` are all symbols of the board."""
+        """Whether the symbols in the board rows `rows` are the announced symbols. `board_symbols` are all symbols of
+        the board."""
         begin, end = rows.start - self.first_row, rows.stop - self.first_row
         return (
             0 <= begin < end <= len(self.symbols) and board_symbols[rows.start : rows.stop] == self.symbols[begin:end]

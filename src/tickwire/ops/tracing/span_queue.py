@@ -102,7 +102,7 @@ class _CountingExporter(SpanExporter):
 
 
 class _AttemptFilter(logging.Filter):
-    """Removes the messages of one thread from a logger, and stores the first message of each export.
+    """Drops the log messages of one thread, and stores the first message of each export.
 
     The first message contains the reason of a failure. Other threads may use the same exporter for another application.
     """

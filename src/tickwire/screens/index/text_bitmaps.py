@@ -38,7 +38,7 @@ class _AnnouncedRows:
         self._columns: dict[str, TextColumn] = {}
 
     def covers(self, board_symbols: Sequence[str], first_row: int, end_row: int) -> bool:
-        """Whether the board rows from `first_row` to before `end_row` have the announced symbols."""
+        """Whether the symbols in the board rows `first_row` to `end_row` - 1 are the announced symbols."""
         begin, end = first_row - self.first_row, end_row - self.first_row
         return 0 <= begin < end <= len(self.symbols) and board_symbols[first_row:end_row] == self.symbols[begin:end]
 
