@@ -57,7 +57,7 @@ _READERS = (
     _gauge("sender", "the sender, which writes events to readers", "sender"),
 )
 _LATENCY = (
-    _histogram("latency_seconds", "time from the journal's append to the write of a tick's quote"),
+    _histogram("latency_seconds", "time from the append of a tick to the write of its quote"),
     _histogram("stage_seconds", "time in one stage: feed, journal, apply, dispatch, flush", "stage"),
     _gauge("lag", "durable events that the hub has not applied yet"),
     _gauge("loop_delay_seconds", "longest delay of an event loop timer in 5 s"),
