@@ -22,7 +22,7 @@ QUOTE_MODULE = DOCS.parent / "clients" / "js" / "src" / "quote.ts"
 
 SETTINGS_HEAD = """# Settings
 
-You can set an option in four ways. If you set it in several ways, the first of these wins:
+You can set an option in four ways. If you set an option in several ways, the server uses the first of these values:
 
 1. a flag of `tickwire serve`, such as `--port 9000`;
 2. an environment variable, such as `TICKWIRE_PORT=9000`;

@@ -12,10 +12,8 @@ from tickwire.server.transport.senders.opening import SenderKind
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.senders import batches_of_any_size
 from tickwire.testing.server import RunningServer, run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 
 
 class OperationsServer:
@@ -205,7 +203,7 @@ async def test_whoami_reports_the_rights_of_the_token() -> None:
             "delay": 0,
             "expires": None,
         }
-    async with run_server(**TOKENS) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
         assert (await client.get("/v1/whoami")).status_code == 401
         token = sign_token("publish", sub="ann", symbols=["A", "B-*"], events=["quote"], delay="15m", interval="1s")
         rights = (await client.get("/v1/whoami", headers=bearer_header(token))).json()

@@ -88,7 +88,7 @@ class Market(NamedTuple):
 
 Action: TypeAlias = Callable[[Market, Headers, int], Awaitable[int]]
 
-JOURNAL = "journal: changed and stored subscriptions, evictions of own streams, used tickets"
+JOURNAL = "journal events for changed and stored subscriptions, evictions of own streams, and used tickets"
 ACTIONS: dict[str, list[Action]] = {
     "request bodies that have not arrived completely": [Market.begin_body],
     "streams": [lambda market, headers, number: market.open(headers, symbols=f"S{number}")],
@@ -100,7 +100,7 @@ ACTIONS: dict[str, list[Action]] = {
         lambda market, headers, number: market.change(headers, number, add=["S2"]),
         lambda market, headers, number: market.call("POST", "/v1/subscriptions", headers, {"symbols": f"P{number}"}),
     ],
-    "journal: messages": [
+    "messages in the journal": [
         lambda market, headers, number: market.call("POST", "/v1/messages", headers, {"event": "hello", "data": number})
     ],
     "changed subscriptions": [lambda market, headers, number: market.change(headers, number, add=["S2"])],
@@ -126,7 +126,7 @@ ACTIONS: dict[str, list[Action]] = {
     ],
 }
 # Other tests cover these resources, or a bearer has no control over its use of the resource.
-TESTED_ELSEWHERE = {"streams of one address", "journal: published ticks", "different delays", "revocations"}
+TESTED_ELSEWHERE = {"streams of one address", "published ticks in the journal", "different delays", "revocations"}
 
 
 def test_each_shared_resource_has_a_test() -> None:

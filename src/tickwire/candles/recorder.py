@@ -104,8 +104,8 @@ class CandleRecorder:
     def apply(self, records: Iterable[JournalRecord], epoch: str) -> None:
         """Apply the next records of the journal. `epoch` is the random name of the journal's history.
 
-        Skip records that were applied before: the recovery may already have applied records that the hub has not
-        applied.
+        Skip records that the recorder has already applied: its recovery may have applied records that the hub has not
+        applied yet.
         """
         for record in records:
             if record.last <= self.sequence:
@@ -155,7 +155,8 @@ class CandleRecorder:
         return self.capture()()
 
     def capture(self) -> Callable[[], bytes]:
-        """Copy the state, and return a function that encodes the copy like `save`. Any thread may call the function."""
+        """Copy the state, and return a function that encodes the copy in the format of `save`. Any thread may call the
+        function."""
         encode_candles, outbox = self.candles.capture(), self.outbox.save()
         return lambda: msgspec.msgpack.encode(_RecorderState(0, encode_candles(), outbox))
 

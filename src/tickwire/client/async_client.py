@@ -98,7 +98,7 @@ class AsyncClient:
         since: str | None = None,
         last_event_id: str | None = None,
     ) -> Stream:
-        """Return a stream of quotes. `connect` and `GET /v1/stream` explain the parameters."""
+        """Return a stream of quotes. The documentation of `connect` and of `GET /v1/stream` explains the parameters."""
         return self._connect(
             symbols,
             events="quote",
@@ -152,10 +152,10 @@ class AsyncClient:
         end: Time | None = None,
         limit: int | None = 500,
     ) -> CandleHistory:
-        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` (None: all).
+        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` of them. None means no limit.
 
         If more than `limit` candles match, the result contains the oldest ones if `start` is set, and the newest ones
-        otherwise. A long history takes several requests.
+        otherwise. For a long history, the method sends several requests.
         """
         return await read_history(self._connection, symbol, interval, start=start, end=end, limit=limit)
 
@@ -172,19 +172,20 @@ class AsyncClient:
         The columns have the names of the fields of a tick: `symbol`, `ts`, `last`, `bid` and so on. Missing values
         (NaN, NaT, None) are omitted. The times in `ts`, or in the index of a pandas frame, may have any unit and zone.
 
-        The server stores each row only once, even if the program is killed and publishes the same frame again with the
-        same `key` (up to 64 letters, digits or `._~-`). If a row is invalid, the server has stored the rows before it.
+        The server stores each row only once, even if a killed program publishes the same frame again with the same
+        `key`. A key has up to 64 letters, digits or `._~-`. If a row is invalid, the server has stored the rows before
+        it.
         """
         ticks = FrameTicks(frame)
         return await self._publisher.upload(ticks.batches, name=key or uuid.uuid4().hex)
 
     @property
     def simulator(self) -> Simulator:
-        """The control of the server's feed: simulator or replay."""
+        """The object that controls the server's feed, which is a simulator or a replay."""
         return Simulator(self._connection)
 
     async def measure_round_trip(self) -> float:
-        """Return the seconds between a request to the server and its answer."""
+        """Send a request to the server, and return the seconds until its answer arrives."""
         begin = time.perf_counter()
         await self._connection.request("GET", "/healthz")
         return time.perf_counter() - begin

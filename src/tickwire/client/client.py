@@ -1,4 +1,4 @@
-"""The client for programs without asyncio. It runs an AsyncClient in a thread."""
+"""The client for programs without asyncio. The client runs an AsyncClient in a thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tickwire.core.quote import Quote
 class Client:
     """A client of the server at `url`, such as http://127.0.0.1:8000. Open the client with `with`.
 
-    The parameters, the methods and the errors are those of AsyncClient. A thread runs an AsyncClient, and each method
+    Client has the same parameters, methods and errors as AsyncClient. A thread runs an AsyncClient, and each method
     waits for its result. The thread also calls `token` and `on_state`.
     """
 
@@ -121,12 +121,12 @@ class Client:
 
     @property
     def simulator(self) -> BlockingSimulator:
-        """The control of the server's feed: simulator or replay."""
+        """The object that controls the server's feed, which is a simulator or a replay."""
         return BlockingSimulator(self._thread, self._client.simulator)
 
 
 class BlockingSimulator:
-    """Controls the feed of a server. The methods are those of `Simulator`."""
+    """Controls the feed of a server. The methods are the same as those of the asynchronous class `Simulator`."""
 
     def __init__(self, thread: LoopThread, simulator: Simulator) -> None:
         self._thread = thread

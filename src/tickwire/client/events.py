@@ -14,7 +14,8 @@ from tickwire.core.quote import Quote
 
 
 class SubscriptionState(msgspec.Struct, frozen=True):
-    """The subscription at the start of a stream, or after a change. The names are those of the stream parameters.
+    """The subscription at the start of a stream, or after a change. The attributes have the names of the stream
+    parameters.
 
     `interval` is in milliseconds.
     """
@@ -47,14 +48,14 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 class Matches(msgspec.Struct, frozen=True):
-    """The whole set of symbols that match the filter."""
+    """The `matches` event: all symbols that match the filter now."""
 
     filter: str
     symbols: list[str]
 
 
 class Enter(msgspec.Struct, frozen=True):
-    """A symbol began to match the filter."""
+    """The `enter` event: a symbol began to match the filter."""
 
     filter: str
     symbol: str
@@ -62,7 +63,7 @@ class Enter(msgspec.Struct, frozen=True):
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """A symbol no longer matches the filter."""
+    """The `leave` event: a symbol no longer matches the filter."""
 
     filter: str
     symbol: str
@@ -70,7 +71,7 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The state of the feed, or of trading in `symbol`.
+    """The `status` event: the state of the feed, or of trading in `symbol`.
 
     `last_tick_ts` is in microseconds since 1970. `docs/protocol.md` lists the states.
     """
@@ -91,7 +92,8 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True, rename={"from_id": "from", "to_id": "to"}):
-    """The server will not send the events after `from_id` up to and including `to_id`. The current state follows.
+    """The `gap` event: the server will not send the events after `from_id` up to and including `to_id`. The current
+    state follows.
 
     `reason` is `expired`, `epoch` or `unreadable` (see `docs/protocol.md`).
     """
@@ -102,7 +104,7 @@ class Gap(msgspec.Struct, frozen=True, rename={"from_id": "from", "to_id": "to"}
 
 
 class Expiring(msgspec.Struct, frozen=True):
-    """The token expires in `in_ms` milliseconds."""
+    """The `expiring` event: the token expires in `in_ms` milliseconds."""
 
     in_ms: float
 
@@ -118,7 +120,7 @@ class Bye(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message of a program. The sender chose `name` and `data`."""
+    """A message that a program published. The publisher chose `name` and `data`."""
 
     name: str
     data: Any

@@ -16,7 +16,8 @@ class ScreenChange(NamedTuple):
     """A change of a screen, or a new quote of a symbol in the screen.
 
     `kind` is `enter` if the symbol began to match the filter, `leave` if it no longer matches, and `quote` if it has a
-    new quote and still matches. `quote` is the newest quote of the symbol. It can be None only if `kind` is `leave`.
+    new quote and still matches. `quote` is the newest quote of the symbol. The value can be None only if `kind` is
+    `leave`.
     """
 
     kind: Literal["enter", "leave", "quote"]
@@ -28,8 +29,9 @@ class Screen:
     """The symbols that match a filter. Open the screen with `async with`, and read its changes with `async for`.
 
     `symbols` is the set of matching symbols, and `quotes` contains their newest quotes. Both change only while the
-    program waits for the next change. At the start, each symbol that matches already enters the screen. After a lost
-    connection, the iteration yields only the differences. `stream` is the stream that receives the changes.
+    program waits for the next change. At the start, the iteration yields an `enter` change for each symbol that already
+    matches. After a lost connection, the iteration yields only the differences. `stream` is the stream that receives
+    the changes.
     """
 
     def __init__(self, stream: Stream) -> None:

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class Stream:
-    """The quotes of a server. Open the stream with `async with` (see `connect`), and read it with `async for`.
+    """A stream of a server's quotes. Open the stream with `async with` (see `connect`), and read it with `async for`.
 
     After a lost connection, the stream reconnects with the id of the last event, so that no event is missing or
     repeated. The server may request a wait before the reconnect. Otherwise the stream waits with exponential backoff

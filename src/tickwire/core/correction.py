@@ -30,9 +30,8 @@ class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 def correction_ticks(corrections: Iterable[TradeCorrection]) -> PackedTicks:
-    """Return, for each correction, the tick that withdraws the trade, and the tick of the corrected trade.
-
-    A cancelled trade has no corrected trade.
+    """Return the ticks of corrections. One tick withdraws the wrong trade, and another tick reports the corrected
+    trade. A cancelled trade has no second tick.
     """
     rows = []
     for each in corrections:

@@ -16,8 +16,8 @@ class EventKind(enum.StrEnum):
     """A kind of event that a subscription can list in `events=`. The value is the text on the wire.
 
     If `has_state` is true, the events report a state, such as the current price of a symbol. A new stream can then
-    start with the current state (the snapshot). `conflation` says when the server may replace an unsent event by a
-    newer event. In all other cases, the server sends every event.
+    start with the current state (the snapshot). `conflation` is a text for the documentation: when the server may
+    replace an unsent event by a newer event.
     """
 
     _value_: str
@@ -61,15 +61,20 @@ class StreamEvent(enum.StrEnum):
         return member
 
     WELCOME = "welcome", None, "no", "the first event: the subscription in force and the outcome of a resume"
-    QUOTE = "quote", EventKind.QUOTE, "except old quotes after a change", "a quote; the event has no name on the wire"
+    QUOTE = (
+        "quote",
+        EventKind.QUOTE,
+        "yes, except for older quotes after a changed subscription",
+        "a quote; the event has no name on the wire",
+    )
     CANDLE = "candle", EventKind.CANDLE, "if closed", "a candle of one symbol, open or closed"
-    MATCHES = "matches", EventKind.SCREEN, "no", "the whole set of symbols that match the filter"
+    MATCHES = "matches", EventKind.SCREEN, "no", "all symbols that match the filter"
     ENTER = "enter", EventKind.SCREEN, "if no quote follows", "a symbol began to match the filter"
     LEAVE = "leave", EventKind.SCREEN, "yes", "a symbol no longer matches the filter"
     STATUS = (
         "status",
         EventKind.STATUS,
-        "except while the journal is down",
+        "yes, except while the journal is unavailable",
         "the state of the feed, or of trading in one symbol",
     )
     CORRECTION = "correction", EventKind.CORRECTION, "yes", "a trade was corrected or cancelled"
@@ -87,7 +92,7 @@ ADMIN_EVENT_KIND = "control"
 """The name and kind of an admin event."""
 
 EVENT_SOURCE_NAMES = frozenset({"message", "open", "error"})
-"""The event names that a browser's `EventSource` dispatches itself.
+"""The names of the events that a browser's `EventSource` creates itself.
 
 `EventSource` dispatches every event without a name as `message`.
 """

@@ -17,14 +17,14 @@ SIZE_BOUNDS = (1, 10, 100, 1_000, 10_000, 100_000)
 
 
 class HistogramCounts(NamedTuple):
-    """The state of a histogram at one moment. The last of the `counts` is for values above all `bounds`."""
+    """The state of a histogram at one moment. The last number in `counts` counts the values above all `bounds`."""
 
     bounds: tuple[int, ...]
     counts: tuple[int, ...]
     total: int
 
     def cumulative_counts(self) -> list[int]:
-        """Return, for each bucket, the number of values in this bucket and all buckets with smaller values."""
+        """Return the cumulative counts. The count of a bucket includes the values of all lower buckets."""
         return [*accumulate(self.counts)]
 
 

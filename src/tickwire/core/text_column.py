@@ -117,7 +117,8 @@ class TextColumn:
     def matches(self, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
         """Return a boolean array that is True for each text that matches the pattern.
 
-        The array has one element for each row from `first` to before `end` (None: to the last row).
+        The array has one element for each row from `first` to `end` - 1. If `end` is None, the array reaches to the
+        last row.
         """
         end = len(self) if end is None else end
         if end - first < _MIN_SEARCHED_ROWS:
@@ -138,7 +139,7 @@ class TextColumn:
         return result
 
     def equal_to_any(self, texts: frozenset[str], first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each text from row `first` to before `end` (None: to the end).
+        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
 
         An element is True if the text is one of `texts`.
         """
@@ -146,7 +147,7 @@ class TextColumn:
         return np.fromiter(map(texts.__contains__, compared), np.bool_, len(compared))
 
     def present(self, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to before `end` (None: to the end).
+        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
 
         An element is True if the row has a text.
         """
@@ -203,7 +204,7 @@ def _byte_of(character: str) -> int:
 
 
 def _presence_word(characters: Iterable[str]) -> np.uint64:
-    """Return a 64-bit word with the bits of all characters in `characters` set. Some characters share a bit."""
+    """Return a 64-bit word. A bit is set if one of its characters is in `characters`. Some characters share a bit."""
     word = 0
     for character in characters:
         word |= 1 << (_byte_of(character) & 63)

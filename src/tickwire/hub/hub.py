@@ -108,8 +108,8 @@ class Hub:
 
     `board` and `snapshot` already include all events up to event `start_sequence`. The caller must apply each record to
     `candles` before it calls `apply` for the record or for its first part. `max_lifetime_s` is the maximum lifetime of
-    a stream (0: no limit). The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only a
-    hub that delays the market has a `live_hub`. The live hub passes admin events on to the delayed hub at once.
+    a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only
+    a hub that delays the market has a `live_hub`. The live hub passes admin events on to the delayed hub at once.
     `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
     """
 
@@ -275,7 +275,7 @@ class Hub:
 
     @property
     def status(self) -> dict[str, Any] | None:
-        """The data of the newest status event in the journal; None before the first status event."""
+        """The data of the newest status event in the journal, or None before the first status event."""
         saved = self._state_frames.save_status()
         return None if saved is None else decode_json(saved.data, dict[str, Any])
 
@@ -314,10 +314,10 @@ class Hub:
     async def reserve_filter(self, screen: Screen, bearer: str | None) -> ExitStack:
         """Reserve room for a filter in the screen index, and evaluate the filter for all symbols.
 
-        `bearer` is the user, token or network address whose limits apply (None: no limits). Other tasks can run during
-        the evaluation. The caller must close the returned stack when a reader uses the filter, or when no reader will
-        use the filter. Raise ScreenLimitReached if the screen index has no room for the filter, and FilterShareExceeded
-        if the filters of the bearer would exceed a limit.
+        `bearer` is the user, token or network address whose limits apply, or None if no limits apply. Other tasks can
+        run during the evaluation. The caller must close the returned stack when a reader uses the filter, or when no
+        reader will use the filter. Raise ScreenLimitReached if the screen index has no room for the filter, and
+        FilterShareExceeded if the filters of the bearer would exceed a limit.
         """
         self.roster.screen_shares.check(bearer, screen)
         with ExitStack() as stack:
@@ -330,7 +330,7 @@ class Hub:
     def _effective_subscription(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> tuple[Subscription, bool]:
-        """Return a pair: the subscription that the reader gets, and whether its override is new to the reader.
+        """Return a pair: the subscription that the reader receives, and whether its override is new to the reader.
 
         An override is a changed subscription that replaces the requested one. The client's rights restrict the returned
         subscription. An override is new if the reader resumes at a position before the change, so that the reader lacks

@@ -1,8 +1,8 @@
 """Paced channels: at most one update per symbol in each interval, always the newest.
 
 The dispatcher does not write to paced channels when events arrive. When the interval of a paced channel has passed, the
-pacer flushes the channel: it renders the changes since the last flush, and writes the same bytes to every live reader.
-So each change is rendered only one time for the whole channel.
+pacer flushes the channel. In a flush, the pacer renders the changes since the last flush, and writes the same bytes to
+every live reader. So each change is rendered only one time for the whole channel.
 
 A reader that has caught up joins the channel at the next flush, and then receives the changes since its catch-up. After
 a flush, all live readers of the channel have received the same events. The ids that a reader receives never decrease.

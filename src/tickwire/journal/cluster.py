@@ -15,7 +15,8 @@ from tickwire.core.codec import decode_json, encode_json
 from tickwire.errors import InputError
 
 PeerRequestHandler = Callable[[bytes], Awaitable[bytes | None]]
-"""Returns the reply to a request, or None for no reply. If the handler raises InputError, so does the requester."""
+"""Returns the reply to a request, or None for no reply. If the handler raises InputError, the requester raises the same
+InputError."""
 
 
 class PeerReplies(NamedTuple):

@@ -245,7 +245,7 @@ class Board:
 
         The second result is a boolean array that is True for each tick that reports a late trade or withdraws a trade;
         None if there is no such tick. These ticks do not change the last price, but keep their price, because the price
-        counts towards the session. The time of a late tick becomes the time of its symbol's quote.
+        is part of the session's high and low. The time of a late tick becomes the time of its symbol's quote.
         """
         is_withdrawal = ticks["size"] < 0.0
         late = self._order.advance(ticks, rows, now)
@@ -321,7 +321,7 @@ class Board:
         """Return whether `rows` contains no index twice.
 
         For each element of `rows`, the method writes a different mark into an array. The index of the mark is the value
-        of the element. Then the method reads the marks back. If an index occurs twice, the second mark has overwritten
+        of the element. The method then reads the marks. If an index occurs twice, the second mark has overwritten
         the first one.
         """
         marks = np.arange(len(rows))
@@ -413,7 +413,7 @@ class Board:
 def _initial_states(instruments: Sequence[Instrument | None]) -> Floats:
     """Return the state of symbols before their first tick: one column for each symbol.
 
-    `instruments` contains the reference data of the symbols (None: no reference data).
+    `instruments` contains the reference data of the symbols. An element is None for a symbol without reference data.
     """
     states = np.full((len(STATE_ROWS), len(instruments)), np.nan)
     states[[VOLUME, TURNOVER]] = 0.0

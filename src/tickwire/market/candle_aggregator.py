@@ -121,7 +121,7 @@ class CandleAggregator:
         """Apply the ticks of one source in order, and return the candles that closed.
 
         The first tick has the sequence number `first_sequence`. `now` is the time at which the ticks arrived, in
-        nanoseconds since the Unix epoch. If a tick has a wrong time in the future, candles close as if its time were
+        nanoseconds since the Unix epoch. If the time of a tick is in the future, candles close as if the time were
         `now`. For each symbol and interval, the returned candles are in time order.
         """
         if len(ticks) == 1 and self._is_single_trade_in_order(ticks):
@@ -138,9 +138,8 @@ class CandleAggregator:
         return np.concatenate([closed, expired]) if len(expired) else closed
 
     def _reset(self, ticks: PackedTicks, source: str) -> None:
-        """Discard the open candles of the symbols in `ticks`, and the time of the source.
-
-        Do this when the market of the source begins again.
+        """Discard the open candles of the symbols in `ticks`, and the time of the source, because the market of the
+        source begins again.
         """
         rows = np.array(
             [row for symbol in ticks["symbol"].tolist() if (row := self._row_by_symbol.get(symbol)) is not None],

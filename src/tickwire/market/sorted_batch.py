@@ -87,7 +87,7 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
     before = _update_session_volume(batch, state)
     price = state[LAST] if batch.unpriced is None else np.where(batch.unpriced, batch.reported[LAST], state[LAST])
     grown = state[VOLUME] - before
-    # A lower total volume is a correction of the total, not of a trade, so the turnover stays.
+    # A lower total volume is a correction of the total, not of a trade, so the turnover does not change.
     grown = np.where(grown < 0.0, 0.0, grown) if withdrawn is None else np.where((grown < 0.0) & ~withdrawn, 0.0, grown)
     grown *= nan_to_zero(price)
     state[TURNOVER] = segments.select_first(prior[TURNOVER] + grown, grown)

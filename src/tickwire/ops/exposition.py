@@ -25,7 +25,8 @@ FamilyValue: TypeAlias = (
 
 
 def render_family(metric: Metric, value: FamilyValue) -> str:
-    """Return the text of one metric family. The durations in `value` are in nanoseconds; the text has seconds."""
+    """Return the text of one metric family. Durations in `value` are in nanoseconds. The text contains them in
+    seconds."""
     head = f"# HELP {metric.name} {metric.help_text}\n# TYPE {metric.name} {metric.kind}\n"
     if value is None:
         return head

@@ -25,9 +25,9 @@ class FeedStats(NamedTuple):
     leads: bool
     # The number of ticks that may be missing from the journal.
     lost_ticks: int
-    # The age of the newest tick, in seconds; None before the first tick.
+    # The age of the newest tick, in seconds, or None before the first tick.
     tick_age_s: float | None
-    # The version of the simulator's model; None for a feed without a model.
+    # The version of the simulator's model, or None for a feed without a model.
     model_version: str | None
     # The number of models that were offered to the simulator, by outcome.
     model_counts: Mapping[str, int]
@@ -69,13 +69,13 @@ class RequestStats(NamedTuple):
 
 
 class SystemStats(NamedTuple):
-    """The versions of the program, and the measurements that the operating system makes of its process."""
+    """The versions of the program, and the operating system's measurements of its process."""
 
     version: str
     python_version: str
     sender: str
     resources: ProcessResources
-    # The disk with the journal; None for a journal without files on this machine.
+    # The disk with the journal, or None for a journal without files on this machine.
     disk: DiskSpace | None
     # The number of spans by outcome; empty if the server traces nothing.
     span_counts: Mapping[str, int] = {}

@@ -46,7 +46,7 @@ _STATM = Path("/proc/self/statm")
 
 
 class ProcessStats(NamedTuple):
-    """The current measurements of this process, for every page and format that shows measurements."""
+    """The current measurements of this process. All pages and formats with measurements read these values."""
 
     hub_stats: HubStats
     journal_stats: JournalStats
@@ -85,7 +85,7 @@ class SampleRing:
 
     @property
     def appended_count(self) -> int:
-        """The number of samples that were ever appended."""
+        """The number of all samples that were appended since the start, including dropped samples."""
         return self._appended_count
 
     def append(self, sample: Mapping[str, float]) -> None:

@@ -99,7 +99,7 @@ def _analyze_between(node: Between) -> Between:
 def _resolve_numbers(nodes: tuple[Node, ...]) -> list[Expression]:
     """Replace the percent literals and constant expressions in one comparison with plain numbers.
 
-    `nodes` are the expressions that the comparison compares. If one of them is in percent, 5% becomes 5. Otherwise, 5%
+    `nodes` are the operands of the comparison. If one of them is in percent, 5% becomes 5. Otherwise, 5%
     becomes 0.05.
     """
     # Use `sum`, because `any` would stop at the first percent field, and every node must be checked for errors.

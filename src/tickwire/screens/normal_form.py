@@ -140,7 +140,7 @@ def _unparse_operation(node: Operation) -> str:
 def _unparse_operand(node: Node) -> str:
     """Return the text of an operand.
 
-    Nested operations get parentheses, because the order of operations affects rounding.
+    Nested operations have parentheses, because the order of operations affects rounding.
     """
     is_nested = isinstance(node, Operation) and node.operator not in ("abs", "min", "max")
     return f"({unparse(node)})" if is_nested else unparse(node)

@@ -39,8 +39,8 @@ T = TypeVar("T")
 class ClusterResult(NamedTuple, Generic[T]):
     """The combined answers of all processes to a query.
 
-    `value` is the combined answer. `unanswered_count` is the number of processes that did not answer. `value` lacks the
-    readers of these processes.
+    `value` is the combined answer. `unanswered_count` is the number of processes that did not answer. The readers of
+    these processes are missing in `value`.
     """
 
     value: T
@@ -188,6 +188,6 @@ def _reader_request(reader: Reader) -> ReaderRequest:
 
 
 def _revocation_subjects(reader: Reader) -> tuple[str | None, str | None]:
-    """Return a pair of names under which an admin can revoke a reader's token: the user, and the id of the token."""
+    """Return the two names under which an admin can revoke a reader's token: the user, and the id of the token."""
     token = reader.identity.rights.token
     return reader.identity.user_address, None if token is None else TOKEN_PREFIX + token

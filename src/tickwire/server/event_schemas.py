@@ -60,14 +60,14 @@ class Welcome(msgspec.Struct):
 
 
 class Matches(msgspec.Struct):
-    """The whole set of symbols that match the filter."""
+    """All symbols that match the filter now."""
 
     filter: str
     symbols: list[str]
 
 
 class ScreenChange(msgspec.Struct):
-    """A symbol that begins to match the filter, or no longer matches it, and its quote at this moment."""
+    """A symbol that begins or stops matching the filter, and the quote of the symbol at this moment."""
 
     filter: str
     symbol: str
@@ -75,7 +75,7 @@ class ScreenChange(msgspec.Struct):
 
 
 class Status(msgspec.Struct):
-    """The state of the feed; with a `symbol`, the state of trading in this symbol."""
+    """The state of the feed, or, if `symbol` is set, the state of trading in this symbol."""
 
     feed: str
     mode: FeedMode

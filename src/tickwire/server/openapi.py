@@ -198,9 +198,9 @@ def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _event_item(data: dict[str, Any], name: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of one Server-Sent Event. `name` is the schema of its name; None for an event without a name.
+    """Return the schema of one Server-Sent Event. `name` is the schema of its name, or None for an unnamed event.
 
-    `data` is the schema of the JSON text in the field `data`.
+    The argument `data` is the schema of the JSON text in the event's field `data`.
     """
     fields = {
         "id": {"type": "string", "example": "m3x9f-5121"},

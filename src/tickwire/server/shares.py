@@ -1,7 +1,8 @@
 """The resources that all clients share, and the maximum use of each resource by one bearer.
 
-A *bearer* is the name under which the server counts the use of a resource: the user of the token, the token if it names
-no user, or the network address if the request has no token. The table in docs/security.md derives from `SHARES`.
+A *bearer* is the name under which the server counts the use of a resource. The bearer is the user of the token, or the
+token if it names no user. If the request has no token, the bearer is the network address. The table in docs/security.md
+derives from `SHARES`.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ class Share(NamedTuple):
     answer: str
 
 
-_BEARER = "user, else token, else address"
+_BEARER = "user; without a user, token; without a token, address"
 _ANSWERS = "429 for a bearer, 503 in total"
 
 SHARES: tuple[Share, ...] = (
-    Share("streams", "`--max-readers`", "`--max-per-user`, the claim `readers`", "user, else token", _ANSWERS),
+    Share(
+        "streams", "`--max-readers`", "`--max-per-user`, the claim `readers`", "user; without a user, token", _ANSWERS
+    ),
     Share("streams of one address", "`--max-readers`", "`--max-per-address`", "address", _ANSWERS),
     Share("requests", "", "`--max-requests`, `--max-connects`", "address, and user", "429"),
     Share(
@@ -67,7 +70,7 @@ SHARES: tuple[Share, ...] = (
         _ANSWERS,
     ),
     Share(
-        "journal: changed and stored subscriptions, evictions of own streams, used tickets",
+        "journal events for changed and stored subscriptions, evictions of own streams, and used tickets",
         "`--keep-bytes`, `--keep-events`",
         f"{MAX_JOURNAL_BURST_EVENTS:,} events at once, {MAX_JOURNAL_EVENTS_PER_S} a second over time; "
         f"{MAX_JOURNAL_BURST_BYTES // 2**20} MB at once, {MAX_JOURNAL_BYTES_PER_S // 1024} KB a second over time",
@@ -75,7 +78,7 @@ SHARES: tuple[Share, ...] = (
         "429",
     ),
     Share(
-        "journal: messages",
+        "messages in the journal",
         "`--keep-bytes`, `--keep-events`",
         f"{MAX_BURST_MESSAGES:,} at once, {MAX_MESSAGES_PER_S} a second over time; "
         f"{MAX_MESSAGE_BURST_BYTES // 2**20} MB at once, {MAX_MESSAGE_BYTES_PER_S // 2**20} MB a second over time",
@@ -83,7 +86,7 @@ SHARES: tuple[Share, ...] = (
         "429",
     ),
     Share(
-        "journal: published ticks",
+        "published ticks in the journal",
         "`--keep-bytes`, `--keep-events`",
         "`--max-requests` batches a second, `--max-body`",
         "address, and user",

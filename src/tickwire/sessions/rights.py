@@ -36,11 +36,12 @@ SCOPES: tuple[TokenScope, ...] = ("publish", "messages", "admin", "metrics")
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
     """The identity and the permissions of a caller.
 
-    `user` and `token` are the names of the user and of the token (None: unknown). The caller may read the symbols in
-    `symbols`, and the event kinds in `events` (None: every kind). `scopes` permit actions other than reading. `readers`
-    is the maximum number of concurrent streams (0: no limit). `interval` is the shortest time between two updates of a
-    symbol, in milliseconds. `delay` is the age in seconds that market data must have before the caller may read it.
-    `issued` and `expires` are seconds since the Unix epoch (None: not given).
+    `user` and `token` are the names of the user and of the token, or None if they are unknown. The caller may read the
+    symbols in `symbols`, and the event kinds in `events`. If `events` is None, the caller may read every kind. `scopes`
+    permit actions other than reading. `readers` is the maximum number of concurrent streams. 0 means no limit.
+    `interval` is the shortest time between two updates of a symbol, in milliseconds. `delay` is the minimum age, in
+    seconds, of the market data that the caller may read. `issued` and `expires` are seconds since the Unix epoch, or
+    None if the token does not contain them.
     """
 
     user: str | None = None
@@ -66,7 +67,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def user_target(self) -> str | None:
-        """The text `user:NAME`, which selects all streams of the caller's user; None if the caller has no user."""
+        """The text `user:NAME`, which selects all streams of the caller's user, or None if the caller has no user."""
         return None if self.user is None else USER_PREFIX + self.user
 
     @property

@@ -24,7 +24,7 @@ DELIVERY_MODES: tuple[Delivery, ...] = ("latest", "all")
 
 
 class Heartbeats(enum.StrEnum):
-    """The form of the heartbeats of a stream. Browsers hide comments from the page, and show events to it."""
+    """The form of the heartbeats of a stream. Browsers pass events to the page, but not comments."""
 
     COMMENT = "comment"
     EVENT = "event"
@@ -48,8 +48,8 @@ _INTERVAL_SYNTAX = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 class Subscription:
     """The symbols and event kinds that a reader requests, and the delivery mode. Equal subscriptions have equal hashes.
 
-    `fields` is None for all fields. `interval_ms` is the minimum time between two updates of a symbol (0: no minimum).
-    `candle_interval_s` is 0 for no candles.
+    `fields` is None for all fields. `interval_ms` is the minimum time between two updates of a symbol. 0 means no
+    minimum. `candle_interval_s` is 0 for no candles.
 
     If the argument `allowed` is given, the subscription includes only symbols that are also in `allowed`. The
     constructor computes this intersection, and stores the result in three attributes. All symbols in `symbols` are
@@ -183,7 +183,7 @@ class Subscription:
     def describe(self) -> dict[str, Any]:
         """Return the subscription as a dict for the welcome event.
 
-        `Subscription(**result)` is equal to this subscription, except that its `restricts_status` may be False.
+        `Subscription(**result)` is equal to this subscription, except that `restricts_status` may be False in the copy.
         """
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}

@@ -15,15 +15,16 @@ import httpx2
 from tickwire.testing.ports import find_free_port
 
 PROMETHEUS = shutil.which("prometheus")
-"""The path of the program; None if it is not installed."""
+"""The path of the program, or None if it is not installed."""
 
 
 @contextlib.asynccontextmanager
 async def run_prometheus(folder: Path, targets: Mapping[str, str], rules: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """Run Prometheus until the `async with` block ends. Yield a client of its API.
 
-    Prometheus stores its data in `folder` and evaluates the rules in the file `rules`. It reads the metrics of the
-    targets twice a second. `targets` maps the label `instance` of each server to its address, such as 127.0.0.1:8000.
+    Prometheus stores its data in `folder` and evaluates the rules in the file `rules`. Prometheus reads the metrics of
+    the targets twice a second. `targets` maps the label `instance` of each server to its address, such as
+    127.0.0.1:8000.
     """
     assert PROMETHEUS is not None
     static = [{"targets": [address], "labels": {"instance": name}} for name, address in targets.items()]

@@ -8,7 +8,7 @@ from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.stream_record import STREAM_PATH, StreamRecord
 
 _ALLOW_ORIGIN = "access-control-allow-origin"
-_PROXY = "the proxy, which adds headers of its own"
+_PROXY = "a proxy that adds its own CORS headers"
 _ADDED_BY_PROXY = "remove the header Access-Control-Allow-Origin from the proxy's configuration, and use --cors"
 
 
@@ -17,7 +17,9 @@ def check_cors(record: StreamRecord, origin: str, diagnosis: Diagnosis) -> None:
     values = record.header_values(_ALLOW_ORIGIN)
     change = f"tickwire serve --cors {origin}"
     if not values:
-        diagnosis.add("cors", f"the answer does not let pages of {origin} read it", change=change)
+        diagnosis.add(
+            "cors", f"the headers of the answer do not allow pages of {origin} to read the stream", change=change
+        )
     elif len(values) > 1 or "," in values[0]:
         diagnosis.add(
             "cors",

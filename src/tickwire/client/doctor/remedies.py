@@ -149,7 +149,7 @@ _GENERAL_CHANGES: dict[Problem, Remedy] = {
     "buffering": Remedy(_UNKNOWN_CULPRIT, "disable response buffering for /v1/stream"),
     "delayed": Remedy(_UNKNOWN_CULPRIT, "disable Nagle's algorithm (set TCP_NODELAY)"),
     "idle-cut-off": Remedy(_UNKNOWN_CULPRIT, "raise the idle time-out above the heartbeat"),
-    "lifetime-cut-off": Remedy(_UNKNOWN_CULPRIT, "remove the limit of a response's total time for /v1/stream"),
+    "lifetime-cut-off": Remedy(_UNKNOWN_CULPRIT, "remove the limit on the total duration of a response for /v1/stream"),
     "compressed-by-proxy": Remedy(_UNKNOWN_CULPRIT, "disable compression of text/event-stream in the proxy"),
     "decompressed-by-proxy": Remedy(_UNKNOWN_CULPRIT, "disable decompression of text/event-stream in the proxy"),
     "undecodable": Remedy(_UNKNOWN_CULPRIT, "disable every change of response bodies for /v1/stream"),

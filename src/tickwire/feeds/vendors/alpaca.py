@@ -38,7 +38,7 @@ class _Trade(msgspec.Struct):
 
 
 class _Quote(msgspec.Struct):
-    """The best bid and ask. A price of 0 means that this side is empty."""
+    """The best bid and ask. A price of 0 means that this side of the order book is empty."""
 
     symbol: str = msgspec.field(name="S")
     bid: float = msgspec.field(name="bp")
@@ -81,7 +81,7 @@ class _Error(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """One item of a message. The kind determines the other keys."""
+    """One item of a message. The kind of the item determines its other keys."""
 
     kind: str = msgspec.field(name="T")
 

@@ -54,7 +54,8 @@ class RememberedTrade(NamedTuple):
 
 
 class RecentTrades:
-    """The newest trades of each symbol. They allow a feed to recognize repeated trades, and to correct a trade."""
+    """The newest trades of each symbol. A feed uses these trades to recognize repeated trades and to correct a
+    trade."""
 
     def __init__(self) -> None:
         # The oldest trade of a symbol is first.

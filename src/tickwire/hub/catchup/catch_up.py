@@ -346,7 +346,7 @@ class CatchUp:
     def _write_pending_rows(self, reader: Reader) -> bool:
         """Write the next pending quotes: the newest quotes of symbols that a changed subscription added.
 
-        After the last pending quote, write a `subscription` event, which tells the client that the change of the
+        After the last pending quote, write a `subscription` event, which reports to the client that the change of the
         subscription is complete. Return False if no change is in progress.
         """
         if reader.pending_rows is None:

@@ -27,8 +27,8 @@ class _ChangePlan(NamedTuple):
     """The changed board rows (one row per symbol) of a channel, in the order of their last changes.
 
     The last change of each row is after event `after`, but not after event `target`. `sequences` contains the sequence
-    number of each last change. Readers of the channel whose positions are in this range share the plan, so that not
-    every batch of quotes needs a search through all symbols.
+    number of each last change. Readers of the channel whose positions are in this range share the plan. Without the
+    plan, every batch of quotes would need a search through all symbols.
     """
 
     after: int
@@ -142,9 +142,9 @@ class StateChanges:
     def _first_changed_rows(self, channel: Channel, after: int, target: int, limit: int) -> tuple[RowArray, int]:
         """Return a pair: board rows of the channel, and a sequence number.
 
-        The rows are complete up to this number, which is at most `target`. Each returned row last changed after event
-        `after` but not after the event with this number. The rows are in the order of their changes. If there are more
-        than `limit` rows, return only the rows with the oldest changes.
+        The result has every row that changed up to this number, which is at most `target`. Each returned row last
+        changed after event `after` but not after the event with this number. The rows are in the order of their
+        changes. If there are more than `limit` rows, return only the rows with the oldest changes.
         """
         if after >= target:
             return np.empty(0, np.intp), target

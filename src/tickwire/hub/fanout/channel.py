@@ -168,7 +168,7 @@ class Channel:
         return self.takes_all_symbols or row in self.rows
 
     def count_eligible_quotes(self) -> int:
-        """Return how many quotes the channel had to send so far, including quotes that newer quotes replaced."""
+        """Return the number of quotes for the channel since its start, including quotes that newer quotes replaced."""
         if not self.subscription.wants_quotes:
             return 0
         if self.screen is not None:
@@ -262,7 +262,7 @@ class Channel:
             reader.write(body)
 
     def group_of_few_readers(self) -> EncodedGroup | None:
-        """Return the group of the live readers, if the sender may join the frames for each of them.
+        """Return the group of the live readers, if the sender may join the frames for each reader separately.
 
         Return None if there are no live readers or many, if they have different encoders, or if their streams are
         compressed.
@@ -286,7 +286,7 @@ class Channel:
             reader.disconnect(CloseReason.ERROR, RECONNECT_DELAY_MS)
 
     def report_changes(self, changed_numbers: set[int], number: int) -> None:
-        """From now on, add `number` to `changed_numbers` after each change of the live readers."""
+        """From now on, each change of the live readers adds `number` to the set `changed_numbers`."""
         self._changed_numbers, self._number = changed_numbers, number
 
     def _forget_groups(self) -> None:

@@ -20,7 +20,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class HeartbeatFrames(NamedTuple):
-    """One heartbeat in each form that a subscription can request."""
+    """The frames of one heartbeat: one frame for each form that a subscription can request."""
 
     comment: bytes
     event: bytes

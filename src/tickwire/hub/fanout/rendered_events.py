@@ -213,7 +213,7 @@ class RenderedNamedEvent:
         return encode_frame(bytes(self.event.data), event=self.event.name)
 
     def view_for_channel(self, channel: Channel) -> RenderedNamedEvent | None:
-        """Return the event as the readers of the channel may see it; None if they do not receive the event.
+        """Return the event as the readers of the channel may see it, or None if they do not receive the event.
 
         A correction goes to the readers of its symbol. A status reveals which symbols exist and are halted. If the
         channel's rights do not allow all symbols, the result contains only the symbols of the channel.

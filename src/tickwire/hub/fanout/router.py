@@ -142,9 +142,8 @@ class Router:
         self.row_count = len(symbols)
 
     def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
-        """Find out, in steps, which channels have patterns that match the symbols that the board appends next.
-
-        A step takes a few milliseconds. After that, `add_new_rows` is fast. Repeat the call with the same object
+        """Match the patterns of all channels with the symbols that the board appends next. The work is done in steps. A
+        step takes a few milliseconds. After that, `add_new_rows` is fast. Repeat the call with the same object
         `symbols` to test channels that were added during the steps.
         """
         if self._announced is None or self._announced.symbols is not symbols:
@@ -153,13 +152,13 @@ class Router:
         yield from self.screen_router.test_announced(symbols)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         self._announced = None
         self.screen_router.forget_announced()
 
     @property
     def tests_new_symbols(self) -> bool:
-        """Whether a channel has a pattern or a filter, so that every new symbol must be tested."""
+        """Whether at least one channel has a pattern or a filter. If so, the hub tests every new symbol."""
         return bool(self._pattern_channels) or self.screen_router.is_in_use
 
     def prepare_channel(self, subscription: Subscription, reservations: ExitStack) -> Iterator[None]:
@@ -204,5 +203,6 @@ class Router:
 
 
 def _uses_quote_table(channel: Channel) -> bool:
-    """Whether the channel receives quotes through a routing table. Paced or filtered channels do not."""
+    """Whether the channel receives quotes through a routing table. Paced or filtered channels receive no quotes this
+    way."""
     return channel.subscription.wants_quotes and not channel.is_paced and channel.screen is None

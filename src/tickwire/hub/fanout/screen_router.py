@@ -112,13 +112,13 @@ class ScreenRouter:
         return iter(()) if self._index is None else self._index.test_announced(symbols)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         if self._index is not None:
             self._index.forget_announced()
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a channel has a filter, or will have one."""
+        """Whether a channel has a filter, or a stream with a filter is about to open."""
         return self._index is not None
 
     def route_quotes(self, item: RenderedQuotes) -> Iterator[Channel]:

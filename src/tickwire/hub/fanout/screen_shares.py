@@ -36,7 +36,7 @@ class ScreenShares:
         self._part_references: dict[str, Counter[_Part]] = {}
 
     def check(self, bearer: str | None, screen: Screen) -> None:
-        """Raise FilterShareExceeded if this filter would bring the bearer's filters above a limit."""
+        """Raise FilterShareExceeded if the bearer's filters would exceed a limit with this filter."""
         if bearer is None or (bearer, screen) in self._filter_references:
             return
         used: Iterable[_Part] = self._part_references.get(bearer, ())

@@ -136,7 +136,7 @@ def _is_transient(error: JournalError) -> bool:
 
     If another process has just created a stream, some NATS servers may not know the stream yet. If two processes create
     the stream at the same time, both calls may succeed. The NATS cluster then keeps only one of the two streams. The
-    process that created the other stream gets an error, and must open the journal again.
+    process that created the other stream receives an error, and must open the journal again.
     """
     return isinstance(error, JournalUnavailable | StreamNotCreated | LogLost) or (
         isinstance(error, JetStreamError) and is_not_found(error)

@@ -87,8 +87,8 @@ class _ReplyChunk(msgspec.Struct, frozen=True, array_like=True):
     node: str
     index: int
     count: int
-    # The outcome "said" means that the handler returned data. "refused" means that the handler raised InputError.
-    # "silent" covers all other cases.
+    # The outcome "said" means that the handler returned data. The outcome "refused" means that the handler raised
+    # InputError. The outcome "silent" means any other result.
     outcome: Literal["said", "silent", "refused"]
     data: bytes
 

@@ -31,7 +31,7 @@ log = logging.getLogger("tickwire.journal")
 async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: Callable[[str], None]) -> T:
     """Call `open_once` until it no longer raises JournalBusy, and return its result. Wait without a time limit.
 
-    A process that waits here takes over when the owner of the journal ends. Call `report_waiting` with the reason.
+    When the owner of the journal ends, a waiting process becomes the owner. Call `report_waiting` with the reason.
     """
     is_logged = False
     while True:
@@ -48,7 +48,7 @@ async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: C
 
 @contextlib.asynccontextmanager
 async def share_journal(journal: Journal, path: Path) -> AsyncIterator[Cluster]:
-    """Let other processes follow `journal` at the socket `path` until the context ends. Join the cluster.
+    """Share `journal` with other processes through the socket `path` until the context ends. Join the cluster.
 
     The lock of the journal is the lease to run the feed: only one process can have the journal open.
     """

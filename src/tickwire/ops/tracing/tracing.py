@@ -56,7 +56,7 @@ class RequestSpan:
 
     @property
     def trace_id(self) -> str | None:
-        """The trace id as hexadecimal digits; None if the request is not sampled."""
+        """The trace id as hexadecimal digits, or None if the request is not sampled."""
         return f"{self._span.get_span_context().trace_id:032x}" if self.is_sampled else None
 
     def activate(self) -> None:
@@ -66,12 +66,12 @@ class RequestSpan:
 
     @staticmethod
     def deactivate() -> None:
-        """Let the present task belong to no request."""
+        """Detach the present task from this request."""
         _current_request.set(None)
         trace_id.set(None)
 
     def describe(self, method: str, route: str, status: int, request_id: str) -> None:
-        """Name the span after the route, and add the status of the response."""
+        """Set the name of the span to the route, and add the status of the response."""
         if not self.is_sampled:
             return
         self._span.update_name(f"{method} {route}")

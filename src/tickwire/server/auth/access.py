@@ -196,7 +196,8 @@ def restrict_subscription(rights: Rights, requested: Subscription) -> Subscripti
     """Return the part of a subscription that the rights of the client allow.
 
     Raise Forbidden if the rights allow no part. Also raise Forbidden if the client requests delivery=all, but the token
-    sets a minimum interval between updates: with an interval, the server skips events, and delivery=all skips none.
+    sets a minimum interval between updates: an interval requires the server to skip events, but delivery=all does not
+    allow this.
     """
     if rights.interval and requested.delivery == "all":
         raise Forbidden(

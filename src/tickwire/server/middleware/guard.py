@@ -68,7 +68,7 @@ class Guard:
     clock: Clock
     access: AccessPolicy = field(default_factory=OpenAccess)
     tickets: Tickets | None = None
-    # Verifies the tokens; None if the server requires no tokens.
+    # Verifies the tokens, or None if the server requires no tokens.
     token_verifier: TokenVerifier | None = None
     journal_writes: JournalWriteLimiter = field(default_factory=JournalWriteLimiter)
     proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(""))
@@ -83,7 +83,7 @@ class Guard:
         default_factory=lambda: RateLimiter(MAX_LOGGED_STREAMS_PER_S, "logged streams", MAX_LOGGED_STREAMS_PER_S)
     )
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
-    # Creates a span for each request; None if the server traces no requests.
+    # Creates a span for each request, or None if the server traces no requests.
     tracing: Tracing | None = None
     unlogged_by_call: Counter[str] = field(
         default_factory=lambda: Counter(dict.fromkeys((*PROBE_CALLS, PUBLISH_CALL, *STREAM_CALLS), 0))
@@ -91,7 +91,7 @@ class Guard:
 
     @cached_property
     def repeated_requests(self) -> RepeatedRequests | None:
-        """The audit lines of requests that changed nothing; None without an audit log."""
+        """The audit lines of requests that changed nothing, or None without an audit log."""
         return None if self.audit_log is None else RepeatedRequests(self.audit_log, self.clock)
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class Exchange:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Let the log lines and the spans of the block belong to this request. No request may be active before."""
+        """Assign the log lines and the spans of the `with` block to this request. No other request may be active."""
         self.activate()
         try:
             yield
@@ -167,9 +167,9 @@ class Exchange:
     def start_response(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], route: object = None, *, ends_span: bool = True
     ) -> list[tuple[bytes, bytes]]:
-        """Log and count the response, and return its headers together with the common headers.
+        """Log and count the response. Return its headers, including the common headers.
 
-        `route` is the FastAPI route that answers the request; None if no such route answers. Also end the
+        `route` is the FastAPI route that answers the request, or None if no such route answers. Also end the
         span of the request if `ends_span` is true. Otherwise, the caller must call `end_span`.
         """
         self._rights = self._scope["state"].get("rights", _NO_RIGHTS)
@@ -243,8 +243,8 @@ class Exchange:
     def _describe_request(self, status: int) -> dict[str, Any]:
         """Return the log record of a request. Every text from the client has a bounded length and is escaped.
 
-        The record contains only the path of the URL. It omits the query string, which may contain a token in any
-        percent-encoding.
+        The record contains only the path of the URL. The record omits the query string, which may contain a token in
+        any percent-encoding.
         """
         rights = self._rights
         trace = None if self._span is None else self._span.trace_id
@@ -282,8 +282,8 @@ def _safe_short_text(text: str) -> str:
 class ResponseSender:
     """An ASGI `send` callable.
 
-    It adds the common headers to a response, and sends the head and the body in one write if the length of the body is
-    known.
+    The sender adds the common headers to a response, and sends the head and the body in one write if the length of the
+    body is known.
     """
 
     __slots__ = ("_exchange", "_held_head", "_scope", "_send")

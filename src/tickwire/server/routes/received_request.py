@@ -21,8 +21,8 @@ _REPORTED_HEADERS = ("accept-encoding", "authorization", "last-event-id", "origi
 class ReceivedRequest(msgspec.Struct, frozen=True):
     """A request as the server received it.
 
-    `address` is the client's address, to which the rate limits apply. It is null if the server requires a token and the
-    request has no valid token, because the address of an untrusted proxy is an internal address.
+    `address` is the client's address, to which the rate limits apply. `address` is null if the server requires a token
+    and the request has no valid token, because the address of an untrusted proxy is an internal address.
 
     `from_trusted_proxy` is true if a proxy in --trusted-proxies sent the request. `forwarded_hops` is the number of
     addresses in the header X-Forwarded-For. `headers` lists the received headers that matter for a stream.
