@@ -100,10 +100,17 @@ class CandleTable:
             ends[_DAILY_INDEX:] = self._sessions.ends(starts[_DAILY_INDEX:] * _SECOND_NS) // _SECOND_NS
         return int(ends[intervals].min())
 
-    def open_mask(self, rows: RowArray) -> Bools:
-        """Return whether each symbol's newest candle is open, in an array of shape (intervals, len(rows))."""
-        is_open: Bools = self.time_keys[:, rows] % 2 == 0
-        return is_open
+    def ended_mask(self, rows: RowArray, second: int) -> Bools:
+        """Return whether each symbol's newest candle is open although it ends at or before `second`.
+
+        The result has the shape (intervals, len(rows)).
+        """
+        is_ended: Bools = (self.time_keys[:, rows] % 2 == 0) & (self.ends(rows) <= second)
+        return is_ended
+
+    def sort_by_end(self, slots: RowArray) -> RowArray:
+        """Sort the candles at `slots` by the end of their interval. Keep the order of candles with the same end."""
+        return slots[np.argsort(self._interval_ends(slots, self.time_keys.reshape(-1)[slots]), kind="stable")]
 
     def candles_at(self, slots: RowArray) -> OhlcvBars:
         """Return copies of the candles at `slots`, with a trade count of 0."""
@@ -140,13 +147,18 @@ class CandleTable:
         if not len(packed):
             return packed
         intervals, rows = np.divmod(bars.slots, self.capacity)
-        order = np.argsort(bars.time_keys // 2 + _LENGTHS_S[intervals], kind="stable")
+        order = np.argsort(self._interval_ends(bars.slots, bars.time_keys), kind="stable")
         packed["symbol"] = self.symbols[rows[order]]
         packed["interval"] = _LENGTHS_S[intervals[order]]
         packed["start"] = bars.time_keys[order] // 2 * _SECOND_NS
         for column, name in enumerate(("open", "high", "low", "close", "volume")):
             packed[name] = bars.ohlcv[order, column]
         return packed
+
+    def _interval_ends(self, slots: RowArray, time_keys: Ints) -> Ints:
+        """Return the start of each candle plus the length of its interval, in seconds."""
+        ends: Ints = time_keys // 2 + _LENGTHS_S[slots // self.capacity]
+        return ends
 
     def _expand_to_intervals(self, bars: OhlcvBars) -> OhlcvBars:
         """Return one copy of the bars for each interval.

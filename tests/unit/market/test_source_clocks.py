@@ -8,7 +8,7 @@ import numpy as np
 
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.tick import Tick, pack_ticks
-from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClocks
 
 SECOND = 10**9
@@ -40,7 +40,7 @@ def test_a_clock_event_advances_live_sources_only() -> None:
     assert candles.overdue_market_time(NOW + SECOND, 4 * SECOND) is None
     later = NOW + 6 * SECOND
     assert candles.overdue_market_time(later, 4 * SECOND) is not None
-    closed = candles.advance_live_sources(later)
+    closed = closed_candles(candles.advance_live_sources(later))
     assert {(candle["symbol"], candle["interval"]) for candle in closed} >= {(b"L", 1), (b"N", 1)}
     assert b"P" not in closed["symbol"]
     assert MAX_LIVE_LAG_NS > 30 * SECOND
@@ -75,8 +75,8 @@ def test_mixed_sources_give_the_candles_of_separate_servers_also_after_a_restart
         closed.append(publish(mixed, source, symbol, ts, now=now))
         expected.append(publish(separate[source], source, symbol, ts, now=now))
         if step % 50 == 49:
-            closed.append(mixed.advance_live_sources(now))
-            expected += [candles.advance_live_sources(now) for candles in separate.values()]
+            closed.append(closed_candles(mixed.advance_live_sources(now)))
+            expected += [closed_candles(candles.advance_live_sources(now)) for candles in separate.values()]
             restored = CandleAggregator()
             restored.restore(mixed.save())
             mixed = restored
