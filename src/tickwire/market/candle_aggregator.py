@@ -33,7 +33,7 @@ import numpy as np
 from tickwire.core.arrays import Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
-from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NO_CANDLE, CandleTable
+from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
 from tickwire.market.corrections import is_replacement, split_trades
 from tickwire.market.ohlcv import (
     CLOSE,
@@ -172,6 +172,7 @@ class CandleAggregator:
         """Close all candles that end at or before `ts` (nanoseconds since the Unix epoch)."""
         for clock in self._source_clocks:
             yield from self._advance(clock, ts)
+            yield None
 
     def advance_live_sources(self, now: int) -> ClosingSteps:
         """Close the finished candles of all live sources.
@@ -182,6 +183,7 @@ class CandleAggregator:
         for clock in self._source_clocks:
             if clock.is_live:
                 yield from self._advance(clock, clock.market_time(now) - ALLOWED_LATENESS_NS)
+                yield None
 
     def _advance(self, clock: SourceClock, ts: int) -> ClosingSteps:
         """Close all candles of one source that end at or before `ts`. Sort the candles by the end of their interval."""
@@ -218,22 +220,12 @@ class CandleAggregator:
 
         A candle is overdue if it is still open `lateness_ns` after its end. All times are in nanoseconds.
         """
-        for clock in self._source_clocks:
-            if clock.is_live:
-                next_close = self._next_close_of(self._source_clocks.rows_of(clock, len(self)))
-                if next_close is not None and next_close <= clock.market_time(now) - lateness_ns:
-                    return clock.market_time(now)
+        pending = self._pending_seconds[: len(self)]
+        next_ends = np.minimum(self._table.next_ends(len(self)), np.where(pending == NO_CANDLE, NEVER, pending + 1))
+        for clock, next_end in self._source_clocks.earliest(next_ends):
+            if clock.is_live and next_end <= (clock.market_time(now) - lateness_ns) // _SECOND_NS:
+                return clock.market_time(now)
         return None
-
-    def _next_close_of(self, rows: RowArray) -> int | None:
-        """Return the earliest end of an open candle of these symbols, or None if they have no open candle."""
-        seconds = self._pending_seconds[rows]
-        seconds = seconds[seconds != NO_CANDLE]
-        next_end = self._table.next_end(rows)
-        ends = [] if next_end is None else [next_end]
-        if len(seconds):
-            ends.append(int(seconds.min()) + 1)
-        return min(ends) * _SECOND_NS if ends else None
 
     def open_candles(self, rows: Sequence[int] | RowArray, interval_s: int) -> PackedCandles:
         """Return the open candles of the symbols at the indexes `rows`, for one interval.

@@ -46,6 +46,13 @@ def test_a_clock_event_advances_live_sources_only() -> None:
     assert MAX_LIVE_LAG_NS > 30 * SECOND
 
 
+def test_other_tasks_run_between_two_sources() -> None:
+    candles = CandleAggregator()
+    for number in range(20):
+        publish(candles, f"source {number}", f"S{number}", NOW)
+    assert sum(part is None for part in candles.advance_live_sources(NOW + 6 * SECOND)) >= 19
+
+
 def test_a_symbol_follows_the_source_that_last_published_it() -> None:
     candles = CandleAggregator()
     publish(candles, "a", "X", NOW)
@@ -74,6 +81,9 @@ def test_mixed_sources_give_the_candles_of_separate_servers_also_after_a_restart
         symbol = source + rng.choice("XYZ")
         closed.append(publish(mixed, source, symbol, ts, now=now))
         expected.append(publish(separate[source], source, symbol, ts, now=now))
+        # Without a check each second, some candles are overdue.
+        overdue = [candles.overdue_market_time(now, 2 * SECOND) for candles in separate.values()]
+        assert mixed.overdue_market_time(now, 2 * SECOND) in ([time for time in overdue if time] or [None])
         if step % 50 == 49:
             closed.append(closed_candles(mixed.advance_live_sources(now)))
             expected += [closed_candles(candles.advance_live_sources(now)) for candles in separate.values()]
