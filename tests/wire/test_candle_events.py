@@ -16,7 +16,7 @@ from tickwire.core.candle import CANDLE_DTYPE, PackedCandles, candles_from_bytes
 from tickwire.core.codec import decode_json
 from tickwire.core.event import JournalRecord, RecordKind, decode_named_event
 from tickwire.core.tick import ticks_from_bytes
-from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.journal_copy import copy_journal_folder
 from tickwire.testing.server import RunningServer, run_server
@@ -205,7 +205,9 @@ def expected_and_stored_candles(records: Sequence[JournalRecord]) -> tuple[Packe
         elif record.kind is RecordKind.CANDLES:
             stored.append(candles_from_bytes(record.data))
         elif (event := decode_named_event(record)).name == "clock":
-            expected.append(candles.advance_watermark(decode_json(bytes(event.data), dict[str, int])["ts"] * 1000))
+            expected.append(
+                closed_candles(candles.advance_watermark(decode_json(bytes(event.data), dict[str, int])["ts"] * 1000))
+            )
     return np.concatenate(expected), np.concatenate(stored)
 
 

@@ -19,7 +19,7 @@ from tickwire.core.tick import ticks_from_bytes
 from tickwire.errors import InputError
 from tickwire.journal.base import Retention
 from tickwire.journal.sqlite.journal import SQLiteJournal
-from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.journal_copy import copy_journal_folder
 from tickwire.testing.marks import short_and_long
@@ -194,7 +194,11 @@ async def candles_from_journal(path: Path) -> dict[str, list]:
         if record.kind is RecordKind.TICKS:
             parts.append(aggregator.apply(ticks_from_bytes(record.data), record.first, record.appended_ts))
         elif record.kind is RecordKind.NAMED_EVENT and (event := decode_named_event(record)).name == "clock":
-            parts.append(aggregator.advance_watermark(decode_json(bytes(event.data), dict[str, int])["ts"] * 1000))
+            parts.append(
+                closed_candles(
+                    aggregator.advance_watermark(decode_json(bytes(event.data), dict[str, int])["ts"] * 1000)
+                )
+            )
     await journal.close()
     packed = np.concatenate(parts)
     candles = {}

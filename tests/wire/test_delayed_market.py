@@ -13,7 +13,7 @@ from tickwire.core.event import MAX_RECORDS_PER_TURN, ticks_entry
 from tickwire.core.tick import Tick, pack_ticks
 from tickwire.hub.hub import Hub
 from tickwire.hub.hub_pool import IDLE_TIMEOUT_S, MAX_DELAYED_HUBS
-from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.market.trading_sessions import TradingSessions
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
@@ -313,7 +313,7 @@ def test_closed_until_follows_sessions_instead_of_the_clock() -> None:
     for days in (1, 2, 3):
         candles.apply(pack_ticks([Tick(symbol="A", ts=days * day // 1000, last=1.0)], now=0), 1, days * day)
         closed_until.append(candles.closed_until("A", 86_400))
-    candles.advance_watermark(7 * day)
+    closed_candles(candles.advance_watermark(7 * day))
     assert [*closed_until, candles.closed_until("A", 86_400), candles.closed_until("B", 60)] == [
         0,
         0,

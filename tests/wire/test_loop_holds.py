@@ -323,6 +323,31 @@ async def test_a_snapshot_does_not_hold_the_event_loop() -> None:
     assert min(holds) < MAX_HOLD_UNITS
 
 
+@short_and_long("size", 20_000, 100_000)
+async def test_the_close_of_many_candles_does_not_hold_the_event_loop(size: int) -> None:
+    """One tick closes the candles of all symbols at seven intervals."""
+    hour_us, seconds_us = 3_600_000_000, 1_000_000
+    holds = []
+    async with run_server(max_board=2 * size, max_board_per_publisher=2 * size) as server, HoldMeter() as meter:
+        runtime = server.runtime
+
+        async def publish(ts: int, numbers: range) -> None:
+            ticks = [Tick(symbol=symbol_of(number), ts=ts, last=1.0, size=1.0) for number in numbers]
+            await runtime.publish(ticks_entry(pack_ticks(ticks, now=runtime.clock.now())))
+
+        # Other programs can only lengthen the measured time, so use the shortest of several measurements.
+        for hour in range(400_000, 400_003):
+            for begin in range(0, size, TICKS_PER_BATCH):
+                await publish(hour * hour_us - 3 * seconds_us, range(begin, begin + TICKS_PER_BATCH))
+            await wait_until(lambda: len(runtime.candle_recorder.outbox) == 0)
+            head = runtime.hub.head.sequence
+            holds.append(await meter.longest_turn_units(publish(hour * hour_us + 3 * seconds_us, range(1))))
+            await wait_until(lambda: len(runtime.candle_recorder.outbox) == 0)
+            assert runtime.hub.head.sequence - head > 7 * size
+    print(holds)
+    assert min(holds) < MAX_HOLD_UNITS
+
+
 @short_and_long("size", 10_000, 100_000)
 async def test_no_request_holds_the_event_loop(size) -> None:
     """The client runs in other threads, whose CPU time does not count."""

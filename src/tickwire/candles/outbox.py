@@ -9,8 +9,9 @@ killed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -40,6 +41,17 @@ class PendingCandles(msgspec.Struct, frozen=True, array_like=True):
 OutboxState: TypeAlias = list[PendingCandles]
 
 
+class _Part(NamedTuple):
+    """Some of the candles that closed at the event `closed_by`.
+
+    `remaining` is the number of candles in this part and in the later parts of the same event.
+    """
+
+    closed_by: int
+    remaining: int
+    candles: PackedCandles
+
+
 class CandleOutbox:
     """The closed candles that the journal does not contain as events yet (pending candles), oldest first.
 
@@ -47,21 +59,23 @@ class CandleOutbox:
     """
 
     def __init__(self) -> None:
-        # Each pair contains the sequence number of the event that closed the candles, and these candles.
-        self._batches: deque[tuple[int, PackedCandles]] = deque()
+        self._parts: deque[_Part] = deque()
         self._candle_count = 0
 
     def __len__(self) -> int:
         return self._candle_count
 
-    def append(self, closed: PackedCandles, closed_by: int) -> None:
-        """Add the candles that closed when a journal record was applied.
+    def append(self, closed: Iterable[PackedCandles], closed_by: int) -> None:
+        """Add all candles that closed when a journal record was applied. `closed` contains them in several parts.
 
         `closed_by` is the sequence number of the first event of this record.
         """
-        if len(closed):
-            self._batches.append((closed_by, closed))
-            self._candle_count += len(closed)
+        parts = [part for part in closed if len(part)]
+        remaining = sum(map(len, parts))
+        self._candle_count += remaining
+        for part in parts:
+            self._parts.append(_Part(closed_by, remaining, part))
+            remaining -= len(part)
 
     def acknowledge(self, count: int) -> None:
         """Remove the `count` oldest candles, because the journal now contains them as events.
@@ -69,13 +83,13 @@ class CandleOutbox:
         `count` may exceed the number of pending candles, because some candles may have closed before this outbox was
         created.
         """
-        while count and self._batches:
-            closed_by, closed = self._batches.popleft()
-            removed = min(count, len(closed))
+        while count and self._parts:
+            part = self._parts.popleft()
+            removed = min(count, len(part.candles))
             count -= removed
             self._candle_count -= removed
-            if removed < len(closed):
-                self._batches.appendleft((closed_by, closed[removed:]))
+            if removed < len(part.candles):
+                self._parts.appendleft(_Part(part.closed_by, part.remaining - removed, part.candles[removed:]))
 
     def next_entry(self) -> JournalEntry | None:
         """Return the next entry to append to the journal, or None if no candle is pending.
@@ -83,29 +97,42 @@ class CandleOutbox:
         The key of the entry identifies the first candle in the entry. The journal does not append a second entry with
         the same key, even if the second entry contains more candles.
         """
-        if not self._batches:
+        if not self._parts:
             return None
-        closed_by, closed = self._batches[0]
-        leading = list(_leading_candles(self._batches, MAX_CANDLES_PER_ENTRY))
-        return candles_entry(np.concatenate(leading), source=CANDLE_SOURCE, key=f"{closed_by}:{len(closed)}")
+        closed_by, remaining, _ = self._parts[0]
+        leading = list(_leading_candles(self._parts, MAX_CANDLES_PER_ENTRY))
+        return candles_entry(np.concatenate(leading), source=CANDLE_SOURCE, key=f"{closed_by}:{remaining}")
 
     def save(self) -> OutboxState:
         """Return the pending candles in the form that `restore` accepts."""
-        return [PendingCandles(closed_by, closed.tobytes(), len(closed)) for closed_by, closed in self._batches]
+        return self.capture()()
+
+    def capture(self) -> Callable[[], OutboxState]:
+        """Return a function that returns the present candles like `save`. Any thread may call the function."""
+        parts = list(self._parts)
+
+        def encode() -> OutboxState:
+            groups = ((closed_by, list(group)) for closed_by, group in groupby(parts, key=lambda part: part.closed_by))
+            return [
+                PendingCandles(closed_by, b"".join(part.candles.tobytes() for part in group), group[0].remaining)
+                for closed_by, group in groups
+            ]
+
+        return encode
 
     def restore(self, saved: OutboxState) -> None:
         """Replace the pending candles with the candles in `saved`, the result of an earlier call of `save`."""
-        self._batches.clear()
+        self._parts.clear()
         self._candle_count = 0
         for closed_by, data, count in map(msgspec.structs.astuple, saved):
-            self.append(candles_from_bytes(data, count or len(data) // _NARROW_CANDLE_BYTES), closed_by)
+            self.append([candles_from_bytes(data, count or len(data) // _NARROW_CANDLE_BYTES)], closed_by)
 
 
-def _leading_candles(batches: Iterable[tuple[int, PackedCandles]], max_candles: int) -> Iterable[PackedCandles]:
-    """Yield the first `max_candles` candles of all batches, or fewer if the batches contain fewer candles."""
-    for _, closed in batches:
-        # One event may close 100,000 candles, so do not copy the whole batch.
-        yield closed[:max_candles]
-        max_candles -= len(closed)
+def _leading_candles(parts: Iterable[_Part], max_candles: int) -> Iterable[PackedCandles]:
+    """Yield the first `max_candles` candles of all parts, or fewer if the parts contain fewer candles."""
+    for part in parts:
+        # A restored part may contain all candles of one event, so do not copy the whole part.
+        yield part.candles[:max_candles]
+        max_candles -= len(part.candles)
         if max_candles <= 0:
             return

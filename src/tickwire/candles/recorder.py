@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 
 from tickwire.candles.archive import CandleArchive
 from tickwire.candles.builder import CandleBuilder
 from tickwire.candles.outbox import CandleOutbox, OutboxState
-from tickwire.core.candle import INTERVAL_SECONDS, Candle, candles_from_packed
+from tickwire.core.candle import CANDLE_DTYPE, INTERVAL_SECONDS, Candle, PackedCandles, candles_from_packed
 from tickwire.core.event import JournalEntry, JournalRecord, RecordKind, named_entry, split_into_turns
 from tickwire.core.event_kinds import CLOCK_EVENT
 from tickwire.core.tick import contains_resets, ticks_from_bytes
@@ -91,7 +92,7 @@ class CandleRecorder:
     """Builds candles from the journal, and passes the closed candles to the archive and to the outbox.
 
     The outbox is the queue of closed candles that Tickwire has yet to append to the journal as events. `sequence` is
-    the sequence number of the last journal event that the recorder has applied.
+    the sequence number of the last journal event that the recorder has applied, or is applying now.
     """
 
     def __init__(self, archive: CandleArchive, sessions: TradingSessions | None = None) -> None:
@@ -101,24 +102,36 @@ class CandleRecorder:
         self.candles = self._builder.candles
         self.outbox = CandleOutbox()
 
-    def apply(self, records: Iterable[JournalRecord], epoch: str) -> None:
+    async def apply(self, records: Iterable[JournalRecord], epoch: str) -> None:
         """Apply the next records of the journal. `epoch` is the random name of the journal's history.
 
-        Skip records that the recorder has already applied: its recovery may have applied records that the hub has not
-        applied yet.
+        Skip records that were applied before: the recovery may already have applied records that the hub has not
+        applied. While a record closes the candles of many symbols, other tasks can run.
         """
         for record in records:
-            if record.last <= self.sequence:
-                continue
-            closed = self._builder.apply(record)
-            if record.kind is RecordKind.TICKS and contains_resets(record.data, record.event_count):
-                ticks = ticks_from_bytes(record.data, record.event_count)
-                self.archive.remove_symbols(ticks["symbol"].tolist())
-            self.outbox.append(closed, record.first)
-            self.archive.append(closed, epoch, record.last)
-            self.sequence = record.last
-            if record.kind is RecordKind.CANDLES:
-                self.outbox.acknowledge(record.event_count)
+            if record.last > self.sequence:
+                for _ in self._apply_stepwise(record, epoch):
+                    await asyncio.sleep(0)
+
+    def _apply_stepwise(self, record: JournalRecord, epoch: str) -> Iterator[None]:
+        """Apply a record in steps of a few milliseconds."""
+        previous, self.sequence = self.sequence, record.last
+        if record.kind is RecordKind.TICKS and contains_resets(record.data, record.event_count):
+            ticks = ticks_from_bytes(record.data, record.event_count)
+            self.archive.remove_symbols(ticks["symbol"].tolist())
+        closed: list[PackedCandles] = []
+        for part in self._builder.apply_stepwise(record):
+            if part is None:
+                yield
+            elif len(part):
+                # `read` finds the candle in the archive from this step on.
+                self.archive.append(part, epoch, previous)
+                closed.append(part)
+        self.archive.append(np.empty(0, CANDLE_DTYPE), epoch, record.last)
+        # The outbox receives all candles together, because their order and number identify them in the journal.
+        self.outbox.append(closed, record.first)
+        if record.kind is RecordKind.CANDLES:
+            self.outbox.acknowledge(record.event_count)
 
     def clock_entry_due(self, now: int) -> JournalEntry | None:
         """Return a clock event to append, or None if no clock event is needed now.
@@ -155,10 +168,9 @@ class CandleRecorder:
         return self.capture()()
 
     def capture(self) -> Callable[[], bytes]:
-        """Copy the state, and return a function that encodes the copy in the format of `save`. Any thread may call the
-        function."""
-        encode_candles, outbox = self.candles.capture(), self.outbox.save()
-        return lambda: msgspec.msgpack.encode(_RecorderState(0, encode_candles(), outbox))
+        """Copy the state, and return a function that encodes the copy like `save`. Any thread may call the function."""
+        encode_candles, save_outbox = self.candles.capture(), self.outbox.capture()
+        return lambda: msgspec.msgpack.encode(_RecorderState(0, encode_candles(), save_outbox()))
 
     def stats(self) -> CandleStats:
         late_trades = dict(zip(INTERVAL_SECONDS, self.candles.late_trade_counts.tolist(), strict=True))
@@ -176,7 +188,7 @@ class CandleRecorder:
         self.sequence = sequence
         while self.sequence < journal.head:
             for turn in split_into_turns(await journal.read(self.sequence)):
-                self.apply(turn.starting_records, journal.epoch)
+                await self.apply(turn.starting_records, journal.epoch)
                 # Let other tasks run.
                 await asyncio.sleep(0)
             if self.archive.is_full:

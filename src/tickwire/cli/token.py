@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from tickwire.clock import SystemClock
-from tickwire.core.timestamps import format_duration
+from tickwire.core.timestamps import duration_s, format_duration
 from tickwire.errors import InputError
 from tickwire.server.auth.claims import claims_from_rights, rights_from_claims
 from tickwire.server.auth.keys import FixedKeySource, VerificationKey, key_from_file, key_from_secret
@@ -22,8 +21,6 @@ from tickwire.server.auth.tokens import TokenVerifier
 from tickwire.sessions.rights import SCOPES
 from tickwire.settings import ENV_PREFIX, Settings
 
-_DURATION_PATTERN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SECRET_BYTES = 48
 _DEFAULT_MAX_AGE_S: float = Settings.model_fields["auth_max_age"].default
 
@@ -151,7 +148,7 @@ def _load_key(secret: str, key_file: Path | None) -> VerificationKey:
 
 
 def _parse_duration(text: str) -> int:
-    match = _DURATION_PATTERN.fullmatch(text)
-    if match is None:
+    seconds = duration_s(text, "smhd")
+    if seconds is None or not seconds.is_integer():
         raise InputError(f"--for {text!r}: use a number and a unit, such as 15m, 1h or 30d", field="for")
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
+    return int(seconds)

@@ -120,6 +120,10 @@ class TextColumn:
         The array has one element for each row from `first` to `end` - 1. If `end` is None, the array reaches to the
         last row.
         """
+        return self.evaluate(pattern, first, end)
+
+    def evaluate(self, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
+        """Return the result of `matches` without storing it. A subclass may store the results of `matches`."""
         end = len(self) if end is None else end
         if end - first < _MIN_SEARCHED_ROWS:
             tested = self._texts[first:end]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from tickwire.errors import InputError
@@ -15,6 +16,9 @@ MAX_TIMESTAMP_NS = 4_102_444_800 * 10**9
 # not escape the plus sign.
 _UNESCAPED_OFFSET_PATTERN = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]{2,15} \d\d:?\d\d", re.ASCII)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+"""Matches a duration: a number with its unit."""
+_UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def to_nanoseconds(moment: datetime, default_zone: tzinfo = UTC) -> int:
@@ -33,6 +37,15 @@ def format_duration(seconds: float) -> str:
         if count and not rest:
             return f"{count:.0f} {unit}{'s' * (count > 1)}"
     return f"{seconds:g} second{'s' * (seconds != 1)}"
+
+
+def duration_s(text: str, units: Collection[str] = tuple(_UNIT_SECONDS)) -> float | None:
+    """Return a duration such as `200ms`, `1.5s`, `2m`, `1h` or `5d` in seconds.
+
+    Return None if `text` is not a duration in one of these units.
+    """
+    match = DURATION_PATTERN.fullmatch(text)
+    return float(match[1]) * _UNIT_SECONDS[match[2]] if match and match[2] in units else None
 
 
 def format_moment(ts: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 from tickwire.clock import Clock
@@ -51,8 +51,8 @@ class CandleUpdater(Protocol):
         """The candles that result from all records applied so far."""
         ...
 
-    def apply(self, record: JournalRecord) -> object:
-        """Update the candles with the next journal record."""
+    def apply_stepwise(self, record: JournalRecord) -> Iterator[object]:
+        """Update the candles with the next journal record. Other tasks may run between the steps."""
         ...
 
 
@@ -147,10 +147,12 @@ class DelayedHub:
 
     async def _apply_records(self, records: Sequence[JournalRecord]) -> None:
         for turn in split_into_turns(records):
-            await self.hub.prepare(turn.parts)
             # Update the candles first, because the hub may send open candles that include these records.
             for record in turn.starting_records:
-                self._candle_updater.apply(record)
+                for closed in self._candle_updater.apply_stepwise(record):
+                    if closed is None:
+                        await asyncio.sleep(0)
+            await self.hub.prepare(turn.parts)
             self.hub.apply(turn.parts, self._clock.monotonic())
             # Let sockets and other tasks run.
             await asyncio.sleep(0)

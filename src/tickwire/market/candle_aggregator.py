@@ -22,17 +22,19 @@ Aggregators that apply the same batches in the same order produce the same candl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import isfinite
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
-from tickwire.core.arrays import Bools, Ints, RowArray
+from tickwire.core.arrays import Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
-from tickwire.market.candle_table import INTERVAL_LENGTHS_S, NO_CANDLE, CandleTable
+from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
+from tickwire.market.corrections import is_replacement, split_trades
 from tickwire.market.ohlcv import (
     CLOSE,
     OhlcvBars,
@@ -40,7 +42,7 @@ from tickwire.market.ohlcv import (
     correct_bar,
     running_maximum_by_group,
 )
-from tickwire.market.single_trade import ClosedCandle, SymbolCandles, merge_bars
+from tickwire.market.single_trade import SymbolCandles, merge_bars, pack_closed
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClock, SourceClocks
 from tickwire.market.trading_sessions import TradingSessions
 from tickwire.market.volume_tracker import VolumeTracker
@@ -49,9 +51,18 @@ from tickwire.market.volume_tracker import VolumeTracker
 ALLOWED_LATENESS_NS = 2 * 10**9
 _SECOND_NS = 10**9
 _INITIAL_CAPACITY = 128
-# A merge creates eight arrays for each array of bars. With this number of bars, the new arrays fit into the cache of a
-# processor. One merge of 100,000 bars would take several times as long.
-_BARS_PER_MERGE = 4_096
+BARS_PER_STEP = 4_096
+"""The number of symbols, or of closed candles, in one step of `CandleAggregator.apply_stepwise`.
+
+A step takes a few milliseconds. Its arrays fit into the cache of a processor. One step for 100,000 bars would take
+longer than all of its parts.
+"""
+
+ClosingSteps: TypeAlias = Iterator[PackedCandles | None]
+"""Steps that close candles. An item contains closed candles, or is None if other tasks may run before the next step.
+
+The caller must take all items. The candles of all items, in order, are the candles that closed.
+"""
 
 
 class _CandleSnapshot(msgspec.Struct, frozen=True):
@@ -75,7 +86,9 @@ class _CandleSnapshot(msgspec.Struct, frozen=True):
 class CandleAggregator:
     """Builds the open candle of every symbol and interval.
 
-    A method that closes candles returns the closed candles. The aggregator does not store closed candles.
+    A method that closes candles returns the closed candles. The aggregator does not store closed candles. A method that
+    can close the candles of many symbols works in steps, and returns an iterator of these steps (`ClosingSteps`).
+    Between two steps, other tasks may read the candles, of which some have closed and others are still open.
 
     A bar is the summary of some trades of one symbol: open, high, low, close and volume. If several trades of a symbol
     have times in the same second, the aggregator collects these trades in a pending bar. The aggregator later merges
@@ -96,8 +109,8 @@ class CandleAggregator:
         self._sequences = np.empty(0, np.int64)
         self._volume_tracker = VolumeTracker()
         self._source_clocks = SourceClocks()
-        # The number of times that the watermark of a source has changed. While this number stays the same, only trades
-        # close candles.
+        # The number of steps that changed candles without a trade. While this number stays the same, only trades change
+        # candles.
         self.advance_count = 0
 
     def __len__(self) -> int:
@@ -118,24 +131,26 @@ class CandleAggregator:
         return self._row_by_symbol.get(symbol.encode())
 
     def apply(self, ticks: PackedTicks, first_sequence: int, now: int, source: str = "") -> PackedCandles:
-        """Apply the ticks of one source in order, and return the candles that closed.
+        """Do the work of `apply_stepwise` without pauses, and return the candles that closed."""
+        return closed_candles(self.apply_stepwise(ticks, first_sequence, now, source))
+
+    def apply_stepwise(self, ticks: PackedTicks, first_sequence: int, now: int, source: str = "") -> ClosingSteps:
+        """Apply the ticks of one source in order, and close candles.
 
         The first tick has the sequence number `first_sequence`. `now` is the time at which the ticks arrived, in
-        nanoseconds since the Unix epoch. If the time of a tick is in the future, candles close as if the time were
-        `now`. For each symbol and interval, the returned candles are in time order.
+        nanoseconds since the Unix epoch. If a tick has a wrong time in the future, candles close as if its time were
+        `now`. For each symbol and interval, the closed candles are in time order.
         """
         if len(ticks) == 1 and self._is_single_trade_in_order(ticks):
-            closed = self._apply_single(ticks, first_sequence, source)
+            yield self._apply_single(ticks, first_sequence, source)
         else:
-            closed = self._apply_batch(ticks, first_sequence, source)
+            yield self._apply_batch(ticks, first_sequence, source)
         clock = self._source_clocks.find(source)
-        if clock is None:
-            return closed
-        times = ticks["ts"]
-        clock.newest_ts = max(clock.newest_ts, times.item() if len(times) == 1 else int(times.max(initial=0)))
-        clock.lag_ns = now - clock.newest_ts
-        expired = self._advance(clock, min(clock.newest_ts, now) - ALLOWED_LATENESS_NS)
-        return np.concatenate([closed, expired]) if len(expired) else closed
+        if clock is not None:
+            times = ticks["ts"]
+            clock.newest_ts = max(clock.newest_ts, times.item() if len(times) == 1 else int(times.max(initial=0)))
+            clock.lag_ns = now - clock.newest_ts
+            yield from self._advance(clock, min(clock.newest_ts, now) - ALLOWED_LATENESS_NS)
 
     def _reset(self, ticks: PackedTicks, source: str) -> None:
         """Discard the open candles of the symbols in `ticks`, and the time of the source, because the market of the
@@ -152,58 +167,64 @@ class CandleAggregator:
             clock.newest_ts = clock.watermark_s = 0
         self.advance_count += 1
 
-    def advance_watermark(self, ts: int) -> PackedCandles:
-        """Close all candles that end at or before `ts` (nanoseconds since the Unix epoch). Return these candles."""
-        return _concatenate(self._advance(clock, ts) for clock in self._source_clocks)
+    def advance_watermark(self, ts: int) -> ClosingSteps:
+        """Close all candles that end at or before `ts` (nanoseconds since the Unix epoch)."""
+        for clock in self._source_clocks:
+            yield from self._advance(clock, ts)
+            yield None
 
-    def advance_live_sources(self, now: int) -> PackedCandles:
-        """Close the finished candles of all live sources, and return these candles.
+    def advance_live_sources(self, now: int) -> ClosingSteps:
+        """Close the finished candles of all live sources.
 
         A source is live if its ticks arrive soon after their own times. `now` is the wall-clock time in nanoseconds
         since the Unix epoch.
         """
-        return _concatenate(
-            self._advance(clock, clock.market_time(now) - ALLOWED_LATENESS_NS)
-            for clock in self._source_clocks
-            if clock.is_live
-        )
+        for clock in self._source_clocks:
+            if clock.is_live:
+                yield from self._advance(clock, clock.market_time(now) - ALLOWED_LATENESS_NS)
+                yield None
 
-    def _advance(self, clock: SourceClock, ts: int) -> PackedCandles:
-        """Close all candles of one source that end at or before `ts`, and return these candles."""
+    def _advance(self, clock: SourceClock, ts: int) -> ClosingSteps:
+        """Close all candles of one source that end at or before `ts`. Sort the candles by the end of their interval."""
         second = ts // _SECOND_NS
         if second <= clock.watermark_s:
-            return np.empty(0, CANDLE_DTYPE)
+            return
         clock.watermark_s = second
-        self.advance_count += 1
         rows = self._source_clocks.rows_of(clock, len(self))
+        is_ended = np.empty((INTERVAL_COUNT, len(rows)), bool)
+        for begin in range(0, len(rows), BARS_PER_STEP):
+            if begin:
+                yield None
+            step = slice(begin, begin + BARS_PER_STEP)
+            self._merge_pending(rows[step])
+            is_ended[:, step] = self._table.ended_mask(rows[step], second)
+        starts = range(0, INTERVAL_COUNT * self._table.capacity, self._table.capacity)
+        slots = np.concatenate([start + rows[ended] for start, ended in zip(starts, is_ended, strict=True)])
+        slots = self._table.sort_by_end(slots)
+        for begin in range(0, len(slots), BARS_PER_STEP):
+            if begin or len(rows) > BARS_PER_STEP:
+                yield None
+            self.advance_count += 1
+            yield self._table.pack(self._table.close_slots(slots[begin : begin + BARS_PER_STEP]))
+
+    def _merge_pending(self, rows: RowArray) -> None:
+        """Merge the pending bars of these symbols into their candles."""
         pending = rows[self._pending_seconds[rows] != NO_CANDLE]
-        for begin in range(0, len(pending), _BARS_PER_MERGE):
-            self._table.merge(self._pending_bars(pending[begin : begin + _BARS_PER_MERGE]))
-        self._pending_seconds[pending] = NO_CANDLE
-        intervals, indices = np.nonzero(self._table.open_mask(rows) & (self._table.ends(rows) <= second))
-        return self._table.pack(self._table.close_slots(intervals * self._table.capacity + rows[indices]))
+        if len(pending):
+            self._table.merge(self._pending_bars(pending))
+            self._pending_seconds[pending] = NO_CANDLE
 
     def overdue_market_time(self, now: int, lateness_ns: int) -> int | None:
         """Return the market time of a live source that has an overdue candle, or None if there is no such source.
 
         A candle is overdue if it is still open `lateness_ns` after its end. All times are in nanoseconds.
         """
-        for clock in self._source_clocks:
-            if clock.is_live:
-                next_close = self._next_close_of(self._source_clocks.rows_of(clock, len(self)))
-                if next_close is not None and next_close <= clock.market_time(now) - lateness_ns:
-                    return clock.market_time(now)
+        pending = self._pending_seconds[: len(self)]
+        next_ends = np.minimum(self._table.next_ends(len(self)), np.where(pending == NO_CANDLE, NEVER, pending + 1))
+        for clock, next_end in self._source_clocks.earliest(next_ends):
+            if clock.is_live and next_end <= (clock.market_time(now) - lateness_ns) // _SECOND_NS:
+                return clock.market_time(now)
         return None
-
-    def _next_close_of(self, rows: RowArray) -> int | None:
-        """Return the earliest end of an open candle of these symbols, or None if they have no open candle."""
-        seconds = self._pending_seconds[rows]
-        seconds = seconds[seconds != NO_CANDLE]
-        next_end = self._table.next_end(rows)
-        ends = [] if next_end is None else [next_end]
-        if len(seconds):
-            ends.append(int(seconds.min()) + 1)
-        return min(ends) * _SECOND_NS if ends else None
 
     def open_candles(self, rows: Sequence[int] | RowArray, interval_s: int) -> PackedCandles:
         """Return the open candles of the symbols at the indexes `rows`, for one interval.
@@ -322,14 +343,14 @@ class CandleAggregator:
         candles.close_preceding(self._table.starts_at(second))
         candles.store()
         self._pending_seconds[row], self._pending_ohlcv[row], self._pending_trade_counts[row] = second, bar, 1
-        return _pack_closed(symbol, candles.closed)
+        return pack_closed(symbol, candles.closed)
 
     def _apply_batch(self, ticks: PackedTicks, first_sequence: int, source: str) -> PackedCandles:
         """Apply a batch of any number of ticks. Return the candles that closed."""
         if are_resets(ticks):
             self._reset(ticks, source)
             return np.empty(0, CANDLE_DTYPE)
-        is_trade, withdrawals = _split_trades(ticks)
+        is_trade, withdrawals = split_trades(ticks)
         indices = np.flatnonzero(is_trade)
         closed = np.empty(0, CANDLE_DTYPE)
         if len(indices):
@@ -375,7 +396,7 @@ class CandleAggregator:
             if row is None:
                 continue
             self._sequences[row] = max(self._sequences[row], first_sequence + index)
-            replacement = ticks[index + 1] if _is_replacement(ticks, index + 1) else None
+            replacement = ticks[index + 1] if is_replacement(ticks, index + 1) else None
             second = int(ticks["ts"][index]) // _SECOND_NS
             if self._pending_seconds[row] == second:
                 # The candles do not contain the pending bar yet.
@@ -454,41 +475,9 @@ class CandleAggregator:
         self._source_clocks.grow(capacity)
 
 
-def _split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
-    """Return a pair: a boolean array that is True for each trade, and the indexes of the ticks that withdraw a trade.
-
-    The corrected trade that follows a withdrawal does not count as a trade.
-    """
-    is_trade = np.isfinite(ticks["last"])
-    is_withdrawal = ticks["size"] < 0.0
-    if not is_withdrawal.any():
-        return is_trade, np.empty(0, np.intp)
-    withdrawals = np.flatnonzero(is_withdrawal)
-    is_trade[withdrawals] = False
-    is_trade[[index + 1 for index in withdrawals.tolist() if _is_replacement(ticks, index + 1)]] = False
-    return is_trade, withdrawals
-
-
-def _is_replacement(ticks: PackedTicks, index: int) -> bool:
-    """Return whether the tick at `index` replaces the trade that the previous tick withdraws."""
-    if index >= len(ticks):
-        return False
-    withdrawal, tick = ticks[index - 1], ticks[index]
-    is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
-    return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)
-
-
-def _pack_closed(symbol: bytes, closed: list[ClosedCandle]) -> PackedCandles:
-    """Convert the closed candles of one symbol to packed candles. Sort the candles by the end of their interval."""
-    closed.sort(key=lambda candle: candle.start_s + INTERVAL_LENGTHS_S[candle.interval])
-    return np.array(
-        [(symbol, INTERVAL_LENGTHS_S[interval], start_s * _SECOND_NS, *bar) for interval, start_s, bar in closed],
-        CANDLE_DTYPE,
-    )
-
-
-def _concatenate(parts: Iterable[PackedCandles]) -> PackedCandles:
-    return np.concatenate([np.empty(0, CANDLE_DTYPE), *parts])
+def closed_candles(steps: ClosingSteps) -> PackedCandles:
+    """Take all steps without pauses, and return the candles that closed."""
+    return np.concatenate([np.empty(0, CANDLE_DTYPE), *(part for part in steps if part is not None)])
 
 
 def _int64_array(data: bytes) -> Ints:

@@ -13,8 +13,8 @@ INTERVAL_LENGTHS_S = list(INTERVAL_SECONDS.values())
 INTERVAL_COUNT = len(INTERVAL_LENGTHS_S)
 # The time key for "no candle". This key is odd, like the time keys of closed candles.
 NO_CANDLE = -1
-# A number that is greater than the time key of every open candle.
-_NO_OPEN_CANDLE = np.iinfo(np.int64).max
+# A time in seconds that is later than the end of every candle.
+NEVER = np.iinfo(np.int64).max
 _LENGTHS_S = np.array(INTERVAL_LENGTHS_S)
 # The last interval is 1d. Its candles cover whole sessions.
 _DAILY_INDEX = INTERVAL_COUNT - 1
@@ -79,31 +79,34 @@ class CandleTable:
         starts[_DAILY_INDEX] = self._sessions.starts(seconds * _SECOND_NS) // _SECOND_NS
         return starts
 
-    def ends(self, rows: RowArray) -> Ints:
+    def ends(self, rows: RowArray | slice) -> Ints:
         """Return the end of each symbol's newest candle at each interval, in seconds since the Unix epoch."""
-        starts = self.time_keys[:, rows] // 2
+        starts = self.time_keys[:, rows] >> 1
         ends: Ints = starts + _LENGTHS_S[:, None]
         ends[_DAILY_INDEX] = self._sessions.ends(starts[_DAILY_INDEX] * _SECOND_NS) // _SECOND_NS
         return ends
 
-    def next_end(self, rows: RowArray) -> int | None:
-        """Return the earliest end of an open candle of these symbols, in seconds. Return None if no candle is open."""
-        time_keys = self.time_keys[:, rows]
-        # The oldest open candle of an interval ends before the interval's other open candles.
-        oldest = np.where(time_keys % 2 == 0, time_keys, _NO_OPEN_CANDLE).min(axis=1, initial=_NO_OPEN_CANDLE)
-        intervals = np.flatnonzero(oldest < _NO_OPEN_CANDLE)
-        if not len(intervals):
-            return None
-        starts = oldest // 2
-        ends = starts + _LENGTHS_S
-        if oldest[_DAILY_INDEX] < _NO_OPEN_CANDLE:
-            ends[_DAILY_INDEX:] = self._sessions.ends(starts[_DAILY_INDEX:] * _SECOND_NS) // _SECOND_NS
-        return int(ends[intervals].min())
+    def next_ends(self, count: int) -> Ints:
+        """Return the earliest end of each symbol's open candles, in seconds, for the first `count` columns.
 
-    def open_mask(self, rows: RowArray) -> Bools:
-        """Return whether each symbol's newest candle is open, in an array of shape (intervals, len(rows))."""
-        is_open: Bools = self.time_keys[:, rows] % 2 == 0
-        return is_open
+        The result is `NEVER` for a symbol without an open candle.
+        """
+        ends = self.ends(slice(count))
+        ends[self.time_keys[:, :count] & 1 != 0] = NEVER
+        next_ends: Ints = ends.min(axis=0, initial=NEVER)
+        return next_ends
+
+    def ended_mask(self, rows: RowArray, second: int) -> Bools:
+        """Return whether each symbol's newest candle is open although it ends at or before `second`.
+
+        The result has the shape (intervals, len(rows)).
+        """
+        is_ended: Bools = (self.time_keys[:, rows] % 2 == 0) & (self.ends(rows) <= second)
+        return is_ended
+
+    def sort_by_end(self, slots: RowArray) -> RowArray:
+        """Sort the candles at `slots` by the end of their interval. Keep the order of candles with the same end."""
+        return slots[np.argsort(self._interval_ends(slots, self.time_keys.reshape(-1)[slots]), kind="stable")]
 
     def candles_at(self, slots: RowArray) -> OhlcvBars:
         """Return copies of the candles at `slots`, with a trade count of 0."""
@@ -140,13 +143,18 @@ class CandleTable:
         if not len(packed):
             return packed
         intervals, rows = np.divmod(bars.slots, self.capacity)
-        order = np.argsort(bars.time_keys // 2 + _LENGTHS_S[intervals], kind="stable")
+        order = np.argsort(self._interval_ends(bars.slots, bars.time_keys), kind="stable")
         packed["symbol"] = self.symbols[rows[order]]
         packed["interval"] = _LENGTHS_S[intervals[order]]
         packed["start"] = bars.time_keys[order] // 2 * _SECOND_NS
         for column, name in enumerate(("open", "high", "low", "close", "volume")):
             packed[name] = bars.ohlcv[order, column]
         return packed
+
+    def _interval_ends(self, slots: RowArray, time_keys: Ints) -> Ints:
+        """Return the start of each candle plus the length of its interval, in seconds."""
+        ends: Ints = time_keys // 2 + _LENGTHS_S[slots // self.capacity]
+        return ends
 
     def _expand_to_intervals(self, bars: OhlcvBars) -> OhlcvBars:
         """Return one copy of the bars for each interval.

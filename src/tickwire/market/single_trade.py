@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from math import isnan
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from tickwire.core.arrays import Floats, Ints
+from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
+from tickwire.market.candle_table import INTERVAL_LENGTHS_S
+
+_SECOND_NS = 10**9
 
 Bar: TypeAlias = list[float]
 """The open, high, low, close and volume of some trades."""
@@ -35,6 +41,15 @@ def merge_bars(earlier: Bar, later: Bar) -> Bar:
         earlier[3] if isnan(later[3]) else later[3],
         earlier[4] + later[4],
     ]
+
+
+def pack_closed(symbol: bytes, closed: list[ClosedCandle]) -> PackedCandles:
+    """Convert the closed candles of one symbol to packed candles. Sort the candles by the end of their interval."""
+    closed.sort(key=lambda candle: candle.start_s + INTERVAL_LENGTHS_S[candle.interval])
+    return np.array(
+        [(symbol, INTERVAL_LENGTHS_S[interval], start_s * _SECOND_NS, *bar) for interval, start_s, bar in closed],
+        CANDLE_DTYPE,
+    )
 
 
 class SymbolCandles:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from tickwire.core.arrays import RowArray
+from tickwire.core.arrays import Ints, RowArray
 
 # If the ticks of a source arrive with this lag or a larger one, the source is not live: it replays or publishes
 # history.
@@ -110,6 +110,14 @@ class SourceClocks:
     def rows_of(self, clock: SourceClock, count: int) -> RowArray:
         """Return the rows whose symbols belong to the source of `clock`. `count` is the number of rows in use."""
         return np.flatnonzero(self._number_by_row[:count] == self._numbers[clock.source])
+
+    def earliest(self, times: Ints) -> Iterator[tuple[SourceClock, int]]:
+        """Yield each clock with the earliest of its symbols' times. `times` contains a time for each row in use."""
+        # The number -1, which stands for no clock, selects the last element.
+        earliest = np.full(max(self._clocks, default=-1) + 2, np.iinfo(np.int64).max)
+        np.minimum.at(earliest, self._number_by_row[: len(times)], times)
+        for number, clock in self._clocks.items():
+            yield clock, int(earliest[number])
 
     def save(self, count: int) -> bytes:
         """Return the clocks of the first `count` rows as bytes."""

@@ -57,7 +57,7 @@ class SymbolColumn(TextColumn):
         end = len(self) if end is None else end
         # The caller needs only the last rows, so do not test all rows to store a result.
         if first and pattern not in self._results:
-            return super().matches(pattern, first, end)
+            return self.evaluate(pattern, first, end)
         result = self._extend_result(pattern, end)
         begin = first // 8
         bits = np.unpackbits(result.bits[begin:], count=end - 8 * begin, bitorder="little")
@@ -68,7 +68,7 @@ class SymbolColumn(TextColumn):
         result, end = self._results.pop(pattern, _EMPTY), min(end, len(self))
         if result.row_count < end:
             whole_bytes = result.row_count // 8
-            tail = np.packbits(super().matches(pattern, 8 * whole_bytes, end), bitorder="little")
+            tail = np.packbits(self.evaluate(pattern, 8 * whole_bytes, end), bitorder="little")
             result = _Result(end, np.concatenate([result.bits[:whole_bytes], tail]))
         self._results[pattern] = result
         if len(self._results) > MAX_STORED_PATTERNS:

@@ -56,11 +56,11 @@ class JournalFollower:
             self._monitor.record_arrival(records)
             for turn in split_into_turns(records):
                 started_at_ns = time.perf_counter_ns()
-                await self._hub.prepare(turn.parts)
                 # Update the candles first, because the hub may send open candles that include these records. Candles
                 # close at the end of a whole record, so that all processes close them at the same event. While the hub
                 # has applied only a part of the record, it sends no open candle with later trades.
-                self._candle_recorder.apply(turn.starting_records, self._journal.epoch)
+                await self._candle_recorder.apply(turn.starting_records, self._journal.epoch)
+                await self._hub.prepare(turn.parts)
                 prepare_ns = time.perf_counter_ns() - started_at_ns
                 times = self._hub.apply(turn.parts, self._clock.monotonic())
                 self._monitor.record_flush(turn.parts, prepare_ns, times)

@@ -54,7 +54,7 @@ class StatusPublisher:
         self._leadership = leadership
         self._clock = clock
         self._stale_after_s = stale_after_s
-        # Whether the newest status has not been appended to the journal yet.
+        # Whether the status has changed since `publish` last read the status, or the last append failed.
         self._is_pending = False
         self._announced_fault: str | None = None
         # The monotonic time at which `run` noticed the present fault of the journal, or None.
@@ -89,12 +89,16 @@ class StatusPublisher:
         If the append fails, `run` repeats it. The appender logs the error, and the server is not ready until an append
         succeeds.
         """
-        self._is_pending = True
-        with contextlib.suppress(JournalError, TimeoutError):
-            async with asyncio.timeout(APPEND_TIMEOUT_S):
-                entry = named_entry("status", self.feed_status.describe(command=command))
-                await self._appender.append(self._leadership.sign(entry))
-            self._is_pending = False
+        entry = named_entry("status", self.feed_status.describe(command=command))
+        # While the append runs, `run` must neither repeat it nor miss a later change of the status.
+        self._is_pending, is_appended = False, False
+        try:
+            with contextlib.suppress(JournalError, TimeoutError):
+                async with asyncio.timeout(APPEND_TIMEOUT_S):
+                    await self._appender.append(self._leadership.sign(entry))
+                is_appended = True
+        finally:
+            self._is_pending = self._is_pending or not is_appended
 
     async def publish_trading_changes(self, trading_changes: Mapping[str, bool]) -> None:
         """Append a status event for each symbol in a mapping from symbol to True (trading resumed) or False (halted).

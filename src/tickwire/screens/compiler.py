@@ -90,12 +90,12 @@ def match_texts(condition: Node, column: TextColumn, first: int = 0, end: int | 
     """
     match condition:
         case Compare(operator=operator, right=Text(value=value)):
-            equal = column.matches(parse_pattern(value, NO_WILDCARDS), first, end)
+            equal = column.evaluate(parse_pattern(value, NO_WILDCARDS), first, end)
             return equal if operator == "=" else column.present(first, end) & ~equal
         case In(items=items):
             return column.equal_to_any(frozenset(item.value for item in items if isinstance(item, Text)), first, end)
         case Like(pattern=pattern):
-            return column.matches(parse_pattern(pattern, LIKE), first, end)
+            return column.evaluate(parse_pattern(pattern, LIKE), first, end)
     raise TypeError(f"{condition} is not a text condition")
 
 

@@ -5,7 +5,6 @@ docs/simulator.md explains every key. Times in a scenario are market times, coun
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from typing import Annotated
@@ -17,6 +16,7 @@ from msgspec import Meta
 from tickwire.core.arrays import Bools, Floats
 from tickwire.core.text_column import GLOB, TextColumn, parse_pattern
 from tickwire.core.tick import PackedTicks
+from tickwire.core.timestamps import DURATION_PATTERN, duration_s
 from tickwire.errors import InputError
 from tickwire.simulation.halts import UNTIL_RESUMED
 from tickwire.simulation.model import MAX_PERIOD_S
@@ -25,11 +25,9 @@ from tickwire.simulation.timeline import BLOCK_NS
 from tickwire.simulation.toml_text import check_key_parts
 from tickwire.simulation.validation_error import invalid_document_error
 
-_UNIT_SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION_PATTERN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 Duration = Annotated[
     str,
-    Meta(pattern=rf"^{_DURATION_PATTERN.pattern}$", description="a duration with its unit: 200ms, 1.5s, 2m, 1h or 1d"),
+    Meta(pattern=rf"^{DURATION_PATTERN.pattern}$", description="a duration with its unit: 200ms, 1.5s, 2m, 1h or 1d"),
 ]
 Share = Annotated[float, Meta(gt=0, le=1)]
 _DURATION_FIELDS = ("at", "lasts", "over", "recover")
@@ -302,12 +300,12 @@ def parse_scenario(text: str) -> Scenario:
 
 def parse_duration_s(duration: str) -> float:
     """Return a duration such as `200ms`, `1.5s`, `2m`, `1h` or `5d` in seconds. Raise InputError for any other text."""
-    match = _DURATION_PATTERN.fullmatch(duration)
-    if match is None:
+    seconds = duration_s(duration)
+    if seconds is None:
         raise InputError(
             f"{duration!r} is not a duration", hint="write a number with its unit: 200ms, 1.5s, 2m, 1h or 1d"
         )
-    return float(match[1]) * _UNIT_SECONDS[match[2]]
+    return seconds
 
 
 def unmatched_symbols(scenario: Scenario, symbols: list[str]) -> list[str]:

@@ -126,8 +126,8 @@ class HubHarness:
         """Apply the journal records that the hub has not applied yet, one record at a time."""
         while self.hub.head.sequence < self.journal.head:
             (record,) = await self.journal.read(self.hub.head.sequence, limit=1)
+            await self.candle_recorder.apply([record], self.journal.epoch)
             await self.hub.prepare([record])
-            self.candle_recorder.apply([record], self.journal.epoch)
             self.hub.apply([record], self.pacing_time_s)
             if record.kind is RecordKind.CANDLES:
                 self.closed_candles += enumerate(
@@ -137,8 +137,8 @@ class HubHarness:
     async def apply_in_turns(self) -> AsyncIterator[None]:
         """Apply the journal records that the hub has not applied yet, as a server does. Yield after each turn."""
         for turn in split_into_turns(await self.journal.read(self.hub.head.sequence)):
+            await self.candle_recorder.apply(turn.starting_records, self.journal.epoch)
             await self.hub.prepare(turn.parts)
-            self.candle_recorder.apply(turn.starting_records, self.journal.epoch)
             self.hub.apply(turn.parts, self.pacing_time_s)
             yield
 

@@ -10,6 +10,7 @@ import pytest
 
 from tickwire.candles.archive import CandleArchive
 from tickwire.core.candle import CANDLE_DTYPE
+from tickwire.core.instrument import SYMBOL_BYTES
 from tickwire.database import used_bytes
 from tickwire.errors import JournalError
 
@@ -163,6 +164,18 @@ async def test_failed_writes_keep_candles_up_to_a_limit(
     assert await archive.flush()
     assert archive.sequence == 1
     assert (await read_starts(archive))[-1] == 29
+    await archive.close()
+
+
+async def test_the_removal_of_a_long_symbol_removes_no_other_symbol(tmp_path: Path) -> None:
+    archive = await CandleArchive.open(tmp_path / "candles", 1000)
+    short, long = "A" * 16, "A" * SYMBOL_BYTES
+    for symbol in (short, long):
+        archive.append(candles_at(symbol, [1]), "e", 1)
+    archive.remove_symbols([long.encode()])
+    for _ in range(2):
+        assert [len(await archive.read(symbol, 60, start=0, end=10**18, limit=9)) for symbol in (short, long)] == [1, 0]
+        assert await archive.flush()
     await archive.close()
 
 

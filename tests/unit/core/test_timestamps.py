@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
-from tickwire.core.timestamps import MAX_TIMESTAMP_NS, parse_timestamp
+from tickwire.core.timestamps import MAX_TIMESTAMP_NS, duration_s, parse_timestamp
 from tickwire.errors import InputError
 
 
@@ -31,3 +33,21 @@ def test_invalid_timestamp_raises(text: str) -> None:
     """A number of nanoseconds is invalid: as a number of microseconds, it would be a time in the far future."""
     with pytest.raises(InputError, match="is not a time"):
         parse_timestamp(text, field="start")
+
+
+@pytest.mark.parametrize(
+    ("text", "units", "seconds"),
+    [
+        ("200ms", ("ms", "s"), 0.2),
+        ("1.5s", ("ms", "s"), 1.5),
+        ("2m", "smhd", 120.0),
+        ("5d", "smhd", 432_000.0),
+        ("5d", "smh", None),
+        ("5", "s", None),
+        ("-5s", "s", None),
+        ("5 s", "s", None),
+        ("\u0665s", "s", None),
+    ],
+)
+def test_a_duration_is_a_number_with_an_allowed_unit(text: str, units: Collection[str], seconds: float | None) -> None:
+    assert duration_s(text, units) == seconds

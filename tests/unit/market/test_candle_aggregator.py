@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tickwire.core.candle import INTERVAL_SECONDS, candles_from_packed
 from tickwire.core.tick import Tick, pack_ticks, reset_ticks
-from tickwire.market.candle_aggregator import ALLOWED_LATENESS_NS, CandleAggregator
+from tickwire.market import candle_aggregator
+from tickwire.market.candle_aggregator import ALLOWED_LATENESS_NS, CandleAggregator, closed_candles
 from tickwire.market.trading_sessions import DAY_NS, TradingSessions
 
 SECOND = 10**9
@@ -126,7 +127,7 @@ def test_candles_equal_those_of_the_plain_model(batches: list[list[Tick]], sessi
         first += len(batch)
         assert sorted(open_candles(candles)) == sorted(reference_open_candles(reference))
         assert sorted(closed) == sorted(reference.closed)
-    closed += candle_rows(candles.advance_watermark(LATER))
+    closed += candle_rows(closed_candles(candles.advance_watermark(LATER)))
     reference.advance(LATER)
     assert sorted(closed) == sorted(reference.closed)
     assert dict(zip(INTERVAL_SECONDS.values(), candles.late_trade_counts.tolist(), strict=True)) == reference.late
@@ -153,6 +154,20 @@ def test_restored_aggregator_continues_like_the_saved_one(batches: list[list[Tic
             assert restored.apply(packed, first, LATER).tobytes() == closed
         first += len(batch)
     assert restored.save() == uninterrupted.save()
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(ticks(), min_size=1, max_size=14), min_size=1, max_size=8))
+def test_steps_of_any_size_close_the_same_candles_in_the_same_order(batches: list[list[Tick]]) -> None:
+    whole, stepwise, first = CandleAggregator(), CandleAggregator(), 1
+    for batch in batches:
+        packed = pack_ticks(batch, now=0)
+        expected = whole.apply(packed, first, LATER).tobytes()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(candle_aggregator, "BARS_PER_STEP", 1)
+            assert stepwise.apply(packed, first, LATER).tobytes() == expected
+        first += len(batch)
+    assert stepwise.save() == whole.save()
 
 
 def trade(symbol: str, ts: int, price: float, **more: float):
@@ -190,8 +205,8 @@ def test_watermark_closes_candles_of_a_silent_symbol() -> None:
     assert not len(candles.apply(trade("B", T0 + 60 * SECOND, 1.0), 3, T0 + SECOND + ALLOWED_LATENESS_NS - 1))
     (closed,) = candles.apply(trade("B", T0 + 60 * SECOND, 1.0), 4, T0 + SECOND + ALLOWED_LATENESS_NS)
     assert (closed["symbol"], closed["interval"]) == (b"A", 1)
-    assert set(candles.advance_watermark(T0 + 300 * SECOND)["interval"].tolist()) == {1, 5, 15, 60, 300}
-    assert not len(candles.advance_watermark(T0 + 300 * SECOND))
+    assert set(closed_candles(candles.advance_watermark(T0 + 300 * SECOND))["interval"].tolist()) == {1, 5, 15, 60, 300}
+    assert not len(closed_candles(candles.advance_watermark(T0 + 300 * SECOND)))
 
 
 def test_volume_follows_reported_totals() -> None:
@@ -221,7 +236,7 @@ def test_daily_candles_follow_the_sessions() -> None:
     candles, closed = CandleAggregator(SESSIONS), []
     for sequence, second in enumerate([-7200, -1, 7199, 7200, 40 * 86_400], 1):
         closed += candle_rows(candles.apply(trade("A", T0 + second * SECOND, float(sequence)), sequence, LATER))
-    closed += candle_rows(candles.advance_watermark(LATER))
+    closed += candle_rows(closed_candles(candles.advance_watermark(LATER)))
     midnight = T0 - T0 % DAY_NS
     starts = [midnight, T0 - 3600 * SECOND, T0 + 7200 * SECOND, midnight + 40 * DAY_NS]
     assert [row[2] for row in closed if row[1] == 86_400] == starts

@@ -10,7 +10,7 @@ from tickwire.core.codec import decode_json
 from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.tick import Tick, pack_ticks
 from tickwire.market.board import Board
-from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.market.dirty_ticks import DirtyTick
 
 T0_US = 1_767_366_000_000_000
@@ -91,14 +91,14 @@ def test_open_candles_follow_a_correction() -> None:
 def test_the_newest_closed_candle_is_revised() -> None:
     candles = CandleAggregator()
     candles.apply(trades(), 1, LATER)
-    candles.advance_watermark((T0_US + 120 * SECOND_US) * 1000)
+    closed_candles(candles.advance_watermark((T0_US + 120 * SECOND_US) * 1000))
     revised = candles_from_packed(candles.apply(correction_ticks([correction(2, 11.0, (13.0, 1.0))]), 4, LATER))
     (one,) = [candle for candle in revised if candle.interval == "1m"]
     assert (one.open, one.high, one.low, one.close, one.volume, one.closed) == (10.0, 13.0, 10.0, 13.0, 21, True)
     assert {candle.interval for candle in revised} == {"1s", "5s", "15s", "1m"}
     # A correction does not change a candle before the newest candle.
     candles.apply(pack_ticks([Tick(symbol="A", ts=T0_US + 300 * SECOND_US, last=1.0, size=1.0)], now=0), 5, LATER)
-    candles.advance_watermark((T0_US + 420 * SECOND_US) * 1000)
+    closed_candles(candles.advance_watermark((T0_US + 420 * SECOND_US) * 1000))
     again = candles.apply(correction_ticks([correction(2, 13.0)]), 6, LATER)
     assert "1m" not in {candle.interval for candle in candles_from_packed(again)}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.tick import Tick, pack_ticks
-from tickwire.market.candle_aggregator import CandleAggregator
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClocks
 
 SECOND = 10**9
@@ -40,10 +40,17 @@ def test_a_clock_event_advances_live_sources_only() -> None:
     assert candles.overdue_market_time(NOW + SECOND, 4 * SECOND) is None
     later = NOW + 6 * SECOND
     assert candles.overdue_market_time(later, 4 * SECOND) is not None
-    closed = candles.advance_live_sources(later)
+    closed = closed_candles(candles.advance_live_sources(later))
     assert {(candle["symbol"], candle["interval"]) for candle in closed} >= {(b"L", 1), (b"N", 1)}
     assert b"P" not in closed["symbol"]
     assert MAX_LIVE_LAG_NS > 30 * SECOND
+
+
+def test_other_tasks_run_between_two_sources() -> None:
+    candles = CandleAggregator()
+    for number in range(20):
+        publish(candles, f"source {number}", f"S{number}", NOW)
+    assert sum(part is None for part in candles.advance_live_sources(NOW + 6 * SECOND)) >= 19
 
 
 def test_a_symbol_follows_the_source_that_last_published_it() -> None:
@@ -74,9 +81,12 @@ def test_mixed_sources_give_the_candles_of_separate_servers_also_after_a_restart
         symbol = source + rng.choice("XYZ")
         closed.append(publish(mixed, source, symbol, ts, now=now))
         expected.append(publish(separate[source], source, symbol, ts, now=now))
+        # Without a check each second, some candles are overdue.
+        overdue = [candles.overdue_market_time(now, 2 * SECOND) for candles in separate.values()]
+        assert mixed.overdue_market_time(now, 2 * SECOND) in ([time for time in overdue if time] or [None])
         if step % 50 == 49:
-            closed.append(mixed.advance_live_sources(now))
-            expected += [candles.advance_live_sources(now) for candles in separate.values()]
+            closed.append(closed_candles(mixed.advance_live_sources(now)))
+            expected += [closed_candles(candles.advance_live_sources(now)) for candles in separate.values()]
             restored = CandleAggregator()
             restored.restore(mixed.save())
             mixed = restored

@@ -181,19 +181,22 @@ class ScreenRouter:
 
     def _build_index(self) -> Generator[None, None, ScreenIndex]:
         board = self._board
-        index, begin_sequence = ScreenIndex(board.symbols, board.instruments), board.sequences.max(initial=0)
+        index, begin_sequence = self._create_index(), board.sequences.max(initial=0)
         for begin in range(0, len(board), _ROWS_PER_STEP):
             self._load_rows(index, np.arange(begin, min(begin + _ROWS_PER_STEP, len(board))))
             yield
         self._load_rows(index, np.flatnonzero(board.sequences > begin_sequence))
         return index
 
+    def _create_index(self) -> ScreenIndex:
+        return ScreenIndex(self._board.symbols, self._board.instruments, self._board.symbol_column)
+
     def _load_rows(self, index: ScreenIndex, rows: RowArray) -> None:
         index.load(rows, self._board.quotes(rows).to_numbers())
 
     def _ensure_index(self) -> ScreenIndex:
         if self._index is None:
-            index = ScreenIndex(self._board.symbols, self._board.instruments)
+            index = self._create_index()
             self._load_rows(index, np.arange(len(self._board)))
             self._index = index
         return self._index

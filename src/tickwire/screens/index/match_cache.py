@@ -92,6 +92,9 @@ class MatchCache:
 
     def invalidate(self, rows: Iterable[int]) -> None:
         """For each board row in `rows`, delete the stored set of matching screens."""
+        match_sets = self._match_sets
         for row in rows:
-            self._size_bytes -= len(self.match_set(row))
-            self._match_sets[row] = None
+            # A new index has 100,000 rows without a set.
+            if (match_set := match_sets[row]) is not None:
+                self._size_bytes -= len(match_set)
+                match_sets[row] = None

@@ -18,6 +18,7 @@ import numpy as np
 
 from tickwire.core.arrays import Bools, Floats, RowArray
 from tickwire.core.instrument import Instrument
+from tickwire.core.text_column import TextColumn
 from tickwire.screens.compiler import evaluate_shape
 from tickwire.screens.index.bitset import (
     EMPTY_BITSET,
@@ -51,7 +52,8 @@ class ScreenIndex:
 
     `symbols` must be the list object that the board itself uses, because the board appends new symbols to this list. A
     restored board has another list object. So first restore the board, then create the index and call `load`.
-    `instruments` are the reference data of the symbols.
+    `instruments` are the reference data of the symbols. `symbol_texts` is the board's column of symbols. If it is None,
+    the index builds its own column when a screen first tests symbols.
 
     Equal screens share an id. Call `remove` once for each call of `add`. After the last `remove`, another screen may
     receive the id. Every argument `quotes` contains the numeric fields of n quotes, in an array of shape
@@ -63,11 +65,13 @@ class ScreenIndex:
         index.remove(screen_id)                              # when the subscription ends
     """
 
-    def __init__(self, symbols: Sequence[str], instruments: Mapping[str, Instrument]) -> None:
+    def __init__(
+        self, symbols: Sequence[str], instruments: Mapping[str, Instrument], symbol_texts: TextColumn | None = None
+    ) -> None:
         self._symbols = symbols
         self._instruments = instruments
         self._values = ValueMatrix()
-        self._text_bitmaps = TextBitmaps(symbols, instruments)
+        self._text_bitmaps = TextBitmaps(symbols, instruments, symbol_texts)
         self._registry = ScreenRegistry(self._values, self._text_bitmaps)
         self._match_cache = MatchCache()
         self._bounds_by_value: dict[int, IntervalBounds] = {}

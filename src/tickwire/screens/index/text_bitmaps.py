@@ -60,13 +60,16 @@ class TextBitmaps:
     these conditions, and only the pattern conditions (`like` and `!=`) are tested one by one.
     """
 
-    def __init__(self, symbols: Sequence[str], instruments: Mapping[str, Instrument]) -> None:
+    def __init__(
+        self, symbols: Sequence[str], instruments: Mapping[str, Instrument], symbol_texts: TextColumn | None = None
+    ) -> None:
+        """`symbol_texts` is a column of the first symbols. Another object may append further symbols to it."""
         self._symbols = symbols
         self._instruments = instruments
         self._row_count = 0
         # The loaded texts, by text field. The texts of a field are loaded when the first condition on this field is
         # added.
-        self._columns: dict[str, TextColumn] = {}
+        self._columns: dict[str, TextColumn] = {} if symbol_texts is None else {"symbol": symbol_texts}
         self._bitmaps = np.zeros((0, 0), np.uint8)
         self._condition_ids: dict[Node, int] = {}
         self._condition_ids_by_text: dict[tuple[str, str | None], set[int]] = {}
@@ -84,8 +87,8 @@ class TextBitmaps:
             self._bitmaps = np.pad(self._bitmaps, ((0, 0), (0, max(missing, self._bitmaps.shape[1]))))
         for name, column in self._columns.items():
             texts = read_text_field(name, self._symbols[first_row:row_count], self._instruments)
-            column.extend(texts)
-            for row, text in enumerate(texts, first_row):
+            column.extend(texts[len(column) - first_row :])
+            for row, text in enumerate(texts if self._condition_ids_by_text else (), first_row):
                 if (name, text) in self._condition_ids_by_text:
                     condition_ids = list(self._condition_ids_by_text[name, text])
                     self._bitmaps[condition_ids, row >> 3] |= np.uint8(1 << (row & 7))
@@ -207,7 +210,7 @@ class TextBitmaps:
 
         `first_row` must be a multiple of 8.
         """
-        matches = match_texts(condition, self._column(text_field(condition)), first_row)
+        matches = match_texts(condition, self._column(text_field(condition)), first_row, self._row_count)
         packed = np.packbits(matches, bitorder="little")
         self._bitmaps[condition_id, first_row // 8 : first_row // 8 + len(packed)] = packed
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
+from tickwire.core.timestamps import duration_s
 from tickwire.errors import InputError
 from tickwire.sessions.rights import SCOPES, Rights
 from tickwire.sessions.subscription import parse_interval, parse_symbols
@@ -17,8 +17,6 @@ _CLAIM_NAMES = (
     "sub", "jti", "symbols", "events", "scope", "readers", "interval", "delay", "iat", "exp", "nbf", "iss", "aud",
 )  # fmt: skip
 _MAX_TEXT_LENGTH = 128
-_DELAY_PATTERN = re.compile(r"(\d{1,5})([smh])", re.ASCII)
-_SECONDS_PER_UNIT = {"s": 1, "m": 60, "h": 3600}
 MAX_DELAY_S = 86_400
 
 
@@ -84,11 +82,11 @@ def parse_delay(value: object) -> int:
     `value` is a text such as `15m`, `90s` or `1h`, or a number of seconds. Raise InputError if `value` is invalid, or
     if the delay is longer than MAX_DELAY_S.
     """
-    match = _DELAY_PATTERN.fullmatch(value) if isinstance(value, str) else None
-    seconds = int(match[1]) * _SECONDS_PER_UNIT[match[2]] if match else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= MAX_DELAY_S:
+    if isinstance(value, str) and (seconds := duration_s(value, "smh")) is not None and seconds.is_integer():
+        value = int(seconds)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DELAY_S:
         raise InputError("invalid delay: expected a time such as 15m, at most one day", field="delay")
-    return seconds
+    return value
 
 
 def _read_symbols(value: object) -> SymbolSet:
