@@ -7,6 +7,7 @@ import time
 import httpx2
 import pytest
 
+from tickwire.server.routes import clients
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
@@ -132,6 +133,16 @@ async def test_a_revocation_names_either_a_user_or_a_token(client) -> None:
     for query in ("", "?user=a&token=b"):
         answer = await client.delete(f"/v1/clients{query}", headers=bearer_header(sign_token("admin")))
         assert answer.status_code == 400
+
+
+async def test_the_number_of_revocations_is_bounded(client, monkeypatch) -> None:
+    """The server rejects a further revocation. If it dropped an old one instead, the old token would be valid again."""
+    monkeypatch.setattr(clients, "MAX_REVOCATIONS", 2)
+    admin, revoked = bearer_header(sign_token("admin")), bearer_header(sign_token(jti="t0"))
+    answers = [await client.delete(f"/v1/clients?token=t{number}", headers=admin) for number in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 503]
+    assert int(answers[2].headers["retry-after"]) > 0
+    assert (await client.get("/v1/quotes", headers=revoked)).status_code == 401
 
 
 async def test_idempotency_keys_belong_to_their_publisher(client) -> None:

@@ -25,11 +25,11 @@ MAX_ROWS_PER_TURN = 3 * 8_192
 async def test_no_request_searches_all_symbols_for_all_patterns_in_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search of 100,000 symbols for 32 patterns takes a second."""
     rows_by_turn, turn = [0], asyncio.Event()
-    matches = TextColumn.matches
+    evaluate = TextColumn.evaluate
 
     def count_rows(column: TextColumn, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
         rows_by_turn[-1] += (len(column) if end is None else end) - first
-        return matches(column, pattern, first, end)
+        return evaluate(column, pattern, first, end)
 
     async def count_turns() -> None:
         while not turn.is_set():
@@ -44,7 +44,7 @@ async def test_no_request_searches_all_symbols_for_all_patterns_in_one_turn(monk
         for begin in range(0, len(SYMBOLS), 10_000):
             ticks = [Tick(symbol=symbol, ts=10**15, last=1.0) for symbol in SYMBOLS[begin : begin + 10_000]]
             await server.runtime.publish(ticks_entry(pack_ticks(ticks, now=0)))
-        monkeypatch.setattr(TextColumn, "matches", count_rows)
+        monkeypatch.setattr(TextColumn, "evaluate", count_rows)
         counting = asyncio.create_task(count_turns())
         quotes = await client.get("/v1/quotes", params={"symbols": ",".join(PATTERNS)})
         check = await client.post("/v1/screens/check", json={"filter": "last > 0"})

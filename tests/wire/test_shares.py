@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from tickwire.testing.wire import open_stream
 
 Headers: TypeAlias = dict[str, str]
 ATTEMPTS = 6
+TESTS = Path(__file__).parents[1]
 
 
 HALF_BODY_BYTES = 50_000
@@ -125,12 +127,29 @@ ACTIONS: dict[str, list[Action]] = {
         )
     ],
 }
-# Other tests cover these resources, or a bearer has no control over its use of the resource.
-TESTED_ELSEWHERE = {"streams of one address", "published ticks in the journal", "different delays", "revocations"}
+# The tests of the other resources, in the folder `tests`.
+TESTED_ELSEWHERE = {
+    "streams of one address": "wire/test_stream_admission.py::test_limits_per_address_count_networks_of_clients",
+    "journal: published ticks": "wire/test_guard.py::test_the_rate_of_a_user_counts_all_addresses",
+    "different delays": "wire/test_delayed_market.py::test_more_different_delays_than_the_limit_are_503",
+    "revocations": "wire/test_authorization.py::test_the_number_of_revocations_is_bounded",
+    "audit log: requests that change something": (
+        "unit/server/test_audit.py::test_the_newest_lines_are_kept_in_a_bounded_number_of_bounded_files"
+    ),
+    "audit log: requests that change nothing": (
+        "wire/test_guard.py::test_one_client_cannot_fill_the_audit_log_with_requests_that_change_nothing"
+    ),
+    "request log: opened streams, with their ends": "wire/test_log_fields.py::test_many_streams_write_few_lines",
+    "lines that wait for a slow disk or pipe": (
+        "unit/ops/test_log_handler.py::test_nobody_reads_the_log_and_the_caller_continues"
+    ),
+}
 
 
 def test_each_shared_resource_has_a_test() -> None:
     assert {share.resource for share in SHARES} == {*ACTIONS, *TESTED_ELSEWHERE}
+    for path, _, name in (test.partition("::") for test in TESTED_ELSEWHERE.values()):
+        assert f"def {name}(" in (TESTS / path).read_text(), name
 
 
 def bearer(name: str) -> Headers:

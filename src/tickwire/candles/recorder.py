@@ -13,6 +13,7 @@ from tickwire.candles.archive import CandleArchive
 from tickwire.candles.builder import CandleBuilder
 from tickwire.candles.outbox import CandleOutbox, OutboxState
 from tickwire.core.candle import CANDLE_DTYPE, INTERVAL_SECONDS, Candle, PackedCandles, candles_from_packed
+from tickwire.core.codec import encode_large_struct
 from tickwire.core.event import JournalEntry, JournalRecord, RecordKind, named_entry, split_into_turns
 from tickwire.core.event_kinds import CLOCK_EVENT
 from tickwire.core.tick import contains_resets, ticks_from_bytes
@@ -173,7 +174,7 @@ class CandleRecorder:
         Any thread may call the function.
         """
         encode_candles, save_outbox = self.candles.capture(), self.outbox.capture()
-        return lambda: msgspec.msgpack.encode(_RecorderState(0, encode_candles(), save_outbox()))
+        return lambda: encode_large_struct(_RecorderState(0, encode_candles(), save_outbox()))
 
     def stats(self) -> CandleStats:
         late_trades = dict(zip(INTERVAL_SECONDS, self.candles.late_trade_counts.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Conversion of objects to JSON and back. NaN and infinities become null."""
+"""Conversion of objects to JSON and back (NaN and infinities become null), and of large structs to MessagePack."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _ERROR_POSITION_PATTERN = re.compile(r"\(byte (\d+)\)$")
 _NON_NUMBER_PATTERN = re.compile(rb'"(\w+)"\s*:\s*(NaN|-?Infinity)')
 _MAX_NON_NUMBER_BYTES = len(b"-Infinity")
 _MAX_FIELD_BYTES = 64
+
+# MessagePack describes bytes of this length or more with the type byte 0xC6 and a length of four bytes.
+_MIN_LONG_BYTES = 65_536
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -29,6 +32,27 @@ def decode_json(data: bytes | str, target_type: type[T]) -> T:
     Raise msgspec.DecodeError if the JSON is invalid, or msgspec.ValidationError if the JSON does not match the type.
     """
     return msgspec.json.decode(data, type=target_type)
+
+
+def encode_large_struct(struct: msgspec.Struct) -> bytes:
+    """Return the same bytes as `msgspec.msgpack.encode`, but do not hold the interpreter lock while they are copied.
+
+    Call this function in a thread for a struct with fields of many megabytes. `bytes.join` releases the lock.
+    """
+    fields, is_array = msgspec.structs.fields(struct), struct.__struct_config__.array_like
+    count = len(fields)
+    # The MessagePack specification defines the type bytes of arrays and maps with up to 15 items, and with more items.
+    short, long = (0x90, b"\xdc") if is_array else (0x80, b"\xde")
+    parts = [bytes([short | count]) if count < 16 else long + count.to_bytes(2, "big")]
+    for field in fields:
+        if not is_array:
+            parts.append(msgspec.msgpack.encode(field.encode_name))
+        value = getattr(struct, field.name)
+        if type(value) is bytes and len(value) >= _MIN_LONG_BYTES:
+            parts += [b"\xc6" + len(value).to_bytes(4, "big"), value]
+        else:
+            parts.append(msgspec.msgpack.encode(value))
+    return b"".join(parts)
 
 
 class NonNumber(NamedTuple):

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from tickwire.core.arrays import Bools, Floats, Ints, RowArray
+from tickwire.core.codec import encode_large_struct
 from tickwire.core.instrument import SYMBOL_BYTES, Instrument
 from tickwire.core.tick import NOT_REPORTED, TICK_DTYPE, PackedTicks, are_resets
 from tickwire.market.derived_fields import count_decimals
@@ -199,7 +200,7 @@ class Board:
             trade_ts=self._order.trade_ts[:count].tobytes(),
             quote_ts=self._order.quote_ts[:count].tobytes(),
         )
-        return partial(msgspec.msgpack.encode, snapshot)
+        return partial(encode_large_struct, snapshot)
 
     def save(self) -> bytes:
         """Return the state of the board as bytes, which `restore` accepts."""

@@ -32,6 +32,7 @@ import numpy as np
 
 from tickwire.core.arrays import Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
+from tickwire.core.codec import encode_large_struct
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
 from tickwire.market.corrections import is_replacement, split_trades
@@ -280,7 +281,7 @@ class CandleAggregator:
             volumes=self._volume_tracker.save(count),
             source_clocks=self._source_clocks.save(count),
         )
-        return partial(msgspec.msgpack.encode, snapshot)
+        return partial(encode_large_struct, snapshot)
 
     def restore(self, data: bytes, lag_ns: int = MAX_LIVE_LAG_NS) -> None:
         """Restore the state in `data`, the result of an earlier call of `save`.

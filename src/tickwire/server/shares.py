@@ -1,4 +1,4 @@
-"""The resources that all clients share, and the maximum use of each resource by one bearer.
+"""The resources and logs that all clients share, and the maximum use of each resource by one bearer.
 
 A *bearer* is the name under which the server counts the use of a resource. The bearer is the user of the token, or the
 token if it names no user. If the request has no token, the bearer is the network address. The table in docs/security.md
@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from tickwire.hub.fanout.screen_shares import MAX_FILTER_PARTS_PER_BEARER
 from tickwire.hub.hub_pool import MAX_DELAYED_HUBS
+from tickwire.ops.line_writer import MAX_QUEUED_BYTES
 from tickwire.screens.index.registry import MAX_SHAPES
 from tickwire.screens.index.text_bitmaps import MAX_PATTERNS
 from tickwire.screens.index.value_matrix import MAX_CALCULATIONS
+from tickwire.server.middleware.guard import MAX_LOGGED_STREAMS_PER_S
 from tickwire.server.middleware.journal_writes import (
     MAX_BURST_MESSAGES,
     MAX_JOURNAL_BURST_BYTES,
@@ -123,4 +125,32 @@ SHARES: tuple[Share, ...] = (
     ),
     Share("different delays", f"{MAX_DELAYED_HUBS}", "", "the claim `delay`", "503"),
     Share("revocations", f"{MAX_REVOCATIONS:,}", "", "admins", "503"),
+    Share(
+        "audit log: requests that change something",
+        "`--audit-files` files of `--audit-bytes`",
+        "the bound of the resource that the request changes",
+        _BEARER,
+        "the server deletes the oldest file",
+    ),
+    Share(
+        "audit log: requests that change nothing",
+        "`--audit-files` files of `--audit-bytes`",
+        "2 lines a second",
+        _BEARER,
+        "the usual answer; the second line counts the other requests",
+    ),
+    Share(
+        "request log: opened streams, with their ends",
+        f"{MAX_LOGGED_STREAMS_PER_S:.0f} streams a second",
+        "",
+        "",
+        "the usual answer; a metric counts the requests without a line",
+    ),
+    Share(
+        "lines that wait for a slow disk or pipe",
+        f"{MAX_QUEUED_BYTES // 2**20} MB for each log",
+        "",
+        "",
+        "the usual answer; the server drops the line, and counts it",
+    ),
 )

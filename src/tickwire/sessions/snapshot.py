@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tickwire.core.codec import encode_large_struct
 from tickwire.sessions.admin_events import ScenarioStarted, SubscriptionChanged, TokensRevoked
 
 
@@ -49,7 +50,7 @@ class HubSnapshot(msgspec.Struct, frozen=True):
 
 def encode_hub_snapshot(snapshot: HubSnapshot) -> bytes:
     """Encode a snapshot for the journal."""
-    return msgspec.msgpack.encode(snapshot)
+    return encode_large_struct(snapshot)
 
 
 def decode_hub_snapshot(data: bytes) -> HubSnapshot:

@@ -28,13 +28,13 @@ class TestCounter:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.tested = 0
-        matches = TextColumn.matches
+        evaluate = TextColumn.evaluate
 
         def counted(column: TextColumn, pattern, first: int = 0, end: int | None = None):
             self.tested += (len(column) if end is None else end) - first
-            return matches(column, pattern, first, end)
+            return evaluate(column, pattern, first, end)
 
-        patch.setattr(TextColumn, "matches", counted)
+        patch.setattr(TextColumn, "evaluate", counted)
 
 
 def subscriptions() -> list[Subscription]:
