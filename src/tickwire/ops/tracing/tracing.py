@@ -140,16 +140,13 @@ class Tracing:
         finally:
             span.end()
 
-    def record_delivery(self, records: Sequence[JournalRecord], prepare_ns: int, times: FlushTimes) -> None:
-        """Create the spans of a delivery that has just ended, if one of its records is sampled.
-
-        `prepare_ns` is the time that the follower needed for the records before the hub applied them.
-        """
+    def record_delivery(self, records: Sequence[JournalRecord], times: FlushTimes) -> None:
+        """Create the spans of a delivery that has just ended, if one of its records is sampled."""
         traceparents = [text for record in records for text in record.traceparents]
         if not traceparents:
             return
         parent, *others = [_PROPAGATOR.extract({"traceparent": text}, Context()) for text in traceparents]
-        stages = {"apply": prepare_ns + times.apply_ns, "dispatch": times.dispatch_ns, "flush": times.flush_ns}
+        stages = {"apply": times.apply_ns, "dispatch": times.dispatch_ns, "flush": times.flush_ns}
         end_ns = time.time_ns()
         start_ns = end_ns - sum(stages.values())
         delivery = self._tracer.start_span(
