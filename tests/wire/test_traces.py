@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import logging
 import time
 
 import httpx2
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tickwire.core.event import JournalRecord, RecordKind
@@ -63,6 +66,13 @@ def log_lines():
     root.setLevel(level)
 
 
+def count_stream_spans():
+    """Return the number of span objects of stream requests in this process."""
+    gc.collect()
+    spans = [each for each in gc.get_objects() if isinstance(each, ReadableSpan)]
+    return sum(span.name == "GET /v1/stream" for span in spans)
+
+
 async def find_exemplars(prometheus, trace_id):
     """Return the names of the series that have an exemplar with a trace id."""
     query = {"query": '{__name__=~"tickwire_.+_bucket"}', "start": str(time.time() - 600), "end": str(time.time() + 60)}
@@ -111,6 +121,17 @@ async def test_latencies_have_exemplars_with_the_trace(receiver, tmp_path):
                 if names <= found:
                     break
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("bypass_asgi", [True, False])
+async def test_an_open_stream_keeps_no_span(receiver, bypass_asgi):
+    async with run_server(trace_ratio=1, bypass_asgi=bypass_asgi) as server, contextlib.AsyncExitStack() as streams:
+        for _ in range(5):
+            stream = await streams.enter_async_context(open_stream(server.url))
+            await stream.next_event()
+        await wait_until(lambda: len(receiver.named("GET /v1/stream")) == 5)
+        # The queue may still hold the newest spans.
+        await wait_until(lambda: count_stream_spans() == 0)
 
 
 @pytest.mark.parametrize("journal", ["memory", "sqlite"])
