@@ -45,6 +45,7 @@ from tickwire.runtime.feed_runner import FeedConfig
 from tickwire.runtime.recovery import create_runtime
 from tickwire.runtime.runtime import Runtime, RuntimeOptions
 from tickwire.server.cluster_clients import ClusterClients
+from tickwire.server.cluster_processes import ClusterProcesses
 from tickwire.server.feed_proxy import FeedProxy
 from tickwire.server.http_app import HttpApp
 from tickwire.server.middleware.guard import Guard
@@ -363,6 +364,7 @@ def _create_service(settings: Settings, runtime: Runtime, journal_writes: Journa
         runtime=runtime,
         journal_writes=journal_writes,
         cluster_clients=ClusterClients(runtime),
+        cluster_processes=ClusterProcesses(runtime, settings.role),
         feed_proxy=FeedProxy(runtime.feed_runner.controller, runtime.cluster.peers, runtime.leadership),
         heartbeat_s=settings.heartbeat,
         compression_enabled=settings.compress == "auto",

@@ -115,6 +115,7 @@ READS = (
     "/v1/quotes",
     "/v1/candles/A",
     "/v1/operations",
+    "/v1/cluster",
     "/v1/stream?since=0-1",
 )
 

@@ -159,6 +159,28 @@ export interface Operations {
   history: Samples & { seconds: number };
 }
 
+/** A process of the cluster. */
+export interface ClusterProcess {
+  id: string;
+  pid: number;
+  role: "all" | "feed" | "edge";
+  leads: boolean;
+  readers: number;
+  behind: number;
+  head: string;
+  lag: number;
+  version: string;
+  since: number;
+  problems: string[];
+}
+
+/** The processes of the cluster: `GET /v1/cluster`. */
+export interface Cluster {
+  answered_by: string;
+  processes: ClusterProcess[];
+  unanswered: string[];
+}
+
 /** One connected reader. */
 export interface Client {
   id: string;

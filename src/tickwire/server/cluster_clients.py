@@ -140,12 +140,13 @@ class ClusterClients:
     async def _gather_lists(
         self, topic: str, query: msgspec.Struct, answer_type: type[list[T]]
     ) -> ClusterResult[list[T]]:
-        replies, missing_count = await self._peers.request_all(topic, encode_json(query))
-        return ClusterResult([item for reply in replies for item in decode_json(reply, answer_type)], missing_count)
+        answer = await self._peers.request_all(topic, encode_json(query))
+        items = [item for reply in answer.replies for item in decode_json(reply, answer_type)]
+        return ClusterResult(items, answer.missing_count)
 
     async def _gather_count(self, topic: str, query: msgspec.Struct) -> ClusterResult[int]:
-        replies, missing_count = await self._peers.request_all(topic, encode_json(query))
-        return ClusterResult(sum(decode_json(reply, int) for reply in replies), missing_count)
+        answer = await self._peers.request_all(topic, encode_json(query))
+        return ClusterResult(sum(decode_json(reply, int) for reply in answer.replies), answer.missing_count)
 
     async def _answer_clients(self, data: bytes) -> bytes:
         query = decode_json(data, _NameQuery)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from tickwire.errors import JournalBusy
 from tickwire.journal.base import Journal
-from tickwire.journal.cluster import Cluster, LocalLease, NoLease
+from tickwire.journal.cluster import Cluster, LocalLease, NoLease, new_node_name
 from tickwire.journal.shared.open import running_peers
 from tickwire.journal.shared.tasks import cancel_tasks, start_task
 from tickwire.journal.unix.journal import FollowerJournal
@@ -52,7 +51,7 @@ async def share_journal(journal: Journal, path: Path) -> AsyncIterator[Cluster]:
 
     The lock of the journal is the lease to run the feed: only one process can have the journal open.
     """
-    node = _new_node()
+    node = new_node_name()
     owner = JournalOwner(journal, path, node)
     connection = OwnerConnection(path, PeersOnly(node))
     tasks = []
@@ -75,14 +74,10 @@ async def follow_journal(
     path: Path, report_waiting: Callable[[str], None]
 ) -> AsyncIterator[tuple[FollowerJournal, Cluster]]:
     """Follow the journal whose socket is `path` until the context ends. Join the cluster."""
-    node = _new_node()
+    node = new_node_name()
     journal = await FollowerJournal.open(path, node, report_waiting)
     try:
         async with running_peers(UnixPeerChannel(journal.connection), node, journal.fail) as peers:
             yield journal, Cluster(NoLease(), peers)
     finally:
         await journal.close()
-
-
-def _new_node() -> str:
-    return secrets.token_hex(8)

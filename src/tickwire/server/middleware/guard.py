@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tickwire.clock import Clock
 from tickwire.core.close_reasons import CloseReason
+from tickwire.core.histogram import Exemplar
 from tickwire.core.log_text import MAX_FIELD_BYTES, safe_details, safe_text
 from tickwire.ops.log_format import request_id
 from tickwire.ops.log_handler import log_fields
@@ -182,8 +183,10 @@ class Exchange:
         headers += self._guard.cors.response_headers(self._scope)
         if status in _DENIED_STATUSES:
             self._guard.denied_by_status[status] += 1
-        duration_s = self._guard.clock.monotonic() - self._started_at
-        template = self._guard.request_metrics.record(self._method, self.path, route, status, duration_s)
+        duration_ns = round((self._guard.clock.monotonic() - self._started_at) * 1e9)
+        trace_id = None if self._span is None else self._span.trace_id
+        exemplar = None if trace_id is None else Exemplar(trace_id, duration_ns, self._guard.clock.now())
+        template = self._guard.request_metrics.record(self._method, self.path, route, status, duration_ns, exemplar)
         self._log_response(status)
         if self._span is not None:
             self._span.describe(self._method, template, status, self.id)
