@@ -33,8 +33,8 @@ def doctor(*, url: str, origin: str | None, wait_s: float | None, as_json: bool)
     """Open a stream of the server at URL, and name the settings between client and server that harm streams.
 
     The command finds buffering, idle cut-offs, compression, lost headers, HTTP/1.0, wrong addresses, wrong CORS
-    settings, TLS problems and wrong clocks. It names the culprit and the line to change. The exit code is 1 if there
-    is a finding. If the server requires a token, set TICKWIRE_TOKEN.
+    settings, TLS problems and wrong clocks. It names the culprit and the line to change, and says whether browsers use
+    HTTP/2. The exit code is 1 if there is a finding. If the server requires a token, set TICKWIRE_TOKEN.
 
     Example: tickwire doctor https://stream.example.org --origin https://app.example.org
     """

@@ -328,8 +328,7 @@ def connect(
     "250ms". If `token` is a function, the stream calls the function before each connection, so that an expired token
     can be replaced. `attempts` limits the number of failures in a row; None sets no limit.
 
-    The stream calls `on_state` with each new state (`connecting`, `live` or `closed`) and with the reason for the
-    change. The reason may be empty.
+    The stream calls `on_state` with each new state (`connecting`, `live` or `closed`) and its reason, or "".
     """
     parameters = {"symbols": _join_list(symbols), "delivery": delivery}
     if heartbeats != "comment":
