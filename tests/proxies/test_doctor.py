@@ -169,6 +169,12 @@ CASES = {
         "", "no-forwarded-for", "invented-address", keep='proxy_http_version 1.1; proxy_set_header Connection "";'
     ),
     "nginx adds a second CORS header": nginx("add_header Access-Control-Allow-Origin *;", "cors", change="remove"),
+    "nginx answers preflight requests": nginx(
+        f"if ($request_method = OPTIONS) {{ add_header Access-Control-Allow-Origin {ORIGIN}; "
+        "add_header Access-Control-Allow-Headers Last-Event-ID; return 204; }",
+        "cors",
+        change="let the proxy forward OPTIONS requests",
+    )._replace(token="any"),
     "nginx redirects": Case(
         "nginx",
         "server {{ listen 127.0.0.2:{port}; return 301 http://127.0.0.1:{port}$request_uri; }}"
@@ -253,6 +259,55 @@ async def test_the_doctor_names_the_setting_of_a_proxy(name: str, run_proxy_conf
             diagnosis = await examine(entrance, case.token)
     assert {finding.problem for finding in diagnosis.findings} == case.problems
     assert case.change in "".join(finding.change for finding in diagnosis.findings[:1])
+
+
+NGINX_TLS = "{port} ssl; ssl_certificate {folder}/ca.pem; ssl_certificate_key {folder}/key.pem;"
+HAPROXY_TLS = "{port} ssl crt {folder}/both.pem"
+APACHE_TLS = """
+LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
+SSLSessionCache none
+SSLEngine on
+SSLCertificateFile {folder}/both.pem
+"""
+TLS_CASES = {
+    "nginx": ("nginx", configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS)),
+    "nginx with HTTP/2": (
+        "nginx",
+        configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS.replace("ssl;", "ssl http2;")),
+    ),
+    "haproxy": ("haproxy", configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", HAPROXY_TLS)),
+    "haproxy with HTTP/2": (
+        "haproxy",
+        configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", f"{HAPROXY_TLS} alpn h2,http/1.1"),
+    ),
+    "apache": ("apache", configure(APACHE) + APACHE_TLS),
+    "apache with HTTP/2": ("apache", configure(APACHE) + APACHE_TLS + "Protocols h2 http/1.1"),
+    "caddy with HTTP/2": (
+        "caddy",
+        configure(CADDY, extra="tls FOLDER/ca.pem FOLDER/key.pem").replace("http:", "https:"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if "nginx" in name else pytest.param(name, marks=pytest.mark.long) for name in TLS_CASES]
+)
+async def test_the_doctor_says_which_http_version_browsers_use(
+    name: str, run_proxy_configuration, tmp_path: Path, trusted_certificate: tuple[Path, Path]
+) -> None:
+    certificate, key = trusted_certificate
+    (tmp_path / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+    proxy, configuration = TLS_CASES[name]
+    port = find_free_port()
+    async with run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1", cors=ORIGIN) as server:
+        text = configuration.format(port=port, server=server.url.rpartition(":")[2], folder=tmp_path)
+        async with run_proxy_configuration(proxy, text.replace("FOLDER", str(tmp_path)), port) as url:
+            diagnosis = await examine(url.replace("http:", "https:"))
+    assert diagnosis.findings == []
+    has_http_2 = name.endswith("HTTP/2")
+    assert diagnosis.measurements["browser_http_version"] == ("HTTP/2" if has_http_2 else "HTTP/1.1")
+    assert [f"{diagnosis.product}: " in note for note in diagnosis.notes] == ([] if has_http_2 else [True])
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ export interface ClientOptions {
   /** The shortest time between two updates of a symbol, such as "250ms". */
   interval?: string;
   delivery?: "latest" | "all";
+  /** The form of the server's heartbeats. With "event", `on("heartbeat")` receives them. The default is "comment". */
+  heartbeats?: "comment" | "event";
   /** Begin with past events: "earliest", an event id, or a time. */
   since?: string;
   /** A token, or a function that returns a valid token. */
@@ -330,8 +332,8 @@ export function absoluteServer(server = "."): string {
 
 function specOf(options: ClientOptions, source: CredentialSource): StreamSpec {
   const lists = { events: options.events?.join(","), fields: options.fields?.join(",") };
-  const { filter, candles, interval, delivery, since } = options;
-  const query = Object.entries({ filter, candles, interval, delivery, since, ...lists });
+  const { filter, candles, interval, delivery, heartbeats, since } = options;
+  const query = Object.entries({ filter, candles, interval, delivery, heartbeats, since, ...lists });
   return {
     server: source.server,
     user: options.user ?? "",

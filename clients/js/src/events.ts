@@ -83,6 +83,12 @@ export interface Gap {
   reason: "expired" | "epoch" | "unreadable";
 }
 
+/** The stream was silent, and the server is alive. `head` is its newest id. */
+export interface Heartbeat {
+  ts: number;
+  head: string;
+}
+
 export interface Expiring {
   in_ms: number;
 }
@@ -104,11 +110,12 @@ export interface EventMap {
   welcome: Welcome;
   subscription: Subscription;
   gap: Gap;
+  heartbeat: Heartbeat;
   expiring: Expiring;
   bye: Bye;
 }
 
-/** The names of the server's own events. */
+/** The names of the server's own events, except `heartbeat`, which a stream contains only on request. */
 export const EVENT_NAMES = [
   "quote",
   "candle",

@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Set
 from concurrent.futures import Future, wait
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
+from tickwire.client.events import Event
 from tickwire.client.live_board import LiveBoard
 from tickwire.client.loop_thread import LoopThread
 from tickwire.client.screen import Screen, ScreenChange
@@ -82,11 +83,31 @@ class BlockingStream(Generic[T]):
         self._last_event_id = received.last_event_id
         return received.item
 
+    def events(self) -> BlockingStream[Event]:
+        """Return all events of this stream, such as `gap` and `bye`, instead of its items.
+
+        Read only the items or only the events of a stream.
+        """
+        return BlockingStream(self._thread, _Events(self._stream), self._stream)
+
     async def _receive(self) -> _Received[T]:
         item = await self._source.__anext__()
         # After a timeout, the thread continues the wait. The program may store `last_event_id` before it receives this
         # item, so `next_item` shows the id of the item only when it returns the item.
         return _Received(item, self._stream.last_event_id)
+
+
+class _Events:
+    """The events of a stream, as a source of a BlockingStream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    async def __anext__(self) -> Event:
+        return await self._stream.next_event()
+
+    async def close(self) -> None:
+        await self._stream.close()
 
 
 class BlockingScreen(BlockingStream[ScreenChange]):

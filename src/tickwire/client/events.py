@@ -10,6 +10,7 @@ from tickwire.core.candle import Candle
 from tickwire.core.codec import decode_json
 from tickwire.core.correction import TradeCorrection
 from tickwire.core.event_kinds import StreamEvent
+from tickwire.core.heartbeat import Heartbeat
 from tickwire.core.quote import Quote
 
 
@@ -137,6 +138,7 @@ EventValue: TypeAlias = (
     | TradeCorrection
     | SubscriptionState
     | Gap
+    | Heartbeat
     | Expiring
     | Bye
     | Message
@@ -154,6 +156,7 @@ EVENT_TYPES: dict[StreamEvent, type[EventValue]] = {
     StreamEvent.CORRECTION: TradeCorrection,
     StreamEvent.SUBSCRIPTION: SubscriptionState,
     StreamEvent.GAP: Gap,
+    StreamEvent.HEARTBEAT: Heartbeat,
     StreamEvent.EXPIRING: Expiring,
     StreamEvent.BYE: Bye,
 }

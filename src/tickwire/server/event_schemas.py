@@ -11,11 +11,11 @@ from tickwire.core.candle import Candle
 from tickwire.core.close_reasons import CloseReason
 from tickwire.core.correction import TradeCorrection
 from tickwire.core.event_kinds import EVENT_KINDS, FeedState, StreamEvent
+from tickwire.core.heartbeat import Heartbeat
 from tickwire.core.quote import Quote
 from tickwire.feeds.base import FeedMode
 from tickwire.hub.catchup.resume import ResumeResult
 from tickwire.hub.fanout.gap import Gap
-from tickwire.hub.fanout.heartbeat import Heartbeat
 from tickwire.sessions.subscription import DELIVERY_MODES, Heartbeats
 
 _SCHEMA_REFERENCE = "#/components/schemas/{name}"

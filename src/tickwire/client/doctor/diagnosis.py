@@ -11,6 +11,7 @@ import httpx2
 
 from tickwire.client.doctor.cors_check import check_cors, check_preflight
 from tickwire.client.doctor.finding import Diagnosis
+from tickwire.client.doctor.http_version_check import check_answer_version, check_browser_version
 from tickwire.client.doctor.product import find_product, provoke_product
 from tickwire.client.doctor.received_request import (
     RequestExchange,
@@ -137,7 +138,9 @@ class Doctor:
         for record in (plain, compressed):
             if not check_answer(record, self._diagnosis):
                 return
-        self._check_versions(plain, compressed, exchange)
+        self._check_request_headers(compressed, exchange)
+        check_answer_version(plain.http_version, self._diagnosis)
+        await check_browser_version(self._base_url, self._diagnosis)
         for record in (plain, compressed):
             check_end(record, self._diagnosis)
         if exchange is not None:
@@ -147,7 +150,7 @@ class Doctor:
         if self._origin is not None:
             check_cors(plain, self._origin, self._diagnosis)
             async with asyncio.timeout(self._answer_timeout_s):
-                await check_preflight(client, self._base_url, self._origin, self._diagnosis)
+                await check_preflight(client, self._base_url, self._origin, [*self._headers], self._diagnosis)
 
     async def _watch(self, client: httpx2.AsyncClient, *headers: dict[str, str]) -> list[StreamRecord]:
         """Open a stream for each set of headers, and watch all streams at the same time."""
@@ -177,10 +180,7 @@ class Doctor:
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
             self._on_progress(f"watching the streams {limit}: {loop.time() - started_at:.0f} s have passed")
 
-    def _check_versions(self, plain: StreamRecord, compressed: StreamRecord, exchange: RequestExchange | None) -> None:
-        self._diagnosis.measurements["http_version"] = plain.http_version
-        if plain.http_version == "HTTP/1.0":
-            self._diagnosis.add("http-1.0", "the answer has the version HTTP/1.0")
+    def _check_request_headers(self, compressed: StreamRecord, exchange: RequestExchange | None) -> None:
         if compressed.welcome is not None and compressed.welcome.get("resume") is None:
             self._diagnosis.add("lost-last-event-id", "the header Last-Event-ID does not reach the server")
         if exchange is None:

@@ -11,27 +11,11 @@ import msgspec
 
 from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.stream_record import STREAM_PATH
+from tickwire.core.received_request import ReceivedRequest
 
 # An address for documentation (RFC 5737), which no client has.
 _INVENTED_ADDRESS = "192.0.2.77"
 _MAX_CLOCK_SKEW_S = 2.0
-
-
-class ReceivedRequest(msgspec.Struct, frozen=True):
-    """The answer to `GET /v1/stream/request` (see docs/protocol.md).
-
-    `address` is None if the server requires a token and the request had no valid token.
-    """
-
-    http_version: str
-    address: str | None
-    from_trusted_proxy: bool
-    forwarded_hops: int
-    headers: list[str]
-    accept_encoding: str | None
-    via: str | None
-    compresses: bool
-    time: int
 
 
 class RequestExchange(msgspec.Struct, frozen=True):

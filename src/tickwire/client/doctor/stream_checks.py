@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tickwire.client.doctor.finding import Diagnosis
-from tickwire.client.doctor.received_request import ReceivedRequest
 from tickwire.client.doctor.stream_record import MAX_HEARTBEAT_LATENESS_S, StreamRecord, decode_problem
+from tickwire.core.received_request import ReceivedRequest
 
 _GATEWAY_STATUSES = (502, 503, 504)
 # The longest delay of a heartbeat that is not a finding. HAProxy without `option http-no-delay` adds about 0.21 s.
