@@ -256,7 +256,12 @@ async def test_the_doctor_names_the_setting_of_a_proxy(name: str, run_proxy_conf
 
 
 @pytest.mark.parametrize(
-    "name", ["nginx", "haproxy", *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish"))]
+    "name",
+    [
+        "nginx",
+        "haproxy",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish", "envoy", "traefik")),
+    ],
 )
 async def test_the_doctor_has_no_finding_for_the_files_in_deploy(name: str, run_proxy) -> None:
     """docs/proxy.md shows the same files."""
