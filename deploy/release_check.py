@@ -1,9 +1,10 @@
 """Check a release: `make release-check`.
 
-The script builds the wheel and the sdist twice, in two folders and with different file times, and compares the bytes.
+The script builds the wheel, the sdist and the npm package twice, in two folders and with different file times, and
+compares the bytes. A TypeScript program compiles with the npm package, and Node runs it.
 It installs the wheel with the locked dependencies in a clean environment without Node and compiler, for each Python
-that it finds, and reads a stream of the installed server. It writes the distributions, an SBOM (CycloneDX) and the list
-of licences to dist/. If the commit has a version tag, the tag, the version and the changelog must agree.
+that it finds, and reads a stream of the installed server. It writes the distributions, the SBOMs (CycloneDX) and the
+list of licences to dist/. If the commit has a version tag, the tag, the version and the changelog must agree.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import sys
 import tempfile
 import tomllib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from deploy.release_npm import CLIENT, NPM_FOLDERS, npm_sbom, pack_twice
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -43,11 +46,14 @@ def main() -> int:
     version = check_version()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wheel = build_twice(folder)
+        checkouts = copy_twice(folder)
+        wheel = build_twice(folder, checkouts)
+        shutil.copy(pack_twice(checkouts, version, folder), DIST)
         for python in pythons:
             environment = install(python, wheel, folder / Path(python).name)
             read_stream(environment, folder, version)
-        write_sbom(environment, folder, version)
+        lines = [*write_sbom(environment, folder, version), *write_npm_sboms(version)]
+        (DIST / "licences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"checked: {', '.join(sorted(path.name for path in DIST.iterdir()))}")
     return 0
 
@@ -66,12 +72,20 @@ def check_version() -> str:
     return version
 
 
-def build_twice(folder: Path) -> Path:
-    """Build the distributions in two copies of the checkout. Return the wheel, if both builds gave the same bytes."""
-    results = []
+def copy_twice(folder: Path) -> list[Path]:
+    """Copy the checkout twice, with different file times. Return both folders."""
+    checkouts = []
     for number, moment in enumerate((1_000_000_000, 1_500_000_000)):
-        checkout, output = folder / f"checkout-{number}", folder / f"dist-{number}"
-        _copy_checkout(checkout, moment)
+        checkouts.append(folder / f"checkout-{number}")
+        _copy_checkout(checkouts[-1], moment)
+    return checkouts
+
+
+def build_twice(folder: Path, checkouts: Sequence[Path]) -> Path:
+    """Build the distributions in each checkout. Return the wheel, if all builds gave the same bytes."""
+    results = []
+    for number, checkout in enumerate(checkouts):
+        output = folder / f"dist-{number}"
         _run(sys.executable, "-m", "hatchling", "build", "-d", str(output), cwd=checkout, env=_build_environment())
         results.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(output.iterdir())})
     assert results[0] == results[1], f"two builds differ: {results}"
@@ -124,8 +138,8 @@ def read_stream(environment: Path, folder: Path, version: str) -> None:
     print(f"{environment.name}: {event[:60].decode()}...")
 
 
-def write_sbom(environment: Path, folder: Path, version: str) -> None:
-    """Write the SBOM of the installed packages, and the list of their licences. Reject REFUSED_LICENCES."""
+def write_sbom(environment: Path, folder: Path, version: str) -> list[str]:
+    """Write the SBOM of the installed packages. Return one line with the licences of each package."""
     tools = folder / "tools"
     _run(sys.executable, "-m", "venv", str(tools))
     pip = (str(tools / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check")
@@ -136,14 +150,35 @@ def write_sbom(environment: Path, folder: Path, version: str) -> None:
         "--pyproject", str(ROOT / "pyproject.toml"), str(environment / "bin" / "python"),
     )  # fmt: skip
     document = json.loads(sbom.read_text(encoding="utf-8"))
+    return licence_lines(document)
+
+
+def write_npm_sboms(version: str) -> list[str]:
+    """Write an SBOM for the npm package, and one for the dashboard, whose bundle contains its dependencies.
+
+    Return one line with the licences of each package.
+    """
+    lines = []
+    for project in NPM_FOLDERS:
+        document = npm_sbom(project, version)
+        name = "tickwire-client" if project == CLIENT else "tickwire-dashboard"
+        text = json.dumps(document, indent=2) + "\n"
+        (DIST / f"{name}-{version}.cdx.json").write_text(text, encoding="utf-8")
+        lines += licence_lines(document)
+    # Both projects use some of the packages.
+    return sorted(set(lines))
+
+
+def licence_lines(document: dict[str, Any]) -> list[str]:
+    """Return one line with the licences of each package of an SBOM. Reject REFUSED_LICENCES."""
     lines = []
     for component in sorted(document["components"], key=lambda each: each["name"].lower()):
         licences = sorted(set(component_licences(component)))
         assert licences, f"{component['name']} names no licence"
         assert not any(map(REFUSED_LICENCES.search, licences)), f"{component['name']} has the licence {licences}"
         lines.append(f"{component['name']} {component['version']}: {', '.join(licences)}")
-    (DIST / "licences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"SBOM: {len(lines)} packages")
+    return lines
 
 
 def component_licences(component: dict[str, Any]) -> Iterator[str]:
