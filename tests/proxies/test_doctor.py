@@ -103,6 +103,9 @@ pinger_enable off
 EXTRA
 """
 
+ENVOY = (ROOT / "deploy" / "envoy.yaml").read_text().replace("{", "{{").replace("}", "}}")
+ENVOY = ENVOY.replace("0.0.0.0, port_value: 80}", "127.0.0.1, port_value: {port}}").replace("8000", "{server}")
+
 
 def configure(template: str, **parts: str) -> str:
     """Insert parts into a template of a configuration. A part that is not named is empty."""
@@ -132,6 +135,12 @@ def nginx(extra: str, *problems: str, change: str = "", keep: str = NGINX_KEEP) 
 
 def haproxy(extra: str, *problems: str, change: str = "", timeout: str = "60s") -> Case:
     return Case("haproxy", configure(HAPROXY, extra=extra, timeout=timeout), {*problems}, change)
+
+
+def envoy(setting: str, wrong: str, *problems: str, change: str) -> Case:
+    """Return the configuration of deploy/envoy.yaml with a wrong setting."""
+    assert setting in ENVOY
+    return Case("envoy", ENVOY.replace(setting, wrong), {*problems}, change)
 
 
 GOOD_HAPROXY = "option http-no-delay\n    option forwardfor\n    "
@@ -226,6 +235,28 @@ CASES = {
     "squid removes X-Forwarded-For": Case(
         "squid", configure(SQUID, extra="forwarded_for delete"), {"no-forwarded-for"}, "forwarded_for on"
     ),
+    "envoy ends streams": envoy(
+        " timeout: 0s", f" timeout: {CUT_OFF_S + 1}s", "lifetime-cut-off", change="timeout: 0s"
+    ),
+    "envoy cuts idle streams off": envoy(
+        "idle_timeout: 60s\n                            retry",
+        f"idle_timeout: {CUT_OFF_S}s\n                            retry",
+        "idle-cut-off",
+        change="idle_timeout",
+    ),
+    "envoy without the client's address": envoy(
+        "use_remote_address: true",
+        "use_remote_address: false",
+        "no-forwarded-for",
+        "invented-address",
+        change="use_remote_address",
+    ),
+    "envoy removes Last-Event-ID": envoy(
+        "domains:",
+        "request_headers_to_remove: [last-event-id]\n                      domains:",
+        "lost-last-event-id",
+        change="request_headers_to_remove",
+    ),
 }
 
 
@@ -311,7 +342,12 @@ async def test_the_doctor_says_which_http_version_browsers_use(
 
 
 @pytest.mark.parametrize(
-    "name", ["nginx", "haproxy", *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish"))]
+    "name",
+    [
+        "nginx",
+        "haproxy",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish", "envoy", "traefik")),
+    ],
 )
 async def test_the_doctor_has_no_finding_for_the_files_in_deploy(name: str, run_proxy) -> None:
     """docs/proxy.md shows the same files."""
