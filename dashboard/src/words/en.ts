@@ -192,7 +192,7 @@ export const en = {
     live: "",
   },
   units: {
-    seconds: (count: number) => `${count} s`,
+    seconds: (count: number | string) => `${count} s`,
     minutes: (count: number) => `${count} min`,
     hours: (hours: number, minutes: number) => `${hours} h ${minutes} min`,
   },
@@ -279,6 +279,8 @@ export const en = {
     quotes: "Quotes per second",
     bytes: "Data received/s",
     symbols: "Symbols",
+    interval: "Shortest time between updates of a symbol",
+    everyUpdate: "none",
     heartbeat: "Heartbeat interval",
     latency: "End-to-end latency",
     max: "max",

@@ -297,6 +297,8 @@ export const zh: Words = {
     quotes: "每秒行情",
     bytes: "每秒接收量",
     symbols: "代码数",
+    interval: "同一品种的最短更新间隔",
+    everyUpdate: "无",
     heartbeat: "心跳间隔",
     latency: "端到端延迟",
     max: "最大",
