@@ -35,6 +35,7 @@ export interface Instrument {
   prev_close: number | null;
   eps: number | null;
   shares: number | null;
+  lot_size: number | null;
   volatility: number | null;
 }
 

@@ -4,6 +4,7 @@ import { NONE, price, wholeNumber } from "../format/numbers";
 import { elapsed } from "../format/times";
 import { Fact } from "../shell/Fact";
 import { sectorTitle, words } from "../words";
+import { serverText } from "../words/serverText";
 import { FileButton } from "./FileButton";
 import { RequestError } from "./RequestError";
 import { model, replaceModel, simulator } from "./simulator";
@@ -19,7 +20,7 @@ export function ModelCard() {
     <section class="card model">
       <h2>{labels.model}</h2>
       <p class="big">{used?.version}</p>
-      {loaded?.about && <p class="muted">{loaded.about}</p>}
+      {loaded?.about && <p class="muted">{serverText(loaded.about)}</p>}
       {loaded && <Summary model={loaded} swaps={used?.swaps ?? 0} />}
       <div class="buttons">
         <FileButton

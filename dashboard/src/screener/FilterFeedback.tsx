@@ -1,4 +1,5 @@
 import { words } from "../words";
+import { serverText } from "../words/serverText";
 import { type Field, isField } from "./fields";
 import type { Verdict } from "./filterCheck";
 
@@ -25,8 +26,8 @@ function FeedbackText({ text, verdict, running }: FilterFeedbackProps) {
     return (
       <p>
         {position !== undefined && <span class="muted">{labels.atCharacter(position + 1)} </span>}
-        {detail}
-        {hint && <em> ({hint})</em>}
+        {detail && serverText(detail)}
+        {hint && <em> ({serverText(hint)})</em>}
       </p>
     );
   }
