@@ -92,7 +92,7 @@ function FilterForm({ disabled }: { disabled: boolean }) {
           name="filter"
           required
           maxLength={4000}
-          placeholder="change_rate > 3%"
+          placeholder={labels.filterExample}
           autocomplete="off"
           autocapitalize="none"
           spellcheck={false}

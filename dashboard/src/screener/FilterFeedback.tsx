@@ -1,6 +1,6 @@
 import { words } from "../words";
 import { serverText } from "../words/serverText";
-import { type Field, isField } from "./fields";
+import { type Field, isField } from "./fieldNames";
 import type { Verdict } from "./filterCheck";
 
 interface FilterFeedbackProps {

@@ -5,7 +5,7 @@ import { words } from "../words";
 import { serverText } from "../words/serverText";
 import { examples } from "./examples";
 import { FilterInput } from "./FilterInput";
-import { type Field, isField } from "./fields";
+import { type Field, isField } from "./fieldNames";
 import { fetchVerdict, useVerdict, type Verdict } from "./filterCheck";
 import { MatchTable } from "./MatchTable";
 import { MatchStream } from "./matchStream";
