@@ -12,6 +12,16 @@ from tickwire.testing.tokens import TEST_SECRET, sign_token
 from tickwire.testing.waiting import wait_until
 
 RECONNECTS = "dt:has-text('Reconnects') + dd"
+INTERVAL = "dt:has-text('Shortest time between updates') + dd"
+# Each frame takes 100 ms.
+SLOW_FRAMES = """() => {
+  const frame = () => {
+    const end = performance.now() + 100;
+    while (performance.now() < end);
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
 # The latency is below 10 ms on an idle machine, and higher on a busy one. If the page compared prices with the clock of
 # another market, the latency would be several seconds.
 MAX_LATENCY_MS = 250
@@ -76,6 +86,21 @@ async def test_connection_view_shows_latency_percentiles(visit, market) -> None:
         return figures[0] < MAX_LATENCY_MS
 
     await wait_until(has_low_median)
+
+
+async def test_slow_page_asks_for_fewer_updates(visit, market) -> None:
+    """A page whose frames take long asks for a longer interval, and the server confirms it."""
+    page = await visit(f"{market.url}/#/connection")
+    await expect(page.locator(INTERVAL)).to_have_text("none")
+    await page.evaluate(SLOW_FRAMES)
+    await expect(page.locator(INTERVAL)).to_have_text(re.compile("[0-9]"))
+    name = await page.locator("code", has_text="page-").inner_text()
+
+    async def server_knows_interval() -> bool:
+        streams = await page.evaluate("name => fetch(`v1/clients/${name}`).then((answer) => answer.json())", name)
+        return all(each["subscription"]["interval"] >= 100 for each in streams)
+
+    await wait_until(server_knows_interval)
 
 
 async def test_latency_is_measured_in_accelerated_market_time(visit, tmp_path: Path) -> None:

@@ -95,9 +95,9 @@ export class TickwireClient {
   private readonly spec: StreamSpec;
   private readonly link: HostLink;
   private readonly visibility: VisibilityMonitor;
-  private readonly hiddenInterval: number;
+  private readonly hiddenInterval: number | null;
   private readonly cache = new StateCache();
-  private readonly interval: number;
+  private interval: number;
   private symbols: Set<string>;
   private position = "";
   /** The symbols whose state at `position` the client has received. */
@@ -118,7 +118,7 @@ export class TickwireClient {
     this.symbols = new Set(options.symbols ?? ["*"]);
     this.interval = toMilliseconds(options.interval ?? "0");
     const hidden = options.delivery === "all" ? null : options.hiddenInterval;
-    this.hiddenInterval = hidden === null ? this.interval : Math.max(this.interval, toMilliseconds(hidden ?? "1s"));
+    this.hiddenInterval = hidden === null ? null : toMilliseconds(hidden ?? "1s");
     this.spec = specOf(options, this.source);
     this.link = linkToHost(options.share ?? true);
     this.visibility = new VisibilityMonitor(options.pauseAfterMs ?? null, (visibility) =>
@@ -208,6 +208,12 @@ export class TickwireClient {
     } else this.link.post({ type: "reconnect", subscription: this.id });
   }
 
+  /** Change the shortest time between two updates of a symbol. A shared stream has the shortest interval of its clients. */
+  setInterval(interval: string): void {
+    this.interval = toMilliseconds(interval);
+    this.announceWish();
+  }
+
   /** Pause a page that is hidden for longer than this; null never pauses it. */
   setPauseAfter(ms: number | null): void {
     this.visibility.setPause(ms);
@@ -227,7 +233,8 @@ export class TickwireClient {
   }
 
   private get wish(): Wish {
-    const interval = this.visibility.current === "visible" ? this.interval : this.hiddenInterval;
+    const hidden = this.visibility.current !== "visible";
+    const interval = Math.max(this.interval, hidden ? (this.hiddenInterval ?? 0) : 0);
     return { symbols: [...this.symbols], interval, names: this.router.names };
   }
 

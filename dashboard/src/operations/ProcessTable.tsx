@@ -1,5 +1,5 @@
 import { signal } from "@preact/signals";
-import type { Cluster, ClusterProcess } from "../api/types";
+import type { ClusterState, ProcessDescription } from "../api/types";
 import { wholeNumber } from "../format/numbers";
 import { elapsed } from "../format/times";
 import { usePolling } from "../live/polling";
@@ -8,11 +8,11 @@ import { Freshness } from "./freshness";
 import { SAMPLE_MS } from "./metrics";
 import { levelOf } from "./thresholds";
 
-const cluster = signal<Cluster | null>(null);
+const cluster = signal<ClusterState | null>(null);
 const freshness = new Freshness();
 
 async function loadCluster(): Promise<void> {
-  cluster.value = (await freshness.request<Cluster>("v1/cluster")) ?? cluster.value;
+  cluster.value = (await freshness.request<ClusterState>("v1/cluster")) ?? cluster.value;
 }
 
 /** The processes of the cluster, which may have only one process. */
@@ -72,7 +72,7 @@ function HeaderRow() {
   );
 }
 
-function Row({ process, answeredBy }: { process: ClusterProcess; answeredBy: string }) {
+function Row({ process, answeredBy }: { process: ProcessDescription; answeredBy: string }) {
   const { operations: labels } = words.value;
   const { id, pid, role, leads, readers, behind, head, lag, version, since, problems } = process;
   const level = problems.length > 0 ? "bad" : levelOf("lag", lag);

@@ -156,6 +156,7 @@ export const en = {
       ...quoteFieldLabels,
       eps: "Earnings per share",
       shares: "Shares",
+      lot_size: "Lot size",
       volatility: "Volatility",
       tick_size: "Tick size",
       symbol: "Symbol",
@@ -192,9 +193,11 @@ export const en = {
     live: "",
   },
   units: {
-    seconds: (count: number) => `${count} s`,
+    seconds: (count: number | string) => `${count} s`,
     minutes: (count: number) => `${count} min`,
     hours: (hours: number, minutes: number) => `${hours} h ${minutes} min`,
+    /** The number of lots of an instrument; null if the language counts shares. */
+    lots: null as ((count: string) => string) | null,
   },
   delayed: (minutes: string) => `Delayed ${minutes}`,
   states: {
@@ -279,6 +282,8 @@ export const en = {
     quotes: "Quotes per second",
     bytes: "Data received/s",
     symbols: "Symbols",
+    interval: "Shortest time between updates of a symbol",
+    everyUpdate: "none",
     heartbeat: "Heartbeat interval",
     latency: "End-to-end latency",
     max: "max",
@@ -326,7 +331,7 @@ export const en = {
       PAUSE: "Pause the market; no data is lost",
       RESUME: "Continue where the market was paused",
       STOP: "Stop; the next start begins at the beginning",
-      STEP: "Play this many moments with ticks, then pause",
+      STEP: "Advance by this many ticks, then pause",
     },
     steps: "Ticks to step",
     maxSpeed: "maximum speed",

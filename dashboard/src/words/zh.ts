@@ -91,7 +91,7 @@ export const zh: Words = {
   ...tradingZh,
   screener: {
     filter: "筛选条件",
-    placeholder: "volume > 1M and change_rate > 0.5%",
+    placeholder: "成交量 > 100万 且 涨跌幅 > 0.5%",
     run: "运行",
     intro: "输入筛选条件。输入时会提示字段、运算符和取值；按回车运行。",
     invitation: "在上方写一个条件，或从下面的示例开始。您会看到当前符合条件的品种，以及此后谁进谁出。",
@@ -168,6 +168,7 @@ export const zh: Words = {
       market_cap: "市值",
       eps: "每股收益",
       shares: "股本",
+      lot_size: "每手股数",
       volatility: "波动率",
       tick_size: "最小变动价位",
       ts: "时间",
@@ -201,6 +202,7 @@ export const zh: Words = {
     seconds: (count) => `${count} 秒`,
     minutes: (count) => `${count} 分钟`,
     hours: (hours, minutes) => `${hours} 小时 ${minutes} 分钟`,
+    lots: (count) => `${count}手`,
   },
   delayed: (minutes) => `延迟 ${minutes}`,
   states: {
@@ -297,6 +299,8 @@ export const zh: Words = {
     quotes: "每秒行情",
     bytes: "每秒接收量",
     symbols: "代码数",
+    interval: "同一品种的最短更新间隔",
+    everyUpdate: "无",
     heartbeat: "心跳间隔",
     latency: "端到端延迟",
     max: "最大",

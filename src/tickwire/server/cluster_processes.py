@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import version
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -12,6 +13,10 @@ from tickwire.runtime.runtime import Runtime
 
 _PROCESSES_TOPIC = "processes"
 _VERSION = version("tickwire")
+
+
+Role: TypeAlias = Literal["all", "feed", "edge"]
+"""The setting `role` of a process."""
 
 
 class ProcessDescription(msgspec.Struct, frozen=True):
@@ -24,7 +29,7 @@ class ProcessDescription(msgspec.Struct, frozen=True):
 
     id: str
     pid: int
-    role: str
+    role: Role
     leads: bool
     readers: int
     behind: int
@@ -50,7 +55,7 @@ class ClusterState(msgspec.Struct, frozen=True):
 class ClusterProcesses:
     """Asks all processes of the cluster for their descriptions. `role` is the role of this process."""
 
-    def __init__(self, runtime: Runtime, role: str) -> None:
+    def __init__(self, runtime: Runtime, role: Role) -> None:
         self._runtime = runtime
         self._role = role
         self._since_us = runtime.clock.now() // 1_000

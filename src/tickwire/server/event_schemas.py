@@ -18,7 +18,7 @@ from tickwire.hub.catchup.resume import ResumeResult
 from tickwire.hub.fanout.gap import Gap
 from tickwire.sessions.subscription import DELIVERY_MODES, Heartbeats
 
-_SCHEMA_REFERENCE = "#/components/schemas/{name}"
+SCHEMA_REFERENCE = "#/components/schemas/{name}"
 # The place of the schema of messages: any JSON value, with a name that the sender chooses.
 MESSAGE_SCHEMA_NAME = "Message"
 
@@ -128,11 +128,11 @@ def event_schemas() -> tuple[dict[StreamEvent, dict[str, Any]], dict[str, Any]]:
 
     The references point into `components.schemas` of a document.
     """
-    references, schemas = msgspec.json.schema_components(EVENT_DATA.values(), ref_template=_SCHEMA_REFERENCE)
+    references, schemas = msgspec.json.schema_components(EVENT_DATA.values(), ref_template=SCHEMA_REFERENCE)
     schemas[MESSAGE_SCHEMA_NAME] = {"description": "Any JSON value. The sender of the message chooses it."}
     return dict(zip(EVENT_DATA, references, strict=True)), schemas
 
 
 def schema_reference(name: str) -> dict[str, str]:
     """Return the reference to the schema with this name."""
-    return {"$ref": _SCHEMA_REFERENCE.format(name=name)}
+    return {"$ref": SCHEMA_REFERENCE.format(name=name)}

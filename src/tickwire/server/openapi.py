@@ -17,6 +17,7 @@ from tickwire.core.tick import Tick
 from tickwire.server.event_schemas import MESSAGE_SCHEMA_NAME, event_schemas, schema_reference
 from tickwire.server.hub_state import find_hub_state
 from tickwire.server.middleware.head_header import HEAD_HEADER
+from tickwire.server.rest_schemas import rest_schemas
 from tickwire.server.routes.publish import MAX_KEY_LENGTH
 from tickwire.server.routes.subscriptions import SUBSCRIPTION_BODY
 from tickwire.sessions.subscription import DEFAULT_CANDLE_INTERVAL, Heartbeats
@@ -178,6 +179,7 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
             document["paths"][path]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
         references, schemas = event_schemas()
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        _describe_answers(document)
         stream = _stream_operation(references)
         document["paths"].setdefault(stream_path, {})["get"] = stream
         document["paths"][stream_path]["query"] = {
@@ -190,6 +192,16 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend the document
+
+
+def _describe_answers(document: dict[str, Any]) -> None:
+    """Add the schemas of the answers to the operations of a document. The application may lack some operations."""
+    answers, schemas = rest_schemas()
+    document["components"]["schemas"] |= schemas
+    for (method, path), schema in answers.items():
+        if path in document["paths"]:
+            content = {"application/json": {"schema": schema}}
+            document["paths"][path][method]["responses"]["200"]["content"] = content
 
 
 def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
