@@ -49,7 +49,8 @@ class DirtyTick(enum.StrEnum):
         "late_trade",
         "mark",
         "a trade that is older than the newest trade of its symbol",
-        "`last` and `ts` stay; the trade counts towards `volume`, `turnover`, `high`, `low` and open candles",
+        "`last` and `ts` stay; a trade of the present session counts towards `volume`, `turnover`, `high` and `low`; "
+        "the trade also counts towards open candles",
     )
     LATE_QUOTE = (
         "late_quote",
@@ -81,7 +82,8 @@ class DirtyTick(enum.StrEnum):
         "withdrawal",
         "mark",
         "the cancel of an earlier trade, or its correction, which a trade with the right price and size follows",
-        "`volume` and `turnover` become smaller, `last` changes if the trade was the newest, and `high` and `low` stay",
+        "`volume` and `turnover` become smaller, `high` and `low` are those of the other trades, and `last` changes "
+        "if the trade was the newest",
     )
     DUPLICATE = (
         "duplicate",
