@@ -14,7 +14,8 @@ import msgspec
 
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
-_LEAST_SIZE = sys.float_info.min
+LEAST_SIZE = sys.float_info.min
+"""The size that withdraws a trade without a size. It is too small to change a volume."""
 
 
 class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,12 +36,11 @@ class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 def correction_ticks(corrections: Iterable[TradeCorrection]) -> PackedTicks:
     """Return, for each correction, the tick that withdraws the trade, and the tick of the corrected trade.
 
-    A cancelled trade has no corrected trade. The tick that withdraws a trade without a size has a negative size that is
-    too small to change a volume.
+    A cancelled trade has no corrected trade.
     """
     rows = []
     for each in corrections:
-        rows.append((each, each.last, -max(each.size, _LEAST_SIZE)))
+        rows.append((each, each.last, -max(each.size, LEAST_SIZE)))
         if each.corrected_last is not None and each.corrected_size is not None:
             rows.append((each, each.corrected_last, each.corrected_size))
     ticks = blank_ticks(len(rows))

@@ -85,6 +85,12 @@ class DirtyTick(enum.StrEnum):
         "`volume` and `turnover` become smaller, `high` and `low` are those of the other trades, and `last` changes "
         "if the trade was the newest",
     )
+    CONDITION = (
+        "condition",
+        "mark",
+        "a trade whose sale conditions exclude some of its values (`--conditions sip`)",
+        "the trade changes only the values that the rules of the US consolidated tape allow",
+    )
     DUPLICATE = (
         "duplicate",
         "drop",

@@ -117,7 +117,10 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
         state[row] = segments.select_first(combine(prior[row], traded), traded)
         segments.scan(state[row], combine)
     before = _update_session_volume(batch, state)
-    price = state[LAST] if batch.unpriced is None else np.where(batch.unpriced, batch.reported[LAST], state[LAST])
+    price = state[LAST]
+    if batch.unpriced is not None:
+        # A size without a price counts at the last price, also if the trade is withdrawn later.
+        price = np.where(batch.unpriced, last_known(price, batch.reported[LAST]), price)
     grown = state[VOLUME] - before
     # A lower total volume is a correction of the total, not of a trade, so the turnover stays.
     grown = np.where(grown < 0.0, 0.0, grown) if withdrawn is None else np.where((grown < 0.0) & ~withdrawn, 0.0, grown)
