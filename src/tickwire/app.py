@@ -291,6 +291,7 @@ def _runtime_options(settings: Settings, calendar: ExchangeCalendar) -> RuntimeO
         history_s=_history_s(settings.history),
         scenario_path=Path(settings.scenario) if settings.scenario else None,
         urls=_feed_urls(settings),
+        applies_conditions=bool(settings.conditions),
         distinct_symbols=settings.distinct_symbols,
         greeting=settings.feed_send,
         poll_interval_s=settings.every,

@@ -49,7 +49,8 @@ class DirtyTick(enum.StrEnum):
         "late_trade",
         "mark",
         "a trade that is older than the newest trade of its symbol",
-        "`last` and `ts` do not change; the trade counts towards `volume`, `turnover`, `high`, `low` and open candles",
+        "`last` and `ts` do not change; a trade of the present session counts towards `volume`, `turnover`, `high` "
+        "and `low`; the trade also counts towards open candles",
     )
     LATE_QUOTE = (
         "late_quote",
@@ -81,7 +82,14 @@ class DirtyTick(enum.StrEnum):
         "withdrawal",
         "mark",
         "the cancel of an earlier trade, or its correction, which a trade with the right price and size follows",
-        "`volume` and `turnover` decrease, `last` changes if the trade was the newest, `high` and `low` do not change",
+        "`volume` and `turnover` decrease, `high` and `low` are those of the other trades, and `last` changes "
+        "if the trade was the newest",
+    )
+    CONDITION = (
+        "condition",
+        "mark",
+        "a trade whose sale conditions exclude some of its values (`--conditions sip`)",
+        "the trade changes only the values that the rules of the US consolidated tape allow",
     )
     DUPLICATE = (
         "duplicate",

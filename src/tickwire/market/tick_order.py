@@ -72,7 +72,7 @@ class TickOrder:
             if self.trade_ts[row] > limit or self.quote_ts[row] > limit:
                 return False
             arrival = min(ts, now)
-            if not (isnan(last) and isnan(volume)):
+            if not (isnan(last) and isnan(volume) and isnan(size)):
                 if arrival < trade_ts.get(row, self.trade_ts[row]):
                     return False
                 trade_ts[row] = arrival
@@ -93,7 +93,7 @@ class TickOrder:
         """
         ts = np.minimum(ticks["ts"], now)
         is_withdrawal = ticks["size"] < 0.0
-        has_trade = ~(np.isnan(ticks["last"]) & np.isnan(ticks["volume"])) & ~is_withdrawal
+        has_trade = ~(np.isnan(ticks["last"]) & np.isnan(ticks["volume"]) & np.isnan(ticks["size"])) & ~is_withdrawal
         has_quote = ~(
             np.isnan(ticks["bid"]) & np.isnan(ticks["ask"]) & np.isnan(ticks["bid_size"]) & np.isnan(ticks["ask_size"])
         )

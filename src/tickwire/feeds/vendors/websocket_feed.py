@@ -79,6 +79,7 @@ class WebSocketFeed:
         self._vendor = vendor
         self._symbols = SubscribedSymbols(vendor, symbols, is_distinct=options.distinct_symbols)
         self._credentials = options.credentials
+        self._applies_conditions = options.applies_conditions
         self._url = options.urls.get(vendor.name) or vendor.url
         self._clock = clock
         self._state = FeedConnection(ConnectionState.CONNECTING)
@@ -206,7 +207,9 @@ class WebSocketFeed:
 
         from tickwire.feeds.vendors.message_connection import MessageConnection
 
-        output = SessionOutput(self._symbols.names, self._trades, self.dirty_ticks)
+        output = SessionOutput(
+            self._symbols.names, self._trades, self.dirty_ticks, applies_conditions=self._applies_conditions
+        )
         session = self._vendor.open_session(self._credentials, output)
         # The vendor may send messages together with its handshake, so the session exists before the connection.
         self._symbols.begin_connection()
