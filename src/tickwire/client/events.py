@@ -26,6 +26,8 @@ class SubscriptionState(msgspec.Struct, frozen=True):
     interval: float = 0
     filter: str | None = None
     fields: list[str] = []
+    order: str | None = None
+    top: int | None = None
     snapshot: bool = True
 
 
@@ -47,24 +49,24 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 class Matches(msgspec.Struct, frozen=True):
-    """The whole set of symbols that match the filter."""
+    """The whole set of symbols that match the filter, or are in the top N."""
 
-    filter: str
+    filter: str | None
     symbols: list[str]
 
 
 class Enter(msgspec.Struct, frozen=True):
-    """A symbol began to match the filter."""
+    """A symbol began to match the filter, or entered the top N."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote | None = None
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """A symbol no longer matches the filter."""
+    """A symbol no longer matches the filter, or left the top N."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote | None = None
 

@@ -1,4 +1,4 @@
-"""The symbols of a server that match a filter."""
+"""The symbols of a server that match a filter, or that are the first in an order."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ class ScreenChange(NamedTuple):
 
 
 class Screen:
-    """The symbols that match a filter. Open the screen with `async with`, and read its changes with `async for`.
+    """The symbols that match a filter, or the first symbols in an order.
 
-    `symbols` is the set of matching symbols, and `quotes` contains their newest quotes. Both change only while the
-    program waits for the next change. At the start, each symbol that matches already enters the screen. After a lost
+    Open the screen with `async with`, and read its changes with `async for`.
+
+    `symbols` is the set of these symbols, and `quotes` contains their newest quotes. Both change only while the program
+    waits for the next change. At the start, each symbol that matches already enters the screen. After a lost
     connection, the iteration yields only the differences. `stream` is the stream that receives the changes.
     """
 

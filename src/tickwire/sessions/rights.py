@@ -110,6 +110,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
             filter=requested.screen,
             candles=INTERVAL_NAMES.get(requested.candle_interval_s),
             heartbeats=requested.heartbeats,
+            order=requested.ranking,
             allowed=self.symbols,
         )
 
