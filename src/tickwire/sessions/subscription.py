@@ -17,7 +17,7 @@ from tickwire.core.text_column import TextColumn
 from tickwire.errors import InputError, suggest_name
 from tickwire.market.symbol_column import SymbolColumn
 from tickwire.screens.ranking import Ranking, parse_ranking
-from tickwire.screens.screen import Screen, parse_screen
+from tickwire.screens.screen import Screen, combine_screens, parse_screen
 from tickwire.sessions.symbol_set import ALL_SYMBOLS, SymbolSet, is_pattern
 
 Delivery: TypeAlias = Literal["latest", "all"]
@@ -74,8 +74,11 @@ class Subscription:
     included. A symbol that matches one of the `patterns` is included if it is also in `pattern_allowlist`. If
     `pattern_allowlist` is None, all symbols that match are included.
 
-    `restricts_status` is True if status events are requested and `allowed` does not include every symbol. The reader
-    then receives the trading status of the included symbols only.
+    If the argument `required` is given, the reader may read a symbol only while the symbol matches this filter.
+    `screen` is then both filters together.
+
+    `restricts_status` is True if status events are requested and the rights do not allow every symbol. The reader then
+    receives the trading status of the included symbols only.
     """
 
     def __init__(
@@ -92,15 +95,18 @@ class Subscription:
         order: str | Ranking | None = None,
         top: int = 0,
         allowed: SymbolSet | Iterable[str] = ALL_SYMBOLS,
+        required: Screen | None = None,
     ) -> None:
         allowed = allowed if isinstance(allowed, SymbolSet) else SymbolSet(allowed)
         self._symbol_set, self.pattern_allowlist = _intersect(SymbolSet(symbols), allowed)
         requested_kinds = set(events)
         self.events = tuple(kind for kind in EVENT_KINDS if kind in requested_kinds)
-        self.restricts_status = EventKind.STATUS in self.events and not allowed.includes_all
+        restricts_symbols = required is not None or not allowed.includes_all
+        self.restricts_status = EventKind.STATUS in self.events and restricts_symbols
         self.delivery = delivery
         self.fields = None if fields is None else _ordered_fields({"symbol", *fields})
-        self.screen = parse_screen(filter) if isinstance(filter, str) else filter
+        self.required_screen = required
+        self.screen = combine_screens(parse_screen(filter) if isinstance(filter, str) else filter, required)
         self.ranking = parse_ranking(order, top) if isinstance(order, str) else order
         self.interval_ms = interval if self.ranking is None else max(interval, MIN_RANKING_INTERVAL_MS)
         self.candle_interval_s = (
@@ -110,6 +116,7 @@ class Subscription:
         self._key = (
             self._symbol_set, self.pattern_allowlist, self.events, self.delivery, self.fields, self.interval_ms,
             self.screen, self.candle_interval_s, self.restricts_status, self.heartbeats, self.ranking,
+            self.required_screen,
         )  # fmt: skip
         self._hash = hash(self._key)
 
@@ -130,10 +137,17 @@ class Subscription:
         return RankedSelection(self._symbol_set, self.pattern_allowlist, self.screen, self.ranking)
 
     @property
+    def filters(self) -> tuple[Screen, ...]:
+        """The filters that need room in the screen index: the filter of quotes, and the required one.
+
+        The required filter decides about candles, corrections and statuses. Quotes need no separate test of it.
+        """
+        return tuple(screen for screen in (self.screen, self.required_screen) if screen is not None)
+
+    @property
     def screen_conditions(self) -> tuple[Screen | RankedSelection, ...]:
-        """The filter and the top-N screen, which need room in the screen index."""
-        ranked = () if self.ranking is None else (self.ranked_selection,)
-        return ranked if self.screen is None else (self.screen, *ranked)
+        """The filters and the top-N screen, which need room in the screen index."""
+        return self.filters if self.ranking is None else (*self.filters, self.ranked_selection)
 
     @property
     def wants_quotes(self) -> bool:

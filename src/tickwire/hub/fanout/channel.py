@@ -18,6 +18,7 @@ from tickwire.core.event_kinds import EventKind
 from tickwire.hub.fanout.counters import HubCounters
 from tickwire.hub.fanout.encoder import Encoder
 from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.readable_symbols import ReadableSymbols
 from tickwire.hub.fanout.reader import RECONNECT_DELAY_MS, Reader
 from tickwire.hub.fanout.reader_state import ReaderState
 from tickwire.hub.fanout.sender import MAX_SINKS_PER_GROUP, Sender, SinkGroup
@@ -51,6 +52,8 @@ class EncodedGroup(NamedTuple):
 class Channel:
     """All readers with the same subscription, and the frames to write at the next flush.
 
+    If the tokens of the readers have a filter, the router sets `readable`, which tests the filter.
+
     `rows` are the board rows of the channel's symbols (one row per symbol); the router updates `rows`. `reader_count`
     counts all readers. `live_readers` have received all events up to the channel's position, and the channel writes to
     them. A paced channel writes once per interval; its `joining_readers` become live at the next flush. All other
@@ -81,6 +84,7 @@ class Channel:
         "pending_frames",
         "position",
         "ranking",
+        "readable",
         "reader_count",
         "rows",
         "screen",
@@ -114,6 +118,7 @@ class Channel:
         self.sends_only_quotes = subscription.events == (EventKind.QUOTE,) and not subscription.is_screened
         self.screen = subscription.screen
         self.ranking = subscription.ranking
+        self.readable: ReadableSymbols | None = None
         self.filter_json = encode_json(None if self.screen is None else str(self.screen))
         self.sends_screen_events = subscription.is_screened and EventKind.SCREEN in subscription.events
         # The number of quotes that matched the channel's filter so far (see also `replace_ranked_rows`).
@@ -166,6 +171,11 @@ class Channel:
     def includes_row(self, row: int) -> bool:
         """Whether the channel subscribes to the symbol of this board row."""
         return self.takes_all_symbols or row in self.rows
+
+    def select_symbols(self, symbols: frozenset[str]) -> list[str]:
+        """Return those of the symbols about which the readers may receive events now, in alphabetical order."""
+        selected = self.subscription.select(symbols)
+        return selected if self.readable is None else self.readable.select(selected)
 
     def count_eligible_quotes(self) -> int:
         """Return how many quotes the channel had to send so far, including quotes that newer quotes replaced."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tickwire.hub.fanout.announced_symbols import AnnouncedSymbols, find_matches
 from tickwire.hub.fanout.channel import Channel
 from tickwire.hub.fanout.counters import HubCounters
 from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.readable_symbols import ReadableSymbols
 from tickwire.hub.fanout.routing_table import RoutingTables
 from tickwire.hub.fanout.screen_router import ScreenRouter
 from tickwire.hub.fanout.sender import Sender
@@ -64,6 +66,8 @@ class Router:
             # Add the filter first, because only this step can fail. A failure then leaves nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
+            if subscription.required_screen is not None:
+                channel.readable = ReadableSymbols(self._board, partial(self.screen_router.readable_rows, channel))
             self.channels[subscription] = channel
             if channel.is_paced:
                 self.paced_channels[channel] = None

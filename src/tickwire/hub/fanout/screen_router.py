@@ -12,6 +12,7 @@ import numpy as np
 from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.codec import encode_json
 from tickwire.core.event_kinds import StreamEvent
+from tickwire.errors import ScreenLimitReached
 from tickwire.hub.fanout.channel import Channel
 from tickwire.hub.fanout.position import HubPosition
 from tickwire.hub.fanout.ranked_screens import RankedScreen, RankedScreens
@@ -61,6 +62,8 @@ class ScreenRouter:
         self._index: ScreenIndex | None = None
         self._channels_by_screen: dict[int, dict[Channel, None]] = {}
         self._screen_numbers: dict[Channel, int] = {}
+        # The numbers of the filters in tokens.
+        self._required_numbers: dict[Channel, int] = {}
         self._reservation_count = 0
 
     @contextmanager
@@ -92,11 +95,19 @@ class ScreenRouter:
         Raise ScreenLimitReached if the screen index has no room for them.
         """
         index, subscription = self._ensure_index(), channel.subscription
-        if subscription.ranking is not None:
-            self._ranked_by_channel[channel] = self._ranked_screens.acquire(subscription.ranked_selection, index)
-        elif channel.screen is not None:
-            number = self._screen_numbers[channel] = index.add(channel.screen)
-            self._channels_by_screen.setdefault(number, {})[channel] = None
+        required = None if subscription.required_screen is None else index.add(subscription.required_screen)
+        try:
+            if subscription.ranking is not None:
+                self._ranked_by_channel[channel] = self._ranked_screens.acquire(subscription.ranked_selection, index)
+            elif channel.screen is not None:
+                number = self._screen_numbers[channel] = index.add(channel.screen)
+                self._channels_by_screen.setdefault(number, {})[channel] = None
+        except ScreenLimitReached:
+            if required is not None:
+                index.remove(required)
+            raise
+        if required is not None:
+            self._required_numbers[channel] = required
 
     def remove_channel(self, channel: Channel) -> None:
         """Remove a channel. Remove its screen too if no other channel has this screen."""
@@ -108,7 +119,14 @@ class ScreenRouter:
             if not self._channels_by_screen[number]:
                 del self._channels_by_screen[number]
             self._ensure_index().remove(number)
+        required = self._required_numbers.pop(channel, None)
+        if required is not None:
+            self._ensure_index().remove(required)
         self._drop_unused_index()
+
+    def readable_rows(self, channel: Channel, rows: RowArray) -> RowArray:
+        """Return the board rows in `rows` that match the filter in the token of the channel's readers now."""
+        return self._ensure_index().matching_rows(self._required_numbers[channel], rows)
 
     def ranked_rows(self, channel: Channel) -> RowArray:
         """Return the board rows of the symbols in the channel's top-N screen, the best first."""
@@ -195,17 +213,18 @@ class ScreenRouter:
     def _add_stepwise(
         self, subscription: Subscription, numbers: list[int], selections: list[RankedSelection]
     ) -> Generator[None, None, None]:
-        """Add the filter and the top-N screen of a subscription to the index in steps.
+        """Add the filters and the top-N screen of a subscription to the index in steps.
 
-        Append the number of the filter to `numbers`, and append the selection of the top-N screen to `selections`.
+        Append the numbers of the filters to `numbers`, and append the selection of the top-N screen to `selections`.
         """
         if self._index is None:
             index = yield from self._build_index()
             # Another reservation may have built the index at the same time.
             if self._index is None:
                 self._index = index
-        if subscription.screen is not None:
-            numbers.append((yield from self._index.add_stepwise(subscription.screen)))
+        for screen in subscription.filters:
+            number = yield from self._index.add_stepwise(screen)
+            numbers.append(number)
         if subscription.ranking is not None:
             self._ranked_screens.acquire(subscription.ranked_selection, self._index)
             selections.append(subscription.ranked_selection)
@@ -257,7 +276,8 @@ def enter_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
 def leave_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     """Return the frames for a symbol that leaves the channel's screen.
 
-    `quote` is the frame of the symbol's newest quote.
+    `quote` is the frame of the symbol's newest quote. If the tokens of the readers have a filter, the readers may not
+    read this quote, and the event contains only its symbol.
     """
     return [_screen_event_frame(channel, StreamEvent.LEAVE, symbol, quote, has_id=True)]
 
@@ -279,5 +299,8 @@ def _by_screen(screens_by_index: Mapping[int, RowArray]) -> dict[int, list[int]]
 
 
 def _screen_event_frame(channel: Channel, event: StreamEvent, symbol: str, quote: bytes, *, has_id: bool) -> bytes:
-    parts = (b'{"filter":', channel.filter_json, b',"symbol":', encode_json(symbol), b',"quote":', frame_data(quote))
+    name = encode_json(symbol)
+    is_hidden = event is StreamEvent.LEAVE and channel.readable is not None
+    data = b'{"symbol":' + name + b"}" if is_hidden else frame_data(quote)
+    parts = (b'{"filter":', channel.filter_json, b',"symbol":', name, b',"quote":', data)
     return encode_json_frame((*parts, b"}"), event=event, id=frame_id(quote) if has_id else None)
