@@ -176,6 +176,8 @@ INVALID_TOKENS = {
     "without an issue time": sign_token(iat=None),
     "longer than the maximum age": sign_token(iat=NOW - 1000, exp=NOW + 30 * 86_400 - 900),
     "null symbols": forge_token({"alg": "HS256"}, {**CLAIMS, "symbols": None}, TEST_SECRET.encode()),
+    "null filter": forge_token({"alg": "HS256"}, {**CLAIMS, "filter": None}, TEST_SECRET.encode()),
+    "invalid filter": sign_token(scope="admin", sub="x", filter="last >"),
     "null events": forge_token({"alg": "HS256"}, {**CLAIMS, "events": None}, TEST_SECRET.encode()),
     "valid for years": sign_token(exp=NOW + 1e9),
     "invalid delay": sign_token(scope="admin", sub="x", delay="never"),

@@ -19,7 +19,11 @@ export interface ClientOptions {
   /** Symbols and patterns, such as `["AAPL", "BTC-*"]`. The default is all symbols. */
   symbols?: readonly string[];
   filter?: string;
-  /** The kinds of events. The default is `["quote"]`; a filter adds `screen`, and `candles` adds `candle`. */
+  /** Only the first `top` symbols in this order, such as "change_rate desc". */
+  order?: string;
+  /** The number of symbols for `order`, from 1 to 100. */
+  top?: number;
+  /** The kinds of events. The default is `["quote"]`; a filter or an order adds `screen`, and `candles` adds `candle`. */
   events?: readonly string[];
   candles?: "1s" | "5s" | "15s" | "1m" | "5m" | "15m" | "1h" | "1d";
   /** The fields of a quote. The default is all fields. */
@@ -339,8 +343,9 @@ export function absoluteServer(server = "."): string {
 
 function specOf(options: ClientOptions, source: CredentialSource): StreamSpec {
   const lists = { events: options.events?.join(","), fields: options.fields?.join(",") };
-  const { filter, candles, interval, delivery, heartbeats, since } = options;
-  const query = Object.entries({ filter, candles, interval, delivery, heartbeats, since, ...lists });
+  const { filter, order, candles, interval, delivery, heartbeats, since } = options;
+  const top = options.top?.toString();
+  const query = Object.entries({ filter, order, top, candles, interval, delivery, heartbeats, since, ...lists });
   return {
     server: source.server,
     user: options.user ?? "",

@@ -16,15 +16,15 @@ export interface Candle {
   closed: boolean;
 }
 
-/** All symbols that match the filter. */
+/** All symbols that match the filter, or the first symbols in the order of the stream. */
 export interface Matches {
-  filter: string;
+  filter: string | null;
   symbols: string[];
 }
 
-/** A symbol that began or ceased to match the filter. */
+/** A symbol that began or ceased to match the filter, or to be one of the first symbols. */
 export interface Move {
-  filter: string;
+  filter: string | null;
   symbol: string;
   quote: Quote;
 }
@@ -63,6 +63,8 @@ export interface Subscription {
   interval: number;
   filter: string | null;
   fields: string[];
+  order?: string;
+  top?: number;
   snapshot: boolean;
 }
 

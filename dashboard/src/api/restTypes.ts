@@ -221,7 +221,7 @@ export interface ProcessDescription {
 export interface Recording {
   start: number;
   end: number;
-  pauses: ([number, number])[];
+  pauses: [number, number][];
   shifted_days: number;
 }
 
@@ -256,7 +256,12 @@ export interface Stages {
   flush: Percentiles;
 }
 
-/** The subscription of a stream. `allowed` is present if the token restricts the patterns in `symbols`. */
+/**
+ * The subscription of a stream.
+ *
+ * `order` and `top` are present if the stream has a top-N screen. `allowed` is present if the token restricts the
+ * patterns in `symbols`.
+ */
 export interface SubscriptionInForce {
   symbols: string[];
   events: ("quote" | "candle" | "screen" | "status" | "correction" | "message")[];
@@ -265,6 +270,8 @@ export interface SubscriptionInForce {
   interval: number;
   filter: string | null;
   fields: string[];
+  order?: string;
+  top?: number;
   heartbeats: "comment" | "event";
   allowed: string[];
 }
@@ -359,14 +366,16 @@ export interface VolatilityClustering {
 /**
  * The rights of a client.
  *
- * `symbols` lists the allowed symbols and patterns. `events` lists the allowed event kinds; null allows all kinds.
- * `interval` is the minimum time between updates in milliseconds. `delay` is the delay of market data in seconds.
- * `expires` is in microseconds since the Unix epoch, or null if the rights do not expire.
+ * `symbols` lists the allowed symbols and patterns. The client may read a symbol only while it matches `filter` (null:
+ * always). `events` lists the allowed event kinds; null allows all kinds. `interval` is the minimum time between
+ * updates in milliseconds. `delay` is the delay of market data in seconds. `expires` is in microseconds since the Unix
+ * epoch, or null if the rights do not expire.
  */
 export interface Whoami {
   user: string | null;
   scopes: string[];
   symbols: string[];
+  filter: string | null;
   events: string[] | null;
   interval: number;
   delay: number;

@@ -92,6 +92,8 @@ class AsyncClient:
         symbols: Symbols = _ALL_SYMBOLS,
         *,
         filter: str | None = None,  # noqa: A002  # the name of the query parameter
+        order: str | None = None,
+        top: int | None = None,
         fields: Symbols | None = None,
         interval: str | float | None = None,
         delivery: Literal["latest", "all"] = "latest",
@@ -103,6 +105,8 @@ class AsyncClient:
             symbols,
             events="quote",
             filter=filter,
+            order=order,
+            top=top,
             fields=fields,
             interval=interval,
             delivery=delivery,
@@ -119,13 +123,21 @@ class AsyncClient:
 
     def screen(
         self,
-        filter: str,  # noqa: A002  # the name of the query parameter
+        filter: str | None = None,  # noqa: A002  # the name of the query parameter
         symbols: Symbols = _ALL_SYMBOLS,
         *,
+        order: str | None = None,
+        top: int | None = None,
         interval: str | float | None = None,
     ) -> Screen:
-        """Return the set of symbols that match `filter`, such as "change_rate > 5% and volume > 1M"."""
-        return Screen(self._connect(symbols, filter=filter, events=("quote", "screen"), interval=interval))
+        """Return the set of symbols that match `filter`, such as "change_rate > 5% and volume > 1M".
+
+        With `order` and `top`, the set contains the first `top` of these symbols in an order such as "volume desc".
+        """
+        stream = self._connect(
+            symbols, filter=filter, order=order, top=top, events=("quote", "screen"), interval=interval
+        )
+        return Screen(stream)
 
     def board(self, symbols: Symbols = _ALL_SYMBOLS, *, interval: str | float | None = None) -> LiveBoard:
         """Return a mapping from symbols to their newest quotes. A task of the mapping keeps the quotes current."""

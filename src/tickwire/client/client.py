@@ -61,6 +61,8 @@ class Client:
         symbols: Symbols = "*",
         *,
         filter: str | None = None,  # noqa: A002  # the name of the query parameter
+        order: str | None = None,
+        top: int | None = None,
         fields: Symbols | None = None,
         interval: str | float | None = None,
         delivery: Literal["latest", "all"] = "latest",
@@ -70,6 +72,8 @@ class Client:
         stream = self._client.quotes(
             symbols,
             filter=filter,
+            order=order,
+            top=top,
             fields=fields,
             interval=interval,
             delivery=delivery,
@@ -86,12 +90,15 @@ class Client:
 
     def screen(
         self,
-        filter: str,  # noqa: A002  # the name of the query parameter
+        filter: str | None = None,  # noqa: A002  # the name of the query parameter
         symbols: Symbols = "*",
         *,
+        order: str | None = None,
+        top: int | None = None,
         interval: str | float | None = None,
     ) -> BlockingScreen:
-        return BlockingScreen(self._thread, self._client.screen(filter, symbols, interval=interval))
+        screen = self._client.screen(filter, symbols, order=order, top=top, interval=interval)
+        return BlockingScreen(self._thread, screen)
 
     def board(self, symbols: Symbols = "*", *, interval: str | float | None = None) -> BlockingBoard:
         return BlockingBoard(self._thread, self._client.board(symbols, interval=interval))

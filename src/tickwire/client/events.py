@@ -28,6 +28,8 @@ class SubscriptionState(msgspec.Struct, frozen=True):
     interval: float = 0
     filter: str | None = None
     fields: list[str] = []
+    order: str | None = None
+    top: int | None = None
     snapshot: bool = True
 
 
@@ -49,24 +51,24 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 class Matches(msgspec.Struct, frozen=True):
-    """The `matches` event: all symbols that match the filter now."""
+    """The `matches` event: all symbols that match the filter now, or the symbols of the top N."""
 
-    filter: str
+    filter: str | None
     symbols: list[str]
 
 
 class Enter(msgspec.Struct, frozen=True):
-    """The `enter` event: a symbol began to match the filter."""
+    """The `enter` event: a symbol began to match the filter, or entered the top N."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote | None = None
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """The `leave` event: a symbol no longer matches the filter."""
+    """The `leave` event: a symbol no longer matches the filter, or left the top N."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote | None = None
 

@@ -1,4 +1,4 @@
-"""The symbols of a server that match a filter."""
+"""The symbols of a server that match a filter, or that are the first in an order."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ class ScreenChange(NamedTuple):
 
 
 class Screen:
-    """The symbols that match a filter. Open the screen with `async with`, and read its changes with `async for`.
+    """The symbols that match a filter, or the first symbols in an order.
 
-    `symbols` is the set of matching symbols, and `quotes` contains their newest quotes. Both change only while the
-    program waits for the next change. At the start, the iteration yields an `enter` change for each symbol that already
-    matches. After a lost connection, the iteration yields only the differences. `stream` is the stream that receives
-    the changes.
+    Open the screen with `async with`, and read its changes with `async for`.
+
+    `symbols` is the set of these symbols, and `quotes` contains their newest quotes. Both change only while the
+    program waits for the next change. At the start, the iteration yields an `enter` change for each symbol that is
+    already in the set. After a lost connection, the iteration yields only the differences. `stream` is the stream that
+    receives the changes.
     """
 
     def __init__(self, stream: Stream) -> None:

@@ -30,7 +30,9 @@ INITIAL_READ_TIMEOUT_S = 60.0
 MAX_MISSED_HEARTBEATS = 3.0
 # The longest query string. All common proxies forward a query string of this length.
 _MAX_QUERY_BYTES = 4_000
-_SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "candles", "fields", "interval", "delivery", "heartbeats")
+_SUBSCRIPTION_PARAMETERS = (
+    "symbols", "filter", "order", "top", "events", "candles", "fields", "interval", "delivery", "heartbeats",
+)  # fmt: skip
 
 _WIRE_REASONS: dict[str, CloseReason] = {reason.value: reason for reason in CloseReason if reason.is_on_wire}
 
@@ -306,6 +308,8 @@ def connect(
     *,
     events: Iterable[str] | str | None = None,
     filter: str | None = None,  # noqa: A002  # the name of the query parameter
+    order: str | None = None,
+    top: int | None = None,
     candles: str | None = None,
     fields: Iterable[str] | str | None = None,
     interval: str | float | None = None,
@@ -339,7 +343,8 @@ def connect(
     lists = {"events": events, "fields": fields}
     parameters |= {name: _join_list(values) for name, values in lists.items() if values is not None}
     interval_text = _format_interval(interval) if isinstance(interval, int | float) else interval
-    optional = {"filter": filter, "candles": candles, "interval": interval_text, "since": since, "client_id": client_id}
+    optional = {"filter": filter, "order": order, "top": None if top is None else str(top), "candles": candles}
+    optional |= {"interval": interval_text, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in optional.items() if value is not None}
     return Stream(
         url,

@@ -34,7 +34,12 @@ class EventKind(enum.StrEnum):
 
     QUOTE = "quote", True, "with `delivery=latest`", "the quotes of the subscribed symbols"
     CANDLE = "candle", True, "open candles only", "the [candles](candles.md#stream-candles) of the subscribed symbols"
-    SCREEN = "screen", True, "while catching up, or paced", "the symbols that match the filter, and changes of this set"
+    SCREEN = (
+        "screen",
+        True,
+        "while catching up, or paced",
+        "the symbols that match the filter or are in the top N, and changes of this set",
+    )
     STATUS = "status", True, "never", "the state of the feed, and of trading in a symbol"
     CORRECTION = "correction", False, "never", "corrections and cancels of trades in the subscribed symbols"
     MESSAGE = "message", False, "never", "[messages](#send-a-message-to-readers), with names that the senders choose"
@@ -64,13 +69,18 @@ class StreamEvent(enum.StrEnum):
     QUOTE = (
         "quote",
         EventKind.QUOTE,
-        "yes, except for older quotes after a changed subscription",
+        "yes, except for older quotes after a changed subscription or an `enter`",
         "a quote; the event has no name on the wire",
     )
     CANDLE = "candle", EventKind.CANDLE, "if closed", "a candle of one symbol, open or closed"
-    MATCHES = "matches", EventKind.SCREEN, "no", "all symbols that match the filter"
-    ENTER = "enter", EventKind.SCREEN, "if no quote follows", "a symbol began to match the filter"
-    LEAVE = "leave", EventKind.SCREEN, "yes", "a symbol no longer matches the filter"
+    MATCHES = "matches", EventKind.SCREEN, "no", "all symbols that match the filter, or the symbols of the top N"
+    ENTER = (
+        "enter",
+        EventKind.SCREEN,
+        "if no quote follows, and the symbol has a new quote",
+        "a symbol entered this set",
+    )
+    LEAVE = "leave", EventKind.SCREEN, "if the symbol has a new quote", "a symbol left this set"
     STATUS = (
         "status",
         EventKind.STATUS,

@@ -27,6 +27,8 @@ _MAX_WIDTH = 60
 # the byte 0 marks the end of a text.
 _OTHER_CHARACTER = 255
 _INITIAL_CAPACITY = 64
+# The number of characters that `first_in_order` compares at a time.
+_WORD_BYTES = 8
 # The minimum number of texts for which a search is faster than testing each text.
 _MIN_SEARCHED_ROWS = 32
 # If less than this fraction of the texts can still match, the search continues with a copy that contains only these
@@ -91,6 +93,8 @@ class TextColumn:
         self._lengths = np.zeros(0, np.int16)
         self._presence: _Words = np.zeros(0, np.uint64)
         self._long_rows: list[int] = []
+        # The first characters of each text as a number, computed when `first_in_order` needs them.
+        self._first_words: _Words = np.zeros(0, np.uint64)
         self.extend(texts)
 
     def __len__(self) -> int:
@@ -162,6 +166,31 @@ class TextColumn:
                 present[row - first] = True
         return present
 
+    def first_in_order(self, rows: RowArray, count: int) -> RowArray:
+        """Return the `count` rows of `rows` whose texts come first in alphabetical order, in any order.
+
+        All texts must be different ASCII texts of at most `_MAX_WIDTH` characters. The method compares eight characters
+        of all texts at a time, and compares the next eight characters only for texts that were equal so far.
+        """
+        first = list[RowArray]()
+        for begin in range(0, len(self._characters), _WORD_BYTES):
+            if len(rows) <= count:
+                break
+            words = self._words_at(begin, rows)
+            last = np.partition(words, count - 1)[count - 1]
+            first.append(rows[words < last])
+            rows, count = rows[words == last], count - len(first[-1])
+        return np.concatenate([*first, rows])
+
+    def _words_at(self, begin: int, rows: RowArray) -> _Words:
+        """Return the characters from place `begin` on of some texts as numbers with the same order."""
+        if begin:
+            return _pack_words(self._characters[begin : begin + _WORD_BYTES, rows])
+        if len(self._first_words) < len(self):
+            new = self._characters[:_WORD_BYTES, len(self._first_words) : len(self)]
+            self._first_words = np.concatenate([self._first_words, _pack_words(new)])
+        return self._first_words[rows]
+
     def _search(self, pattern: TextPattern, rows: RowArray) -> RowArray:
         """Return the elements of `rows` whose texts match the pattern. No text may exceed `_MAX_WIDTH`.
 
@@ -195,6 +224,16 @@ class TextColumn:
         if more_width or more:
             self._characters = np.pad(self._characters, ((0, more_width), (0, more)))
             self._lengths, self._presence = np.pad(self._lengths, (0, more)), np.pad(self._presence, (0, more))
+
+
+def _pack_words(characters: NDArray[np.uint8]) -> _Words:
+    """Return one number for each column of a matrix of up to eight rows. The first row is most significant."""
+    words = np.zeros(characters.shape[1], np.uint64)
+    for place in range(_WORD_BYTES):
+        words <<= np.uint64(8)
+        if place < len(characters):
+            words |= characters[place]
+    return words
 
 
 @lru_cache(maxsize=_MAX_CACHED_PATTERNS)

@@ -44,7 +44,6 @@ from tickwire.hub.reader_runner import ReaderRunner
 from tickwire.hub.roster import Roster
 from tickwire.market.board import Board
 from tickwire.market.candle_aggregator import CandleAggregator
-from tickwire.screens.screen import Screen
 from tickwire.sessions.snapshot import HubSnapshot, encode_hub_snapshot
 from tickwire.sessions.subscription import Subscription
 from tickwire.sse.compression import IDENTITY, ContentCoding
@@ -299,34 +298,34 @@ class Hub:
     async def reserve_reader(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> ExitStack | None:
-        """Reserve room for the filter of a stream that is about to open (see `reserve_filter`).
+        """Reserve room for the filter and the top-N screen of a stream that is about to open (see `reserve_screen`).
 
-        Return None if the stream has no filter. First test the patterns of the stream (see `test_patterns`).
+        Return None if the stream has none of them. First test the patterns of the stream (see `test_patterns`).
         """
         restricted = self._effective_subscription(requested, start, identity)[0]
         if restricted.patterns:
             await self.test_patterns(restricted)
-        subscription = requested if start.resume is None else restricted
-        return None if subscription.screen is None else await self.reserve_filter(subscription.screen, identity.bearer)
+        subscription = identity.rights.restrict(requested) if start.resume is None else restricted
+        return await self.reserve_screen(subscription, identity.bearer) if subscription.is_screened else None
 
     async def test_patterns(self, subscription: Subscription) -> None:
         """Find the symbols that match the patterns of a subscription. Other tasks can run during the search."""
         for _ in subscription.test_patterns_stepwise(self.board.symbol_column):
             await asyncio.sleep(0)
 
-    async def reserve_filter(self, screen: Screen, bearer: str | None) -> ExitStack:
-        """Reserve room for a filter in the screen index, and evaluate the filter for all symbols.
+    async def reserve_screen(self, subscription: Subscription, bearer: str | None) -> ExitStack:
+        """Reserve room for a filter and a top-N screen in the index, and evaluate the filter for all symbols.
 
         `bearer` is the user, token or network address whose limits apply, or None if no limits apply. Other tasks can
-        run during the evaluation. The caller must close the returned stack when a reader uses the filter, or when no
-        reader will use the filter. Raise ScreenLimitReached if the screen index has no room for the filter, and
+        run during the evaluation. The caller must close the returned stack when a reader uses the subscription, or
+        when no reader will use the subscription. Raise ScreenLimitReached if the screen index has no room, and
         FilterShareExceeded if the filters of the bearer would exceed a limit.
         """
-        self.roster.screen_shares.check(bearer, screen)
+        self.roster.screen_shares.check(bearer, subscription)
         with ExitStack() as stack:
-            self.roster.screen_shares.add(bearer, screen)
-            stack.callback(self.roster.screen_shares.remove, bearer, screen)
-            for _ in stack.enter_context(self._router.screen_router.reserve(screen)):
+            self.roster.screen_shares.add(bearer, subscription)
+            stack.callback(self.roster.screen_shares.remove, bearer, subscription)
+            for _ in stack.enter_context(self._router.screen_router.reserve(subscription)):
                 await asyncio.sleep(0)
             return stack.pop_all()
 

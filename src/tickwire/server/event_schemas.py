@@ -28,7 +28,11 @@ def _one_of(*values: str) -> msgspec.Meta:
 
 
 class SubscriptionInForce(msgspec.Struct, kw_only=True):
-    """The subscription of a stream. `allowed` is present if the token restricts the patterns in `symbols`."""
+    """The subscription of a stream.
+
+    `order` and `top` are present if the stream has a top-N screen. `allowed` is present if the token restricts the
+    patterns in `symbols`.
+    """
 
     symbols: list[str]
     events: list[Annotated[str, _one_of(*EVENT_KINDS)]]
@@ -37,6 +41,8 @@ class SubscriptionInForce(msgspec.Struct, kw_only=True):
     interval: int
     filter: str | None
     fields: list[str]
+    order: str | msgspec.UnsetType = msgspec.UNSET
+    top: int | msgspec.UnsetType = msgspec.UNSET
     heartbeats: Annotated[str, _one_of(*Heartbeats)] = Heartbeats.COMMENT
     allowed: list[str] = []
 
@@ -60,16 +66,16 @@ class Welcome(msgspec.Struct):
 
 
 class Matches(msgspec.Struct):
-    """All symbols that match the filter now."""
+    """All symbols that match the filter now, or the symbols of the top N with the best symbol first."""
 
-    filter: str
+    filter: str | None
     symbols: list[str]
 
 
 class ScreenChange(msgspec.Struct):
-    """A symbol that begins or stops matching the filter, and the quote of the symbol at this moment."""
+    """A symbol that enters or leaves the set of `matches`, and the quote of the symbol at this moment."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote
 

@@ -14,6 +14,7 @@ from tickwire.core.event import EVENT_NAME_PATTERN
 from tickwire.core.event_kinds import RESERVED_EVENT_NAMES, StreamEvent
 from tickwire.core.quote import Quote
 from tickwire.core.tick import Tick
+from tickwire.screens.ranking import MAX_TOP
 from tickwire.server.event_schemas import MESSAGE_SCHEMA_NAME, event_schemas, schema_reference
 from tickwire.server.hub_state import find_hub_state
 from tickwire.server.middleware.head_header import HEAD_HEADER
@@ -33,9 +34,15 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
         "and a leave event when a symbol stops matching",
         {"type": "string", "example": "volume > 1M and change_rate > 5%"},
     ),
+    "order": (
+        "send only the first symbols in this order: an expression of numbers, and asc (the default) or desc. Requires "
+        "top. Also send an enter event when a symbol enters this list, and a leave event when it leaves",
+        {"type": "string", "example": "change_rate desc"},
+    ),
+    "top": ("the number of symbols to send with order", {"type": "integer", "minimum": 1, "maximum": MAX_TOP}),
     "events": (
         "comma-separated list of event kinds: quote, candle, screen, status, message. The default is quote. filter= "
-        "adds screen to the default, and candles= adds candle",
+        "and order= add screen to the default, and candles= adds candle",
         {"type": "string", "default": "quote"},
     ),
     "candles": (
@@ -70,8 +77,8 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "client_id": ("a name for this reader", {"type": "string", "maxLength": 64}),
     "subscription": (
-        "id of a subscription that POST /v1/subscriptions has stored. It replaces symbols, filter, events, candles, "
-        "fields, interval and delivery, so do not send these parameters with it",
+        "id of a subscription that POST /v1/subscriptions has stored. It replaces symbols, filter, order, top, "
+        "events, candles, fields, interval, delivery and heartbeats, so do not send these parameters with it",
         {"type": "string"},
     ),
     "last_event_id": (

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tickwire.hub.fanout.screen_shares import MAX_FILTER_PARTS_PER_BEARER
+from tickwire.hub.fanout.ranked_screens import MAX_RANKED_SCREENS
+from tickwire.hub.fanout.screen_shares import MAX_FILTER_PARTS_PER_BEARER, MAX_RANKED_SCREENS_PER_BEARER
 from tickwire.hub.hub_pool import MAX_DELAYED_HUBS
 from tickwire.ops.line_writer import MAX_QUEUED_BYTES
 from tickwire.screens.index.registry import MAX_SHAPES
@@ -116,6 +117,7 @@ SHARES: tuple[Share, ...] = (
             ("structures", MAX_SHAPES),
         )
     ),
+    Share("different top-N screens", f"{MAX_RANKED_SCREENS}", f"{MAX_RANKED_SCREENS_PER_BEARER}", _BEARER, _ANSWERS),
     Share(
         "symbols on the board",
         "`--max-board`",

@@ -61,7 +61,12 @@ class OpenCandleFrames:
         rows = self._channel_rows(channel)
         sequences = self._candles.sequences[rows]
         is_selected = (sequences > after) & (sequences <= (self._head.sequence if until is None else until))
-        return rows[is_selected][np.argsort(sequences[is_selected])]
+        rows, sequences = rows[is_selected], sequences[is_selected]
+        if channel.readable is not None:
+            board_rows = self.board_rows[rows]
+            is_readable = np.isin(board_rows, channel.readable.match_rows(board_rows))
+            rows, sequences = rows[is_readable], sequences[is_readable]
+        return rows[np.argsort(sequences)]
 
     def last_trade_sequence(self, row: int) -> int:
         """Return the sequence number of a symbol's newest trade. `row` is the candle row of the symbol."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tickwire.hub.fanout.announced_symbols import AnnouncedSymbols, find_matches
 from tickwire.hub.fanout.channel import Channel
 from tickwire.hub.fanout.counters import HubCounters
 from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.readable_symbols import ReadableSymbols
 from tickwire.hub.fanout.routing_table import RoutingTables
 from tickwire.hub.fanout.screen_router import ScreenRouter
 from tickwire.hub.fanout.sender import Sender
@@ -35,7 +37,7 @@ class Router:
     """
 
     def __init__(self, board: Board, head: HubPosition, counters: HubCounters, sender: Sender) -> None:
-        self.screen_router = ScreenRouter(board)
+        self.screen_router = ScreenRouter(board, head)
         self._sender = sender
         self._board = board
         self._head = head
@@ -62,8 +64,10 @@ class Router:
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
             # Add the filter first, because only this step can fail. A failure then leaves nothing to undo.
-            if channel.screen is not None:
+            if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
+            if subscription.required_screen is not None:
+                channel.readable = ReadableSymbols(self._board, partial(self.screen_router.readable_rows, channel))
             self.channels[subscription] = channel
             if channel.is_paced:
                 self.paced_channels[channel] = None
@@ -75,8 +79,11 @@ class Router:
         """Return the board rows (one row per symbol) that the channel selects, in ascending order.
 
         The channel selects a row if the channel includes the symbol, and if the newest quote of the symbol matches the
-        channel's filter. If the channel sends neither quotes nor screen events, the result is empty.
+        channel's filter, or if the symbol is in the channel's top-N screen. If the channel sends neither quotes nor
+        screen events, the result is empty.
         """
+        if channel.ranking is not None and channel.subscription.wants_quotes:
+            return np.sort(self.screen_router.ranked_rows(channel))
         if channel.takes_all_symbols and channel.screen is not None and channel.subscription.wants_quotes:
             return self.screen_router.matching_rows(channel)
         return self.match_rows(channel, self.channel_rows(channel))
@@ -88,17 +95,19 @@ class Router:
         return np.arange(len(self._board)) if channel.takes_all_symbols else channel.row_array
 
     def match_rows(self, channel: Channel, rows: RowArray) -> RowArray:
-        """Return the board rows in `rows` whose newest quote matches the channel's filter.
+        """Return the board rows in `rows` whose newest quote matches the channel's filter or top-N screen.
 
         The channel must include all rows in `rows`.
         """
+        if channel.ranking is not None:
+            return rows[np.isin(rows, self.screen_router.ranked_rows(channel))]
         return rows if channel.screen is None else self.screen_router.matching_rows(channel, rows)
 
     def remove_channel(self, channel: Channel) -> None:
         """Remove a channel that has no readers left."""
         del self.channels[channel.subscription]
         self.paced_channels.pop(channel, None)
-        if channel.screen is not None:
+        if channel.subscription.is_screened:
             self.screen_router.remove_channel(channel)
         if channel.subscription.wants_symbol_events:
             self._remove_routes(channel)
@@ -168,8 +177,8 @@ class Router:
         ScreenLimitReached if the screen index has no room for the filter.
         """
         yield from subscription.test_patterns_stepwise(self._board.symbol_column)
-        if subscription.screen is not None:
-            yield from reservations.enter_context(self.screen_router.reserve(subscription.screen))
+        if subscription.is_screened:
+            yield from reservations.enter_context(self.screen_router.reserve(subscription))
 
     def _add_routes(self, channel: Channel) -> None:
         if _uses_quote_table(channel):
@@ -205,4 +214,4 @@ class Router:
 def _uses_quote_table(channel: Channel) -> bool:
     """Whether the channel receives quotes through a routing table. Paced or filtered channels receive no quotes this
     way."""
-    return channel.subscription.wants_quotes and not channel.is_paced and channel.screen is None
+    return channel.subscription.wants_quotes and not channel.is_paced and not channel.subscription.is_screened

@@ -158,6 +158,24 @@ class ScreenIndex:
         matches = evaluate_shape(compiled.shape, intervals, texts) & values.has_quote[selected]
         return np.flatnonzero(matches) if rows is None else rows[matches]
 
+    def acquire_expression(self, expression: Node) -> None:
+        """Keep the newest values of a field or calculation for `values_of`.
+
+        Call `release_expression` once for each call. Raise ScreenLimitReached if a limit is reached.
+        """
+        self._add_new_rows()
+        self._values.acquire([expression])
+
+    def release_expression(self, expression: Node) -> None:
+        """Release the reference of one call of `acquire_expression`."""
+        self._delete_value(self._values.release(expression))
+
+    def values_of(self, expression: Node, rows: RowArray) -> Floats:
+        """Return the newest values of an acquired expression for the symbols in `rows`. NaN is a missing value."""
+        self._add_new_rows()
+        values: Floats = self._values.values_of(expression)[rows]
+        return values
+
     def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
         """Test the text conditions with symbols that the board is about to append (see `TextBitmaps`)."""
         self._add_new_rows()

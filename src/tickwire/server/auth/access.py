@@ -213,12 +213,3 @@ def restrict_subscription(rights: Rights, requested: Subscription) -> Subscripti
     if requested.symbols_and_patterns and not allowed.symbols_and_patterns and allowed.wants_symbol_events:
         raise Forbidden("the token allows none of the requested symbols", field="symbols")
     return allowed
-
-
-def check_symbol_allowed(rights: Rights, symbol: str) -> None:
-    """Raise Forbidden if the rights do not allow the symbol.
-
-    The error is the same for existing and unknown symbols. Otherwise, it would reveal which symbols exist.
-    """
-    if not rights.symbols.includes(symbol):
-        raise Forbidden(f"the token does not allow {symbol[:40]!r}", field="symbol")
