@@ -188,7 +188,7 @@ export interface Percentiles {
 export interface Recording {
   start: number;
   end: number;
-  pauses: ([number, number])[];
+  pauses: [number, number][];
   shifted_days: number;
 }
 
