@@ -52,7 +52,7 @@ def _expression(schema: Mapping[str, Any]) -> str:
         return f"[{', '.join(map(_expression, schema['prefixItems']))}]"
     if kind == "array":
         item = _expression(schema.get("items", {}))
-        return f"({item})[]" if " | " in item else f"{item}[]"
+        return f"({item})[]" if "|" in item else f"{item}[]"
     if kind == "object":
         return f"Record<string, {_expression(schema.get('additionalProperties', {}))}>"
     return _PRIMITIVES.get(str(kind), "unknown")

@@ -189,11 +189,11 @@ async def test_hidden_page_suspends_its_stream(visit, market) -> None:
 
 
 async def test_all_windows_share_their_streams(visit, market) -> None:
-    """Four windows with a board, charts and a screener have one stream for each kind of data, not for each window.
+    """Eight windows with boards, charts and screeners have one stream for each kind of data, not for each window.
 
     A window that is opened later shows the prices at once, and a window that is closed ends its streams only.
     """
-    views = ("#/board", "#/chart/AAPL/1m", "#/chart/MSFT/1m", "#/screener?filter=last>1")
+    views = ("#/board", "#/chart/AAPL/1m", "#/chart/MSFT/1m", "#/screener?filter=last>1") * 2
     windows = [await visit(f"{market.url}/{views[0]}")]
     await windows[0].wait_for_selector(".connection[data-state=open]")
     for view in views[1:]:
@@ -201,9 +201,11 @@ async def test_all_windows_share_their_streams(visit, market) -> None:
         await windows[-1].goto(f"{market.url}/{view}")
     for window in windows:
         await window.wait_for_selector(".connection[data-state=open]")
-    await windows[1].wait_for_selector(".legend:has-text('O')")
-    await windows[2].wait_for_selector(".legend:has-text('O')")
-    await windows[3].wait_for_selector(".matches tbody tr")
+    charts, screeners = [*windows[1::4], *windows[2::4]], windows[3::4]
+    for chart in charts:
+        await chart.wait_for_selector(".legend:has-text('O')")
+    for screener in screeners:
+        await screener.wait_for_selector(".matches tbody tr")
 
     async def streams() -> list[tuple[list[str], list[str]]]:
         clients = await windows[0].evaluate("fetch('v1/clients').then((answer) => answer.json())")
@@ -219,7 +221,8 @@ async def test_all_windows_share_their_streams(visit, market) -> None:
     await wait_until(has_three_streams)
     for window in windows[:-1]:
         assert await window.locator(".connection-limit").inner_text() == ""
-    await windows[2].close()
+    for window in windows[2::4]:
+        await window.close()
 
     async def has_one_chart() -> bool:
         return (await streams())[0] == (["quote", "candle"], ["AAPL"])
