@@ -433,7 +433,7 @@ def run_soak(minutes: float, seed: int, plot: Path, file: Path | None) -> list[R
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("artifacts/load.html"),
     show_default=True,
-    help="Write a report with plots to this HTML file.",
+    help="Write a report to this HTML file, and its plots to the SVG file beside it.",
 )
 def run_load(*, report: Path, processes: int | None, read_only: bool, **options: Any) -> None:
     """Send requests and read streams, and compare the server with its targets. Exit with code 1 if one is not met.

@@ -1,4 +1,4 @@
-"""The report of a load test: one HTML file with the table of targets and plots."""
+"""The report of a load test: one HTML file with the table of targets and plots, and the plots as SVG file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import numpy as np
 
 from benchmarks.load_test import LoadResult, Target
 from benchmarks.machine import describe_machine
-from tickwire.calibration.svg_chart import MODEL_COLOUR, PANEL_HEIGHT, PANEL_WIDTH, Panel, axis_range
+from tickwire.calibration.svg_chart import MODEL_COLOUR, Panel, axis_range, render_document
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1180px; color: #1d2939 }
 table { border-collapse: collapse } td, th { padding: .3rem 1rem .3rem 0; text-align: left }
 th { border-bottom: 1px solid #98a2b3 } .no { color: #b42318; font-weight: 600 } .yes { color: #067647 }
 """
-_PANELS_PER_ROW = 3
 _MAX_POINTS = 5_000
 
 
 def write_report(path: Path, result: LoadResult, targets: Sequence[Target]) -> None:
-    """Write the report of a load test."""
+    """Write the report of a load test, and its plots to the SVG file beside it."""
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     options, machine = result.options, describe_machine()
     head = (
@@ -32,10 +31,12 @@ def write_report(path: Path, result: LoadResult, targets: Sequence[Target]) -> N
         f"{options.processes} load processes; Tickwire {version('tickwire')}; "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}; {moment}"
     )
+    plots = render_document("Load test", head, _plots(result), legend=())
+    path.with_suffix(".svg").write_text(plots, encoding="utf-8")
     failures = "".join(f"<li>{escape(name)}: {count:,}</li>" for name, count in result.failures.items())
     path.write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Tickwire load test</title><style>{_STYLE}</style>'
-        f"<h1>Load test</h1><p>{escape(head)}</p>{_table(targets)}{_plots(result)}"
+        f"<h1>Load test</h1><p>{escape(head)}</p>{_table(targets)}{plots}"
         f"<h2>Unexpected answers</h2><ul>{failures or '<li>none</li>'}</ul></html>\n",
         encoding="utf-8",
     )
@@ -54,7 +55,7 @@ def _verdict(row: Target) -> str:
     return "" if row.is_met is None else '<span class="yes">yes</span>' if row.is_met else '<span class="no">no</span>'
 
 
-def _plots(result: LoadResult) -> str:
+def _plots(result: LoadResult) -> list[Panel]:
     seconds = np.arange(result.options.seconds)
     second_of, latencies = result.latency_seconds, result.latencies_ms
     counts = [int((second_of == second).sum()) for second in seconds]
@@ -66,7 +67,7 @@ def _plots(result: LoadResult) -> str:
     if len(first_events) < 2:
         # Repeat a single value, because a line needs at least two points.
         first_events = 2 * (first_events or [0.0])
-    panels = [
+    return [
         _line("Successful requests", "per second", seconds, counts),
         _line("Latency of requests", "95 % of each second, ms", seconds, p95),
         _line("CPU of the server", "% of a core", times[1:], cpu),
@@ -75,12 +76,6 @@ def _plots(result: LoadResult) -> str:
         _line("Time to the first event", "ms, by share of the readers",
               np.linspace(0, 1, len(first_events)), first_events),
     ]  # fmt: skip
-    parts = [
-        panel.render(index % _PANELS_PER_ROW * PANEL_WIDTH, index // _PANELS_PER_ROW * PANEL_HEIGHT)
-        for index, panel in enumerate(panels)
-    ]
-    width, height = _PANELS_PER_ROW * PANEL_WIDTH, -(-len(panels) // _PANELS_PER_ROW) * PANEL_HEIGHT
-    return f'<svg viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif">{"".join(parts)}</svg>'
 
 
 def _line(title: str, subtitle: str, xs: Sequence[float] | np.ndarray, ys: Sequence[float] | np.ndarray) -> Panel:

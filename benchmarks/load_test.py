@@ -22,7 +22,8 @@ import msgspec
 import numpy as np
 
 from benchmarks.linear_fit import fit_line
-from benchmarks.load_worker import SYMBOLS, WorkerPlan, WorkerResult
+from benchmarks.load_scenarios import SYMBOLS
+from benchmarks.load_worker import WorkerPlan, WorkerResult
 from benchmarks.machine import available_cores
 from benchmarks.process import run_program
 from tickwire.client.token import bearer_header

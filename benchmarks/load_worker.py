@@ -12,14 +12,12 @@ import re
 import sys
 import time
 from collections import Counter
-from typing import NamedTuple
 
 import msgspec
 import uvloop
 
-SYMBOLS = tuple(f"L{number}" for number in range(200))
-_TICKS_PER_IMPORT = 20
-_SYMBOLS_PER_READER = 2
+from benchmarks.load_scenarios import SYMBOLS, SYMBOLS_PER_READER, Request, Scenarios, sequence_of
+
 _CONTENT_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _ANSWER_TIMEOUT_S = 30.0
 
@@ -56,61 +54,6 @@ class WorkerResult(msgspec.Struct):
     id_errors: int
     gaps: int
     lost_readers: int
-
-
-class Request(NamedTuple):
-    """One request of a scenario, and the status that the server must answer."""
-
-    scenario: str
-    method: str
-    path: str
-    expected: int
-    body: bytes = b""
-    key: str = ""
-
-
-class Scenarios:
-    """The requests of the three scenarios: normal reading, bulk import, and clients that repeat or send nonsense."""
-
-    def __init__(self, rng: random.Random, *, publishes: bool) -> None:
-        self._rng = rng
-        self._publishes = publishes
-        self._last_import: Request | None = None
-        self._prefix = f"{rng.getrandbits(48):x}"
-        self._count = 0
-
-    def next_request(self) -> Request:
-        """Return a random request: 97 % read, 1 % import, and 2 % repeat an import or are not valid."""
-        chance = self._rng.random()
-        if chance < 0.01 and self._publishes:
-            return self._next_import()
-        if chance < 0.02 and self._last_import is not None:
-            return self._last_import._replace(scenario="retry", expected=200)
-        if chance < 0.03:
-            return Request("retry", "GET", "/v1/quotes?no_such_parameter=1", 400)
-        return self._next_read()
-
-    def first_import(self) -> Request:
-        """Return an import that gives each symbol a quote."""
-        return self._import([*SYMBOLS])
-
-    def _next_import(self) -> Request:
-        self._last_import = self._import(self._rng.sample(SYMBOLS, _TICKS_PER_IMPORT))
-        return self._last_import
-
-    def _import(self, symbols: list[str]) -> Request:
-        self._count += 1
-        ticks = [{"symbol": symbol, "last": self._rng.randint(1, 9_999) / 100} for symbol in symbols]
-        key = f"load-{self._prefix}-{self._count}"
-        return Request("import", "POST", "/v1/quotes", 201, msgspec.json.encode(ticks), key)
-
-    def _next_read(self) -> Request:
-        if not self._publishes:
-            return Request("read", "GET", self._rng.choice(("/v1/quotes", "/v1/instruments")), 200)
-        symbol = self._rng.choice(SYMBOLS)
-        several = ",".join(self._rng.sample(SYMBOLS, 10))
-        paths = (f"/v1/quotes/{symbol}", f"/v1/quotes?symbols={several}", f"/v1/candles/{symbol}?interval=1m&limit=10")
-        return Request("read", "GET", self._rng.choice(paths), 200)
 
 
 class LoadWorker:
@@ -200,7 +143,7 @@ class LoadWorker:
         """Read one stream until the test ends. After a lost connection, resume the stream after the newest event."""
         await asyncio.sleep(self._rng.random())
         # If the test publishes no symbols, read all symbols of the server.
-        symbols = self._rng.sample(SYMBOLS, _SYMBOLS_PER_READER) if self._plan.publishes else ["*"]
+        symbols = self._rng.sample(SYMBOLS, SYMBOLS_PER_READER) if self._plan.publishes else ["*"]
         last_id = ""
         while True:
             try:
@@ -221,10 +164,10 @@ class LoadWorker:
             answer = await reader.readuntil(b"\r\n\r\n")
             if answer[9:12] != b"200":
                 raise ValueError(answer[:60])
-            newest, waits = _sequence(last_id), True
+            newest, waits = sequence_of(last_id), True
             async for line in _lines(reader):
                 if line.startswith(b"id: "):
-                    sequence = _sequence(line[4:].decode())
+                    sequence = sequence_of(line[4:].decode())
                     # Several events, such as the events of a snapshot, may have the same id.
                     self._id_errors += sequence < newest
                     newest, last_id = sequence, line[4:].decode()
@@ -244,10 +187,6 @@ async def _lines(reader: asyncio.StreamReader):  # type: ignore[no-untyped-def] 
         *lines, rest = (rest + (await reader.readexactly(size + 2))[:-2]).split(b"\n")
         for line in lines:
             yield line
-
-
-def _sequence(event_id: str) -> int:
-    return int(event_id.rpartition("-")[2] or 0)
 
 
 def main() -> None:

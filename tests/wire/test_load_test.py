@@ -76,3 +76,4 @@ def test_a_result_is_compared_with_the_targets(tmp_path: Path) -> None:
     text = (tmp_path / "report.html").read_text()
     assert text.count("<polyline") == 6
     assert "Latency of requests" in text
+    assert (tmp_path / "report.svg").read_text().count("<polyline") == 6

@@ -116,11 +116,11 @@ async def test_latencies_have_exemplars_with_the_trace(receiver, tmp_path):
             pytest.skip("Prometheus is not installed")
         async with run_prometheus(tmp_path, {"a": server.url.removeprefix("http://")}) as prometheus:
             names = {"tickwire_latency_seconds_bucket", "tickwire_http_request_seconds_bucket"}
-            while True:
-                found = await find_exemplars(prometheus, trace_id)
-                if names <= found:
-                    break
-                await asyncio.sleep(0.05)
+
+            async def are_stored():
+                return names <= await find_exemplars(prometheus, trace_id)
+
+            await wait_until(are_stored)
 
 
 @pytest.mark.parametrize("bypass_asgi", [True, False])

@@ -1,0 +1,46 @@
+"""The load test for Locust: one master and two workers against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tickwire.testing.ports import find_free_port
+from tickwire.testing.server import ServerProcess
+
+LOCUST = shutil.which("locust")
+ROOT = Path(__file__).parents[2]
+
+
+async def start_locust(folder: Path, *options: str) -> asyncio.subprocess.Process:
+    assert LOCUST is not None
+    command = (LOCUST, "-f", str(ROOT / "benchmarks" / "locustfile.py"), "--headless", *options)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (folder / "locust.log").open("ab") as log:
+        return await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=log, stderr=log)
+
+
+@pytest.mark.skipif(LOCUST is None, reason="Locust is not installed: pip install locust")
+async def test_a_master_and_two_workers_measure_a_server(tmp_path: Path) -> None:
+    async with ServerProcess("--feed", "http", "--journal", "memory", cwd=tmp_path) as server:
+        port = str(find_free_port())
+        load = ("--users", "42", "--spawn-rate", "42", "--run-time", "8s", "--stop-timeout", "1")
+        master = await start_locust(
+            tmp_path, "--master", "--master-bind-port", port, "--expect-workers", "2", "--host", server.url, *load,
+            "--csv", str(tmp_path / "out"),
+        )  # fmt: skip
+        workers = [await start_locust(tmp_path, "--worker", "--master-port", port) for _ in range(2)]
+        code = await master.wait()
+        await asyncio.gather(*(worker.wait() for worker in workers))
+    log = (tmp_path / "locust.log").read_text()
+    assert code == 0, log
+    with (tmp_path / "out_stats.csv").open() as file:
+        rows = {row["Name"]: row for row in csv.DictReader(file)}
+    assert {"read", "import", "retry", "first event"} <= rows.keys(), log
+    assert rows["first event"]["Request Count"] == "40"
+    assert [name for name, row in rows.items() if row["Failure Count"] != "0"] == []
