@@ -22,13 +22,15 @@ PARALLEL := --numprocesses=$(PROCESSES) --dist=loadgroup
 C_SOURCES := src/tickwire/server/transport/senders/send_loop.c src/tickwire/market/quote_json.c
 PAGE := src/tickwire/server/pages/app/index.html
 JS_CLIENT := clients/js/dist/index.js
+# The programs of rehearse-rollout, which deploy/rehearsal/build.sh builds.
+REHEARSAL ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tickwire-rehearsal
 # The extras of the container image.
 IMAGE_EXTRAS := nats s3 protobuf flatbuffers feeds otel
 # Many container images set this variable. Each process that a test starts would then compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev run test test-slow check check-python check-page format lock bench load report soak test-image release-check docs docs-site clean remove-venv
+.PHONY: help setup dev run test test-slow check check-python check-page format lock bench load report soak test-image rehearse-rollout release-check docs docs-site clean remove-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -112,6 +114,9 @@ report: dev  ## measure everything and write artifacts/capacity.html (20 minutes
 
 test-image:  ## build the container image on a Debian base, and run the smoke and wire tests inside (requires root)
 	@sh deploy/image/test.sh $(ARGS)
+
+rehearse-rollout: dev  ## roll a good and a bad version out with Argo Rollouts on this machine (sh deploy/rehearsal/build.sh first)
+	@PATH="$(REHEARSAL)/bin:$$PATH" $(BIN)/python -m deploy.rehearse_rollout $(ARGS)
 
 release-check: dev $(PAGE)  ## build the release twice, install it without Node and compiler, and write dist/ with the SBOMs
 	@$(BIN)/python -m deploy.release_check $(ARGS)

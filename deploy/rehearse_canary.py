@@ -1,4 +1,4 @@
-"""Rehearse a canary on this machine: `python deploy/rehearse_canary.py`.
+"""Rehearse a canary on this machine: `python -m deploy.rehearse_canary`.
 
 Two edges share a journal on NATS behind HAProxy. Readers come and go, and the share of the canary grows as in the
 Rollout of deploy/kubernetes/overlays/canary. A real Prometheus evaluates the queries of the AnalysisTemplate, and the
@@ -14,11 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
 import math
-import random
-import shutil
 import socket
 import sys
 import tempfile
@@ -29,25 +26,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from deploy.rehearsal.faulty_edge import FaultyProcess
+from deploy.rehearsal.load import Load
+from deploy.rehearsal.programs import missing_programs, running
 
-from tickwire.client.publisher import Publisher
 from tickwire.journal.nats.find_server import find_nats_server
 from tickwire.testing.nats_server import NatsServer
 from tickwire.testing.ports import find_free_port
 from tickwire.testing.server import ServerProcess
-from tickwire.testing.storm import ProgressTracker, RoamingReader
 from tickwire.testing.waiting import wait_until
 
+PROGRAMS = ("haproxy", "prometheus")
 _MANIFESTS = Path(__file__).parent / "kubernetes" / "overlays" / "canary"
-_FAULTY = "--serve-faulty"
-_FAILS_EVERY = 100
 # These times replace the longer window of a query, and the longer pauses of the Rollout.
 _WINDOW_S = 20
 _STEP_S = 12
 _MEASURE_EVERY_S = 2
 _PUBLISH_EVERY_S = 0.05
-# The maximum time from the last published event until every reader has received it.
-_CATCH_UP_TIMEOUT_S = 60
 _HAPROXY = """
 global
     stats socket {socket} level admin
@@ -66,12 +61,6 @@ backend edges
     server stable 127.0.0.1:{stable} weight 100
     server canary 127.0.0.1:{canary} weight 0
 """
-
-
-class Endpoint(NamedTuple):
-    """The address that readers connect to."""
-
-    url: str
 
 
 class Measurement(NamedTuple):
@@ -124,15 +113,6 @@ class Metric:
         return Measurement(self.name, value, is_good)
 
 
-class FaultyProcess(ServerProcess):
-    """An edge of a bad version: this script runs a server that fails every hundredth stream."""
-
-    def _command(self) -> tuple[str, ...]:
-        command = super()._command()
-        position = command.index("-m")
-        return (*command[:position], __file__, _FAULTY, *command[position + 2 :])
-
-
 class Haproxy:
     """HAProxy in front of the stable and the canary edge. `set_weights` sets the canary's share of new connections."""
 
@@ -157,14 +137,11 @@ class Haproxy:
 
 def main() -> int:
     """Rehearse both canaries, and return 0 if the analysis decided correctly and no reader lost an event."""
-    if _FAULTY in sys.argv:
-        return _serve_faulty()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--readers", type=int, default=300, help="number of readers  [default: 300]")
     arguments = parser.parse_args()
-    missing = [program for program in ("haproxy", "prometheus") if shutil.which(program) is None]
-    if find_nats_server() is None or missing:
-        print(f"not installed: {' '.join(missing) or 'nats-server'}", file=sys.stderr)
+    if missing := missing_programs(PROGRAMS) + ([] if find_nats_server() else ["nats-server"]):
+        print(f"not installed: {' '.join(missing)}", file=sys.stderr)
         return 2
     good = asyncio.run(rehearse(arguments.readers, is_faulty=False))
     bad = asyncio.run(rehearse(arguments.readers, is_faulty=True))
@@ -184,7 +161,7 @@ async def rehearse(readers: int, *, is_faulty: bool) -> Report:
             for process in (ServerProcess(*common, "--role", "feed", cwd=folder), stable, canary):
                 await stack.enter_async_context(process)
             proxy = Haproxy(folder, stable.url, canary.url)
-            await stack.enter_async_context(_program(folder, *proxy.command()))
+            await stack.enter_async_context(running(folder, *proxy.command()))
             prometheus_url = await stack.enter_async_context(_prometheus(folder, stable.url, canary.url))
             await wait_until((folder / "haproxy.sock").exists)
             return await _run_canary(proxy, prometheus_url, stable, canary, readers)
@@ -193,28 +170,14 @@ async def rehearse(readers: int, *, is_faulty: bool) -> Report:
 async def _run_canary(
     proxy: Haproxy, prometheus_url: str, stable: ServerProcess, canary: ServerProcess, count: int
 ) -> Report:
-    readers = [RoamingReader(random.Random(number), [Endpoint(proxy.url)]) for number in range(count)]
-    progress = ProgressTracker()
-    published = asyncio.Event()
-    tasks = [asyncio.create_task(reader.run(progress)) for reader in readers]
-    publisher = asyncio.create_task(_publish(proxy.url, published))
-    try:
-        await wait_until(lambda: all(reader.sequences for reader in readers))
+    load = Load(proxy.url, count, publish_every_s=_PUBLISH_EVERY_S)
+    async with load.running():
         is_promoted, measurements, weights = await _analyse(proxy, prometheus_url)
         proxy.set_weights(100 if is_promoted else 0)
         # Stop the stable edge after a promotion, or the canary after a rollback. The readers go to the other edge.
         assert await (stable if is_promoted else canary).stop() == 0
-        published.set()
-        last = await publisher
-        async with asyncio.timeout(_CATCH_UP_TIMEOUT_S):
-            await wait_until(lambda: all(reader.sequences[-1] >= last for reader in readers))
-    finally:
-        for task in (*tasks, publisher):
-            task.cancel()
-        await asyncio.gather(*tasks, publisher, return_exceptions=True)
-    return Report(
-        is_promoted, weights, measurements, _check_readers(readers), sum(reader.reconnects for reader in readers)
-    )
+        events = await load.check()
+    return Report(is_promoted, weights, measurements, events, load.reconnects)
 
 
 async def _analyse(proxy: Haproxy, prometheus_url: str) -> tuple[bool, list[Measurement], list[int]]:
@@ -243,27 +206,6 @@ async def _analyse(proxy: Haproxy, prometheus_url: str) -> tuple[bool, list[Meas
     return True, measurements, weights
 
 
-async def _publish(url: str, stop: asyncio.Event) -> int:
-    """Publish trades until `stop` is set. Return the sequence number of the last trade."""
-    async with Publisher(url) as publisher:
-        for price in itertools.count(1):
-            receipt = await publisher.publish([{"symbol": "A", "last": float(price)}])
-            if stop.is_set():
-                return int(receipt.last_id.rpartition("-")[2])
-            await asyncio.sleep(_PUBLISH_EVERY_S)
-    raise AssertionError("the loop above has no end")
-
-
-def _check_readers(readers: Sequence[RoamingReader]) -> int:
-    """Return the number of events. Fail if a reader missed an event, received an event twice, or saw a gap."""
-    everything = sorted({number for reader in readers for number in reader.sequences})
-    for reader in readers:
-        assert (reader.gaps, reader.ids_back, reader.new_epochs) == (0, 0, 0)
-        first = everything.index(reader.sequences[0])
-        assert reader.sequences == everything[first : first + len(reader.sequences)], "a reader missed an event"
-    return len(everything)
-
-
 def _load(name: str) -> Any:
     return yaml.safe_load((_MANIFESTS / name).read_text(encoding="utf-8"))
 
@@ -284,19 +226,8 @@ async def _prometheus(folder: Path, stable: str, canary: str) -> AsyncIterator[s
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
     )
-    async with _program(folder, "prometheus", *options):
+    async with running(folder, "prometheus", *options):
         yield f"http://127.0.0.1:{port}"
-
-
-@contextlib.asynccontextmanager
-async def _program(folder: Path, *command: str) -> AsyncIterator[None]:
-    with (folder / f"{command[0]}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-        try:
-            yield
-        finally:
-            process.terminate()
-            await process.wait()
 
 
 def _values(measurements: Sequence[Measurement]) -> dict[str, list[float]]:
@@ -318,24 +249,6 @@ def _table(reports: dict[str, Report]) -> str:
         shares = ", ".join(f"{weight} %" for weight in report.weights)
         lines.append(f"| {canary} | {decision} | {shares} | {figures} | {report.events} | {report.reconnects} |")
     return "\n".join(lines)
-
-
-def _serve_faulty() -> int:
-    """Run `tickwire serve` with the remaining arguments, and fail every hundredth stream."""
-    from tickwire.__main__ import main as run
-    from tickwire.server.routes.stream import StreamEndpoint
-
-    sys.argv.remove(_FAULTY)
-    admit, numbers = StreamEndpoint.admit, itertools.count(1)
-
-    async def fail_sometimes(self: StreamEndpoint, *arguments: Any, **options: Any) -> Any:
-        if next(numbers) % _FAILS_EVERY == 0:
-            raise RuntimeError("this version is faulty")
-        return await admit(self, *arguments, **options)
-
-    StreamEndpoint.admit = fail_sometimes  # type: ignore[method-assign]
-    run()
-    return 0
 
 
 if __name__ == "__main__":

@@ -76,10 +76,10 @@ def check_version() -> str:
 
 
 def copy_twice(folder: Path) -> list[Path]:
-    """Copy the checkout twice, with different file times. Return both folders."""
+    """Copy the checkout twice, with different file times. Return both folders, whose paths contain a space."""
     checkouts = []
     for number, moment in enumerate((1_000_000_000, 1_500_000_000)):
-        checkouts.append(folder / f"checkout-{number}")
+        checkouts.append(folder / f"checkout {number}")
         _copy_checkout(checkouts[-1], moment)
     return checkouts
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from deploy.rehearse_canary import rehearse
+from deploy.rehearsal.programs import missing_programs
+from deploy.rehearse_canary import PROGRAMS, rehearse
 
 from tickwire.journal.nats.find_server import find_nats_server
 
@@ -16,7 +15,7 @@ READERS = 100
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("is_faulty", [False, True], ids=["same version", "1 % errors"])
 async def test_analysis_promotes_a_good_version_and_rolls_a_bad_one_back(*, is_faulty: bool) -> None:
-    missing = [program for program in ("haproxy", "prometheus") if shutil.which(program) is None]
+    missing = missing_programs(PROGRAMS)
     if missing or find_nats_server() is None:
         pytest.skip(f"not installed: {' '.join(missing) or 'nats-server'}")
     report = await rehearse(READERS, is_faulty=is_faulty)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
+import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,19 +14,13 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from deploy.rehearsal import manifests
 
 from tickwire.settings import ENV_PREFIX, Settings
 from tickwire.settings_rules import check_settings
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays"
 OVERLAYS = ("local", "production", "canary", "simulator")
 KUBERNETES_VERSION = "1.34"
-# The Go modules that contain the definitions of custom resources.
-CUSTOM_RESOURCES = {
-    "github.com/argoproj/argo-rollouts@v1.8.3": "manifests/crds/*-crd.yaml",
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0": "example/prometheus-operator-crd/*monitors.yaml",
-    "istio.io/api@v1.32.0": "kubernetes/customresourcedefinitions.gen.yaml",
-}
 CUSTOM_GROUPS = ("argoproj.io", "monitoring.coreos.com", "networking.istio.io")
 
 
@@ -36,9 +29,7 @@ def render(overlay: str) -> list[dict]:
     """Return the resources of an overlay, as kubectl applies them."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
-    command = ["kubectl", "kustomize", str(FOLDER / overlay)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [*yaml.load_all(output, yaml.CSafeLoader)]
+    return manifests.render(overlay)
 
 
 def is_custom(resource: dict) -> bool:
@@ -102,23 +93,39 @@ def test_settings_of_the_pods_exist_and_fit_together(overlay: str, monkeypatch: 
         check_settings(Settings())
 
 
+def test_component_for_traces_fits_the_canary(tmp_path: Path) -> None:
+    folder = os.path.relpath(Path(__file__).parents[2] / "deploy" / "kubernetes", tmp_path)
+    kustomization = {"resources": [f"{folder}/overlays/canary"], "components": [f"{folder}/components/traces"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    resources = render(str(tmp_path))
+    for resource in resources:
+        if not is_custom(resource):
+            validate(resource)
+    for name in ("edge", "feed"):
+        (deployment,) = (
+            each for each in resources if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+        )
+        variables = {each["name"]: each for each in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+        # Kubernetes replaces a variable only if it is defined before.
+        assert [*variables][-3:] == ["POD_NAME", "POD_HASH", "OTEL_RESOURCE_ATTRIBUTES"]
+        assert "rollouts-pod-template-hash=$(POD_HASH)" in variables["OTEL_RESOURCE_ATTRIBUTES"]["value"]
+    (shared,) = (each["data"] for each in resources if each["metadata"]["name"].startswith("settings-"))
+    assert shared["OTEL_EXPORTER_OTLP_ENDPOINT"].endswith(":4318")
+
+
 @cache
 def custom_schemas() -> dict[tuple[str, str], Any]:
     """Return the schema of each custom resource, by version and kind."""
     if shutil.which("go") is None:
         pytest.skip("go is not installed")
     schemas = {}
-    for module, pattern in CUSTOM_RESOURCES.items():
-        command = ["go", "mod", "download", "-json", module]
-        folder = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["Dir"]
-        for file in Path(folder).glob(pattern):
-            for document in yaml.load_all(file.read_text(encoding="utf-8"), yaml.CSafeLoader):
-                for version in (document or {}).get("spec", {}).get("versions", []):
-                    name = f"{document['spec']['group']}/{version['name']}", document["spec"]["names"]["kind"]
-                    schema = version["schema"]["openAPIV3Schema"]
-                    # The API server itself defines these keys.
-                    schema["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": {}}
-                    schemas[name] = forbid_unknown_keys(schema)
+    for document in manifests.custom_definitions():
+        for version in document["spec"]["versions"]:
+            name = f"{document['spec']['group']}/{version['name']}", document["spec"]["names"]["kind"]
+            schema = version["schema"]["openAPIV3Schema"]
+            # The API server itself defines these keys.
+            schema["properties"] |= {"apiVersion": {}, "kind": {}, "metadata": {}}
+            schemas[name] = forbid_unknown_keys(schema)
     return schemas
 
 
