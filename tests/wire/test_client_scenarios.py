@@ -11,7 +11,6 @@ import random
 import re
 import shutil
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tickwire.testing import ManualClock
 from tickwire.testing.browser_process import BROWSERS, open_browser
 from tickwire.testing.foreign_client import ClientEvent, ClientPage, ClientProgram, ForeignClient
 from tickwire.testing.ports import find_free_port
@@ -32,6 +32,7 @@ from tickwire.testing.wire import open_stream
 
 FOLDER = Path(__file__).parent / "clients"
 JS_CLIENT = FOLDER.parents[2] / "clients" / "js" / "dist" / "index.js"
+OKHTTP = FOLDER / "okhttp"
 NODE_READER = ("node", str(FOLDER / "js" / "read.mjs"))
 PROGRAMS = {
     "AsyncClient": (sys.executable, str(FOLDER / "client_tickwire.py"), "AsyncClient"),
@@ -49,7 +50,8 @@ PROGRAMS = {
     "fetch-event-source": (*NODE_READER, "fetch-event-source"),
     "Go": ("go", "run", str(FOLDER / "client.go")),
     "Java": ("java", str(FOLDER / "Client.java")),
-    "Rust": ("cargo", "run", "--quiet", "--manifest-path", str(FOLDER / "rust" / "Cargo.toml"), "--"),
+    "okhttp": ("java", "-cp", str(OKHTTP / "lib" / "*"), str(OKHTTP / "OkHttp.java")),
+    "Rust": ("cargo", "run", "--locked", "--quiet", "--manifest-path", str(FOLDER / "rust" / "Cargo.toml"), "--"),
 }
 PYTHON_MODULES = {"aiohttp": "aiohttp", "requests": "requests"}
 PATH_AND_QUERY = "/v1/stream?symbols=A&fields=last&delivery=all"
@@ -94,6 +96,8 @@ def require(client: str) -> None:
         pytest.skip(f"{PYTHON_MODULES[client]} is not installed")
     if client == "@tickwire/client" and not JS_CLIENT.exists():
         pytest.skip("not built: python dashboard/build.py --folder clients/js")
+    if client == "okhttp" and not (OKHTTP / "lib").is_dir():
+        pytest.skip("the library of tests/wire/clients/okhttp is not installed: sh tests/system-programs python3 long")
     if command[:2] == NODE_READER and not (FOLDER / "js" / "node_modules").is_dir():
         pytest.skip("the libraries of tests/wire/clients/js are not installed: sh tests/system-programs")
 
@@ -194,13 +198,18 @@ async def bye(scenario: Scenario) -> None:
 
 async def expiry(scenario: Scenario) -> None:
     """The server announces that the token expires, and ends the stream."""
-    settings = {"auth": "secret", "auth_secret": TEST_SECRET, "auth_query": True, "auth_leeway": 0}
-    token = sign_token(exp=time.time() + 15)
+    clock = ManualClock()
+    settings = {"auth": "secret", "auth_secret": TEST_SECRET, "auth_query": True, "auth_leeway": 0, "clock": clock}
+    now = clock.now() / 1e9
+    token = sign_token(iat=now, exp=now + 20)
     async with (
         scenario.server(**settings) as server,
         scenario.client(server.url, f"&access_token={token}") as (client, _proxy),
     ):
+        await read_until(client, "welcome")
+        await clock.advance(2)
         assert (await read_until(client, "expiring")).data["in_ms"] > 0
+        await clock.advance(20)
         assert (await read_until(client, "bye")).data["reason"] == "expired"
 
 
