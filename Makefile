@@ -76,7 +76,7 @@ test: dev $(PAGE) $(JS_CLIENT)  ## run the tests, except the long ones
 	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 
 test-slow: dev $(PAGE) $(JS_CLIENT)  ## run the long tests: storms, kill loops, long views, many random examples
-	@sh tests/system-programs $(BIN)/python
+	@sh tests/system-programs $(BIN)/python long
 	@$(BIN)/pytest -m long $(ARGS)
 
 check: dev  ## check format, lint, types, import directions and links, in Python and in the page

@@ -11,16 +11,17 @@ import random
 import re
 import shutil
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
+from tickwire.testing import ManualClock
 from tickwire.testing.browser_process import BROWSERS, open_browser
 from tickwire.testing.foreign_client import ClientEvent, ClientPage, ClientProgram, ForeignClient
 from tickwire.testing.ports import find_free_port
@@ -32,6 +33,7 @@ from tickwire.testing.wire import open_stream
 
 FOLDER = Path(__file__).parent / "clients"
 JS_CLIENT = FOLDER.parents[2] / "clients" / "js" / "dist" / "index.js"
+OKHTTP = FOLDER / "okhttp"
 NODE_READER = ("node", str(FOLDER / "js" / "read.mjs"))
 PROGRAMS = {
     "AsyncClient": (sys.executable, str(FOLDER / "client_tickwire.py"), "AsyncClient"),
@@ -49,44 +51,41 @@ PROGRAMS = {
     "fetch-event-source": (*NODE_READER, "fetch-event-source"),
     "Go": ("go", "run", str(FOLDER / "client.go")),
     "Java": ("java", str(FOLDER / "Client.java")),
-    "Rust": ("cargo", "run", "--quiet", "--manifest-path", str(FOLDER / "rust" / "Cargo.toml"), "--"),
+    "okhttp": ("java", "-cp", str(OKHTTP / "lib" / "*"), str(OKHTTP / "OkHttp.java")),
+    "Rust": ("cargo", "run", "--locked", "--quiet", "--manifest-path", str(FOLDER / "rust" / "Cargo.toml"), "--"),
 }
 PYTHON_MODULES = {"aiohttp": "aiohttp", "requests": "requests"}
 PATH_AND_QUERY = "/v1/stream?symbols=A&fields=last&delivery=all"
 # The network of all scenarios.
 LATENCY_S, JITTER_S, MAX_CHUNK_BYTES = 0.001, 0.003, 89
 
-OpenClient = Callable[..., AbstractAsyncContextManager[ForeignClient]]
 
-
-@pytest.fixture
-def open_client(client: str, tmp_path: Path) -> OpenClient:
-    """Open a client that reads a stream of a server through a fault proxy. Yield the client and the proxy."""
-
-    @contextlib.asynccontextmanager
-    async def open_(url: str, page: ClientPage, page_port: int, extra: str = "") -> AsyncIterator[Any]:
-        seed = random.randrange(2**32)
-        print(f"seed of the proxy: {seed}")
-        async with contextlib.AsyncExitStack() as stack:
-            proxy = await stack.enter_async_context(FaultProxy(url, seed=seed))
-            proxy.latency_s, proxy.jitter_s, proxy.max_chunk_bytes = LATENCY_S, JITTER_S, MAX_CHUNK_BYTES
-            stream_url = proxy.url + PATH_AND_QUERY + extra
-            if client in BROWSERS:
-                page.stream_url = stream_url
-                await stack.enter_async_context(page.running(page_port))
-                await stack.enter_async_context(open_browser(client, f"http://127.0.0.1:{page_port}/", tmp_path))
-                yield page, proxy
-                return
-            require(client)
-            program = ClientProgram(PROGRAMS[client], stream_url)
-            stack.push_async_callback(program.stop)
-            yield program, proxy
-
-    return open_
+@contextlib.asynccontextmanager
+async def open_client(client: str, url: str, page_port: int, folder: Path) -> AsyncIterator[tuple[Any, FaultProxy]]:
+    """Read the stream with the path and the query of `url` with a client. Yield the client, and its fault proxy."""
+    seed = random.randrange(2**32)
+    print(f"seed of the proxy: {seed}")
+    parts = urlsplit(url)
+    async with contextlib.AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(FaultProxy(f"{parts.scheme}://{parts.netloc}", seed=seed))
+        proxy.latency_s, proxy.jitter_s, proxy.max_chunk_bytes = LATENCY_S, JITTER_S, MAX_CHUNK_BYTES
+        stream_url = f"{proxy.url}{parts.path}?{parts.query}"
+        if client in BROWSERS:
+            page = ClientPage()
+            page.stream_url = stream_url
+            await stack.enter_async_context(page.running(page_port))
+            await stack.enter_async_context(open_browser(client, f"http://127.0.0.1:{page_port}/", folder))
+            yield page, proxy
+            return
+        program = ClientProgram(PROGRAMS[client], stream_url)
+        stack.push_async_callback(program.stop)
+        yield program, proxy
 
 
 def require(client: str) -> None:
     """Skip the test if a program or a library of the client is missing."""
+    if client in BROWSERS:
+        return
     command = PROGRAMS[client]
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
@@ -94,6 +93,8 @@ def require(client: str) -> None:
         pytest.skip(f"{PYTHON_MODULES[client]} is not installed")
     if client == "@tickwire/client" and not JS_CLIENT.exists():
         pytest.skip("not built: python dashboard/build.py --folder clients/js")
+    if client == "okhttp" and not (OKHTTP / "lib").is_dir():
+        pytest.skip("the library of tests/wire/clients/okhttp is not installed: sh tests/system-programs python3 long")
     if command[:2] == NODE_READER and not (FOLDER / "js" / "node_modules").is_dir():
         pytest.skip("the libraries of tests/wire/clients/js are not installed: sh tests/system-programs")
 
@@ -118,17 +119,17 @@ async def read_prices(client: ForeignClient, count: int) -> list[float]:
 class Scenario:
     """Opens servers and clients for one test."""
 
-    def __init__(self, open_client: OpenClient, folder: Path) -> None:
+    def __init__(self, client: str, folder: Path) -> None:
         self.folder = folder
-        self.page_port = find_free_port()
-        self.origin = f"http://127.0.0.1:{self.page_port}"
-        self._open_client = open_client
+        self._client = client
+        self._page_port = find_free_port()
+        self.origin = f"http://127.0.0.1:{self._page_port}"
 
     def server(self, **settings: Any) -> AbstractAsyncContextManager[RunningServer]:
         return run_server(cors=self.origin, **settings)
 
     def client(self, url: str, extra: str = "") -> AbstractAsyncContextManager[Any]:
-        return self._open_client(url, ClientPage(), self.page_port, extra)
+        return open_client(self._client, url + PATH_AND_QUERY + extra, self._page_port, self.folder)
 
 
 async def connect(scenario: Scenario) -> None:
@@ -194,13 +195,18 @@ async def bye(scenario: Scenario) -> None:
 
 async def expiry(scenario: Scenario) -> None:
     """The server announces that the token expires, and ends the stream."""
-    settings = {"auth": "secret", "auth_secret": TEST_SECRET, "auth_query": True, "auth_leeway": 0}
-    token = sign_token(exp=time.time() + 15)
+    clock = ManualClock()
+    settings = {"auth": "secret", "auth_secret": TEST_SECRET, "auth_query": True, "auth_leeway": 0, "clock": clock}
+    now = clock.now() / 1e9
+    token = sign_token(iat=now, exp=now + 20)
     async with (
         scenario.server(**settings) as server,
         scenario.client(server.url, f"&access_token={token}") as (client, _proxy),
     ):
+        await read_until(client, "welcome")
+        await clock.advance(2)
         assert (await read_until(client, "expiring")).data["in_ms"] > 0
+        await clock.advance(20)
         assert (await read_until(client, "bye")).data["reason"] == "expired"
 
 
@@ -232,14 +238,19 @@ async def too_many_readers(scenario: Scenario) -> None:
     await full_server(scenario, max_readers=1)
 
 
-async def silence(scenario: Scenario) -> None:
+async def silence(scenario: Scenario, heartbeat_s: float = 1, silence_s: float = 0) -> None:
     """The client stays connected during many heartbeats, and receives the next event on the same connection."""
     # Our own clients reconnect after three silent intervals, and the server looks for silent streams once a second.
-    async with scenario.server(heartbeat=1) as server, scenario.client(server.url) as (client, proxy):
+    async with scenario.server(heartbeat=heartbeat_s) as server, scenario.client(server.url) as (client, proxy):
         await read_until(client, "welcome")
+        now = asyncio.get_running_loop().time
+        begin = now()
         before = sum(each.forwarded_bytes for each in proxy.connections)
         # A heartbeat has at least 20 bytes, also in a compressed stream.
-        await wait_until(lambda: sum(each.forwarded_bytes for each in proxy.connections) > before + 60)
+        await wait_until(
+            lambda: sum(each.forwarded_bytes for each in proxy.connections) > before + 60 and now() > begin + silence_s,
+            poll_interval_s=0.05,
+        )
         await publish(server.url, 1)
         event = await client.next_event()
         assert (event.name, event.data["last"], client.closings) == ("message", 1, 0)
@@ -284,5 +295,16 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("client", "name"), CELLS)
-async def test_each_client_passes_each_scenario(client: str, name: str, open_client, tmp_path: Path) -> None:
-    await SCENARIOS[name](Scenario(open_client, tmp_path))
+async def test_each_client_passes_each_scenario(client: str, name: str, tmp_path: Path) -> None:
+    require(client)
+    await SCENARIOS[name](Scenario(client, tmp_path))
+
+
+@pytest.mark.long
+async def test_programs_stay_connected_for_a_minute_of_silence(tmp_path: Path) -> None:
+    """The heartbeat has its default interval. All programs wait at the same time."""
+    async with asyncio.TaskGroup() as group:
+        for client in PROGRAMS:
+            with contextlib.suppress(pytest.skip.Exception):
+                require(client)
+                group.create_task(silence(Scenario(client, tmp_path), heartbeat_s=15, silence_s=60))

@@ -38,6 +38,36 @@ test("a symbol that is added while the page is paused is no part of the resumed 
   assert.deepEqual(JSON.parse(server.patches[0] as string).symbols, ["A", "B"]);
 });
 
+test("a hidden page paces itself on the running stream, and a visible one does not", async (context) => {
+  const server = await startServer(context, ({ send }) => send(WELCOME + quote("A", 1, "e-1")));
+  const hide = becomePage(context);
+  const client = new TickwireClient({ server: server.url, symbols: ["A"] });
+  context.after(() => client.close());
+  await waitFor(() => client.status().position === "e-1");
+  hide(true);
+  await waitFor(() => server.patches.length === 1);
+  hide(false);
+  await waitFor(() => server.patches.length === 2);
+  const intervals = server.patches.map((each) => JSON.parse(each).interval);
+  assert.deepEqual([intervals, server.streams.length], [["1000ms", "0"], 1]);
+});
+
+test("the status contains latency, age of the data and the last error", async (context) => {
+  const server = await startServer(context, ({ send, response }, number) => {
+    if (number === 1) response.writeHead(503).end(JSON.stringify({ detail: "the server starts" }));
+    else send(WELCOME + quote("A", 1, "e-1"));
+  });
+  const options = { server: server.url, symbols: ["A"], backoff: { minMs: 1, maxMs: 5 } };
+  const client = new TickwireClient(options);
+  context.after(() => client.close());
+  const before = client.status();
+  assert.deepEqual([before.state, before.latencyMs, before.dataAgeMs], ["connecting", null, null]);
+  await waitFor(() => client.status().position === "e-1");
+  const { state, latencyMs, dataAgeMs, error, lastError } = client.status();
+  assert.deepEqual([state, error, lastError?.status, lastError?.message], ["open", null, 503, "the server starts"]);
+  assert.ok(latencyMs !== null && latencyMs > 0 && dataAgeMs !== null && dataAgeMs >= 0);
+});
+
 test("a client forgets the state of an earlier epoch", async (context) => {
   const gap = { from: "e-1", to: "f-1", reason: "epoch" };
   const server = await startServer(context, ({ send, response }, number) => {
