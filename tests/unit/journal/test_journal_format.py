@@ -32,7 +32,10 @@ FINGERPRINTS = {3: "17ac107582f423cf"}
 
 
 def field_layout(struct: type) -> list[tuple[str, str, bool]]:
-    return [(field.encode_name, str(field.type), field.required) for field in msgspec.structs.fields(struct)]
+    # A view and bytes have the same encoding.
+    types = {memoryview: bytes}
+    fields = msgspec.structs.fields(struct)
+    return [(field.encode_name, str(types.get(field.type, field.type)), field.required) for field in fields]
 
 
 def layout_fingerprint() -> str:
