@@ -19,7 +19,8 @@ COPY . .
 # The final image needs neither pip nor the tests and sources of compiled packages.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/tickwire/bin/pip install --no-deps /wheels/*.whl \
- && find /opt/tickwire -depth \( -path '*/numpy/*' -name tests -o -path '*/numpy/f2py' \) -exec rm -r {} + \
+ && find /opt/tickwire -depth \( -path '*/numpy/*' -name tests -o -path '*/numpy/f2py' \
+    -o -path '*/numpy/_core/*' \( -name '_simd.*.so' -o -name '*_tests.*.so' \) \) -exec rm -r {} + \
  && find /opt/tickwire/lib -name '*.py[ixd]' -o -name '*.pxd' -o -name '*.[ach]' | xargs rm \
  && { /opt/tickwire/bin/pip uninstall --yes setuptools; /opt/tickwire/bin/pip uninstall --yes pip; }
 

@@ -113,8 +113,8 @@ report: dev  ## measure everything and write artifacts/capacity.html (20 minutes
 test-image:  ## build the container image on a Debian base, and run the smoke and wire tests inside (requires root)
 	@sh deploy/image/test.sh $(ARGS)
 
-release-check: dev $(PAGE)  ## build the release twice, install it without Node and compiler, and write dist/ with the SBOM
-	@$(BIN)/python deploy/release_check.py $(ARGS)
+release-check: dev $(PAGE)  ## build the release twice, install it without Node and compiler, and write dist/ with the SBOMs
+	@$(BIN)/python -m deploy.release_check $(ARGS)
 
 docs: dev  ## write the generated settings page, tables and dashboard field list
 	@$(BIN)/python docs/generate.py

@@ -29,6 +29,7 @@ from benchmarks import (
     slow_reader,
     soak,
     stalled_readers,
+    top_screens,
     vendor_feeds,
     workers,
 )
@@ -350,6 +351,12 @@ _add_simple_benchmark(
     "Measure the number of ticks per second that the simulator generates.",
     in_process.measure_simulator,
     in_process.SIMULATOR_COLUMNS,
+)
+_add_simple_benchmark(
+    "top-screens",
+    "Measure the evaluation of top-N screens on a board of 100,000 symbols.",
+    top_screens.measure_top_screens,
+    top_screens.COLUMNS,
 )
 _add_simple_benchmark(
     "slow",

@@ -113,7 +113,7 @@ class Scenarios:
         return Request("read", "GET", self._rng.choice(paths), 200)
 
 
-class Worker:
+class LoadWorker:
     """The clients of one process."""
 
     def __init__(self, plan: WorkerPlan) -> None:
@@ -131,7 +131,7 @@ class Worker:
         """Connect, wait until `begins_at`, and run until the end of the test."""
         plan = self._plan
         if plan.publishes:
-            await self._give_quotes()
+            await self._publish_quotes()
         readers = [asyncio.create_task(self._read_stream(number)) for number in range(plan.readers)]
         await asyncio.sleep(plan.begins_at - time.time())
         cpu_before = time.process_time()
@@ -146,7 +146,7 @@ class Worker:
             self._first_event_us, self._events, self._id_errors, self._gaps, self._lost_readers,
         )  # fmt: skip
 
-    async def _give_quotes(self) -> None:
+    async def _publish_quotes(self) -> None:
         reader, writer = await asyncio.open_connection(self._plan.host, self._plan.port)
         request = Scenarios(self._rng, publishes=True).first_import()
         status = await self._exchange(reader, writer, request)
@@ -253,7 +253,7 @@ def _sequence(event_id: str) -> int:
 def main() -> None:
     """Run the plan on standard input, and print the result."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerPlan)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(Worker(plan).run())))
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(LoadWorker(plan).run())))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
 // The server that `make run` starts. `npm run dev` forwards requests to it.
@@ -8,7 +9,7 @@ export default defineConfig({
   base: "./",
   resolve: {
     // The page is built from the sources of the JavaScript client, with the packages of this folder.
-    alias: { "@tickwire/client": new URL("../clients/js/src/index.ts", import.meta.url).pathname },
+    alias: { "@tickwire/client": fileURLToPath(new URL("../clients/js/src/index.ts", import.meta.url)) },
     dedupe: ["eventsource-parser"],
   },
   worker: { format: "es" },

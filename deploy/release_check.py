@@ -1,14 +1,17 @@
 """Check a release: `make release-check`.
 
-The script builds the wheel and the sdist twice, in two folders and with different file times, and compares the bytes.
-It installs the wheel with the locked dependencies in a clean environment without Node and compiler, for each Python
-that it finds, and reads a stream of the installed server. It writes the distributions, an SBOM (CycloneDX) and the list
-of licences to dist/. If the commit has a version tag, the tag, the version and the changelog must agree.
+The script builds the wheel, the sdist and the npm package twice, in two folders and with different file times, and
+compares the bytes. A TypeScript program compiles with the npm package, and Node runs it. The script installs the wheel
+with the locked dependencies in a clean environment without Node and compiler, for each Python that it finds. It reads a
+stream of the installed server, and runs the conformance suite with it. It writes the distributions, the SBOMs
+(CycloneDX) and the list of licences to dist/. If the commit has a version tag, the tag, the version and the changelog
+must agree.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -19,9 +22,11 @@ import sys
 import tempfile
 import tomllib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from deploy.release_npm import CLIENT, NPM_FOLDERS, npm_sbom, pack_twice
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
@@ -43,11 +48,15 @@ def main() -> int:
     version = check_version()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        wheel = build_twice(folder)
+        checkouts = copy_twice(folder)
+        wheel = build_twice(folder, checkouts)
+        shutil.copy(pack_twice(checkouts, version, folder), DIST)
         for python in pythons:
             environment = install(python, wheel, folder / Path(python).name)
             read_stream(environment, folder, version)
-        write_sbom(environment, folder, version)
+            run_conformance_suite(environment, folder)
+        lines = [*write_sbom(environment, folder, version), *write_npm_sboms(version)]
+        (DIST / "licences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"checked: {', '.join(sorted(path.name for path in DIST.iterdir()))}")
     return 0
 
@@ -66,12 +75,20 @@ def check_version() -> str:
     return version
 
 
-def build_twice(folder: Path) -> Path:
-    """Build the distributions in two copies of the checkout. Return the wheel, if both builds gave the same bytes."""
-    results = []
+def copy_twice(folder: Path) -> list[Path]:
+    """Copy the checkout twice, with different file times. Return both folders."""
+    checkouts = []
     for number, moment in enumerate((1_000_000_000, 1_500_000_000)):
-        checkout, output = folder / f"checkout-{number}", folder / f"dist-{number}"
-        _copy_checkout(checkout, moment)
+        checkouts.append(folder / f"checkout-{number}")
+        _copy_checkout(checkouts[-1], moment)
+    return checkouts
+
+
+def build_twice(folder: Path, checkouts: Sequence[Path]) -> Path:
+    """Build the distributions in each checkout. Return the wheel, if all builds gave the same bytes."""
+    results = []
+    for number, checkout in enumerate(checkouts):
+        output = folder / f"dist-{number}"
         _run(sys.executable, "-m", "hatchling", "build", "-d", str(output), cwd=checkout, env=_build_environment())
         results.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(output.iterdir())})
     assert results[0] == results[1], f"two builds differ: {results}"
@@ -103,29 +120,49 @@ def install(python: str, wheel: Path, folder: Path) -> Path:
 def read_stream(environment: Path, folder: Path, version: str) -> None:
     """Run the installed server on a PATH without other programs. Read its version, its page and an event."""
     program = environment / "bin" / "tickwire"
-    isolated = {"PATH": str(environment / "bin"), "HOME": str(folder), "TICKWIRE_JOURNAL": "memory"}
-    isolated["TICKWIRE_LOG_LEVEL"] = "error"
-    shown = subprocess.run([program, "--version"], env=isolated, check=True, capture_output=True, text=True).stdout
+    shown = _output(str(program), "--version", env=_isolated(environment, folder))
     assert version in shown, shown
-    command = [program, "serve", "--port", _ANY_PORT]
+    with _serving(environment, folder) as url:
+        with urllib.request.urlopen(f"{url}/", timeout=_TIMEOUT_S) as page:  # noqa: S310  # the server's own URL
+            assert b"<html" in page.read().lower()
+        stream_url = f"{url}/v1/stream?symbols=AAPL"
+        with urllib.request.urlopen(stream_url, timeout=_TIMEOUT_S) as stream:  # noqa: S310  # the server's own URL
+            event = next(line for line in stream if line.startswith(b'data: {"symbol":"AAPL"'))
+    print(f"{environment.name}: {event[:60].decode()}...")
+
+
+def run_conformance_suite(environment: Path, folder: Path) -> None:
+    """Run tests/wire/conformance with the installed server."""
+    with _serving(environment, folder, "--feed", "http") as url:
+        suite = ("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "tests/wire/conformance", "--base-url", url)
+        result = _output(sys.executable, *suite).splitlines()[-1]
+    print(f"{environment.name}: conformance suite: {result}")
+
+
+@contextlib.contextmanager
+def _serving(environment: Path, folder: Path, *options: str) -> Iterator[str]:
+    """Run the installed server. Yield its URL."""
+    command = [environment / "bin" / "tickwire", "serve", "--port", _ANY_PORT, *options]
+    isolated = _isolated(environment, folder)
     server = subprocess.Popen(command, env=isolated, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         found = re.search(r"page (\S+)/ ", server.stdout.readline())
         assert found, "the server printed no address"
-        with urllib.request.urlopen(f"{found[1]}/", timeout=_TIMEOUT_S) as page:  # noqa: S310  # the server's own URL
-            assert b"<html" in page.read().lower()
-        stream_url = f"{found[1]}/v1/stream?symbols=AAPL"
-        with urllib.request.urlopen(stream_url, timeout=_TIMEOUT_S) as stream:  # noqa: S310  # the server's own URL
-            event = next(line for line in stream if line.startswith(b'data: {"symbol":"AAPL"'))
+        yield found[1]
     finally:
         server.terminate()
     assert server.wait(_TIMEOUT_S) == 0
-    print(f"{environment.name}: {event[:60].decode()}...")
 
 
-def write_sbom(environment: Path, folder: Path, version: str) -> None:
-    """Write the SBOM of the installed packages, and the list of their licences. Reject REFUSED_LICENCES."""
+def _isolated(environment: Path, folder: Path) -> dict[str, str]:
+    """Return environment variables with a PATH that contains only the installed programs."""
+    path = str(environment / "bin")
+    return {"PATH": path, "HOME": str(folder), "TICKWIRE_JOURNAL": "memory", "TICKWIRE_LOG_LEVEL": "error"}
+
+
+def write_sbom(environment: Path, folder: Path, version: str) -> list[str]:
+    """Write the SBOM of the installed packages. Return one line with the licences of each package."""
     tools = folder / "tools"
     _run(sys.executable, "-m", "venv", str(tools))
     pip = (str(tools / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check")
@@ -136,14 +173,35 @@ def write_sbom(environment: Path, folder: Path, version: str) -> None:
         "--pyproject", str(ROOT / "pyproject.toml"), str(environment / "bin" / "python"),
     )  # fmt: skip
     document = json.loads(sbom.read_text(encoding="utf-8"))
+    return licence_lines(document)
+
+
+def write_npm_sboms(version: str) -> list[str]:
+    """Write an SBOM for the npm package, and one for the dashboard, whose bundle contains its dependencies.
+
+    Return one line with the licences of each package.
+    """
+    lines = []
+    for project in NPM_FOLDERS:
+        document = npm_sbom(project, version)
+        name = "tickwire-client" if project == CLIENT else "tickwire-dashboard"
+        text = json.dumps(document, indent=2) + "\n"
+        (DIST / f"{name}-{version}.cdx.json").write_text(text, encoding="utf-8")
+        lines += licence_lines(document)
+    # Both projects use some of the packages.
+    return sorted(set(lines))
+
+
+def licence_lines(document: dict[str, Any]) -> list[str]:
+    """Return one line with the licences of each package of an SBOM. Reject REFUSED_LICENCES."""
     lines = []
     for component in sorted(document["components"], key=lambda each: each["name"].lower()):
         licences = sorted(set(component_licences(component)))
         assert licences, f"{component['name']} names no licence"
         assert not any(map(REFUSED_LICENCES.search, licences)), f"{component['name']} has the licence {licences}"
         lines.append(f"{component['name']} {component['version']}: {', '.join(licences)}")
-    (DIST / "licences.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"SBOM: {len(lines)} packages")
+    return lines
 
 
 def component_licences(component: dict[str, Any]) -> Iterator[str]:
@@ -178,8 +236,12 @@ def _find_python(name: str) -> str | None:
     return found if works else None
 
 
-def _output(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+def _output(*command: str, env: dict[str, str] | None = None) -> str:
+    """Run a command, and return its output. Raise RuntimeError with the output if it fails."""
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:

@@ -18,7 +18,7 @@ def broken(page: Path) -> list[str]:
 
 def main() -> int:
     """Print the broken links; return 1 if there are any."""
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")]
     problems = [f"{page.relative_to(ROOT)}: {target}" for page in pages for target in broken(page)]
     print("\n".join(problems) or f"links: {len(pages)} pages, no broken link")
     return 1 if problems else 0

@@ -6,23 +6,27 @@ import re
 import sys
 from pathlib import Path
 
+from typescript import typescript_interfaces
+
 from tickwire.core.close_reasons import CloseReason
 from tickwire.core.event_kinds import EventKind, StreamEvent
 from tickwire.core.quote import QUOTE_FIELDS, UNITS, FieldKind, QuoteField
 from tickwire.market.dirty_ticks import DirtyTick
 from tickwire.ops.metric_table import METRIC_GROUPS
 from tickwire.screens.fields import CHINESE_FIELD_NAMES, INSTRUMENT_NUMBER_FIELDS, QUOTE_NUMBER_FIELDS, TEXT_FIELDS
+from tickwire.server.rest_schemas import rest_schemas
 from tickwire.server.shares import SHARES
 from tickwire.settings import ENV_PREFIX, Settings
 
 DOCS = Path(__file__).parent
 SETTINGS_PAGE = DOCS / "settings.md"
 QUOTE_FIELDS_MODULE = DOCS.parent / "dashboard" / "src" / "api" / "quoteFields.ts"
+REST_MODULE = DOCS.parent / "dashboard" / "src" / "api" / "restTypes.ts"
 QUOTE_MODULE = DOCS.parent / "clients" / "js" / "src" / "quote.ts"
 
 SETTINGS_HEAD = """# Settings
 
-You can set an option in four ways. If you set it in several ways, the first of these wins:
+You can set an option in four ways. If you set an option in several ways, the server uses the first of these values:
 
 1. a flag of `tickwire serve`, such as `--port 9000`;
 2. an environment variable, such as `TICKWIRE_PORT=9000`;
@@ -143,6 +147,13 @@ def quote_fields_module() -> str:
     )
 
 
+def rest_module() -> str:
+    """Return the TypeScript module with the types of the answers in the OpenAPI document."""
+    _, schemas = rest_schemas()
+    head = MODULE_HEAD.replace("src/tickwire/core/quote.py", "src/tickwire/server/rest_schemas.py")
+    return head + typescript_interfaces(schemas)
+
+
 def event_kind_table() -> str:
     head = "| kind | in a snapshot | a newer event may replace it | events |\n|---|---|---|---|\n"
     return head + "".join(
@@ -211,7 +222,12 @@ TABLES = (
 
 def generated_files() -> dict[Path, str]:
     """Return the path and the text of every file with generated parts."""
-    files = {SETTINGS_PAGE: settings_page(), QUOTE_FIELDS_MODULE: quote_fields_module(), QUOTE_MODULE: quote_module()}
+    files = {
+        SETTINGS_PAGE: settings_page(),
+        QUOTE_FIELDS_MODULE: quote_fields_module(),
+        QUOTE_MODULE: quote_module(),
+        REST_MODULE: rest_module(),
+    }
     for page, name, table in TABLES:
         path = DOCS / page
         text = files.get(path) or path.read_text(encoding="utf-8")

@@ -7,8 +7,10 @@ import functools
 import gc
 import os
 import signal
+import ssl
 import traceback
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -16,6 +18,7 @@ from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 from httpx2._transports import default as default_transport
 
 from tickwire.settings import ENV_PREFIX
+from tickwire.testing.certificates import write_certificate
 
 _LONG_TEST_TIMEOUT_S = 900
 # The timeout of HTTP requests without a timeout of their own. The default of the library, 5 s, is too short for a busy
@@ -108,3 +111,14 @@ def collect_garbage() -> Iterator[None]:
     """
     yield
     gc.collect()
+
+
+@pytest.fixture
+def trusted_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Write a certificate and its key (see `write_certificate`). The HTTP clients of the test trust the certificate."""
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    # `pytest_configure` caches the contexts of other tests.
+    monkeypatch.setattr(default_transport, "create_ssl_context", lambda **_options: context)
+    return certificate, key

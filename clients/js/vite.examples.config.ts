@@ -1,7 +1,8 @@
+import { fileURLToPath } from "node:url";
 import vue from "@vitejs/plugin-vue";
 import { defineConfig } from "vite";
 
-const path = (name: string): string => new URL(name, import.meta.url).pathname;
+const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const examples = path("../../examples");
 const packages = Object.fromEntries(
   ["react", "react-dom", "vue"].map((name) => [name, path(`./node_modules/${name}`)]),

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import library from "pinyin-match";
 import type { Instrument } from "../src/api/types";
+import { searchSymbols } from "../src/chart/symbolSearch";
+import { pinyin } from "../src/format/pinyin";
 import { type Command, findItems } from "../src/palette/commands";
 
 const command = (title: string, words = ""): Command => ({ id: title, title, words, run: () => undefined });
@@ -23,6 +26,21 @@ test("symbols are found by code and name, an exact code first", () => {
   assert.deepEqual(find("ma"), ["MA", "MAR", "Go to: Market"]);
   assert.deepEqual(find("apple"), ["AAPL"]);
   assert.deepEqual(find("苹果"), ["AAPL"]);
+});
+
+test("symbols are found by the pinyin of the Chinese name, as soon as the dictionary is loaded", () => {
+  const chinese = { "600519.SH": "贵州茅台", "600036.SH": "招商银行", "601398.SH": "工商银行" };
+  const known = new Map(
+    Object.entries(chinese).map(([symbol, name_zh]) => [symbol, { symbol, name: null, name_zh } as Instrument]),
+  );
+  const symbols = (text: string): string[] => searchSymbols(text, known.keys(), known).map(({ symbol }) => symbol);
+  assert.deepEqual(symbols("gzmt"), []);
+  pinyin.value = (text, query) => library.match(text, query) !== false;
+  assert.deepEqual(symbols("gzmt"), ["600519.SH"]);
+  assert.deepEqual(symbols("maotai"), ["600519.SH"]);
+  // 行 has two readings, and the second one is used in the word for bank.
+  assert.deepEqual(symbols("yh"), ["600036.SH", "601398.SH"]);
+  assert.deepEqual(symbols("mtgz"), []);
 });
 
 test("commands are found by the beginnings of their words", () => {

@@ -1,4 +1,4 @@
-import "./browserStorage";
+import "./fakePage";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { signal } from "@preact/signals";

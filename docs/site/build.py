@@ -61,6 +61,7 @@ def pages() -> Iterator[Path]:
     """Yield the Markdown files of the documentation."""
     yield from ROOT.glob("*.md")
     yield from (ROOT / "docs").rglob("*.md")
+    yield from (ROOT / "examples").glob("*.md")
 
 
 def copy(file: Path, target: Path) -> None:

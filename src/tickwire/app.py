@@ -45,6 +45,7 @@ from tickwire.runtime.feed_runner import FeedConfig
 from tickwire.runtime.recovery import create_runtime
 from tickwire.runtime.runtime import Runtime, RuntimeOptions
 from tickwire.server.cluster_clients import ClusterClients
+from tickwire.server.cluster_processes import ClusterProcesses
 from tickwire.server.feed_proxy import FeedProxy
 from tickwire.server.http_app import HttpApp
 from tickwire.server.middleware.guard import Guard
@@ -154,14 +155,14 @@ class App:
 
     @property
     def direct_streams(self) -> DirectStreams | None:
-        """The object that answers stream requests on connections of Tickwire's own server; None before the start."""
+        """The object that answers stream requests on connections of Tickwire's own server, or None before the start."""
         return None if self._http_app is None else self._http_app.direct_streams
 
     def replace_keys(self, settings: Settings) -> None:
         """Verify tokens and tickets with the keys in `settings`. Ignore all other settings.
 
-        Raise SettingsError if a key is not valid. During the start, only check the keys. The server uses them when the
-        start has ended.
+        Raise SettingsError if a key is not valid. During the start, this method only checks the keys, and the server
+        uses the keys after the start.
         """
         if self._guard is not None and self.runtime is not None:
             replace_keys(self._guard, settings, self.runtime)
@@ -186,7 +187,7 @@ class App:
             await self._handover.end_streams()
 
     def drain(self) -> None:
-        """End every stream with a `bye` event, which tells the client how long to wait before it reconnects."""
+        """End every stream with a `bye` event. The event contains the delay after which the client should reconnect."""
         if self.runtime is not None:
             self.runtime.drain()
 
@@ -218,7 +219,7 @@ class App:
     ) -> None:
         """Answer a request that arrives while the application starts.
 
-        Answer /healthz at once. Answer /readyz with 503. Let any other request wait a moment until the start ends. If
+        Answer /healthz at once. Answer /readyz with 503. Any other request waits for a moment until the start ends. If
         the start takes longer, for example because it waits for the server of the journal, answer 503.
         """
         if scope["path"] == "/healthz":
@@ -290,6 +291,7 @@ def _runtime_options(settings: Settings, calendar: ExchangeCalendar) -> RuntimeO
         history_s=_history_s(settings.history),
         scenario_path=Path(settings.scenario) if settings.scenario else None,
         urls=_feed_urls(settings),
+        applies_conditions=bool(settings.conditions),
         distinct_symbols=settings.distinct_symbols,
         greeting=settings.feed_send,
         poll_interval_s=settings.every,
@@ -363,6 +365,7 @@ def _create_service(settings: Settings, runtime: Runtime, journal_writes: Journa
         runtime=runtime,
         journal_writes=journal_writes,
         cluster_clients=ClusterClients(runtime),
+        cluster_processes=ClusterProcesses(runtime, settings.role),
         feed_proxy=FeedProxy(runtime.feed_runner.controller, runtime.cluster.peers, runtime.leadership),
         heartbeat_s=settings.heartbeat,
         compression_enabled=settings.compress == "auto",
@@ -442,8 +445,8 @@ async def _open_in_this_process(
 async def _open_candle_archive(settings: Settings) -> CandleArchive:
     """Open the candle archive in a file next to the journal's file.
 
-    If the journal has no file, open the archive in memory. In an edge process, also open an archive in memory, which
-    reads the file of the journal's owner.
+    If the journal has no file, open the archive in memory. An edge process also opens an archive in memory. This
+    archive reads the file of the journal's owner.
     """
     path = _journal_file(settings)
     archive_path = path and path.with_name(f"{path.name}-candles")

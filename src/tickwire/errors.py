@@ -36,7 +36,7 @@ _MAX_LISTED_NAMES = 20
 
 
 class TickwireError(Exception):
-    """The base class of all errors that Tickwire raises. The message tells a person in one sentence what to correct.
+    """The base class of all errors that Tickwire raises. The message is one sentence that describes the correction.
 
     The URLs in the message contain no credentials, because errors appear in answers, logs and events.
     """
@@ -122,7 +122,8 @@ class ScreenLimitReached(TickwireError):
 
 
 class FilterShareExceeded(TickwireError):
-    """The server rejects a filter, because the client's filters already contain as many different parts as allowed."""
+    """The server rejects a filter, because the client's filters already contain the maximum number of different
+    parts."""
 
 
 class JournalError(TickwireError):
@@ -190,7 +191,8 @@ class ClientError(TickwireError):
 class StreamEnded(ClientError):
     """The server ended a stream, and a reconnect with the same token cannot succeed.
 
-    `reason` is the reason in the last `bye` event, such as `expired`. It is None if the stream received no `bye`.
+    `reason` is the reason in the last `bye` event, such as `expired`. The value is None if the stream received no
+    `bye`.
     """
 
     def __init__(self, message: str, *, reason: str | None) -> None:

@@ -81,6 +81,12 @@ class FeedSettings(BaseSettings):
         description="Request the prices of the feed poll at intervals of this many seconds.",
         json_schema_extra={"group": "Feed", "only_with": {"feed": ["poll"]}},
     )
+    conditions: Literal["", "sip"] = Field(
+        "",
+        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of trades: an odd lot "
+        "changes the volume only. Empty: each trade changes last, high, low and volume.",
+        json_schema_extra=_ALPACA,
+    )
     distinct_symbols: bool = Field(
         False,
         description="Add the vendor to each symbol, such as KRAKEN:BTC/USD.",

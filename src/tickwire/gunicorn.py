@@ -37,7 +37,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
     """A process that serves the application `App` until gunicorn stops it.
 
     SIGTERM drains the streams, SIGINT and SIGQUIT end them at once. The options `--certfile` and `--keyfile` of
-    gunicorn work as --tls-cert and --tls-key.
+    gunicorn have the same effect as Tickwire's --tls-cert and --tls-key.
     """
 
     def run(self) -> None:
@@ -52,7 +52,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def init_signals(self) -> None:
-        """Prepare the signals for the event loop. Until the loop runs, SIGTERM ends the process at once."""
+        """Prepare the signals for the event loop. Before the event loop runs, SIGTERM ends the process at once."""
         super().init_signals()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

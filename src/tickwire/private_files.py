@@ -14,7 +14,7 @@ PRIVATE_MODE = stat.S_IRUSR | stat.S_IWUSR
 def make_database_private(path: Path) -> None:
     """Create an empty file for an SQLite database, unless the file exists. No other user may read the database.
 
-    Call this function before SQLite opens the file. SQLite gives the mode of the file to the new files next to it.
+    Call this function before SQLite opens the file. SQLite creates the other files of the database with the same mode.
     """
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE))
     for suffix in ("", "-wal", "-shm"):
@@ -24,7 +24,7 @@ def make_database_private(path: Path) -> None:
 def revoke_access_of_others(path: Path) -> None:
     """Remove the access of users that are neither the owner of a file nor in its group.
 
-    The access of the group stays, because an operator may have given it to a backup program. Do nothing if the file
+    The access of the group stays, because a backup program may need this access. Do nothing if the file
     does not exist or belongs to another user.
     """
     with contextlib.suppress(FileNotFoundError, PermissionError):

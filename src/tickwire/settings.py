@@ -161,7 +161,7 @@ class Settings(FeedSettings):
     tls_cert: str = Field(
         "",
         description="Serve https:// with the certificate chain in this PEM file. The server loads changed files within "
-        "seconds, and streams go on. Empty: serve http://.",
+        "seconds, and open streams continue. Empty: serve http://.",
         json_schema_extra=_NETWORK,
     )
     tls_key: str = Field(

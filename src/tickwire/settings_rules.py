@@ -58,9 +58,9 @@ def _check_embedded_nats(settings: Settings) -> None:
 
 
 def _check_effect(settings: Settings, name: str, other: str, kinds: list[str]) -> None:
-    """Raise SettingsError if the value of the setting `other` prevents any effect of the setting `name`.
+    """Raise SettingsError if the setting `name` has no effect with the present value of the setting `other`.
 
-    `kinds` lists the kinds of values of `other` with which `name` has an effect.
+    `name` has an effect only if the value of `other` is of one of the `kinds`.
     """
     present_kinds = (
         feed_kind_names(settings.feed) if other == "feed" else [str(getattr(settings, other)).partition(":")[0]]

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from tickwire.errors import JournalError
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import SimulatorFeed
 from tickwire.journal.nats.consumer import StreamConsumer
 from tickwire.journal.shared.journal import SharedJournal
 from tickwire.journal.shared.lease import SharedLease
@@ -69,7 +69,7 @@ async def test_failed_claim_of_the_feed_is_repeated(nats, name, monkeypatch, cap
 
 async def test_feed_that_dies_restarts_within_its_term(nats, name, monkeypatch):
     """The restarted feed appends under the same term, so no other process takes over."""
-    play, failures = Simulator.batches, []
+    play, failures = SimulatorFeed.batches, []
 
     async def break_once(simulator, after=None):
         async for batch in play(simulator, after):
@@ -78,7 +78,7 @@ async def test_feed_that_dies_restarts_within_its_term(nats, name, monkeypatch):
                 failures.append(1)
                 raise ValueError("hush")
 
-    monkeypatch.setattr(Simulator, "batches", break_once)
+    monkeypatch.setattr(SimulatorFeed, "batches", break_once)
     async with run_server(feed="simulator", rate=20.0, journal=f"{nats.url}/{name}") as server:
         await wait_until(lambda: server.runtime.supervisor.restarts == {"feed": 1})
         term, head = server.runtime.leadership.term, server.runtime.hub.head.sequence

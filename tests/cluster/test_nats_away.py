@@ -41,11 +41,11 @@ async def test_a_server_waits_for_nats_and_then_starts(tmp_path, name):
     process = await start_without_nats(tmp_path, port, f"{nats.url}/{name}")
     try:
 
-        async def tells_reason():
+        async def status_has_reason():
             answer = await get(f"{url}/readyz")
             return answer is not None and answer.status_code == 503 and "cannot reach NATS" in answer.json()["detail"]
 
-        await wait_until(tells_reason, poll_interval_s=0.1)
+        await wait_until(status_has_reason, poll_interval_s=0.1)
         assert (await get(f"{url}/healthz")).status_code == 200
         answer = await get(f"{url}/v1/quotes")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

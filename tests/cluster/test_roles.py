@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import httpx2
@@ -67,6 +68,41 @@ async def test_reader_resumes_at_another_edge(url, tmp_path):
             assert welcome.data["resume"]["complete"]
             quotes = await stream.next_events(49)
             assert [quote.data["last"] for quote in quotes] == [float(n) for n in range(1, 50)]
+
+
+async def test_every_process_describes_all_processes(url, tmp_path):
+    async with (
+        run_servers(url, "feed", "edge", "edge", data=tmp_path) as (feed, one, two),
+        httpx2.AsyncClient(base_url=one.url) as client,
+    ):
+        feed_id, one_id, two_id = (server.runtime.cluster.peers.node for server in (feed, one, two))
+        await wait_until(lambda: one.runtime.cluster.peers.count == 3 and feed.runtime.leadership.runs_feed)
+        async with open_stream(two.url) as stream:
+            await stream.next_event()
+            cluster = (await client.get("/v1/cluster")).json()
+        assert (cluster["answered_by"], cluster["unanswered"]) == (one_id, [])
+        leader, *edges = cluster["processes"]
+        assert (leader["id"], leader["role"], leader["leads"]) == (feed_id, "feed", True)
+        assert [(each["role"], each["leads"], each["problems"]) for each in edges] == [("edge", False, [])] * 2
+        assert {each["id"]: each["readers"] for each in edges} == {one_id: 0, two_id: 1}
+
+
+async def test_a_process_that_does_not_answer_is_listed(url, tmp_path):
+    async with (
+        run_servers(url, "feed", "edge", data=tmp_path) as (feed, edge),
+        httpx2.AsyncClient(base_url=edge.url) as client,
+    ):
+        await wait_until(lambda: edge.runtime.cluster.peers.count == 2)
+        released = asyncio.Event()
+
+        async def hang(_):
+            await released.wait()
+
+        feed.runtime.cluster.peers.register_handler("processes", hang)
+        cluster = (await client.get("/v1/cluster")).json()
+        assert cluster["unanswered"] == [feed.runtime.cluster.peers.node]
+        assert [each["id"] for each in cluster["processes"]] == [cluster["answered_by"]]
+        released.set()
 
 
 async def test_operations_name_the_version_of_the_nats_server(nats, name):

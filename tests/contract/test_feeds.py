@@ -11,7 +11,7 @@ import pytest
 from tickwire.errors import InputError
 from tickwire.feeds.base import ConnectionState, FeedBatch, FeedConnection
 from tickwire.feeds.replay import Replay
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import SimulatorFeed
 from tickwire.simulation.universe import built_in_model
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.feed_contract import MIN_TICKS, FeedContract, FeedOpener
@@ -30,7 +30,7 @@ class TestSimulator(FeedContract):
 
     @pytest.fixture
     def open_feed(self) -> FeedOpener:
-        return lambda clock: Simulator(built_in_model(), clock, seed=7, speed=0)
+        return lambda clock: SimulatorFeed(built_in_model(), clock, seed=7, speed=0)
 
 
 class ReplayContract(FeedContract):

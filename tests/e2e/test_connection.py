@@ -12,6 +12,16 @@ from tickwire.testing.tokens import TEST_SECRET, sign_token
 from tickwire.testing.waiting import wait_until
 
 RECONNECTS = "dt:has-text('Reconnects') + dd"
+INTERVAL = "dt:has-text('Shortest time between updates') + dd"
+# Each frame takes 100 ms.
+SLOW_FRAMES = """() => {
+  const frame = () => {
+    const end = performance.now() + 100;
+    while (performance.now() < end);
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
 # The latency is below 10 ms on an idle machine, and higher on a busy one. If the page compared prices with the clock of
 # another market, the latency would be several seconds.
 MAX_LATENCY_MS = 250
@@ -76,6 +86,21 @@ async def test_connection_view_shows_latency_percentiles(visit, market) -> None:
         return figures[0] < MAX_LATENCY_MS
 
     await wait_until(has_low_median)
+
+
+async def test_slow_page_asks_for_fewer_updates(visit, market) -> None:
+    """A page whose frames take long asks for a longer interval, and the server confirms it."""
+    page = await visit(f"{market.url}/#/connection")
+    await expect(page.locator(INTERVAL)).to_have_text("none")
+    await page.evaluate(SLOW_FRAMES)
+    await expect(page.locator(INTERVAL)).to_have_text(re.compile("[0-9]"))
+    name = await page.locator("code", has_text="page-").inner_text()
+
+    async def server_knows_interval() -> bool:
+        streams = await page.evaluate("name => fetch(`v1/clients/${name}`).then((answer) => answer.json())", name)
+        return all(each["subscription"]["interval"] >= 100 for each in streams)
+
+    await wait_until(server_knows_interval)
 
 
 async def test_latency_is_measured_in_accelerated_market_time(visit, tmp_path: Path) -> None:
@@ -164,11 +189,11 @@ async def test_hidden_page_suspends_its_stream(visit, market) -> None:
 
 
 async def test_all_windows_share_their_streams(visit, market) -> None:
-    """Four windows with a board, charts and a screener have one stream for each kind of data, not for each window.
+    """Eight windows with boards, charts and screeners have one stream for each kind of data, not for each window.
 
     A window that is opened later shows the prices at once, and a window that is closed ends its streams only.
     """
-    views = ("#/board", "#/chart/AAPL/1m", "#/chart/MSFT/1m", "#/screener?filter=last>1")
+    views = ("#/board", "#/chart/AAPL/1m", "#/chart/MSFT/1m", "#/screener?filter=last>1") * 2
     windows = [await visit(f"{market.url}/{views[0]}")]
     await windows[0].wait_for_selector(".connection[data-state=open]")
     for view in views[1:]:
@@ -176,9 +201,11 @@ async def test_all_windows_share_their_streams(visit, market) -> None:
         await windows[-1].goto(f"{market.url}/{view}")
     for window in windows:
         await window.wait_for_selector(".connection[data-state=open]")
-    await windows[1].wait_for_selector(".legend:has-text('O')")
-    await windows[2].wait_for_selector(".legend:has-text('O')")
-    await windows[3].wait_for_selector(".matches tbody tr")
+    charts, screeners = [*windows[1::4], *windows[2::4]], windows[3::4]
+    for chart in charts:
+        await chart.wait_for_selector(".legend:has-text('O')")
+    for screener in screeners:
+        await screener.wait_for_selector(".matches tbody tr")
 
     async def streams() -> list[tuple[list[str], list[str]]]:
         clients = await windows[0].evaluate("fetch('v1/clients').then((answer) => answer.json())")
@@ -194,7 +221,8 @@ async def test_all_windows_share_their_streams(visit, market) -> None:
     await wait_until(has_three_streams)
     for window in windows[:-1]:
         assert await window.locator(".connection-limit").inner_text() == ""
-    await windows[2].close()
+    for window in windows[2::4]:
+        await window.close()
 
     async def has_one_chart() -> bool:
         return (await streams())[0] == (["quote", "candle"], ["AAPL"])

@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import httpx2
+import pytest
 from playwright.async_api import Page, expect
 
 from tickwire.testing.server import ServerProcess, run_server
@@ -85,3 +86,27 @@ async def test_halt_of_a_symbol_shows_on_every_view(visit) -> None:
         (await client.post("/v1/halts", json={"resume": ["ACME"]})).raise_for_status()
         await expect(page.locator(".toolbar .halt")).to_be_hidden()
         await expect(page.locator("[data-stale]")).to_have_count(0)
+
+
+@pytest.mark.long
+async def test_slow_network_is_visible_and_slows_the_stream(visit, market) -> None:
+    """At 4 KB/s, the header shows how late prices are, and the page asks for fewer updates.
+
+    With a fast network, prices are current again.
+    """
+    page = await visit(f"{market.url}/#/connection", shared_worker=False)
+    label = page.locator(".connection")
+    await expect(label).to_have_text("Connected")
+    session = await page.context.new_cdp_session(page)
+    network = {"offline": False, "latency": 0, "uploadThroughput": -1}
+    await session.send("Network.emulateNetworkConditions", {**network, "downloadThroughput": 4_000})
+    # The new speed applies to new requests.
+    await page.get_by_role("button", name="Reconnect now").click()
+    await expect(label).to_contain_text(re.compile(r"Prices \d+ s late"))
+    await expect_look(page, "#/board", grey=True)
+    await session.send("Network.emulateNetworkConditions", {**network, "downloadThroughput": -1})
+    await page.evaluate("location.hash = '#/connection'")
+    await expect(page.locator("dt:has-text('Shortest time between updates') + dd")).to_have_text(re.compile("[0-9]"))
+    await page.get_by_role("button", name="Reconnect now").click()
+    await page.evaluate("location.hash = '#/board'")
+    await expect(page.locator("[data-stale]")).to_have_count(0)

@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tickwire.testing.clock import ManualClock
@@ -78,6 +79,34 @@ async def test_tiles_show_current_and_past_metrics(visit, accessible, artifacts,
         await expect(tile(page, "Readers")).to_contain_text("0 s ago")
         await accessible(page)
         await page.screenshot(path=artifacts / "operations.png")
+
+
+async def test_the_processes_of_a_cluster(visit, accessible, artifacts, tmp_path: Path) -> None:
+    """The table lists the feed process and both edges. The page's stream is at one of the edges."""
+    async with ServerProcess("--workers", "2", "--seed", "1", cwd=tmp_path) as server:
+        page = await visit(f"{server.url}/#/operations")
+        table = page.get_by_role("table", name="Processes of the cluster")
+        await expect(table.locator("tbody tr")).to_have_count(3)
+        await expect(table.get_by_role("row", name="leader")).to_contain_text("feed")
+        await expect(table.get_by_role("row", name="edge")).to_have_count(2)
+        await expect(table.get_by_role("row", name="answers this page")).to_have_count(1)
+        await expect(table.get_by_text("ready", exact=True)).to_have_count(3)
+        await expect(table.locator("tbody tr td:nth-child(3)", has_text="1")).to_have_count(1)
+        await accessible(page)
+        await table.scroll_into_view_if_needed()
+        await page.screenshot(path=artifacts / "operations-cluster.png")
+
+
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+async def test_one_process_is_a_row(visit, accessible, artifacts, locale: str) -> None:
+    async with run_server(feed="simulator") as server:
+        page = await visit(f"{server.url}/#/operations", locale=locale, color_scheme="dark")
+        rows = page.locator(".processes tbody tr")
+        await expect(rows).to_have_count(1)
+        await expect(rows).to_contain_text("leader" if locale == "en" else "主进程")
+        await accessible(page)
+        await rows.scroll_into_view_if_needed()
+        await page.screenshot(path=artifacts / f"operations-process-{locale}.png")
 
 
 async def test_a_value_above_its_threshold_is_marked(visit, accessible, artifacts) -> None:

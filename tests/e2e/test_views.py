@@ -15,8 +15,8 @@ class Appearance(NamedTuple):
 
     scheme: str = "light"
     language: str = "en"
-    width: int = 1280
-    height: int = 800
+    width: int = 1440
+    height: int = 900
 
 
 APPEARANCES = {
@@ -24,6 +24,9 @@ APPEARANCES = {
     "dark": Appearance(scheme="dark"),
     "chinese": Appearance(language="zh"),
     "phone": Appearance(scheme="dark", width=390, height=844),
+    "chinese phone": Appearance(language="zh", width=390, height=844),
+    "wide": Appearance(width=2560, height=1440),
+    "dark chinese wide": Appearance(scheme="dark", language="zh", width=2560, height=1440),
 }
 # For each address, a selector that matches once the view has data. The navigation does not contain the last addresses.
 READY_SELECTORS = {

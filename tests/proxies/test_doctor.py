@@ -103,6 +103,9 @@ pinger_enable off
 EXTRA
 """
 
+ENVOY = (ROOT / "deploy" / "envoy.yaml").read_text().replace("{", "{{").replace("}", "}}")
+ENVOY = ENVOY.replace("0.0.0.0, port_value: 80}", "127.0.0.1, port_value: {port}}").replace("8000", "{server}")
+
 
 def configure(template: str, **parts: str) -> str:
     """Insert parts into a template of a configuration. A part that is not named is empty."""
@@ -132,6 +135,12 @@ def nginx(extra: str, *problems: str, change: str = "", keep: str = NGINX_KEEP) 
 
 def haproxy(extra: str, *problems: str, change: str = "", timeout: str = "60s") -> Case:
     return Case("haproxy", configure(HAPROXY, extra=extra, timeout=timeout), {*problems}, change)
+
+
+def envoy(setting: str, wrong: str, *problems: str, change: str) -> Case:
+    """Return the configuration of deploy/envoy.yaml with a wrong setting."""
+    assert setting in ENVOY
+    return Case("envoy", ENVOY.replace(setting, wrong), {*problems}, change)
 
 
 GOOD_HAPROXY = "option http-no-delay\n    option forwardfor\n    "
@@ -169,6 +178,12 @@ CASES = {
         "", "no-forwarded-for", "invented-address", keep='proxy_http_version 1.1; proxy_set_header Connection "";'
     ),
     "nginx adds a second CORS header": nginx("add_header Access-Control-Allow-Origin *;", "cors", change="remove"),
+    "nginx answers preflight requests": nginx(
+        f"if ($request_method = OPTIONS) {{ add_header Access-Control-Allow-Origin {ORIGIN}; "
+        "add_header Access-Control-Allow-Headers Last-Event-ID; return 204; }",
+        "cors",
+        change="let the proxy forward OPTIONS requests",
+    )._replace(token="any"),
     "nginx redirects": Case(
         "nginx",
         "server {{ listen 127.0.0.2:{port}; return 301 http://127.0.0.1:{port}$request_uri; }}"
@@ -220,6 +235,28 @@ CASES = {
     "squid removes X-Forwarded-For": Case(
         "squid", configure(SQUID, extra="forwarded_for delete"), {"no-forwarded-for"}, "forwarded_for on"
     ),
+    "envoy ends streams": envoy(
+        " timeout: 0s", f" timeout: {CUT_OFF_S + 1}s", "lifetime-cut-off", change="timeout: 0s"
+    ),
+    "envoy cuts idle streams off": envoy(
+        "idle_timeout: 60s\n                            retry",
+        f"idle_timeout: {CUT_OFF_S}s\n                            retry",
+        "idle-cut-off",
+        change="idle_timeout",
+    ),
+    "envoy without the client's address": envoy(
+        "use_remote_address: true",
+        "use_remote_address: false",
+        "no-forwarded-for",
+        "invented-address",
+        change="use_remote_address",
+    ),
+    "envoy removes Last-Event-ID": envoy(
+        "domains:",
+        "request_headers_to_remove: [last-event-id]\n                      domains:",
+        "lost-last-event-id",
+        change="request_headers_to_remove",
+    ),
 }
 
 
@@ -255,8 +292,62 @@ async def test_the_doctor_names_the_setting_of_a_proxy(name: str, run_proxy_conf
     assert case.change in "".join(finding.change for finding in diagnosis.findings[:1])
 
 
+NGINX_TLS = "{port} ssl; ssl_certificate {folder}/ca.pem; ssl_certificate_key {folder}/key.pem;"
+HAPROXY_TLS = "{port} ssl crt {folder}/both.pem"
+APACHE_TLS = """
+LoadModule ssl_module /usr/lib/apache2/modules/mod_ssl.so
+LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so
+SSLSessionCache none
+SSLEngine on
+SSLCertificateFile {folder}/both.pem
+"""
+TLS_CASES = {
+    "nginx": ("nginx", configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS)),
+    "nginx with HTTP/2": (
+        "nginx",
+        configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS.replace("ssl;", "ssl http2;")),
+    ),
+    "haproxy": ("haproxy", configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", HAPROXY_TLS)),
+    "haproxy with HTTP/2": (
+        "haproxy",
+        configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", f"{HAPROXY_TLS} alpn h2,http/1.1"),
+    ),
+    "apache": ("apache", configure(APACHE) + APACHE_TLS),
+    "apache with HTTP/2": ("apache", configure(APACHE) + APACHE_TLS + "Protocols h2 http/1.1"),
+    "caddy with HTTP/2": (
+        "caddy",
+        configure(CADDY, extra="tls FOLDER/ca.pem FOLDER/key.pem").replace("http:", "https:"),
+    ),
+}
+
+
 @pytest.mark.parametrize(
-    "name", ["nginx", "haproxy", *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish"))]
+    "name", [name if "nginx" in name else pytest.param(name, marks=pytest.mark.long) for name in TLS_CASES]
+)
+async def test_the_doctor_says_which_http_version_browsers_use(
+    name: str, run_proxy_configuration, tmp_path: Path, trusted_certificate: tuple[Path, Path]
+) -> None:
+    certificate, key = trusted_certificate
+    (tmp_path / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
+    proxy, configuration = TLS_CASES[name]
+    port = find_free_port()
+    async with run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1", cors=ORIGIN) as server:
+        text = configuration.format(port=port, server=server.url.rpartition(":")[2], folder=tmp_path)
+        async with run_proxy_configuration(proxy, text.replace("FOLDER", str(tmp_path)), port) as url:
+            diagnosis = await examine(url.replace("http:", "https:"))
+    assert diagnosis.findings == []
+    has_http_2 = name.endswith("HTTP/2")
+    assert diagnosis.measurements["browser_http_version"] == ("HTTP/2" if has_http_2 else "HTTP/1.1")
+    assert [f"{diagnosis.product}: " in note for note in diagnosis.notes] == ([] if has_http_2 else [True])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nginx",
+        "haproxy",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish", "envoy", "traefik")),
+    ],
 )
 async def test_the_doctor_has_no_finding_for_the_files_in_deploy(name: str, run_proxy) -> None:
     """docs/proxy.md shows the same files."""

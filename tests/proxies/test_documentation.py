@@ -14,6 +14,8 @@ FILES = (
     ("apache", "apache.conf"),
     ("caddyfile", "Caddyfile"),
     ("vcl", "varnish.vcl"),
+    ("yaml", "envoy.yaml"),
+    ("yaml", "traefik.yaml"),
 )
 # The page shows the last lines of these files, and all other files completely.
 SHOWN_IN_PART = ("haproxy-two-servers.cfg", "varnish.vcl")

@@ -20,7 +20,7 @@ from .conftest import DEPLOY, PROXIES
 # A proxy forwards an event faster than this, even on a busy machine. The default settings of HAProxy delay an event for
 # longer.
 MAX_DELAY_S = 0.1
-CONFIGURATIONS = ("*.cfg", "*.conf", "*.vcl", "*Caddyfile")
+CONFIGURATIONS = ("*.cfg", "*.conf", "*.vcl", "*Caddyfile", "envoy.yaml", "traefik.yaml")
 SMALL_QUOTES = {"symbols": "A", "fields": "last"}
 
 
@@ -53,7 +53,13 @@ async def test_each_event_is_forwarded_at_once(name: str, run_proxy) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["nginx", *(pytest.param(name, marks=pytest.mark.long) for name in ("haproxy", "apache", "caddy", "varnish"))],
+    [
+        "nginx",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("haproxy", "apache", "caddy", "varnish", "envoy", "traefik")
+        ),
+    ],
 )
 async def test_a_client_cannot_invent_its_address(name: str, run_proxy, caplog) -> None:
     """The proxy adds the last address in X-Forwarded-For, and the server uses this address."""
@@ -71,7 +77,8 @@ async def test_a_client_cannot_invent_its_address(name: str, run_proxy, caplog) 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("name", "attempts"), [("nginx", 2), ("haproxy", 1), ("apache", 1), ("caddy", 1), ("varnish", 1)]
+    ("name", "attempts"),
+    [("nginx", 2), ("haproxy", 1), ("apache", 1), ("caddy", 1), ("varnish", 1), ("envoy", 1), ("traefik", 1)],
 )
 async def test_a_full_server_is_not_asked_again_and_again(name: str, attempts: int, run_proxy) -> None:
     """A proxy forwards the answer 503 of a full server. nginx first asks its second server: here, the same server."""
@@ -86,7 +93,7 @@ async def test_a_full_server_is_not_asked_again_and_again(name: str, attempts: i
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["nginx", "haproxy", "caddy", "compose-caddy"])
+@pytest.mark.parametrize("name", ["nginx", "haproxy", "caddy", "compose-caddy", "envoy", "traefik"])
 async def test_a_request_during_a_restart_waits_for_the_server(name: str, run_proxy, tmp_path: Path) -> None:
     """The proxy does not answer 502 or 503 when the server refuses a connection.
 

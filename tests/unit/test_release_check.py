@@ -1,12 +1,16 @@
-"""The version of a release: the tag, pyproject.toml and the changelog agree."""
+"""The checks of a release: its version, its licences, and the contents of the npm package."""
 
 from __future__ import annotations
 
+import io
+import json
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 from deploy import release_check
+from deploy.release_npm import check_contents
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,35 @@ def test_tag_version_and_changelog_agree(
 def test_licences_that_bind_other_programs_are_refused(licence: str, *, is_refused: bool) -> None:
     component = {"name": "a", "licenses": [{"license": {"id": licence}}]}
     assert bool(release_check.REFUSED_LICENCES.search(*release_check.component_licences(component))) is is_refused
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({}, None),
+        ({"src/client.ts": ""}, "contains .*src/client.ts"),
+        ({"dist/elements.js": None}, "lacks .*dist/elements.js"),
+        ({"LICENSE": None}, "lacks .*LICENSE"),
+        ({"package.json": "1.2.4"}, "has the version 1.2.4"),
+    ],
+)
+def test_npm_package_contains_what_its_users_need(
+    tmp_path: Path, change: dict[str, str | None], problem: str | None
+) -> None:
+    files = {"package.json": "1.2.3", "README.md": "", "LICENSE": "", "dist/index.js": "", "dist/elements.js": ""}
+    package = tmp_path / "package.tgz"
+    with tarfile.open(package, "w:gz") as archive:
+        for name, content in {**files, **change}.items():
+            if content is None:
+                continue
+            exports = {".": {"default": "./dist/index.js"}, "./elements": {"default": "./dist/elements.js"}}
+            is_manifest = name == "package.json"
+            text = json.dumps({"version": content, "exports": exports}) if is_manifest else content
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    if problem is None:
+        check_contents(package, "1.2.3")
+    else:
+        with pytest.raises(AssertionError, match=problem):
+            check_contents(package, "1.2.3")

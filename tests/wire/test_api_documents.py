@@ -19,6 +19,7 @@ from tickwire.core.close_reasons import CloseReason
 from tickwire.core.event_kinds import StreamEvent
 from tickwire.core.quote import QUOTE_FIELDS
 from tickwire.server.event_schemas import EVENT_DATA
+from tickwire.server.rest_schemas import REST_ANSWERS
 from tickwire.server.stream_request import STREAM_PARAMETERS
 from tickwire.testing.server import run_server
 from tickwire.testing.tokens import TEST_SECRET
@@ -82,3 +83,38 @@ async def test_schemas_follow_the_tables(documents) -> None:
     assert list(schemas["Quote"]["properties"]) == list(QUOTE_FIELDS)
     assert schemas["Quote"]["required"] == ["symbol"]
     assert schemas["Bye"]["properties"]["reason"]["enum"] == [each.value for each in CloseReason if each.is_on_wire]
+
+
+ANSWER_BODIES = {"/v1/screens/check": {"filter": "last > 1", "symbol": "AAPL"}, "/v1/simulator": {"command": "PAUSE"}}
+
+
+@pytest.mark.parametrize("feed", ["simulator", "http"])
+async def test_answers_have_the_documented_form(feed: str) -> None:
+    async with run_server(feed=feed) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        document = (await client.get("/openapi.json")).json()
+        async with client.stream("GET", "/v1/stream?client_id=reader"):
+            for method, path in REST_ANSWERS:
+                response = await client.request(
+                    method, path.replace("{client_id}", "reader"), json=ANSWER_BODIES.get(path)
+                )
+                if feed == "http" and "simulator" in path and (method == "post" or "model" in path):
+                    assert response.is_client_error
+                    continue
+                response.raise_for_status()
+                content = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]
+                schema = {**content["schema"], "components": document["components"]}
+                jsonschema_rs.validator_for(schema).validate(response.json())
+                assert_only_documented_members(response.json(), content["schema"], document)
+
+
+def assert_only_documented_members(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
+    """Fail if an object has a member that its schema does not contain."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, list):
+        for item in value:
+            assert_only_documented_members(item, schema.get("items", {}), document)
+    elif isinstance(value, dict) and "properties" in schema:
+        assert set(value) <= set(schema["properties"])
+        for name, member in value.items():
+            assert_only_documented_members(member, schema["properties"][name], document)

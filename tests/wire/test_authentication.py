@@ -19,11 +19,10 @@ from tickwire.server.auth.rules import RULES, rule_for
 from tickwire.server.http_errors import Unauthorized
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TEST_SECRET, TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 RSA = rsa.generate_private_key(65537, 2048)
 P256 = ec.generate_private_key(ec.SECP256R1())
 ED = ed25519.Ed25519PrivateKey.generate()
@@ -42,7 +41,7 @@ def is_rejected_by_guard(answer) -> bool:
 
 @pytest.fixture
 async def server():
-    async with run_server(**TOKENS, auth_cookie="session", auth_query=True) as running:
+    async with run_server(**TOKEN_AUTH, auth_cookie="session", auth_query=True) as running:
         yield running
 
 
@@ -147,7 +146,10 @@ async def test_a_ticket_or_url_token_opens_only_streams(client) -> None:
 
 
 async def test_a_token_in_the_url_is_rejected_by_default() -> None:
-    async with run_server(**TOKENS) as server, open_stream(server.url, {"access_token": sign_token()}) as stream:
+    async with (
+        run_server(**TOKEN_AUTH) as server,
+        open_stream(server.url, {"access_token": sign_token()}) as stream,
+    ):
         assert (stream.status, (await stream.read_json())["hint"]) == (401, "request a ticket with POST /v1/tickets")
 
 
@@ -174,6 +176,8 @@ INVALID_TOKENS = {
     "without an issue time": sign_token(iat=None),
     "longer than the maximum age": sign_token(iat=NOW - 1000, exp=NOW + 30 * 86_400 - 900),
     "null symbols": forge_token({"alg": "HS256"}, {**CLAIMS, "symbols": None}, TEST_SECRET.encode()),
+    "null filter": forge_token({"alg": "HS256"}, {**CLAIMS, "filter": None}, TEST_SECRET.encode()),
+    "invalid filter": sign_token(scope="admin", sub="x", filter="last >"),
     "null events": forge_token({"alg": "HS256"}, {**CLAIMS, "events": None}, TEST_SECRET.encode()),
     "valid for years": sign_token(exp=NOW + 1e9),
     "invalid delay": sign_token(scope="admin", sub="x", delay="never"),
@@ -223,7 +227,7 @@ async def test_a_public_key_accepts_only_its_own_algorithm(tmp_path, key, algori
 
 async def test_issuer_and_audience_must_match_the_settings() -> None:
     options = {"auth_issuer": "https://issuer.example", "auth_audience": "tickwire"}
-    async with run_server(**TOKENS, **options) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH, **options) as server, httpx2.AsyncClient(base_url=server.url) as client:
         valid = {"iss": "https://issuer.example", "aud": "tickwire"}
         for claims, status in (
             (valid, 200),
@@ -242,7 +246,7 @@ async def test_issuer_and_audience_must_match_the_settings() -> None:
     [
         ({"auth": "secret"}, "0 bytes instead of 32 or more"),
         ({"auth": "secret", "auth_secret": "short"}, "5 bytes instead of 32 or more"),
-        ({**TOKENS, "auth_secret_previous": "short"}, "5 bytes instead of 32 or more"),
+        ({**TOKEN_AUTH, "auth_secret_previous": "short"}, "5 bytes instead of 32 or more"),
         ({"auth": "key", "auth_key_file": "/nowhere.pem"}, "/nowhere.pem"),
         ({"auth": "jwks", "auth_jwks_url": "http://issuer.example/keys"}, "https://"),
         ({"auth": "jwks", "auth_jwks_url": "https://["}, "https://"),
@@ -285,7 +289,7 @@ async def test_a_cookie_does_not_authorize_changes_by_foreign_pages(client) -> N
 async def test_an_unused_ticket_expires_after_half_a_minute() -> None:
     clock = ManualClock()
     now = clock.now() / 1e9
-    async with run_server(**TOKENS, clock=clock) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH, clock=clock) as server, httpx2.AsyncClient(base_url=server.url) as client:
         answer = await client.post("/v1/tickets", headers=bearer_header(sign_token(iat=now, exp=now + 100)))
         await clock.advance(31)
         late = await client.get(answer.json()["url"])
@@ -347,7 +351,10 @@ async def test_a_path_without_a_rule_is_closed(client) -> None:
 
 
 async def test_denied_requests_are_counted_by_status() -> None:
-    async with run_server(**TOKENS, max_requests=8) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        run_server(**TOKEN_AUTH, max_requests=8) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
         statuses = [
             (await client.request(method, path, headers=headers, json={"command": "PAUSE"})).status_code
             for method, path, headers in (
@@ -369,7 +376,7 @@ async def test_denied_requests_are_counted_by_status() -> None:
 async def test_tokens_without_a_user_and_an_id_are_different_owners() -> None:
     """Each token has its own idempotency keys and limits, even if the request has a ticket of the token."""
     tokens = [sign_token("publish", sub=None, iat=NOW - age) for age in (1, 2)]
-    async with run_server(**TOKENS) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
         statuses, owners = [], []
         for token in (*tokens, tokens[0]):
             headers = {**bearer_header(token), "idempotency-key": "k"}

@@ -10,15 +10,13 @@ import pytest
 from tickwire.server.routes import clients
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 
 
 @pytest.fixture
 async def server():
-    async with run_server(**TOKENS) as running:
+    async with run_server(**TOKEN_AUTH) as running:
         yield running
 
 
@@ -67,7 +65,7 @@ async def test_a_token_limits_the_number_of_readers() -> None:
     """The limit applies to all readers of a user, or to all readers of a token if the token names no user."""
     for claims in ({"readers": 1}, {"readers": 1, "sub": None, "jti": "t1"}):
         headers = bearer_header(sign_token(**claims))
-        async with run_server(**TOKENS) as server, open_stream(server.url, headers=headers) as first:
+        async with run_server(**TOKEN_AUTH) as server, open_stream(server.url, headers=headers) as first:
             await first.next_event()
             async with open_stream(server.url, headers=headers) as second:
                 assert (second.status, "retry-after" in second.headers) == (429, True)
@@ -82,7 +80,7 @@ async def test_a_stream_ends_when_its_token_expires() -> None:
     now = clock.now() / 1e9
     token = sign_token(iat=now, exp=now + 100)
     async with (
-        run_server(**TOKENS, clock=clock, auth_leeway=0) as server,
+        run_server(**TOKEN_AUTH, clock=clock, auth_leeway=0) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         ticket = (await client.post("/v1/tickets", headers=bearer_header(token))).json()["ticket"]
@@ -108,7 +106,7 @@ async def test_a_revocation_ends_streams_at_once_and_survives_a_restart(tmp_path
     The clock of the issuer may be ahead by the leeway of 1 s, so the revocation also covers a
     token with an issue time in the future.
     """
-    options = {**TOKENS, "journal": f"sqlite:{tmp_path / 'j'}", "auth_leeway": 1}
+    options = {**TOKEN_AUTH, "journal": f"sqlite:{tmp_path / 'j'}", "auth_leeway": 1}
     token = sign_token(jti="t1", iat=time.time() + 0.9)
     async with (
         run_server(**options) as server,

@@ -38,6 +38,8 @@ async def test_all_methods_without_asyncio() -> None:
         assert client.measure_round_trip() > 0
         with client.quotes(["A", "B"]) as quotes:
             assert [quotes.next_item().symbol, next(iter(quotes)).symbol] == ["A", "B"]
+        with client.quotes("A").events() as events:
+            assert [events.next_item().name, next(iter(events)).value.last] == ["welcome", 1.5]
         with client.candles("A") as candles:
             assert candles.next_item().open == 1.5
         with client.screen("last > 2") as screen:

@@ -18,6 +18,7 @@ from tickwire.client.publisher import Publisher
 from tickwire.client.stream import Stream, connect
 from tickwire.clock import SystemClock
 from tickwire.core.event_kinds import StreamEvent
+from tickwire.core.heartbeat import Heartbeat
 from tickwire.errors import BatchRowError, ClientError, FilterError, InputError, StreamEnded
 from tickwire.testing import ManualClock, RunningServer, run_server, wait_until
 from tickwire.testing.proxy import FaultProxy
@@ -221,9 +222,19 @@ async def test_events_have_typed_values() -> None:
         assert (values[1].from_id, values[1].reason, stream.gaps) == ("abc-1", "epoch", 1)
 
 
+@pytest.mark.parametrize("symbols", [["A"], [f"SYMBOL-{number:04d}" for number in range(500)]], ids=["URL", "stored"])
+async def test_heartbeats_are_events_if_the_program_asks_for_them(symbols: list[str]) -> None:
+    """A long list of symbols is a stored subscription, which contains the choice too."""
+    # The client reconnects after three silent intervals, and the server looks for silent streams once a second.
+    async with run_server(heartbeat=1) as server, connect(server.url, symbols, heartbeats="event") as stream:
+        assert isinstance((await stream.next_event()).value, Welcome)
+        heartbeat = (await stream.next_event()).value
+        assert isinstance(heartbeat, Heartbeat)
+        assert (heartbeat.head, heartbeat.ts > 0) == (stream.welcome["head"], True)
+
+
 def test_every_event_of_the_server_has_a_class() -> None:
-    """The client does not request `heartbeat` events, because it reads the heartbeats in comments."""
-    assert {*EVENT_TYPES} == {*StreamEvent} - {StreamEvent.HEARTBEAT}
+    assert {*EVENT_TYPES} == {*StreamEvent}
 
 
 async def test_permanent_errors_are_raised_and_temporary_ones_retried() -> None:

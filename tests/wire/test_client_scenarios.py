@@ -31,9 +31,12 @@ from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
 FOLDER = Path(__file__).parent / "clients"
+JS_CLIENT = FOLDER.parents[2] / "clients" / "js" / "dist" / "index.js"
 NODE_READER = ("node", str(FOLDER / "js" / "read.mjs"))
 PROGRAMS = {
-    "tickwire": (sys.executable, str(FOLDER / "client_tickwire.py")),
+    "AsyncClient": (sys.executable, str(FOLDER / "client_tickwire.py"), "AsyncClient"),
+    "Client": (sys.executable, str(FOLDER / "client_tickwire.py"), "Client"),
+    "@tickwire/client": ("node", str(FOLDER / "client_tickwire.mjs")),
     "curl": ("curl", "--silent", "--no-buffer", "--compressed", "--write-out", r"\nstatus: %{http_code}\n"),
     "httpx": (sys.executable, str(FOLDER / "client.py")),
     "requests": (sys.executable, str(FOLDER / "client_requests.py")),
@@ -89,6 +92,8 @@ def require(client: str) -> None:
         pytest.skip(f"{command[0]} is not installed")
     if client in PYTHON_MODULES and find_spec(PYTHON_MODULES[client]) is None:
         pytest.skip(f"{PYTHON_MODULES[client]} is not installed")
+    if client == "@tickwire/client" and not JS_CLIENT.exists():
+        pytest.skip("not built: python dashboard/build.py --folder clients/js")
     if command[:2] == NODE_READER and not (FOLDER / "js" / "node_modules").is_dir():
         pytest.skip("the libraries of tests/wire/clients/js are not installed: sh tests/system-programs")
 
@@ -229,7 +234,8 @@ async def too_many_readers(scenario: Scenario) -> None:
 
 async def silence(scenario: Scenario) -> None:
     """The client stays connected during many heartbeats, and receives the next event on the same connection."""
-    async with scenario.server(heartbeat=0.2) as server, scenario.client(server.url) as (client, proxy):
+    # Our own clients reconnect after three silent intervals, and the server looks for silent streams once a second.
+    async with scenario.server(heartbeat=1) as server, scenario.client(server.url) as (client, proxy):
         await read_until(client, "welcome")
         before = sum(each.forwarded_bytes for each in proxy.connections)
         # A heartbeat has at least 20 bytes, also in a compressed stream.
@@ -252,7 +258,7 @@ SCENARIOS: dict[str, Callable[[Scenario], Awaitable[None]]] = {
     "silence": silence,
 }
 # These cells take one or two seconds each. All other cells run in `make test-slow`.
-SHORT_CLIENTS = ("tickwire", "curl", "requests", "eventsource 3")
+SHORT_CLIENTS = ("AsyncClient", "@tickwire/client", "curl", "requests", "eventsource 3")
 SHORT_SCENARIOS = ("connect", "compression", "reset", "gap", "bye")
 # Faults of libraries, which no server can prevent.
 KNOWN_FAULTS = {

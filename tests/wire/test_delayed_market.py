@@ -17,10 +17,8 @@ from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 from tickwire.market.trading_sessions import TradingSessions
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 
 
 class DelayedServer:
@@ -56,7 +54,7 @@ class DelayedServer:
 async def market():
     clock = ManualClock()
     async with (
-        run_server(**TOKENS, clock=clock, heartbeat=300) as server,
+        run_server(**TOKEN_AUTH, clock=clock, heartbeat=300) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         yield DelayedServer(server, client, clock)
@@ -271,7 +269,7 @@ async def test_a_failed_delayed_hub_is_replaced(market) -> None:
 async def test_a_journal_shorter_than_the_delay_is_503() -> None:
     clock = ManualClock()
     async with (
-        run_server(**TOKENS, clock=clock, keep_events=1_000, keep_seconds=10) as server,
+        run_server(**TOKEN_AUTH, clock=clock, keep_events=1_000, keep_seconds=10) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         market = DelayedServer(server, client, clock)
@@ -335,7 +333,7 @@ async def test_the_status_of_the_feed_is_delayed_too(monkeypatch) -> None:
     """
     clock = ManualClock()
     async with (
-        run_server(**TOKENS, clock=clock, heartbeat=300, feed="simulator") as server,
+        run_server(**TOKEN_AUTH, clock=clock, heartbeat=300, feed="simulator") as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         market = DelayedServer(server, client, clock)

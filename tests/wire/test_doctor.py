@@ -14,6 +14,7 @@ import pytest
 
 from tickwire.client.doctor.diagnosis import Doctor
 from tickwire.client.doctor.finding import Diagnosis
+from tickwire.client.doctor.http_version_check import find_browser_version
 from tickwire.clock import SystemClock
 from tickwire.errors import InputError
 from tickwire.testing.certificates import write_certificate
@@ -76,7 +77,10 @@ def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
 async def test_a_server_without_a_proxy_has_no_finding() -> None:
     async with run_server(heartbeat=HEARTBEAT_S, cors=ORIGIN) as server:
         diagnosis = await examine(f"{server.url}/v1/stream?symbols=A", origin=ORIGIN, watch_s=None)
-        assert (diagnosis.findings, diagnosis.notes, diagnosis.product) == ([], [], None)
+        assert (diagnosis.findings, diagnosis.product) == ([], None)
+        assert diagnosis.measurements["browser_http_version"] == "HTTP/1.1"
+        (note,) = diagnosis.notes
+        assert "HTTP/2 requires https" in note
         assert diagnosis.measurements["heartbeat_s"] == HEARTBEAT_S
         assert diagnosis.measurements["content_encoding"] == "gzip"
         assert not server.runtime.hub.roster.find_readers("TICKWIRE-DOCTOR")
@@ -122,8 +126,8 @@ async def test_clients_without_a_valid_token_receive_no_address() -> None:
 async def test_a_server_without_compression_is_a_note() -> None:
     async with run_server(heartbeat=HEARTBEAT_S, compress="off") as server:
         diagnosis = await examine(server.url)
-    assert (diagnosis.findings, len(diagnosis.notes)) == ([], 1)
-    assert "--compress off" in diagnosis.notes[0]
+    assert diagnosis.findings == []
+    assert "--compress off" in diagnosis.notes[-1]
 
 
 async def test_pages_of_an_origin_without_cors_are_a_finding() -> None:
@@ -330,6 +334,19 @@ async def test_an_untrusted_certificate_is_a_finding(tmp_path: Path) -> None:
     assert [finding.problem for finding in diagnosis.findings] == ["tls"]
     assert "self-signed certificate" in diagnosis.findings[0].evidence
     assert [finding.problem for finding in plain.findings] == ["unreachable"]
+
+
+async def test_a_server_with_tls_offers_no_http_2(trusted_certificate: tuple[Path, Path]) -> None:
+    certificate, key = trusted_certificate
+    async with run_server(tls_cert=str(certificate), tls_key=str(key), heartbeat=HEARTBEAT_S) as server:
+        diagnosis = await examine(server.url)
+    assert diagnosis.findings == []
+    assert diagnosis.measurements["browser_http_version"] == "HTTP/1.1"
+    assert "the port offers no HTTP/2" in diagnosis.notes[0]
+
+
+async def test_a_port_that_does_not_answer_has_no_browser_version() -> None:
+    assert await find_browser_version("https://127.0.0.1:9") is None
 
 
 async def test_tls_with_a_server_without_tls_is_a_finding() -> None:

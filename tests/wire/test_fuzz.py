@@ -18,13 +18,12 @@ from tickwire.core.codec import encode_json
 from tickwire.server.stream_request import STREAM_PARAMETERS
 from tickwire.testing.marks import short_and_long
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
 
 # Even on a busy machine, the server exceeds this time only if it hangs.
 CALL_TIMEOUT_S = 100
 
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 QUICK = settings(
     database=None,
     phases=[Phase.explicit, Phase.generate],
@@ -38,7 +37,7 @@ def encode_lines(_context, value) -> bytes:
     return b"".join(encode_json(each) + b"\n" for each in (value if isinstance(value, list) else [value]))
 
 
-@pytest.mark.parametrize("options", [{}, TOKENS], ids=["open", "tokens"])
+@pytest.mark.parametrize("options", [{}, TOKEN_AUTH], ids=["open", "tokens"])
 @short_and_long("examples", 3, 100)
 async def test_generated_requests_never_get_5xx(options, examples: int) -> None:
     """All operations except the stream are called with valid and with invalid values of their schemas."""
@@ -100,7 +99,7 @@ QUERIES = st.lists(st.tuples(NAMES, VALUES), max_size=6).map(
 RAW = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, blacklist_characters="#"), max_size=60)
 
 
-@pytest.mark.parametrize("options", [{}, {**TOKENS, "auth_query": True}], ids=["open", "tokens"])
+@pytest.mark.parametrize("options", [{}, {**TOKEN_AUTH, "auth_query": True}], ids=["open", "tokens"])
 @short_and_long("examples", 60, 3_000)
 async def test_random_stream_queries_never_get_5xx(options, examples: int) -> None:
     """The server still opens streams afterwards."""
@@ -172,8 +171,8 @@ async def _status(server, request: tuple[str, str], headers: dict[str, bytes]) -
     ("options", "credentials"),
     [
         ({"user_header": "X-User", "trusted_proxies": "127.0.0.1", "cors": "https://a.example", "hosts": "*"}, {}),
-        ({**TOKENS, "auth_cookie": "session"}, {}),
-        (TOKENS, {"Authorization": f"Bearer {sign_token('publish messages')}".encode()}),
+        ({**TOKEN_AUTH, "auth_cookie": "session"}, {}),
+        (TOKEN_AUTH, {"Authorization": f"Bearer {sign_token('publish messages')}".encode()}),
     ],
     ids=["open", "without a token", "with a token"],
 )

@@ -18,10 +18,9 @@ from tickwire.server.middleware.host_check import HostCheck
 from tickwire.settings import Settings
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TEST_SECRET, TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
 
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 PAGE = "https://app.example"
 
 
@@ -42,7 +41,7 @@ async def test_every_response_has_security_headers_and_an_id(path) -> None:
 async def test_caches_store_no_answer_except_the_files_of_the_pages() -> None:
     """The table of access rules lists all calls. Rejected and unknown calls are not stored either."""
     headers = bearer_header(sign_token("publish messages admin metrics"))
-    async with run_server(**TOKENS) as server:
+    async with run_server(**TOKEN_AUTH) as server:
         for method, path in [*RULES, ("HEAD", "/v1/quotes"), ("GET", "/nothing"), ("PUT", "/v1/quotes")]:
             for credential in (headers, {}):
                 async with open_stream(server.url, path=path, method=method, headers=credential) as answer:
@@ -62,7 +61,7 @@ async def test_the_content_policy_allows_only_own_scripts() -> None:
 
 async def test_only_listed_origins_may_read_responses() -> None:
     """The rule applies to preflight requests, streams and error responses."""
-    async with run_server(**TOKENS, cors=PAGE) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH, cors=PAGE) as server, httpx2.AsyncClient(base_url=server.url) as client:
         preflight = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
         for path in ("/v1/stream", "/v1/quotes"):
             allowed = await client.options(path, headers={"origin": PAGE, **preflight})
@@ -99,7 +98,10 @@ async def test_each_request_is_logged_in_one_line_without_secrets(caplog) -> Non
     """The log never contains a token, in any part of the request and in any encoding."""
     caplog.set_level(logging.DEBUG)
     token = sign_token("publish", jti="t1")
-    async with run_server(**TOKENS, auth_query=True) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        run_server(**TOKEN_AUTH, auth_query=True) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
         ticket = (await client.post("/v1/tickets", headers=bearer_header(token))).json()["ticket"]
         queries = (
             f"access_token={token}",
@@ -155,7 +157,7 @@ async def test_requests_and_streams_of_an_address_are_rate_limited() -> None:
 
 
 async def test_the_rate_of_a_user_counts_all_addresses() -> None:
-    options = {**TOKENS, "clock": ManualClock(), "max_requests": 1, "trusted_proxies": "127.0.0.1"}
+    options = {**TOKEN_AUTH, "clock": ManualClock(), "max_requests": 1, "trusted_proxies": "127.0.0.1"}
     now = options["clock"].now() / 1e9
     async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
         for name, statuses in (("ann", [200] * 5 + [429]), ("bob", [200])):
@@ -171,7 +173,7 @@ async def test_the_audit_log_records_changes(tmp_path) -> None:
     """The audit log also records rejected changes by authenticated clients. It records no reads."""
     path = tmp_path / "deep" / "audit.jsonl"
     async with (
-        run_server(**TOKENS, audit=str(path)) as server,
+        run_server(**TOKEN_AUTH, audit=str(path)) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
         open_stream(server.url, {"client_id": "desk"}, headers=bearer_header(sign_token())) as stream,
     ):
@@ -211,7 +213,7 @@ async def test_one_client_cannot_fill_the_audit_log_with_requests_that_change_no
     path = tmp_path / "audit.jsonl"
     mallory, root = bearer_header(sign_token(sub="mallory")), bearer_header(sign_token("publish admin", sub="root"))
     async with (
-        run_server(**TOKENS, audit=str(path)) as server,
+        run_server(**TOKEN_AUTH, audit=str(path)) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
         open_stream(server.url, {"client_id": "desk", "symbols": "A"}, headers=mallory) as stream,
     ):
@@ -258,7 +260,7 @@ EXPOSED = [
     ({"host": "192.168.1.5"}, True),
     ({"host": "example.org"}, True),
     ({"host": "0.0.0.0", "insecure": True}, False),
-    ({"host": "0.0.0.0", **TOKENS}, False),
+    ({"host": "0.0.0.0", **TOKEN_AUTH}, False),
 ]
 
 
@@ -304,7 +306,7 @@ async def test_an_open_server_on_loopback_rejects_foreign_host_names(host, hosts
 
 async def test_other_servers_do_not_check_host_names() -> None:
     """The other servers require tokens, have a trusted proxy, are mounted in an application, or are not on loopback."""
-    for options in ({**TOKENS, "auth_audience": ""}, {"trusted_proxies": "127.0.0.1"}):
+    for options in ({**TOKEN_AUTH, "auth_audience": ""}, {"trusted_proxies": "127.0.0.1"}):
         async with run_server(**options) as server, httpx2.AsyncClient(base_url=server.url) as client:
             headers = {"host": "ticks.example", **bearer_header(sign_token())}
             assert (await client.get("/v1/quotes", headers=headers)).status_code == 200

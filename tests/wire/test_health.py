@@ -11,10 +11,9 @@ from tickwire.app import create_app
 from tickwire.errors import JournalError
 from tickwire.server.auth.rules import HEALTH_PATHS, RULES, STREAM_PATH, allowed_methods
 from tickwire.testing.server import RunningServer, run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
 
-AUTH = {"auth": "secret", "auth_secret": TEST_SECRET}
 METHODS = ("GET", "HEAD", "OPTIONS")
 # If a rule applies to all paths below a path, the test uses one of these paths.
 PATHS = sorted({path if not path.endswith("/") or path == "/" else f"{path}x" for _, path in RULES})
@@ -25,7 +24,7 @@ async def statuses(server: RunningServer, path: str) -> list[int]:
         return [(await client.request(method, path)).status_code for method in METHODS]
 
 
-@pytest.mark.parametrize("auth", [{}, AUTH], ids=["open", "with tokens"])
+@pytest.mark.parametrize("auth", [{}, TOKEN_AUTH], ids=["open", "with tokens"])
 async def test_health_checks_answer_every_method_with_the_same_status(auth: dict[str, str]) -> None:
     async with run_server(**auth) as server:
         for path in HEALTH_PATHS:
@@ -38,7 +37,7 @@ async def test_health_checks_answer_every_method_with_the_same_status(auth: dict
 @pytest.mark.parametrize("path", ["/", "*"])
 async def test_the_default_check_of_haproxy_succeeds(path: str) -> None:
     """HAProxy sends `OPTIONS /` in HTTP/1.0 without a Host header. `OPTIONS *` asks about the whole server."""
-    async with run_server(**AUTH) as server:
+    async with run_server(**TOKEN_AUTH) as server:
         address, port = server.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(address, int(port))
         writer.write(f"OPTIONS {path} HTTP/1.0\r\n\r\n".encode())
@@ -51,7 +50,7 @@ async def test_the_default_check_of_haproxy_succeeds(path: str) -> None:
 async def test_head_and_options_follow_the_other_methods_of_every_path() -> None:
     """HEAD has the status and the headers of GET, and no body. OPTIONS lists the methods, also without a token."""
     token = bearer_header(sign_token("admin metrics", user="ann"))
-    async with run_server(**AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
         for path in PATHS:
             options = await client.options(path)
             assert options.is_success, path

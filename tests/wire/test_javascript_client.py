@@ -33,7 +33,9 @@ async def run_script(name: str, **environment: str) -> str:
 async def test_javascript_client_passes_its_own_tests() -> None:
     """The tests use fake servers for failures, and a real server for the whole."""
     token = sign_token("admin messages")
-    async with run_server(feed="simulator", seed=1, rate=20, auth="secret", auth_secret=TEST_SECRET) as server:
+    async with run_server(
+        feed="simulator", seed=1, rate=20, heartbeat=1, auth="secret", auth_secret=TEST_SECRET
+    ) as server:
         output = await run_script("test", TICKWIRE_URL=server.url, TICKWIRE_TOKEN=token)
     assert "# skipped 0" in output
     assert "# fail 0" in output

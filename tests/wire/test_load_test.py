@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from benchmarks.load_report import write_report
 from benchmarks.load_test import LoadOptions, LoadResult, ServerSample, compare_with_targets, memory_growth
-from benchmarks.load_worker import Worker, WorkerPlan, WorkerResult
+from benchmarks.load_worker import LoadWorker, WorkerPlan, WorkerResult
 from tickwire.testing.server import run_server
 
 
@@ -43,7 +43,7 @@ def unmet(result: LoadResult) -> list[str]:
 
 async def test_every_answer_is_the_expected_one() -> None:
     async with run_server() as server:
-        result = await Worker(plan_for(server.url, publishes=True)).run()
+        result = await LoadWorker(plan_for(server.url, publishes=True)).run()
     assert result.failures == {}
     assert {"read", "retry"} <= result.scenarios.keys()
     assert len(result.latencies_us) == sum(result.scenarios.values())
@@ -55,7 +55,7 @@ async def test_every_answer_is_the_expected_one() -> None:
 async def test_a_read_only_test_publishes_nothing() -> None:
     async with run_server() as server:
         before = server.runtime.journal.head
-        result = await Worker(plan_for(server.url, publishes=False)).run()
+        result = await LoadWorker(plan_for(server.url, publishes=False)).run()
         assert server.runtime.journal.head == before
     assert result.failures == {}
 

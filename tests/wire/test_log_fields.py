@@ -17,11 +17,10 @@ from tickwire.server.middleware.guard import MAX_LOGGED_STREAMS_PER_S
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.marks import short_and_long
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 MAX_LINE_BYTES = 5_000
 CONTROLS = "\r\nforged\x00\x1b[2J\x7f\x85\x9b\u2028\u2029\u202e"
 # The control characters that the parser of HTTP headers accepts.
@@ -111,7 +110,7 @@ async def test_no_request_writes_a_long_line(odd_texts: list[str], tmp_path: Pat
     audit = tmp_path / "audit.jsonl"
     requests = 0
     async with (
-        run_server(**TOKENS, audit=str(audit), trusted_proxies="127.0.0.1") as server,
+        run_server(**TOKEN_AUTH, audit=str(audit), trusted_proxies="127.0.0.1") as server,
         httpx2.AsyncClient(base_url=server.url) as client,
     ):
         for method, path in RULES:
@@ -128,7 +127,10 @@ async def test_no_request_writes_a_long_line(odd_texts: list[str], tmp_path: Pat
 
 async def test_a_refused_change_of_a_plain_token_writes_little(tmp_path: Path, log_lines: LogLines) -> None:
     audit = tmp_path / "audit.jsonl"
-    async with run_server(**TOKENS, audit=str(audit)) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with (
+        run_server(**TOKEN_AUTH, audit=str(audit)) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
         rights = bearer_header(sign_token(symbols=["NOTHING"]))
         change = {"filter": "a" * 250_000}
         answer = await client.patch("/v1/clients/nobody", json=change, headers=rights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,8 +12,11 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_fd_to_metric_families
 
 from tickwire.core.histogram import DURATION_BOUNDS_NS, Histogram, sum_counts
+from tickwire.ops.exposition import MetricsFormat, choose_format
 from tickwire.ops.metric_table import METRICS
 from tickwire.testing.server import RunningServer, run_server
 from tickwire.testing.tokens import TEST_SECRET
@@ -57,6 +61,51 @@ async def test_the_text_has_every_metric_of_the_table(tmp_path: Path) -> None:
     if PROMTOOL is None:
         pytest.skip("promtool of Prometheus is not installed")
     assert check_with_promtool(PROMTOOL, text) == (0, "")
+
+
+OPEN_METRICS = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"}
+
+
+async def test_open_metrics_has_the_same_samples() -> None:
+    async with run_client() as (server, client):
+        async with open_stream(server.url) as stream:
+            await publish(client, 1, 2, 3)
+            await stream.next_events(3)
+        plain = await client.get("/metrics")
+        answer = await client.get("/metrics", headers=OPEN_METRICS)
+    assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = [*text_string_to_metric_families(answer.text)]
+    assert {family.name: family.type for family in families} == {
+        name.removesuffix("_total") if metric.kind == "counter" else name: metric.kind
+        for name, metric in METRICS.items()
+    }
+    # The first answer is also a request.
+    names = {f"{sample.name}{sorted(sample.labels.items())}" for family in families for sample in family.samples}
+    names = {name for name in names if "('route', '/metrics')" not in name}
+    plain_families = text_fd_to_metric_families(io.StringIO(plain.text))
+    assert names == {
+        f"{sample.name}{sorted(sample.labels.items())}" for family in plain_families for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_open"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text; version=0.0.1", True),
+        ("application/openmetrics-text; version=2.0.0", False),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3", True),
+        ("application/openmetrics-text;q=0.2,text/plain;q=0.3", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=x, ;;=,", False),
+    ],
+)
+def test_the_client_chooses_the_format(accept: str, is_open: bool) -> None:
+    assert (choose_format(accept) is MetricsFormat.OPEN_METRICS) is is_open
 
 
 async def test_stages_and_commits_are_measured_once_for_each_batch(tmp_path: Path) -> None:

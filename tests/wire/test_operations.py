@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from importlib.metadata import version
 
 import httpx2
 import pytest
@@ -12,10 +14,8 @@ from tickwire.server.transport.senders.opening import SenderKind
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.senders import batches_of_any_size
 from tickwire.testing.server import RunningServer, run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 
 
 class OperationsServer:
@@ -85,6 +85,26 @@ async def test_operations_reports_current_measurements(world: OperationsServer) 
         assert (totals["ticks"], totals["deliveries"], totals["opened"]) == (10, 10, 1)
         assert totals["bytes"] > 10 * len('{"symbol":"A","last":1}')
         assert (totals["conflated"], totals["gaps"], totals["closed"], totals["refused"]) == (0, 0, {}, {})
+
+
+async def test_one_process_is_a_cluster_of_one(world: OperationsServer) -> None:
+    async with open_stream(str(world.client.base_url)):
+        await world.clock.advance(7)
+        cluster = await world.get("/v1/cluster")
+    (process,) = cluster["processes"]
+    journal = world.server.runtime.journal
+    assert (cluster["answered_by"], cluster["unanswered"]) == (process["id"], [])
+    assert (process["pid"], process["role"], process["leads"]) == (os.getpid(), "all", True)
+    assert (process["readers"], process["behind"], process["lag"]) == (1, 0, 0)
+    assert process["head"] == f"{journal.epoch}-{journal.head}"
+    assert (process["version"], process["problems"]) == (version("tickwire"), [])
+    assert world.clock.now() // 1_000 - process["since"] == 7_000_000
+
+
+async def test_the_cluster_lists_the_problems_of_a_process(world: OperationsServer) -> None:
+    world.server.runtime.begin_drain()
+    (process,) = (await world.get("/v1/cluster"))["processes"]
+    assert process["problems"] == ["the server is stopping"]
 
 
 async def test_operations_has_samples_of_every_five_seconds(world: OperationsServer) -> None:
@@ -205,7 +225,7 @@ async def test_whoami_reports_the_rights_of_the_token() -> None:
             "delay": 0,
             "expires": None,
         }
-    async with run_server(**TOKENS) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
         assert (await client.get("/v1/whoami")).status_code == 401
         token = sign_token("publish", sub="ann", symbols=["A", "B-*"], events=["quote"], delay="15m", interval="1s")
         rights = (await client.get("/v1/whoami", headers=bearer_header(token))).json()

@@ -49,9 +49,9 @@ def records_per_apply(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     apply = Hub.apply
 
-    def counted(self, records, now) -> FlushTimes:
+    def counted(self, records, now, started_at_ns=None) -> FlushTimes:
         counts.append(len(records))
-        return apply(self, records, now)
+        return apply(self, records, now, started_at_ns)
 
     monkeypatch.setattr(Hub, "apply", counted)
     return counts

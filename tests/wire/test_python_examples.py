@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from tickwire.testing import run_server, wait_until
 from tickwire.testing.ports import find_free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "python"
+README = EXAMPLES.parent / "README.md"
+MAX_EXAMPLE_LINES = 60
 
 
 @contextlib.asynccontextmanager
@@ -42,6 +45,19 @@ async def run(name: str, *arguments: object, cwd: Path) -> list[str]:
         output = (await process.communicate())[0].decode()
         assert process.returncode == 0, output
         return output.splitlines()
+
+
+def test_readme_lists_each_example_with_its_command() -> None:
+    """The examples are small. The other tests of this module, of the pytest plugin and of the pages run them."""
+    rows = re.findall(r"^\| \[.+?\]\((\S+)\) \| .+ \| (.+) \|$", README.read_text(), re.MULTILINE)
+    programs = {EXAMPLES.parent / path: command for path, command in rows if path.startswith("python/")}
+    assert programs.keys() == {*EXAMPLES.glob("*.py")}
+    for program, command in programs.items():
+        assert program.name in command or f" {program.stem}:app" in command
+    pages = [EXAMPLES.parent / path for path, address in rows if "127.0.0.1:8080" in address]
+    assert [page.parent.name for page in pages] == ["page", "react", "vue"]
+    for example in (*programs, *pages):
+        assert len(example.read_text().splitlines()) <= MAX_EXAMPLE_LINES, example
 
 
 async def test_examples_with_a_server(tmp_path: Path) -> None:

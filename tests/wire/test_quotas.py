@@ -13,15 +13,13 @@ from tickwire.server.routes import clients
 from tickwire.sessions import stored_subscriptions, subscription_overrides
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 
 
 @pytest.fixture
 async def server():
-    async with run_server(**TOKENS) as running:
+    async with run_server(**TOKEN_AUTH) as running:
         yield running
 
 
@@ -36,7 +34,7 @@ async def test_journal_writes_of_a_user_are_rate_limited() -> None:
     clock = ManualClock()
     now = clock.now() / 1e9
     times = {"iat": now, "exp": now + 100}
-    async with run_server(**TOKENS, clock=clock) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH, clock=clock) as server, httpx2.AsyncClient(base_url=server.url) as client:
 
         async def store_list(number: int, headers) -> httpx2.Response:
             symbols = [f"{number:06}{place:010}" for place in range(1_000)]
@@ -114,7 +112,7 @@ async def test_a_change_above_the_burst_limit_is_too_large(client, twelve_client
 async def test_stored_subscriptions_of_a_user_are_limited(tmp_path, monkeypatch) -> None:
     """The limit survives a restart. It does not affect other users, admins and repeated uploads."""
     monkeypatch.setattr(stored_subscriptions, "MAX_STORED_BYTES_PER_USER", 10)
-    options = {**TOKENS, "journal": f"sqlite:{tmp_path / 'j'}"}
+    options = {**TOKEN_AUTH, "journal": f"sqlite:{tmp_path / 'j'}"}
     users = (("ann", ""), ("bob", ""), ("root", "admin"))
     ann, bob, root = (bearer_header(sign_token(scope, sub=name)) for name, scope in users)
     for uploads in (

@@ -13,10 +13,9 @@ import pytest
 
 from tickwire.runtime.status import JOURNAL_FAULT
 from tickwire.testing.server import run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import WireStream, open_stream
 
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 SYMBOLS = [first + second for first in "ABC" for second in "ABC"]
 PATTERNS = ["*", "A*", "*A", "B*", "*C", "?B", *SYMBOLS]
 ALL = bearer_header(sign_token("publish messages admin", sub="root"))
@@ -98,7 +97,7 @@ async def test_readers_receive_only_allowed_symbols(shape) -> None:
     Some readers change or store their subscriptions, and some resume with fewer rights.
     """
     rng = random.Random(str(shape))
-    async with run_server(**TOKENS) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
         await publish(server, client)
         for turn in range(6):
             requested, allowed = rng.sample(PATTERNS, rng.randint(1, 3)), rng.sample(PATTERNS, rng.randint(1, 3))
@@ -150,7 +149,7 @@ async def test_readers_receive_only_allowed_symbols(shape) -> None:
 
 async def test_the_welcome_has_the_restricted_subscription() -> None:
     """The welcome shows the reader which parts of its request are not allowed."""
-    async with run_server(**TOKENS) as server:
+    async with run_server(**TOKEN_AUTH) as server:
         for claims, params, expected in (
             ({"symbols": ["A*", "B"]}, {}, {"symbols": ["A*", "B"]}),
             ({"symbols": ["A*", "B"]}, {"symbols": "AA,B,C"}, {"symbols": ["AA", "B"]}),
@@ -167,7 +166,7 @@ async def test_the_welcome_has_the_restricted_subscription() -> None:
 
 async def test_a_request_without_allowed_parts_is_refused() -> None:
     """The answer is 403 with the name of the parameter. An empty stream would look like a market without trades."""
-    async with run_server(**TOKENS) as server:
+    async with run_server(**TOKEN_AUTH) as server:
         for claims, params, field in (
             ({"symbols": ["A*"]}, {"symbols": "B,C"}, "symbols"),
             ({"symbols": []}, {}, "symbols"),
@@ -186,7 +185,7 @@ async def test_rest_is_restricted_too() -> None:
     The server answers 403 to a request for any other symbol, known or unknown.
     """
     async with (
-        run_server(**TOKENS, feed="simulator") as server,
+        run_server(**TOKEN_AUTH, feed="simulator") as server,
         httpx2.AsyncClient(base_url=server.url, headers=bearer_header(sign_token(symbols=["A*", "MSFT"]))) as client,
     ):
         await client.post("/v1/quotes", json=[{"symbol": "AB", "last": 5}, {"symbol": "B", "last": 5}], headers=ALL)
@@ -212,7 +211,7 @@ async def test_a_token_sees_the_halts_of_its_symbols_only(monkeypatch) -> None:
     admin = bearer_header(sign_token("admin", sub="root"))
     narrow = bearer_header(sign_token(symbols=["AA*", "TSLA"]))
     async with (
-        run_server(feed="simulator", **TOKENS) as server,
+        run_server(feed="simulator", **TOKEN_AUTH) as server,
         httpx2.AsyncClient(base_url=server.url) as client,
         open_stream(server.url, {"events": "status"}, headers=admin) as complete,
         open_stream(server.url, {"events": "status"}, headers=narrow) as live,
@@ -239,7 +238,7 @@ async def test_a_token_sees_the_halts_of_its_symbols_only(monkeypatch) -> None:
 async def test_changes_give_no_quotes_before_the_interval_of_the_token() -> None:
     """A reader that changes its fields all the time receives one quote of each symbol."""
     headers = bearer_header(sign_token(interval="10s"))
-    async with run_server(**TOKENS) as server, httpx2.AsyncClient(base_url=server.url) as client:
+    async with run_server(**TOKEN_AUTH) as server, httpx2.AsyncClient(base_url=server.url) as client:
         await publish(server, client)
         async with open_stream(server.url, {"symbols": "AA,AB", "client_id": "me"}, headers=headers) as stream:
             for turn in range(20):

@@ -19,10 +19,8 @@ from tickwire.ops.log_format import LineFormatter
 from tickwire.recordings.table_reader import CHUNK_ROWS
 from tickwire.simulation.universe import built_in_model
 from tickwire.testing.server import RunningServer, run_server
-from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
+from tickwire.testing.tokens import TOKEN_AUTH, bearer_header, sign_token
 from tickwire.testing.wire import open_stream
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
 
 
 class Fault(NamedTuple):
@@ -36,7 +34,7 @@ class Fault(NamedTuple):
 async def missing_model_file(folder: Path) -> AsyncIterator[Fault]:
     path = folder / "model.json"
     path.write_bytes(encode_json(built_in_model()))
-    async with run_server(**TOKENS, feed="simulator", model=str(path), model_poll=0.02) as server:
+    async with run_server(**TOKEN_AUTH, feed="simulator", model=str(path), model_poll=0.02) as server:
         path.unlink()
         yield Fault(server, str(path))
 
@@ -45,7 +43,7 @@ async def missing_model_file(folder: Path) -> AsyncIterator[Fault]:
 async def invalid_model_file(folder: Path) -> AsyncIterator[Fault]:
     path = folder / "model.json"
     path.write_bytes(encode_json(built_in_model()))
-    async with run_server(**TOKENS, feed="simulator", model=str(path), model_poll=0.02) as server:
+    async with run_server(**TOKEN_AUTH, feed="simulator", model=str(path), model_poll=0.02) as server:
         path.write_text(f'{{"{folder}": 1}}')
         yield Fault(server, str(folder))
 
@@ -53,7 +51,7 @@ async def invalid_model_file(folder: Path) -> AsyncIterator[Fault]:
 @contextlib.asynccontextmanager
 async def failed_journal(folder: Path) -> AsyncIterator[Fault]:
     path = folder / "ticks.journal"
-    async with run_server(**TOKENS, journal=f"sqlite:{path}") as server:
+    async with run_server(**TOKEN_AUTH, journal=f"sqlite:{path}") as server:
 
         async def fail(*_: object) -> None:
             raise JournalUnavailable(f"the journal {path} cannot be written")
@@ -68,13 +66,13 @@ async def failed_feed(folder: Path) -> AsyncIterator[Fault]:
     # At the start, the server checks only the first rows. It finds the bad row later.
     rows = [f"170000{number:06}0000,A,1" for number in range(CHUNK_ROWS)]
     path.write_text("\n".join(["ts,symbol,last", *rows, "1700009999990000,A,bad", ""]))
-    async with run_server(**TOKENS, feed=f"replay:{path}", data=str(folder), speed=0) as server:
+    async with run_server(**TOKEN_AUTH, feed=f"replay:{path}", data=str(folder), speed=0) as server:
         yield Fault(server, str(path))
 
 
 @contextlib.asynccontextmanager
 async def failed_candle_archive(folder: Path) -> AsyncIterator[Fault]:
-    async with run_server(**TOKENS, journal=f"sqlite:{folder / 'ticks.journal'}") as server:
+    async with run_server(**TOKEN_AUTH, journal=f"sqlite:{folder / 'ticks.journal'}") as server:
 
         async def fail(*_: object, **__: object) -> None:
             raise JournalError(f"cannot read or write the candle archive in {folder}")
@@ -97,7 +95,7 @@ async def unreachable_model_url(folder: Path) -> AsyncIterator[Fault]:
     web_server = await asyncio.start_server(answer, "127.0.0.1")
     port = web_server.sockets[0].getsockname()[1]
     url = f"http://ann:PASS@127.0.0.1:{port}/folder/model.json?sig=PASS"
-    async with run_server(**TOKENS, feed="simulator", model=url, model_poll=0.02) as server:
+    async with run_server(**TOKEN_AUTH, feed="simulator", model=url, model_poll=0.02) as server:
         web_server.close()
         yield Fault(server, f"127.0.0.1:{port}/folder/model.json")
 
@@ -117,6 +115,7 @@ READS = (
     "/v1/quotes",
     "/v1/candles/A",
     "/v1/operations",
+    "/v1/cluster",
     "/v1/stream?since=0-1",
 )
 

@@ -90,7 +90,7 @@ class Market(NamedTuple):
 
 Action: TypeAlias = Callable[[Market, Headers, int], Awaitable[int]]
 
-JOURNAL = "journal: changed and stored subscriptions, evictions of own streams, used tickets"
+JOURNAL = "journal events for changed and stored subscriptions, evictions of own streams, and used tickets"
 ACTIONS: dict[str, list[Action]] = {
     "request bodies that have not arrived completely": [Market.begin_body],
     "streams": [lambda market, headers, number: market.open(headers, symbols=f"S{number}")],
@@ -102,7 +102,7 @@ ACTIONS: dict[str, list[Action]] = {
         lambda market, headers, number: market.change(headers, number, add=["S2"]),
         lambda market, headers, number: market.call("POST", "/v1/subscriptions", headers, {"symbols": f"P{number}"}),
     ],
-    "journal: messages": [
+    "messages in the journal": [
         lambda market, headers, number: market.call("POST", "/v1/messages", headers, {"event": "hello", "data": number})
     ],
     "changed subscriptions": [lambda market, headers, number: market.change(headers, number, add=["S2"])],
@@ -120,6 +120,10 @@ ACTIONS: dict[str, list[Action]] = {
         lambda market, headers, number: market.open(
             headers, filter=" and ".join(f"(last > {place} or bid > {place})" for place in range(number + 1))
         )
+    ],
+    "different top-N screens": [
+        lambda market, headers, number: market.open(headers, order="last", top=number + 1),
+        lambda market, headers, number: market.change(headers, number, order="last", top=number + 1),
     ],
     "symbols on the board": [
         lambda market, headers, number: market.call(
@@ -163,6 +167,7 @@ def small_shares(monkeypatch) -> dict[str, dict[str, object]]:
     """Reduce the shares. Return the settings of the server for each resource."""
     monkeypatch.setattr(stored_subscriptions, "MAX_STORED_BYTES_PER_USER", 25)
     monkeypatch.setattr(screen_shares, "MAX_FILTER_PARTS_PER_BEARER", 2)
+    monkeypatch.setattr(screen_shares, "MAX_RANKED_SCREENS_PER_BEARER", 2)
     monkeypatch.setattr(body_room, "MAX_UNFINISHED_BYTES_PER_BEARER", 2 * HALF_BODY_BYTES)
     monkeypatch.setattr(journal_writes, "MAX_BURST_MESSAGES", 2)
     monkeypatch.setattr(journal_writes, "MAX_MESSAGES_PER_S", 0.001)

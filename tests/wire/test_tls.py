@@ -181,7 +181,7 @@ async def test_curl_reads_a_stream_of_a_server_process_until_the_server_stops(tm
         ("key missing", "cannot be read: No such file or directory"),
         ("readable key", "all users can read the key"),
         ("other key", "does not belong to the first certificate"),
-        ("no certificate", "no certificate chain and key in PEM format"),
+        ("no certificate", "do not contain a certificate chain and a key in PEM format"),
         ("encrypted key", "is encrypted"),
         ("no key option", "--tls-cert needs --tls-key"),
     ],

@@ -17,9 +17,7 @@ from tickwire.errors import ClientError
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.command_line import invoke_command, invoke_command_in_thread
 from tickwire.testing.server import ServerProcess, run_server
-from tickwire.testing.tokens import TEST_SECRET, sign_token
-
-TOKENS = {"auth": "secret", "auth_secret": TEST_SECRET}
+from tickwire.testing.tokens import TEST_SECRET, TOKEN_AUTH, sign_token
 
 
 async def test_minted_token_grants_exactly_its_claims() -> None:
@@ -108,7 +106,7 @@ async def test_client_fetches_a_new_token_when_the_old_one_expires() -> None:
         tokens.append(sign_token(iat=now, exp=now + 60))
         return tokens[-1]
 
-    async with run_server(**TOKENS, clock=clock) as server:
+    async with run_server(**TOKEN_AUTH, clock=clock) as server:
         async with tickwire.connect(server.url, events="quote", token=fresh_token) as stream:
             assert (await stream.next_event()).name == "welcome"
             # The wait before the reconnect uses the time of the server.

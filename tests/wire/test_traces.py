@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import logging
+import time
 
 import httpx2
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tickwire.core.event import JournalRecord, RecordKind
 from tickwire.errors import SettingsError
@@ -17,6 +22,7 @@ from tickwire.ops.tracing import provider, span_queue
 from tickwire.server.routes.stream import StreamEndpoint
 from tickwire.testing.otlp_receiver import run_otlp_receiver
 from tickwire.testing.ports import find_free_port
+from tickwire.testing.prometheus import PROMETHEUS, run_prometheus
 from tickwire.testing.server import run_server
 from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
 from tickwire.testing.waiting import wait_until
@@ -60,12 +66,72 @@ def log_lines():
     root.setLevel(level)
 
 
+def count_stream_spans():
+    """Return the number of span objects of stream requests in this process."""
+    gc.collect()
+    spans = [each for each in gc.get_objects() if isinstance(each, ReadableSpan)]
+    return sum(span.name == "GET /v1/stream" for span in spans)
+
+
+async def find_exemplars(prometheus, trace_id):
+    """Return the names of the series that have an exemplar with a trace id."""
+    query = {"query": '{__name__=~"tickwire_.+_bucket"}', "start": str(time.time() - 600), "end": str(time.time() + 60)}
+    try:
+        answer = await prometheus.get("/api/v1/query_exemplars", params=query)
+    except httpx2.TransportError:
+        return set()
+    return {
+        series["seriesLabels"]["__name__"]
+        for series in (answer.json()["data"] if answer.is_success else [])
+        if any(exemplar["labels"] == {"trace_id": trace_id} for exemplar in series["exemplars"])
+    }
+
+
 def published_trace(receiver, trace_id):
     """Return the request, the append, the delivery and the stages of one publish, once all have arrived."""
     request = next(span for span in receiver.named("POST /v1/quotes") if span.trace_id == trace_id)
     (append,) = receiver.children(request)
     (delivery,) = receiver.children(append)
     return request, append, delivery, sorted(receiver.children(delivery), key=lambda span: span.start_ns)
+
+
+async def test_latencies_have_exemplars_with_the_trace(receiver, tmp_path):
+    """A real Prometheus, if it is installed, stores the trace id beside the latency of the tick."""
+    trace_id = "ab" * 16
+    async with run_server(trace_ratio=1) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        headers = {"traceparent": f"00-{trace_id}-{'cd' * 8}-01"}
+        assert (await client.post("/v1/quotes", json=[TICK], headers=headers)).status_code == 201
+        answer = await client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+        samples = [each for family in text_string_to_metric_families(answer.text) for each in family.samples]
+        traced = [each for each in samples if each.exemplar and each.exemplar.labels == {"trace_id": trace_id}]
+        assert [(each.name, each.labels.get("route")) for each in traced] == [
+            ("tickwire_latency_seconds_bucket", None),
+            ("tickwire_http_request_seconds_bucket", "/v1/quotes"),
+        ]
+        for sample in traced:
+            assert 0 < sample.exemplar.value <= float(sample.labels["le"])
+        # The other format has no exemplars.
+        assert trace_id not in (await client.get("/metrics")).text
+        if PROMETHEUS is None:
+            pytest.skip("Prometheus is not installed")
+        async with run_prometheus(tmp_path, {"a": server.url.removeprefix("http://")}) as prometheus:
+            names = {"tickwire_latency_seconds_bucket", "tickwire_http_request_seconds_bucket"}
+            while True:
+                found = await find_exemplars(prometheus, trace_id)
+                if names <= found:
+                    break
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("bypass_asgi", [True, False])
+async def test_an_open_stream_keeps_no_span(receiver, bypass_asgi):
+    async with run_server(trace_ratio=1, bypass_asgi=bypass_asgi) as server, contextlib.AsyncExitStack() as streams:
+        for _ in range(5):
+            stream = await streams.enter_async_context(open_stream(server.url))
+            await stream.next_event()
+        await wait_until(lambda: len(receiver.named("GET /v1/stream")) == 5)
+        # The queue may still hold the newest spans.
+        await wait_until(lambda: count_stream_spans() == 0)
 
 
 @pytest.mark.parametrize("journal", ["memory", "sqlite"])
@@ -193,8 +259,8 @@ async def test_a_delivery_links_the_other_traces_of_its_batch(receiver):
         JournalRecord(3, 1, RecordKind.TICKS, 0, b""),
         JournalRecord(4, 1, RecordKind.TICKS, 0, b"", "", (texts[2],)),
     ]
-    tracing.record_delivery(records, 0, FlushTimes(1, 2, 3))
-    tracing.record_delivery(records[1:2], 0, FlushTimes(1, 2, 3))
+    tracing.record_delivery(records, FlushTimes(1, 2, 3))
+    tracing.record_delivery(records[1:2], FlushTimes(1, 2, 3))
     tracing.close()
     (delivery,) = receiver.named("deliver")
     assert (delivery.trace_id, delivery.parent_id) == parents[0]

@@ -19,7 +19,11 @@ export interface ClientOptions {
   /** Symbols and patterns, such as `["AAPL", "BTC-*"]`. The default is all symbols. */
   symbols?: readonly string[];
   filter?: string;
-  /** The kinds of events. The default is `["quote"]`; a filter adds `screen`, and `candles` adds `candle`. */
+  /** Only the first `top` symbols in this order, such as "change_rate desc". */
+  order?: string;
+  /** The number of symbols for `order`, from 1 to 100. */
+  top?: number;
+  /** The kinds of events. The default is `["quote"]`; a filter or an order adds `screen`, and `candles` adds `candle`. */
   events?: readonly string[];
   candles?: "1s" | "5s" | "15s" | "1m" | "5m" | "15m" | "1h" | "1d";
   /** The fields of a quote. The default is all fields. */
@@ -27,6 +31,8 @@ export interface ClientOptions {
   /** The shortest time between two updates of a symbol, such as "250ms". */
   interval?: string;
   delivery?: "latest" | "all";
+  /** The form of the server's heartbeats. With "event", `on("heartbeat")` receives them. The default is "comment". */
+  heartbeats?: "comment" | "event";
   /** Begin with past events: "earliest", an event id, or a time. */
   since?: string;
   /** A token, or a function that returns a valid token. */
@@ -93,9 +99,9 @@ export class TickwireClient {
   private readonly spec: StreamSpec;
   private readonly link: HostLink;
   private readonly visibility: VisibilityMonitor;
-  private readonly hiddenInterval: number;
+  private readonly hiddenInterval: number | null;
   private readonly cache = new StateCache();
-  private readonly interval: number;
+  private interval: number;
   private symbols: Set<string>;
   private position = "";
   /** The symbols whose state at `position` the client has received. */
@@ -116,7 +122,7 @@ export class TickwireClient {
     this.symbols = new Set(options.symbols ?? ["*"]);
     this.interval = toMilliseconds(options.interval ?? "0");
     const hidden = options.delivery === "all" ? null : options.hiddenInterval;
-    this.hiddenInterval = hidden === null ? this.interval : Math.max(this.interval, toMilliseconds(hidden ?? "1s"));
+    this.hiddenInterval = hidden === null ? null : toMilliseconds(hidden ?? "1s");
     this.spec = specOf(options, this.source);
     this.link = linkToHost(options.share ?? true);
     this.visibility = new VisibilityMonitor(options.pauseAfterMs ?? null, (visibility) =>
@@ -206,6 +212,12 @@ export class TickwireClient {
     } else this.link.post({ type: "reconnect", subscription: this.id });
   }
 
+  /** Change the shortest time between two updates of a symbol. A shared stream has the shortest interval of its clients. */
+  setInterval(interval: string): void {
+    this.interval = toMilliseconds(interval);
+    this.announceWish();
+  }
+
   /** Pause a page that is hidden for longer than this; null never pauses it. */
   setPauseAfter(ms: number | null): void {
     this.visibility.setPause(ms);
@@ -225,7 +237,8 @@ export class TickwireClient {
   }
 
   private get wish(): Wish {
-    const interval = this.visibility.current === "visible" ? this.interval : this.hiddenInterval;
+    const hidden = this.visibility.current !== "visible";
+    const interval = Math.max(this.interval, hidden ? (this.hiddenInterval ?? 0) : 0);
     return { symbols: [...this.symbols], interval, names: this.router.names };
   }
 
@@ -330,8 +343,9 @@ export function absoluteServer(server = "."): string {
 
 function specOf(options: ClientOptions, source: CredentialSource): StreamSpec {
   const lists = { events: options.events?.join(","), fields: options.fields?.join(",") };
-  const { filter, candles, interval, delivery, since } = options;
-  const query = Object.entries({ filter, candles, interval, delivery, since, ...lists });
+  const { filter, order, candles, interval, delivery, heartbeats, since } = options;
+  const top = options.top?.toString();
+  const query = Object.entries({ filter, order, top, candles, interval, delivery, heartbeats, since, ...lists });
   return {
     server: source.server,
     user: options.user ?? "",

@@ -16,15 +16,15 @@ export interface Candle {
   closed: boolean;
 }
 
-/** All symbols that match the filter. */
+/** All symbols that match the filter, or the first symbols in the order of the stream. */
 export interface Matches {
-  filter: string;
+  filter: string | null;
   symbols: string[];
 }
 
-/** A symbol that began or ceased to match the filter. */
+/** A symbol that began or ceased to match the filter, or to be one of the first symbols. */
 export interface Move {
-  filter: string;
+  filter: string | null;
   symbol: string;
   quote: Quote;
 }
@@ -63,6 +63,8 @@ export interface Subscription {
   interval: number;
   filter: string | null;
   fields: string[];
+  order?: string;
+  top?: number;
   snapshot: boolean;
 }
 
@@ -81,6 +83,12 @@ export interface Gap {
   from: string;
   to: string;
   reason: "expired" | "epoch" | "unreadable";
+}
+
+/** The stream was silent, and the server is alive. `head` is its newest id. */
+export interface Heartbeat {
+  ts: number;
+  head: string;
 }
 
 export interface Expiring {
@@ -104,11 +112,12 @@ export interface EventMap {
   welcome: Welcome;
   subscription: Subscription;
   gap: Gap;
+  heartbeat: Heartbeat;
   expiring: Expiring;
   bye: Bye;
 }
 
-/** The names of the server's own events. */
+/** The names of the server's own events, except `heartbeat`, which a stream contains only on request. */
 export const EVENT_NAMES = [
   "quote",
   "candle",

@@ -14,6 +14,7 @@ export type {
   EventMap,
   Expiring,
   Gap,
+  Heartbeat,
   Matches,
   Move,
   Quote,

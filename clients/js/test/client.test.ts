@@ -80,3 +80,22 @@ test("a page that returns does not open a stream that the server has closed", as
   await waitFor(() => client.status().state === "open");
   assert.equal(server.streams.length, 2);
 });
+
+test("a longer interval is requested of the running stream, and never shortens the interval of a hidden page", async (context) => {
+  const server = await startServer(context, ({ send }) => send(WELCOME));
+  const hide = becomePage(context);
+  const client = new TickwireClient({ server: server.url, symbols: ["A"] });
+  context.after(() => client.close());
+  await waitFor(() => client.status().state === "open");
+  const intervalAfter = async (change: () => void): Promise<string> => {
+    const count = server.patches.length;
+    change();
+    await waitFor(() => server.patches.length === count + 1);
+    return JSON.parse(server.patches.at(-1) as string).interval;
+  };
+  assert.equal(await intervalAfter(() => client.setInterval("250ms")), "250ms");
+  assert.equal(await intervalAfter(() => hide(true)), "1000ms");
+  assert.equal(await intervalAfter(() => client.setInterval("5s")), "5000ms");
+  assert.equal(await intervalAfter(() => client.setInterval("0")), "1000ms");
+  assert.equal(await intervalAfter(() => hide(false)), "0");
+});

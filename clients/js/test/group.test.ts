@@ -157,6 +157,16 @@ test("a client that begins with past events has a stream of its own", async (con
   );
 });
 
+test("clients with an order have streams of their own, because other symbols would change the first ones", async (context) => {
+  const server = await startServer(context, ({ send }) => send(welcome({})));
+  const host = new Host();
+  const spec = { ...SPEC, server: server.url, query: { order: "last desc", top: "3" } };
+  const pages = [0, 1].map(() => new FakePage(context, host, server.url));
+  for (const [index, page] of pages.entries()) page.subscribe(["AB".charAt(index)], { spec });
+  await waitFor(() => pages.every(({ state }) => state?.state === "open"));
+  assert.deepEqual(server.streams.map(({ url }) => url.searchParams.get("symbols")).sort(), ["A", "B"]);
+});
+
 test("one invalid symbol closes only the client that wants it", async (context) => {
   const server = await startServer(context, () => undefined);
   const host = new Host();

@@ -14,6 +14,15 @@ const post = (path: string, json: unknown) =>
     body: JSON.stringify(json),
   });
 
+test("a real server: heartbeats are events if the program asks for them", { skip: !url }, async (context) => {
+  const client = new TickwireClient({ server: url as string, symbols: ["SILENT"], heartbeats: "event", token });
+  context.after(() => client.close());
+  const heads: string[] = [];
+  client.on("heartbeat", ({ ts, head }) => ts > 0 && heads.push(head));
+  await waitFor(() => heads.length > 0);
+  assert.match(heads[0] as string, /^[a-z0-9]+-\d+$/);
+});
+
 test("a real server: quotes, candles, a changed watchlist, messages, an eviction", { skip: !url }, async (context) => {
   const client = new TickwireClient({
     server: url as string,

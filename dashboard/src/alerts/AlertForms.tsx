@@ -5,6 +5,7 @@ import { quotes } from "../live/marketData";
 import { fetchVerdict } from "../screener/filterCheck";
 import { route } from "../shell/route";
 import { words } from "../words";
+import { serverText } from "../words/serverText";
 import { sideFor } from "./alertRules";
 import { addAlert, alerts, MAX_ALERTS } from "./alertStore";
 
@@ -72,7 +73,7 @@ function FilterForm({ disabled }: { disabled: boolean }) {
   const add = async (form: HTMLFormElement): Promise<void> => {
     const filter = String(new FormData(form).get("filter")).trim();
     const verdict = await fetchVerdict(filter);
-    setError(verdict.kind === "wrong" ? (verdict.problem.detail ?? screener.invalidFilter) : "");
+    setError(verdict.kind === "wrong" ? serverText(verdict.problem.detail ?? screener.invalidFilter) : "");
     if (verdict.kind !== "valid") return;
     addAlert({ kind: "filter", filter });
     form.reset();
@@ -91,7 +92,7 @@ function FilterForm({ disabled }: { disabled: boolean }) {
           name="filter"
           required
           maxLength={4000}
-          placeholder="change_rate > 3%"
+          placeholder={labels.filterExample}
           autocomplete="off"
           autocapitalize="none"
           spellcheck={false}

@@ -1,5 +1,6 @@
 import { computed, signal, untracked, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { usePinyin } from "../format/pinyin";
 import { instruments, quotes, quotesForbidden, stale, symbolCount } from "../live/marketData";
 import { hasForm, isBoolean, oneOf, pref } from "../shell/prefs";
 import { href, navigate, route } from "../shell/route";
@@ -57,6 +58,7 @@ export default function BoardView() {
   const body = useRef<HTMLDivElement>(null);
   const grid = useRef<Grid | null>(null);
   const field = useRef<HTMLInputElement>(null);
+  usePinyin(search.value, instruments.value);
 
   useEffect(() => {
     if (!scroller.current || !body.current) return;

@@ -1,5 +1,5 @@
 import type { BoardQuote } from "../api/types";
-import { compact, NONE, price } from "../format/numbers";
+import { NONE, price, quantity } from "../format/numbers";
 import { instruments } from "../live/marketData";
 import { href } from "../shell/route";
 import { ClassWriter, cell, element, Flash, TextWriter, trendOf } from "./cells";
@@ -107,8 +107,9 @@ export class Row {
     this.paintTexts(quote, decimals);
     this.bid.set(price(quote.bid, decimals));
     this.ask.set(price(quote.ask, decimals));
-    this.bidSize.set(quote.bid_size === null ? "" : compact(quote.bid_size));
-    this.askSize.set(quote.ask_size === null ? "" : compact(quote.ask_size));
+    const about = instruments.peek().get(quote.symbol);
+    this.bidSize.set(quote.bid_size === null ? "" : quantity(quote.bid_size, about));
+    this.askSize.set(quote.ask_size === null ? "" : quantity(quote.ask_size, about));
     this.paintRange(quote, decimals);
     if (previous !== null && quote.last !== null && quote.last !== previous) {
       this.flash.start(quote.last > previous ? "up" : "down", now);

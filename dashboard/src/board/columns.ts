@@ -1,6 +1,6 @@
 import type { BoardQuote, Instrument } from "../api/types";
 import { quoteChangeRate } from "../format/decimals";
-import { compact, NONE, percent, price, signed } from "../format/numbers";
+import { compact, NONE, percent, price, quantity, signed } from "../format/numbers";
 import { shortTime } from "../format/times";
 import { instrumentName, sectorTitle } from "../words";
 import type { Words } from "../words/en";
@@ -91,7 +91,7 @@ export const columns: readonly Column[] = [
     id: "volume",
     label: ({ board }) => board.volume,
     value: (quote) => quote.volume,
-    text: (quote) => compact(quote.volume),
+    text: (quote, about) => quantity(quote.volume, about),
     live: true,
     min: 78,
     grow: 0,

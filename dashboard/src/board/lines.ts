@@ -1,4 +1,5 @@
 import type { BoardQuote, Instrument } from "../api/types";
+import { matchesName } from "../format/pinyin";
 import type { ColumnId } from "./columnIds";
 import { columnOf } from "./columns";
 
@@ -42,8 +43,7 @@ function matchesQuery({ symbol }: BoardQuote, instruments: Instruments, { search
   if (only && !only.has(symbol)) return false;
   if (sector !== null && (instruments.get(symbol)?.sector ?? "") !== sector) return false;
   const text = search.trim().toLowerCase();
-  const about = instruments.get(symbol);
-  return [symbol, about?.name, about?.name_zh].some((name) => name?.toLowerCase().includes(text));
+  return symbol.toLowerCase().includes(text) || matchesName(instruments.get(symbol), text);
 }
 
 function comparison(instruments: Instruments, { by, descending }: BoardQuery["sort"]) {

@@ -1,5 +1,6 @@
 import { changeRate } from "../format/decimals";
-import { compact, percent, price, signed } from "../format/numbers";
+import { percent, price, quantity, signed } from "../format/numbers";
+import { instruments } from "../live/marketData";
 import { words } from "../words";
 import type { LiveChart } from "./liveChart";
 
@@ -24,7 +25,7 @@ export function Legend({ chart, compare }: { chart: LiveChart; compare: string }
           value={`${signed(change, chart.decimals.value)} (${percent(rate)})`}
           direction={change >= 0 ? "up" : "down"}
         />
-        <Entry name={legend.volume} value={compact(bar.volume)} />
+        <Entry name={legend.volume} value={quantity(bar.volume, instruments.value.get(chart.symbol))} />
       </dl>
       <IndicatorLegend chart={chart} />
       {compare && (

@@ -1,6 +1,7 @@
 import { useRef, useState } from "preact/hooks";
 import { Suggestions } from "../combobox/Suggestions";
 import { useCombobox } from "../combobox/useCombobox";
+import { usePinyin } from "../format/pinyin";
 import { instruments, quotes, symbolCount } from "../live/marketData";
 import { instrumentName, words } from "../words";
 import { searchSymbols } from "./symbolSearch";
@@ -20,6 +21,7 @@ export function SymbolPicker({ id, label, symbol, choose }: SymbolPickerProps) {
   const box = useRef<HTMLInputElement>(null);
   // A new symbol on the market changes the matches.
   void symbolCount.value;
+  usePinyin(text ?? "", instruments.value);
   const matches = searchSymbols(text ?? "", [...instruments.value.keys(), ...quotes.keys()], instruments.value);
   const pick = (index: number): void => finish(matches[index]?.symbol ?? "");
   const list = useCombobox(`${id}-matches`, matches.length, 0, pick);

@@ -2,7 +2,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { priceAlerts } from "../alerts/alertStore";
 import type { BoardQuote, Candle } from "../api/types";
 import { decimalsFor } from "../board/decimals";
-import { compact, price } from "../format/numbers";
+import { price, quantity } from "../format/numbers";
 import { instruments, paintQueue, quotes } from "../live/marketData";
 import { rising, theme } from "../shell/theme";
 import { language, words } from "../words";
@@ -102,6 +102,7 @@ export class LiveChart {
       onAtEnd: (there) => {
         this.atEnd.value = there;
       },
+      formatVolume: this.formatVolume,
       indicatorContext: () => ({
         sessionStarts: this.sessions.starts,
         loadedFrom: this.history.loadedFrom,
@@ -168,9 +169,13 @@ export class LiveChart {
     const { bar } = pointed;
     const show = (value: number): string => price(value, this.decimals.value);
     const prices = [open, show(bar.open), high, show(bar.high), low, show(bar.low), close, show(bar.close)];
-    const parts = [...prices, volume, compact(bar.volume)].map((part) => (typeof part === "string" ? part : part[1]));
+    const parts = [...prices, volume, this.formatVolume(bar.volume)].map((part) =>
+      typeof part === "string" ? part : part[1],
+    );
     return `${timeFormatFor(intervalSeconds[this.interval]).fullLabel(bar.start / 1_000_000)}: ${parts.join(" ")}`;
   }
+
+  private readonly formatVolume = (volume: number): string => quantity(volume, instruments.peek().get(this.symbol));
 
   /** The newest bar, with the newest price in it. */
   private get newest(): Candle | undefined {

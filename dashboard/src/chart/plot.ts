@@ -21,7 +21,7 @@ import {
 } from "lightweight-charts";
 import type { Candle } from "../api/types";
 import { changeRate } from "../format/decimals";
-import { compact, percent, price } from "../format/numbers";
+import { percent, price } from "../format/numbers";
 import { type Colours, colours, withOpacity } from "./colours";
 import { IndicatorLayer } from "./IndicatorLayer";
 import type { IndicatorContext } from "./indicatorLines";
@@ -42,6 +42,7 @@ export interface PlotCallbacks {
   onNeedOlder: () => void;
   onPoint: (start: number | null) => void; // the start (microseconds) of the bar under the crosshair
   onAtEnd: (there: boolean) => void;
+  formatVolume: (volume: number) => string;
   /** Return the values that indicators need besides the bars. */
   indicatorContext: () => IndicatorContext;
 }
@@ -105,7 +106,7 @@ export class Plot {
     this.chart = createChartEx<Time, ZonedTimeAxis>(box, new ZonedTimeAxis(zone), options);
     this.main = this.addMainSeries();
     this.percentScale = kind === "intraday" ? this.addPercentScale() : null;
-    const volumes = { type: "custom", minMove: 1, formatter: compact } as const;
+    const volumes = { type: "custom", minMove: 1, formatter: callbacks.formatVolume } as const;
     this.volume = this.chart.addSeries(
       HistogramSeries,
       { priceFormat: volumes, priceLineVisible: false, lastValueVisible: false },

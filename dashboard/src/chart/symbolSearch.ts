@@ -1,4 +1,5 @@
 import type { Instrument } from "../api/types";
+import { matchesName } from "../format/pinyin";
 
 export interface SymbolMatch {
   symbol: string;
@@ -9,7 +10,7 @@ export interface SymbolMatch {
 const MAX_MATCHES = 60;
 const NO_MATCH = 3;
 
-/** Return the symbols that match a text: first by prefix, then by a part of the symbol, then by a part of the name. */
+/** Return the symbols that match a text: first by prefix, then by a part of the symbol, then by the name. */
 export function searchSymbols(
   text: string,
   symbols: Iterable<string>,
@@ -27,6 +28,5 @@ export function searchSymbols(
 function rank(query: string, symbol: string, about: Instrument | undefined): number {
   const index = symbol.toLowerCase().indexOf(query);
   if (index >= 0) return index === 0 ? 0 : 1;
-  const names = [about?.name, about?.name_zh];
-  return names.some((name) => name?.toLowerCase().includes(query)) ? 2 : NO_MATCH;
+  return matchesName(about, query) ? 2 : NO_MATCH;
 }

@@ -15,6 +15,7 @@ import {
   reconnects,
   stateSince,
   symbolCount,
+  updateInterval,
   welcome,
 } from "../live/marketData";
 import { Fact } from "../shell/Fact";
@@ -112,6 +113,9 @@ function TrafficCard() {
         <Fact name={labels.quotes}>{compact(quotes)}</Fact>
         <Fact name={labels.bytes}>{characters === null ? NONE : `${compact(characters / 1000)} KB`}</Fact>
         <Fact name={labels.symbols}>{symbolCount.value}</Fact>
+        <Fact name={labels.interval}>
+          {updateInterval.value === 0 ? labels.everyUpdate : duration(updateInterval.value)}
+        </Fact>
         <Fact name={labels.heartbeat}>{heartbeat === undefined ? NONE : elapsed(heartbeat)}</Fact>
       </dl>
     </section>

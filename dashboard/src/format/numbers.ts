@@ -1,4 +1,4 @@
-import { locale } from "../words";
+import { locale, words } from "../words";
 
 /** The text for an unknown value. */
 export const NONE = "–";
@@ -34,6 +34,15 @@ export const percent = (value: number | null | undefined): string => (value == n
 export function compact(value: number | null | undefined): string {
   if (value == null) return NONE;
   return formatter("compact", { notation: "compact", maximumSignificantDigits: 3 }).format(value);
+}
+
+/**
+ * Format a number of shares in short. In Chinese, it is a number of lots if the instrument has a lot size: 1200 shares in
+ * lots of 100 are "12手".
+ */
+export function quantity(value: number | null | undefined, about: { lot_size: number | null } | undefined): string {
+  const { lots } = words.value.units;
+  return value == null || lots === null || !about?.lot_size ? compact(value) : lots(compact(value / about.lot_size));
 }
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"];

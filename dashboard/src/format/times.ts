@@ -38,7 +38,7 @@ function format(name: string, fields: Intl.DateTimeFormatOptions, ms: number): s
 /** Format a duration in ms: "12 ms", "3.4 s". */
 export function duration(ms: number): string {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+  return ms < 1000 ? `${Math.round(ms)} ms` : words.value.units.seconds((ms / 1000).toFixed(1));
 }
 
 /** Format a duration in seconds: "42 s", "3 min", "2 h 5 min". */

@@ -77,6 +77,11 @@ export class EventStream {
     this.client.setPauseAfter(this.pauseAfterMs);
   }
 
+  /** Change the shortest time between two updates of a symbol, in ms. */
+  setInterval(ms: number): void {
+    this.client.setInterval(`${ms}ms`);
+  }
+
   /** Close the stream for good. */
   close(): void {
     this.unsubscribe();

@@ -19,6 +19,7 @@ import { type ConnectionState, EventStream } from "./eventStream";
 import { FreshnessMonitor, online } from "./freshness";
 import { LatencyHistogram } from "./latencyHistogram";
 import { MarketClock } from "./marketClock";
+import { Pacer } from "./pacer";
 import { PaintQueue } from "./paintQueue";
 
 /** The newest quote of every symbol. It is plain data; `paintQueue` reports changes. */
@@ -51,9 +52,17 @@ const monitor = new FreshnessMonitor({
   clientId: () => clientId.peek(),
   heartbeat: () => (connection.peek() === "open" && welcome.peek() ? (welcome.peek()?.heartbeat ?? 0) * 1000 : null),
   marketRuns: () => status.peek()?.state === "running",
-  interval: () => Number(welcome.peek()?.subscription.interval ?? 0),
+  interval: () => Math.max(Number(welcome.peek()?.subscription.interval ?? 0), pacer.interval.peek()),
   onLost: reconnect,
 });
+const pacer = new Pacer({
+  flows: () => connection.peek() === "open" && status.peek()?.state === "running",
+  delay: () => monitor.delay.at(performance.now()),
+  slowFrames: () => paintQueue.readSlowFrames(),
+  setInterval: (ms) => stream?.setInterval(ms),
+});
+/** The shortest time between two updates of a symbol that the page asks for, in ms. */
+export const updateInterval = pacer.interval;
 /** The silence or the delay of the page's stream; null while prices are current. */
 export const trouble = monitor.trouble;
 
@@ -119,6 +128,7 @@ export function reconnect(): void {
 /** Open the stream of the page. A new sign-in starts it again, because another token may show another market. */
 export function startStream(): void {
   stopStream();
+  pacer.restart();
   stream = new EventStream(
     { events: ["quote", "status"], fields: BOARD_FIELDS },
     {

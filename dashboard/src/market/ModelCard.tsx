@@ -1,9 +1,10 @@
 import { isAdmin } from "../api/rights";
-import type { Model } from "../api/types";
+import type { MarketModel } from "../api/types";
 import { NONE, price, wholeNumber } from "../format/numbers";
 import { elapsed } from "../format/times";
 import { Fact } from "../shell/Fact";
 import { sectorTitle, words } from "../words";
+import { serverText } from "../words/serverText";
 import { FileButton } from "./FileButton";
 import { RequestError } from "./RequestError";
 import { model, replaceModel, simulator } from "./simulator";
@@ -19,7 +20,7 @@ export function ModelCard() {
     <section class="card model">
       <h2>{labels.model}</h2>
       <p class="big">{used?.version}</p>
-      {loaded?.about && <p class="muted">{loaded.about}</p>}
+      {loaded?.about && <p class="muted">{serverText(loaded.about)}</p>}
       {loaded && <Summary model={loaded} swaps={used?.swaps ?? 0} />}
       <div class="buttons">
         <FileButton
@@ -38,7 +39,7 @@ export function ModelCard() {
   );
 }
 
-function Summary({ model, swaps }: { model: Model; swaps: number }) {
+function Summary({ model, swaps }: { model: MarketModel; swaps: number }) {
   const { market: labels } = words.value;
   const { symbols, session, halts } = model;
   const sectors = new Set(symbols.map(({ sector }) => sector).filter(Boolean));
@@ -61,7 +62,7 @@ function Summary({ model, swaps }: { model: Model; swaps: number }) {
   );
 }
 
-function Symbols({ model }: { model: Model }) {
+function Symbols({ model }: { model: MarketModel }) {
   const { market: labels, board } = words.value;
   const shown = model.symbols.slice(0, MAX_SYMBOLS);
   return (
@@ -104,7 +105,7 @@ function rangeText(shares: number[]): string {
   return words.value.market.between(at(0), at(Math.floor(sorted.length / 2)), at(-1));
 }
 
-function save(model: Model): void {
+function save(model: MarketModel): void {
   const url = URL.createObjectURL(new Blob([JSON.stringify(model, null, 1)], { type: "application/json" }));
   Object.assign(document.createElement("a"), { href: url, download: `${model.version}.json` }).click();
   URL.revokeObjectURL(url);

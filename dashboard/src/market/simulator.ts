@@ -1,7 +1,7 @@
 import { computed, signal } from "@preact/signals";
 import { request } from "../api/http";
 import { isAdmin } from "../api/rights";
-import type { Command, Model, Simulator } from "../api/types";
+import type { Command, MarketModel, Simulator } from "../api/types";
 import { withPlainTexts } from "../format/texts";
 import { reachable, status } from "../live/marketData";
 
@@ -34,7 +34,7 @@ export function marketTime(): number | null {
   return now.time / 1000 + passed;
 }
 
-export const model = signal<Model | null>(null);
+export const model = signal<MarketModel | null>(null);
 
 /** The card that sent a request. */
 export type CardName = "control" | "scenario" | "model";
@@ -50,7 +50,7 @@ export async function loadSimulator(): Promise<void> {
     store(await request<Simulator>("v1/simulator"));
     const version = simulator.value?.model?.version;
     if (isAdmin.value && version && model.value?.version !== version) {
-      model.value = await request<Model>("v1/simulator/model");
+      model.value = await request<MarketModel>("v1/simulator/model");
     }
   } catch {
     // The header shows that the server is away.

@@ -1,14 +1,15 @@
+import type { Operations } from "../api/types";
 import { byteSize, compact, NONE, wholeNumber } from "../format/numbers";
 import { duration, elapsed } from "../format/times";
 import { words } from "../words";
 import { MetricTile } from "./MetricTile";
-import { type Overview, samples } from "./metrics";
+import { samples } from "./metrics";
 import { levelOf, readersLevel } from "./thresholds";
 
 const ms = (value: number | null | undefined): string => (value == null ? NONE : duration(value));
 
 /** The metrics and their charts of the chosen span. Rates are those of the newest sample. */
-export function MetricTiles({ now }: { now: Overview }) {
+export function MetricTiles({ now }: { now: Operations }) {
   const { operations: labels } = words.value;
   const past = samples.value;
   const flow = (value: number | null | undefined): string => (value == null ? NONE : labels.perSecond(compact(value)));

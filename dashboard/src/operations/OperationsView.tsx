@@ -6,6 +6,7 @@ import { ClientTable } from "./ClientTable";
 import { FeedTable } from "./FeedTable";
 import { MetricTiles } from "./MetricTiles";
 import { chartSamples, chooseSpan, freshness, loadMetrics, metrics, SAMPLE_MS, sampleMs, span, spans } from "./metrics";
+import { ProcessTable } from "./ProcessTable";
 import { StageTable } from "./StageTable";
 import "./operations.css";
 
@@ -50,6 +51,7 @@ function Dashboard() {
             <StageTable now={now} />
           </div>
         )}
+        <ProcessTable />
       </div>
       <ClientTable />
     </>

@@ -1,13 +1,14 @@
+import type { Operations } from "../api/types";
 import { NONE } from "../format/numbers";
 import { duration } from "../format/times";
 import { words } from "../words";
-import { type Overview, stages } from "./metrics";
+import { stages } from "./metrics";
 import { levelOf } from "./thresholds";
 
 const ms = (value: number | null): string => (value === null ? NONE : duration(value));
 
 /** The time that a batch spends in each stage of the data path, in the last five seconds. */
-export function StageTable({ now }: { now: Overview }) {
+export function StageTable({ now }: { now: Operations }) {
   const { operations: labels } = words.value;
   return (
     <table class="plain card stages">

@@ -13,9 +13,6 @@ export const spans = Object.keys(SPANS) as Span[];
 export const stages = ["feed", "journal", "apply", "dispatch", "flush"] as const;
 export type Stage = (typeof stages)[number];
 
-/** An answer of the server with the durations of each stage in milliseconds. */
-export type Overview = Operations & { stages: Record<Stage, { p50: number | null; p99: number | null }> };
-
 const NO_SAMPLES: Samples = {
   ts: [],
   readers: [],
@@ -33,7 +30,7 @@ const NO_SAMPLES: Samples = {
 };
 
 /** The last response of the server, and its samples of the chosen span. */
-export const metrics = signal<Overview | null>(null);
+export const metrics = signal<Operations | null>(null);
 export const samples = signal<Samples>(NO_SAMPLES);
 
 /** The charts of a new server span three minutes. */
@@ -65,7 +62,7 @@ export async function loadMetrics(): Promise<void> {
   const { sampleMs: interval, most } = SPANS[requested];
   const since = samples.value.ts.length > 0 ? (freshness.answeredAt.value ?? 0) : 0;
   const missing = Math.min(most, Math.ceil((Date.now() - since) / interval) + 1);
-  const response = await freshness.request<Overview>(`v1/operations?span=${requested}&samples=${missing}`);
+  const response = await freshness.request<Operations>(`v1/operations?span=${requested}&samples=${missing}`);
   // The user may have chosen another span while the server answered.
   if (response === null || requested !== span.value) return;
   samples.value = appendSamples(isNewProcess(response) ? NO_SAMPLES : samples.value, response.history, most);
@@ -73,7 +70,7 @@ export async function loadMetrics(): Promise<void> {
 }
 
 /** Whether the server was restarted. Its samples then do not continue the earlier ones. */
-function isNewProcess(response: Overview): boolean {
+function isNewProcess(response: Operations): boolean {
   return response.uptime < (metrics.value?.uptime ?? 0);
 }
 

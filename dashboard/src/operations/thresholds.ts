@@ -1,4 +1,4 @@
-import type { Overview } from "./metrics";
+import type { Operations } from "../api/types";
 
 /** The level of a value: at `bad`, the alert in deploy/prometheus begins. */
 export type Level = "good" | "warn" | "bad";
@@ -25,6 +25,6 @@ export function levelOf(name: keyof typeof LIMITS, value: number | null | undefi
 }
 
 /** Return the level of the number of readers. */
-export function readersLevel({ readers, max_readers: most }: Overview): Level {
+export function readersLevel({ readers, max_readers: most }: Operations): Level {
   return levelOf("readers", most > 0 ? readers / most : null);
 }

@@ -1,6 +1,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Suggestions } from "../combobox/Suggestions";
 import { useCombobox } from "../combobox/useCombobox";
+import { usePinyin } from "../format/pinyin";
 import { instruments, quotes } from "../live/marketData";
 import { navigate } from "../shell/route";
 import { instrumentName, words } from "../words";
@@ -44,6 +45,7 @@ function Search({ initial }: { initial: string }) {
   const [text, setText] = useState(initial);
   const field = useRef<HTMLInputElement>(null);
   const symbols = [...instruments.value.keys(), ...quotes.keys()];
+  usePinyin(text, instruments.value);
   const items = findItems(text, allCommands(), symbols, instruments.value);
   const list = useCombobox(LIST, items.length, 0, (index) => pick(items[index]));
   useLayoutEffect(() => {

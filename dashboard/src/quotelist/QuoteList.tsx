@@ -36,6 +36,13 @@ export function QuoteList({ label, symbols, address, current = "", turnover = fa
   const { board } = words.value;
   return (
     <table class="quote-list" aria-label={label}>
+      {/* The hidden header takes no part in the layout, so the columns have their widths from here. */}
+      <colgroup>
+        <col class="symbol" />
+        <col />
+        <col class="last" />
+        <col class="rate" />
+      </colgroup>
       <thead class="visually-hidden">
         <tr>
           <th scope="col">{board.symbol}</th>

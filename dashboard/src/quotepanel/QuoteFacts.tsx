@@ -2,7 +2,7 @@ import type { ReadonlySignal } from "@preact/signals";
 import type { Quote } from "../api/types";
 import { rangePosition } from "../board/columns";
 import { decimalsFor } from "../board/decimals";
-import { compact, NONE, price } from "../format/numbers";
+import { compact, NONE, price, quantity } from "../format/numbers";
 import { shortTime } from "../format/times";
 import { instruments, quotes } from "../live/marketData";
 import { Fact } from "../shell/Fact";
@@ -14,14 +14,14 @@ export function QuoteFacts({ symbol, quote }: { symbol: string; quote: ReadonlyS
   const full = quote?.value?.symbol === symbol ? quote.value : null;
   // Before the stream of the chart opens, the stream of the page has some of the values.
   const shown: Partial<Quote> = full ?? quotes.get(symbol) ?? {};
+  const about = instruments.value.get(symbol);
   const decimals = full ? decimalsFor(full) : 2;
   const money = (value: number | null | undefined): string => price(value, decimals);
   const sized = (value: number | null | undefined, size: number | null | undefined) => (
     <>
-      {money(value)} {size != null && <small>{compact(size)}</small>}
+      {money(value)} {size != null && <small>{quantity(size, about)}</small>}
     </>
   );
-  const about = instruments.value.get(symbol);
   return (
     <div class="quote-facts prices numbers">
       <dl class="book">
@@ -34,7 +34,7 @@ export function QuoteFacts({ symbol, quote }: { symbol: string; quote: ReadonlyS
         <Fact name={words.value.chart.prevClose}>{money(shown.prev_close)}</Fact>
         <Fact name={fields.high}>{money(shown.high)}</Fact>
         <Fact name={fields.low}>{money(shown.low)}</Fact>
-        <Fact name={fields.volume}>{compact(shown.volume)}</Fact>
+        <Fact name={fields.volume}>{quantity(shown.volume, about)}</Fact>
         <Fact name={fields.turnover}>{compact(shown.turnover)}</Fact>
         <Fact name={fields.vwap}>{money(shown.vwap)}</Fact>
         <Fact name={fields.pe}>{price(shown.pe, 2)}</Fact>

@@ -1,10 +1,10 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { decimalsFor } from "../board/decimals";
-import { compact, price } from "../format/numbers";
+import { price, quantity } from "../format/numbers";
 import { shortTime } from "../format/times";
 import { type ConnectionState, EventStream } from "../live/eventStream";
-import { quotes } from "../live/marketData";
+import { instruments, quotes } from "../live/marketData";
 import { words } from "../words";
 import { type TapeQuote, TradeTape } from "./tradeTape";
 
@@ -72,6 +72,7 @@ export function TradeList({ symbol }: { symbol: string }) {
   if (!stream) return null;
   void stream.revision.value;
   const entries = stream.tape.entries.slice(0, MAX_ROWS);
+  const about = instruments.value.get(symbol);
   const quote = quotes.get(symbol);
   const decimals = quote ? decimalsFor(quote) : 2;
   return (
@@ -99,7 +100,7 @@ export function TradeList({ symbol }: { symbol: string }) {
                   {price(entry.price, decimals)}
                   {entry.side && <span class="visually-hidden"> {panel.sides[entry.side]}</span>}
                 </td>
-                <td>{compact(entry.size)}</td>
+                <td>{quantity(entry.size, about)}</td>
               </tr>
             ),
           )}

@@ -1,5 +1,6 @@
 import { words } from "../words";
-import { type Field, isField } from "./fields";
+import { serverText } from "../words/serverText";
+import { type Field, isField } from "./fieldNames";
 import type { Verdict } from "./filterCheck";
 
 interface FilterFeedbackProps {
@@ -25,8 +26,8 @@ function FeedbackText({ text, verdict, running }: FilterFeedbackProps) {
     return (
       <p>
         {position !== undefined && <span class="muted">{labels.atCharacter(position + 1)} </span>}
-        {detail}
-        {hint && <em> ({hint})</em>}
+        {detail && serverText(detail)}
+        {hint && <em> ({serverText(hint)})</em>}
       </p>
     );
   }

@@ -6,7 +6,7 @@ import { words } from "../words";
 import { type Completion, complete, type Option } from "./completion";
 import { ErrorMarker } from "./ErrorMarker";
 import { FilterFeedback } from "./FilterFeedback";
-import { type Field, isField, type TextField } from "./fields";
+import { type Field, isField, type TextField } from "./fieldNames";
 import type { Verdict } from "./filterCheck";
 
 const LIST = "filter-suggestions";

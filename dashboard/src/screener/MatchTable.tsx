@@ -5,7 +5,8 @@ import { haltedSymbols, instruments } from "../live/marketData";
 import { hasForm, isBoolean, isText, pref } from "../shell/prefs";
 import { href } from "../shell/route";
 import { words } from "../words";
-import { type Field, fieldValue, formatField, isField, isTextField } from "./fields";
+import { type Field, isField, isTextField } from "./fieldNames";
+import { fieldValue, formatField } from "./fields";
 import type { MatchStream } from "./matchStream";
 
 /** Further rows are rendered on demand. */

@@ -2,9 +2,10 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { stale, symbolCount } from "../live/marketData";
 import { href, navigate, route } from "../shell/route";
 import { words } from "../words";
+import { serverText } from "../words/serverText";
 import { examples } from "./examples";
 import { FilterInput } from "./FilterInput";
-import { type Field, isField } from "./fields";
+import { type Field, isField } from "./fieldNames";
 import { fetchVerdict, useVerdict, type Verdict } from "./filterCheck";
 import { MatchTable } from "./MatchTable";
 import { MatchStream } from "./matchStream";
@@ -177,7 +178,7 @@ function EmptyNotice({ matches }: { matches: MatchStream }) {
   if (["retrying", "closed"].includes(matches.connection.value) && matches.detail.value) {
     return (
       <p class="note" role="alert">
-        {matches.detail.value}
+        {serverText(matches.detail.value)}
       </p>
     );
   }

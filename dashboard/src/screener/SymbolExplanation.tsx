@@ -1,7 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
+import type { SymbolExplanation as Explanation } from "../api/types";
 import { instruments } from "../live/marketData";
 import { words } from "../words";
-import { checkFilter, type Explanation } from "./filterCheck";
+import { checkFilter } from "./filterCheck";
 
 /** The form that explains why a symbol matches the filter or does not. */
 export function SymbolExplanation({ filter }: { filter: string }) {

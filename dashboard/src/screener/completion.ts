@@ -1,4 +1,4 @@
-import { type Field, isField, isTextField, numberFields, type TextField, textFields } from "./fields";
+import { type Field, isField, isTextField, numberFields, type TextField, textFields } from "./fieldNames";
 
 /** A suggestion. */
 export interface Option {

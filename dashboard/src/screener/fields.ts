@@ -2,27 +2,9 @@ import { type QuoteFieldKind, type QuoteNumberField, quoteFieldKinds } from "../
 import type { Instrument, Quote } from "../api/types";
 import { decimalsFor } from "../board/decimals";
 import { decimalsOf, quoteChangeRate } from "../format/decimals";
-import { compact, NONE, percent, price, signed } from "../format/numbers";
+import { compact, NONE, percent, price, quantity, signed } from "../format/numbers";
 import { shortTime } from "../format/times";
-
-const popularFields = ["last", "change_rate", "volume", "change", "turnover"] as const satisfies QuoteNumberField[];
-const instrumentFields = ["eps", "shares", "volatility", "tick_size"] as const;
-
-export type NumberField = QuoteNumberField | (typeof instrumentFields)[number];
-
-const quoteFields = Object.keys(quoteFieldKinds) as QuoteNumberField[];
-const otherFields = quoteFields.filter((name) => name !== "ts" && !(popularFields as readonly string[]).includes(name));
-
-/** The fields of a filter in the order of the suggestions: numbers, then texts. docs/filters.md describes them. */
-export const numberFields: readonly NumberField[] = [...popularFields, ...otherFields, ...instrumentFields, "ts"];
-export const textFields = ["symbol", "name", "name_zh", "sector", "exchange", "currency"] as const;
-
-export type TextField = (typeof textFields)[number];
-export type Field = NumberField | TextField;
-
-export const isTextField = (name: string): name is TextField => (textFields as readonly string[]).includes(name);
-export const isField = (name: string): name is Field =>
-  isTextField(name) || (numberFields as readonly string[]).includes(name);
+import type { Field } from "./fieldNames";
 
 /** Return the value of a field, as a filter compares it. */
 export function fieldValue(field: Field, quote: Quote, about: Instrument | undefined): number | string | null {
@@ -35,14 +17,15 @@ export function formatField(field: Field, quote: Quote, about: Instrument | unde
   if (value === null) return NONE;
   if (typeof value === "string") return value;
   const format = instrumentFormats[field] ?? formats[quoteFieldKinds[field as QuoteNumberField]];
-  return format(value, decimalsFor(quote));
+  return format(value, decimalsFor(quote), about);
 }
 
-type Format = (value: number, decimals: number) => string;
+type Format = (value: number, decimals: number, about: Instrument | undefined) => string;
 
 const two: Format = (value) => price(value, 2);
 const instrumentFormats: Partial<Record<Field, Format>> = {
   shares: compact,
+  lot_size: compact,
   eps: two,
   tick_size: (value) => price(value, decimalsOf(value)),
   volatility: (value) => `${price(value * 100, 1)}%`,
@@ -52,7 +35,7 @@ const formats: Record<QuoteFieldKind, Format> = {
   price_change: signed,
   percent,
   ratio: two,
-  quantity: compact,
+  quantity: (value, _, about) => quantity(value, about),
   money: compact,
   time: (value) => shortTime(value / 1000),
 };

@@ -1,34 +1,18 @@
 import { useEffect, useState } from "preact/hooks";
 import { HttpError, request } from "../api/http";
-import type { Problem } from "../api/types";
-
-/** The server's analysis of a valid filter. */
-export interface CheckedFilter {
-  filter: string; // the normal form
-  fields: string[];
-  cost: "bounds" | "calculated";
-  symbols: string[]; // the symbols that match now
-  explained: Explanation | null;
-}
-
-export interface Explanation {
-  symbol: string;
-  traded: boolean;
-  matches: boolean;
-  reasons: { condition: string; values: Record<string, number | string | null>; holds: boolean }[];
-}
+import type { FilterCheckResult, Problem } from "../api/types";
 
 /** The result for a text. While the user types on, the result for the earlier text stays. */
 export type Verdict =
   | { kind: "none" }
-  | { kind: "valid"; text: string; answer: CheckedFilter }
+  | { kind: "valid"; text: string; answer: FilterCheckResult }
   | { kind: "wrong"; text: string; problem: Partial<Problem> };
 
 /** The filter is checked after a pause in typing. */
 const TYPING_PAUSE_MS = 200;
 
 export const checkFilter = (filter: string, symbol: string | null = null, signal: AbortSignal | null = null) =>
-  request<CheckedFilter>("v1/screens/check", { method: "POST", json: { filter, symbol }, signal });
+  request<FilterCheckResult>("v1/screens/check", { method: "POST", json: { filter, symbol }, signal });
 
 /** Check a text after each pause of `pause` ms in typing. */
 export function useVerdict(text: string, pause = TYPING_PAUSE_MS): Verdict {

@@ -86,6 +86,7 @@ export const tradingEn = {
     add: "New alert",
     price: "Price",
     addPrice: "Alert at this price",
+    filterExample: "change_rate > 3%",
     addFilter: "Alert on new matches",
     full: (count: number) => `There are ${count} alerts already. Remove one first.`,
     list: "Alerts",

@@ -87,6 +87,7 @@ export const tradingZh: typeof tradingEn = {
     add: "新建提醒",
     price: "价格",
     addPrice: "到达此价格时提醒",
+    filterExample: "涨跌幅 > 3%",
     addFilter: "有新匹配时提醒",
     full: (count) => `已有 ${count} 个提醒，请先删除一个。`,
     list: "提醒",

@@ -182,7 +182,8 @@ class CandleArchive:
             self._drop_unwritten()
 
     def remove_symbols(self, symbols: Iterable[bytes]) -> None:
-        """Remove all candles of these symbols, because their market begins again at an earlier time.
+        """Remove all candles of the symbols. Call this method when the market of the symbols begins again at an earlier
+        time.
 
         The file contains the candles until `flush` deletes them. `read` does not return them any more.
         """
@@ -243,8 +244,8 @@ class CandleArchive:
         )
         candles = np.concatenate([_pack_rows(rows), *unwritten])
         # A candle can occur more than once. A candle that was written during the read is in `rows` and in `unwritten`.
-        # A candle that this process and the writer of a file have closed is twice in `rows`. A corrected candle has
-        # several versions. Of all candles with the same start, keep the last candle.
+        # A candle that both this process and the writer of the file have closed is twice in `rows`. A corrected candle
+        # has several versions. Of all candles with the same start, keep the last candle.
         newest_first = candles[::-1]
         candles = newest_first[np.unique(newest_first["start"], return_index=True)[1]]
         return candles[-limit:] if start is None else candles[:limit]
@@ -331,7 +332,7 @@ class CandleArchive:
         path = self._file_of_writer
         if self._writer_connection is None and path is not None:
             connection = None
-            # The writer may just be creating the file.
+            # Another process may be creating the file at this moment.
             with contextlib.suppress(sqlite3.Error):
                 connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
                 if connection.execute(_SELECT_META).fetchall():

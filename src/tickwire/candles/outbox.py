@@ -108,7 +108,10 @@ class CandleOutbox:
         return self.capture()()
 
     def capture(self) -> Callable[[], OutboxState]:
-        """Return a function that returns the present candles like `save`. Any thread may call the function."""
+        """Return a function that returns the present candles in the format of `save`.
+
+        Any thread may call the function.
+        """
         parts = list(self._parts)
 
         def encode() -> OutboxState:

@@ -169,7 +169,10 @@ class CandleRecorder:
         return self.capture()()
 
     def capture(self) -> Callable[[], bytes]:
-        """Copy the state, and return a function that encodes the copy like `save`. Any thread may call the function."""
+        """Copy the state, and return a function that encodes the copy in the format of `save`.
+
+        Any thread may call the function.
+        """
         encode_candles, save_outbox = self.candles.capture(), self.outbox.capture()
         return lambda: encode_large_struct(_RecorderState(0, encode_candles(), save_outbox()))
 

@@ -35,10 +35,10 @@ class ChildPipe:
 
 
 def inherited_write_end(variable: str) -> int | None:
-    """Return the descriptor whose number the environment variable contains. Return None if it is not open.
+    """Return the descriptor whose number the environment variable contains. Return None if the descriptor is not open.
 
     Remove the variable from the environment, and mark the descriptor as not inheritable, so that child processes
-    receive neither.
+    receive neither the variable nor the descriptor.
     """
     text = os.environ.pop(variable, "")
     if not text.isdigit():

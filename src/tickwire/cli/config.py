@@ -38,7 +38,7 @@ class ShownSetting(NamedTuple):
 def config(config: Path | None, *, shows_all: bool, is_json: bool, **options: Any) -> None:
     """Check the settings that `tickwire serve` would use, and print each of them with its origin.
 
-    Give the same flags, variables and file as to `tickwire serve`. Secrets are masked. The exit code is 2 if a setting
+    Pass the same flags, variables and file as to `tickwire serve`. Secrets are masked. The exit code is 2 if a setting
     is not valid.
     """
     overrides = {name: value for name, value in options.items() if value is not None}

@@ -1,4 +1,4 @@
-"""`tickwire doctor`: find out what a proxy between this machine and a server does to streams."""
+"""`tickwire doctor`: find the changes that a proxy between this machine and a server makes to streams."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def doctor(*, url: str, origin: str | None, wait_s: float | None, as_json: bool)
     """Open a stream of the server at URL, and name the settings between client and server that harm streams.
 
     The command finds buffering, idle cut-offs, compression, lost headers, HTTP/1.0, wrong addresses, wrong CORS
-    settings, TLS problems and wrong clocks. It names the culprit and the line to change. The exit code is 1 if there
-    is a finding. If the server requires a token, set TICKWIRE_TOKEN.
+    settings, TLS problems and wrong clocks. The output names the program that causes each problem, and the line of its
+    configuration to change, and says whether browsers use HTTP/2. The exit code is 1 if there is a finding. If the
+    server requires a token, set TICKWIRE_TOKEN.
 
     Example: tickwire doctor https://stream.example.org --origin https://app.example.org
     """

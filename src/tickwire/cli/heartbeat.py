@@ -48,7 +48,8 @@ class HeartbeatSender:
                 await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
     def hand_over(self, min_descriptor: int) -> dict[str, str]:
-        """Prepare the next program of this process to continue the heartbeats. Return environment variables for it.
+        """Prepare to continue the heartbeats in the program that this process executes next. Return environment
+        variables for this program.
 
         The program inherits a copy of the descriptor. The number of the copy is at least `min_descriptor`.
         """

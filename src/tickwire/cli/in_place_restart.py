@@ -2,7 +2,7 @@
 
 The server stops as usual: it ends its streams and closes its journal. Then the process executes its command again. The
 listening socket stays open all the time, so the kernel queues new connections instead of refusing them. The process id
-does not change. The new program follows the same parent process, and sends it the heartbeats.
+does not change. The new program ends with the same parent process, and sends heartbeats to this parent.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class InPlaceRestart:
         """
         if self._listener is None:
             return
-        # The listening socket takes the number FIRST_DESCRIPTOR, so the heartbeats need another number.
+        # The listening socket will have the descriptor FIRST_DESCRIPTOR, so the heartbeats need another descriptor.
         parent = {**self._parent_environment, **self._heartbeats.hand_over(FIRST_DESCRIPTOR + 1)}
         os.dup2(self._listener.fileno(), FIRST_DESCRIPTOR, inheritable=True)
         environment = {**os.environ, **parent, "LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}

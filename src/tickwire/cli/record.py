@@ -57,7 +57,7 @@ def record(
         recorder.close()
         raise
     recorder.finish()
-    gaps = f", {stream.gaps} gaps: the quotes in them are missing" if stream.gaps else ""
+    gaps = f", {stream.gaps} gaps: the quotes in the gaps are missing" if stream.gaps else ""
     if recorder.went_back:
         print("warning: the market went back to an earlier time, so the times of the rows go back too", file=sys.stderr)
     if recorder.row_count:

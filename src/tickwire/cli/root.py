@@ -26,8 +26,8 @@ _COMMANDS = {
     "check-filter": "Check a filter expression, and explain it.",
     "record": "Record the quotes of a server to a file for replay.",
     "status": "Show the health, feed, readers and lag of a server.",
-    "doctor": "Find out what a proxy between this machine and a server does to streams.",
-    "config": "Check the settings, and show where each of them comes from.",
+    "doctor": "Find the changes that a proxy between this machine and a server makes to streams.",
+    "config": "Check the settings, and show the origin of each setting.",
     "backup": "Copy the journal of a running server.",
     "restore": "Restore the backup of a journal.",
 }

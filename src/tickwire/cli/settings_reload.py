@@ -26,10 +26,11 @@ class SettingsReloader:
         self._pending: dict[str, Any] = {}
 
     def reload(self, check: Callable[[Settings], None]) -> Mapping[str, Any] | None:
-        """Read the settings again, and return those that can change. Return None if a setting is not valid.
+        """Read the settings again, and return the settings that can change while the server runs. Return None if a
+        setting is not valid.
 
-        `check` receives the settings that the server will have, and raises TickwireError if it cannot use them. Log a
-        warning if another setting has changed, because it needs a restart.
+        `check` receives the settings that the server will have, and raises TickwireError if the server cannot use them.
+        Log a warning if another setting has changed, because it needs a restart.
         """
         try:
             new = self._load()

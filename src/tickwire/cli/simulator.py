@@ -37,7 +37,7 @@ _register_command("stop", "Stop the market until `start`.")
 @click.argument("count", type=click.IntRange(1), default=1)
 @server_url_option
 def step(count: int, url: str) -> None:
-    """Play all ticks of the next COUNT points in time that have ticks (default: 1), and leave the market paused."""
+    """Play the ticks of the next COUNT timestamps (default: 1), and leave the market paused."""
     _request_state(url, lambda simulator: simulator.send_command(f"STEP={count}"))
 
 

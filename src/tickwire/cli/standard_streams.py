@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def open_standard_descriptors() -> None:
     """Open /dev/null in place of each closed standard stream.
 
-    Otherwise a connection or a file would get the number of the closed stream, and would receive the lines of the log.
-    Call this function before the process opens any file.
+    Otherwise a connection or a file would have the descriptor of the closed stream, and would receive the lines of the
+    log. Call this function before the process opens any file.
     """
     for descriptor in (_STDIN, _STDOUT, _STDERR):
         try:
@@ -30,7 +30,8 @@ def open_standard_descriptors() -> None:
 
 
 def print_banner(lines: Sequence[str]) -> None:
-    """Write lines to standard output. If nobody reads them or they cannot be written, continue without them."""
+    """Write lines to standard output. If no program reads standard output or the write fails, continue without an
+    error."""
     text = "\n".join([*lines, ""]).encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace")
     # If nobody reads a full pipe, the thread stays blocked until the process ends.
     writer = threading.Thread(target=_write, args=(text,), name="tickwire-banner", daemon=True)

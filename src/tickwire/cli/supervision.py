@@ -1,6 +1,6 @@
 """The protocol between a server process and its parent process.
 
-The server tells the parent when the server is ready, and ends when the parent has ended.
+The server notifies the parent when the server is ready. The server ends when the parent has ended.
 
 The parent process sets two environment variables. TICKWIRE_READY_FD is the number of a file descriptor that the server
 process inherits. When the server is ready, it writes one line of JSON to this descriptor. TICKWIRE_PARENT is the
@@ -118,7 +118,8 @@ def exit_with_parent() -> dict[str, str]:
     The server then closes its streams before it ends. A thread watches the parent, so the server also stops while it is
     still starting. Do nothing if TICKWIRE_PARENT is not set.
 
-    Return the environment variables for a program that this process executes later and that shall follow the parent.
+    Return the environment variables for a program that this process executes later, so that this program also ends with
+    the parent.
     """
     parent = os.environ.pop(PARENT_PID_VARIABLE, None)
     if parent is None:

@@ -57,6 +57,11 @@ def new_secret() -> None:
 @click.option("--user", help="Set the user (sub).")
 @click.option("--id", "token_id", help="Set the token id (jti), which can be revoked.  [default: random]")
 @click.option("--symbols", help="Allow reading these symbols and patterns (comma-separated list).  [default: all]")
+@click.option(
+    "--filter",
+    metavar="EXPR",
+    help="Allow reading symbols only while they match this filter, such as 'exchange = \"NYSE\"'.  [default: all]",
+)
 @click.option("--events", help="Allow reading these kinds of events (comma-separated list).  [default: all]")
 @click.option("--scope", default="", help=f"Allow more than reading (comma-separated list): {', '.join(SCOPES)}.")
 @click.option("--readers", type=click.IntRange(0), help="Limit the number of simultaneous streams.")

@@ -120,7 +120,7 @@ async def _read_events(
 
 
 async def _report_missing_symbols(url: str, patterns: Sequence[str], delay_s: float, output: WatchOutput) -> None:
-    """Show a notice if the server delays quotes, and a notice for each of `patterns` without a quote."""
+    """Show a notice if the server delays quotes. Show a notice for each pattern in `patterns` that has no quote."""
     if delay_s:
         output.add_notice("", f"quotes are delayed by {format_duration(delay_s)}")
     try:

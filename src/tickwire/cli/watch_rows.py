@@ -21,10 +21,10 @@ A trend of single trades would mostly show that prices alternate between bid and
 FLASH_S = 0.7
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of the table. `field` is a field of a quote, or `trend`. `width` is the number of characters.
 
-    A narrow terminal hides the columns with the largest `rank` first, but never those with the rank 0.
+    A narrow terminal hides the columns with the largest `rank` first. A column with the rank 0 is always visible.
     """
 
     field: str
@@ -34,15 +34,15 @@ class Column(NamedTuple):
 
 
 COLUMNS = (
-    Column("symbol", "Symbol", 10, 0),
-    Column("last", "Last", 12, 0),
-    Column("change", "Change", 10, 3),
-    Column("change_rate", "%", 8, 1),
-    Column("trend", "Trend", TREND_LENGTH, 2),
-    Column("bid", "Bid", 12, 5),
-    Column("ask", "Ask", 12, 5),
-    Column("volume", "Volume", 16, 4),
-    Column("ts", "Time", 8, 6),
+    TableColumn("symbol", "Symbol", 10, 0),
+    TableColumn("last", "Last", 12, 0),
+    TableColumn("change", "Change", 10, 3),
+    TableColumn("change_rate", "%", 8, 1),
+    TableColumn("trend", "Trend", TREND_LENGTH, 2),
+    TableColumn("bid", "Bid", 12, 5),
+    TableColumn("ask", "Ask", 12, 5),
+    TableColumn("volume", "Volume", 16, 4),
+    TableColumn("ts", "Time", 8, 6),
 )
 SORT_FIELDS = tuple(column.field for column in COLUMNS if column.field != "trend")
 
@@ -120,11 +120,12 @@ class WatchRows:
         return self._paused_rows is not None
 
     def toggle_pause(self) -> None:
-        """Let `selected` return the present quotes until the next call. A person can still sort and filter them."""
+        """Pause or resume updates. While updates are paused, `selected` returns the quotes of the time of the pause."""
         self._paused_rows = None if self.is_paused else deepcopy(self._rows)
 
     def move_sort_column(self, steps: int) -> None:
-        """Sort by the column that is `steps` to the right. Begin with the largest number, or the first text."""
+        """Sort by the column that is `steps` to the right. Numbers start with the largest, and texts start with the
+        first in the alphabet."""
         position = SORT_FIELDS.index(self.sort_field) + steps
         self.sort_field = SORT_FIELDS[min(max(position, 0), len(SORT_FIELDS) - 1)]
         self.is_descending = self.sort_field != "symbol"
@@ -132,7 +133,7 @@ class WatchRows:
     def selected(self) -> list[Row]:
         """Return the rows whose symbol matches `pattern`, in order. Rows without a value come last.
 
-        A pattern without wildcards matches each symbol that contains it, in any case.
+        A pattern without wildcards matches each symbol that contains the pattern, in upper or lower case.
         """
         pattern = self.pattern.upper()
         glob = pattern if {"*", "?"} & {*pattern} else f"*{pattern}*"

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tickwire.cli.terminal_keys import BACKSPACE, ENTER, ESCAPE
-from tickwire.cli.watch_rows import COLUMNS, Column, Row, WatchRows
+from tickwire.cli.watch_rows import COLUMNS, Row, TableColumn, WatchRows
 from tickwire.client.events import Enter, Event, Leave, Matches, Welcome
 from tickwire.core.quote import Quote
 
@@ -39,7 +39,7 @@ HELP = (
 class WatchTable:
     """The table, and the state that the keys change.
 
-    `changed` is set when the table must be drawn again, and `key_pressed` when it must be drawn at once.
+    The table sets the event `changed` to request a new drawing, and `key_pressed` to request a drawing without delay.
     """
 
     def __init__(self, url: str, rows: WatchRows) -> None:
@@ -89,7 +89,7 @@ class WatchTable:
         self.changed.set()
 
     def press(self, key: str) -> None:
-        """Apply a key."""
+        """Handle a pressed key."""
         if self._is_typing:
             self._type(key)
         else:
@@ -180,7 +180,7 @@ class WatchTable:
             parts.append(f"symbols: {self.rows.pattern}{'_' if self._is_typing else ''}")
         return Text(" · ".join([*parts, "? shows the keys"]), "dim", no_wrap=True, overflow="ellipsis")
 
-    def _table(self, rows: list[Row], columns: list[Column], arrows: str) -> Table:
+    def _table(self, rows: list[Row], columns: list[TableColumn], arrows: str) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, _COLUMN_GAP, 0, 0))
         for column in columns:
             is_text = column.field in ("symbol", "trend")
@@ -197,7 +197,7 @@ class WatchTable:
         return table
 
 
-def _visible_columns(width: int, *, has_unicode: bool) -> list[Column]:
+def _visible_columns(width: int, *, has_unicode: bool) -> list[TableColumn]:
     """Return the columns that fit into `width` characters. A trend needs a terminal with Unicode."""
     columns = [column for column in COLUMNS if column.field != "trend" or has_unicode]
     while max(column.rank for column in columns) > 0 and sum(column.width + _COLUMN_GAP for column in columns) > width:
@@ -230,7 +230,7 @@ def _cell(row: Row, field: str, now_s: float) -> Text:
 
 
 def _sparkline(prices: list[float]) -> str:
-    """Return a bar for each price. The lowest and the highest price have the lowest and the highest bar."""
+    """Return a bar for each price. The lowest price has the lowest bar, and the highest price has the highest bar."""
     if not prices:
         return ""
     low, high = min(prices), max(prices)

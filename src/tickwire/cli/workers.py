@@ -53,7 +53,7 @@ class WorkerProcess:
     """Runs one server process for the supervisor, and starts a new process whenever the old process ends.
 
     `environment` contains the environment variables of the process, including the settings of the server. `address` is
-    the host and port on which the supervisor opens a listening socket for the process; None if the process opens its
+    the host and port on which the supervisor opens a listening socket for the process, or None if the process opens its
     own socket. `listener` is a listening socket that is open already.
     """
 
@@ -112,7 +112,8 @@ class WorkerProcess:
         return self.ready_message
 
     async def wait_until_started_or_failed(self) -> None:
-        """Wait until a process of this worker is ready, or the starts have failed, or the supervisor calls `stop`."""
+        """Wait until a process of this worker is ready, the worker reports failed starts, or the supervisor calls
+        `stop`."""
         events = (self._serving, self.start_failed, self._stopping)
         waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
@@ -130,7 +131,7 @@ class WorkerProcess:
         return WorkerProcess(self.name, {**self._environment, **_variables(changes)}, self._address, listener)
 
     def begin_drain(self) -> None:
-        """Let the process answer 503 to readiness checks from now on."""
+        """Make the process answer 503 to readiness checks from now on."""
         if self._process is not None and self._process.returncode is None and self._serving.is_set():
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGUSR1)
@@ -155,7 +156,7 @@ class WorkerProcess:
     async def _run_process_or_log(self) -> bool:
         try:
             return await self._run_process()
-        except Exception:  # a task boundary: the caller restarts the worker later
+        except Exception:  # A task boundary: the caller restarts the worker later.
             log.exception("cannot run %s", self.name)
             return False
         finally:
@@ -296,7 +297,8 @@ class Supervisor:
         """Replace the edge processes one after the other. The new processes have the changed settings `changes`.
 
         For each edge process, start a new process. When the new process is ready, stop the old process. If the new
-        process ends before that, the old process and all further ones serve on. A stop of all workers ends the restart.
+        process ends before that, the old process and all remaining processes continue to serve. A stop of all workers
+        ends the restart.
         """
         if changes:
             changes = self._add_ticket_secret(changes)
@@ -313,7 +315,10 @@ class Supervisor:
                 if not new.is_serving:
                     await new.stop()
                     if not self._is_stopping:
-                        log.error("cannot replace %s: read the earlier log lines; the old process serves on", new.name)
+                        log.error(
+                            "cannot replace %s: read the earlier log lines; the old process continues to serve",
+                            new.name,
+                        )
                     return
                 self.edge_workers[index] = new
                 await old.stop()
@@ -329,7 +334,7 @@ class Supervisor:
 
         Return None if `stopped` is set before that. A process may wait for the server of the journal without a time
         limit. Raise TickwireError if a process has ended and the processes are not ready after _START_TIMEOUT_S, or if
-        the starts of one worker have failed too often: the reason may be a setting, such as a wrong password of NATS.
+        the starts of one worker have failed too often. The reason may be a setting, such as a wrong password of NATS.
         After the processes were ready once, the supervisor restarts them without a limit.
         """
         serving = asyncio.gather(*(edge.wait_until_serving() for edge in self.edge_workers))
@@ -431,7 +436,7 @@ async def supervise(settings: Settings, port: int, ready: ReadyNotifier, reloade
 
 
 def process_environment(settings: Settings, overrides: dict[str, Any]) -> dict[str, str]:
-    """Return the environment variables for a child process with `settings`, some of them replaced by `overrides`.
+    """Return the environment variables for a child process with `settings`. Values in `overrides` replace settings.
 
     The settings contain secrets, and every user of a machine can list the arguments of all processes. Therefore the
     child process receives the settings as environment variables.

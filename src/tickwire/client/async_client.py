@@ -92,17 +92,21 @@ class AsyncClient:
         symbols: Symbols = _ALL_SYMBOLS,
         *,
         filter: str | None = None,  # noqa: A002  # the name of the query parameter
+        order: str | None = None,
+        top: int | None = None,
         fields: Symbols | None = None,
         interval: str | float | None = None,
         delivery: Literal["latest", "all"] = "latest",
         since: str | None = None,
         last_event_id: str | None = None,
     ) -> Stream:
-        """Return a stream of quotes. `connect` and `GET /v1/stream` explain the parameters."""
+        """Return a stream of quotes. The documentation of `connect` and of `GET /v1/stream` explains the parameters."""
         return self._connect(
             symbols,
             events="quote",
             filter=filter,
+            order=order,
+            top=top,
             fields=fields,
             interval=interval,
             delivery=delivery,
@@ -119,13 +123,21 @@ class AsyncClient:
 
     def screen(
         self,
-        filter: str,  # noqa: A002  # the name of the query parameter
+        filter: str | None = None,  # noqa: A002  # the name of the query parameter
         symbols: Symbols = _ALL_SYMBOLS,
         *,
+        order: str | None = None,
+        top: int | None = None,
         interval: str | float | None = None,
     ) -> Screen:
-        """Return the set of symbols that match `filter`, such as "change_rate > 5% and volume > 1M"."""
-        return Screen(self._connect(symbols, filter=filter, events=("quote", "screen"), interval=interval))
+        """Return the set of symbols that match `filter`, such as "change_rate > 5% and volume > 1M".
+
+        With `order` and `top`, the set contains the first `top` of these symbols in an order such as "volume desc".
+        """
+        stream = self._connect(
+            symbols, filter=filter, order=order, top=top, events=("quote", "screen"), interval=interval
+        )
+        return Screen(stream)
 
     def board(self, symbols: Symbols = _ALL_SYMBOLS, *, interval: str | float | None = None) -> LiveBoard:
         """Return a mapping from symbols to their newest quotes. A task of the mapping keeps the quotes current."""
@@ -152,10 +164,10 @@ class AsyncClient:
         end: Time | None = None,
         limit: int | None = 500,
     ) -> CandleHistory:
-        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` (None: all).
+        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` of them. None means no limit.
 
         If more than `limit` candles match, the result contains the oldest ones if `start` is set, and the newest ones
-        otherwise. A long history takes several requests.
+        otherwise. For a long history, the method sends several requests.
         """
         return await read_history(self._connection, symbol, interval, start=start, end=end, limit=limit)
 
@@ -172,19 +184,20 @@ class AsyncClient:
         The columns have the names of the fields of a tick: `symbol`, `ts`, `last`, `bid` and so on. Missing values
         (NaN, NaT, None) are omitted. The times in `ts`, or in the index of a pandas frame, may have any unit and zone.
 
-        The server stores each row only once, even if the program is killed and publishes the same frame again with the
-        same `key` (up to 64 letters, digits or `._~-`). If a row is invalid, the server has stored the rows before it.
+        The server stores each row only once, even if a killed program publishes the same frame again with the same
+        `key`. A key has up to 64 letters, digits or `._~-`. If a row is invalid, the server has stored the rows before
+        it.
         """
         ticks = FrameTicks(frame)
         return await self._publisher.upload(ticks.batches, name=key or uuid.uuid4().hex)
 
     @property
     def simulator(self) -> Simulator:
-        """The control of the server's feed: simulator or replay."""
+        """The object that controls the server's feed, which is a simulator or a replay."""
         return Simulator(self._connection)
 
     async def measure_round_trip(self) -> float:
-        """Return the seconds between a request to the server and its answer."""
+        """Send a request to the server, and return the seconds until its answer arrives."""
         begin = time.perf_counter()
         await self._connection.request("GET", "/healthz")
         return time.perf_counter() - begin

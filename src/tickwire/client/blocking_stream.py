@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Set
 from concurrent.futures import Future, wait
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
+from tickwire.client.events import Event
 from tickwire.client.live_board import LiveBoard
 from tickwire.client.loop_thread import LoopThread
 from tickwire.client.screen import Screen, ScreenChange
@@ -25,7 +26,7 @@ class AsyncSource(Protocol[T_co]):
 
 
 class _Received(NamedTuple, Generic[T]):
-    """An item, and the id of the newest event when the item was complete."""
+    """An item of a stream, and the id of the newest event that contributed to the item."""
 
     item: T
     last_event_id: str | None
@@ -58,7 +59,8 @@ class BlockingStream(Generic[T]):
 
     @property
     def gaps(self) -> int:
-        """The number of gaps: each reports events that the server could no longer send."""
+        """The number of `gap` events. A `gap` event reports that the server no longer has the events that the stream
+        missed."""
         return self._stream.gaps
 
     def close(self) -> None:
@@ -81,11 +83,31 @@ class BlockingStream(Generic[T]):
         self._last_event_id = received.last_event_id
         return received.item
 
+    def events(self) -> BlockingStream[Event]:
+        """Return all events of this stream, such as `gap` and `bye`, instead of its items.
+
+        Read only the items or only the events of a stream.
+        """
+        return BlockingStream(self._thread, _Events(self._stream), self._stream)
+
     async def _receive(self) -> _Received[T]:
         item = await self._source.__anext__()
-        # After a timeout, the wait goes on in the thread. The program may store `last_event_id` before it receives this
+        # After a timeout, the thread continues the wait. The program may store `last_event_id` before it receives this
         # item, so `next_item` shows the id of the item only when it returns the item.
         return _Received(item, self._stream.last_event_id)
+
+
+class _Events:
+    """The events of a stream, as a source of a BlockingStream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    async def __anext__(self) -> Event:
+        return await self._stream.next_event()
+
+    async def close(self) -> None:
+        await self._stream.close()
 
 
 class BlockingScreen(BlockingStream[ScreenChange]):
@@ -94,7 +116,7 @@ class BlockingScreen(BlockingStream[ScreenChange]):
     def __init__(self, thread: LoopThread, screen: Screen) -> None:
         super().__init__(thread, screen, screen.stream)
         self._screen = screen
-        # A copy of the symbols and the quotes while the thread waits for the next change and no call does.
+        # A copy of the symbols and the quotes. It is set while the thread waits for the next change after a timeout.
         self._copy: tuple[Set[str], Mapping[str, Quote]] | None = None
 
     @property
@@ -110,7 +132,8 @@ class BlockingScreen(BlockingStream[ScreenChange]):
         try:
             return super().next_item(timeout_s)
         finally:
-            # After a timeout, the wait goes on in the thread, which may change the screen while the program reads it.
+            # After a timeout, the thread continues the wait, and may change the screen while the program reads the
+            # screen.
             self._copy = None if self._next is None else self._thread.call(self._copy_screen)
 
     async def _copy_screen(self) -> tuple[Set[str], Mapping[str, Quote]]:
@@ -134,7 +157,7 @@ class BlockingBoard(Mapping[str, Quote]):
         self.close()
 
     def close(self) -> None:
-        """Stop following the market. The quotes stay as they are."""
+        """Stop updating the quotes. The quotes keep their newest values."""
         if self._changes is not None:
             self._changes.cancel()
         self._thread.call(self._board.close)
@@ -167,6 +190,6 @@ class BlockingBoard(Mapping[str, Quote]):
 
 def _wait_until_done(future: Future[Any], timeout_s: float | None) -> None:
     """Wait for the end of a future. Raise TimeoutError if it has not ended after `timeout_s` seconds."""
-    # `Future.result` does not tell its own timeout from a TimeoutError of the coroutine.
+    # `Future.result` raises the same error for its own timeout and for a TimeoutError of the coroutine.
     if not wait([future], timeout_s).done:
         raise TimeoutError(f"nothing arrived in {timeout_s:g} s")

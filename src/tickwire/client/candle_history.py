@@ -72,7 +72,7 @@ async def read_history(
     end: Time | None,
     limit: int | None,
 ) -> CandleHistory:
-    """Read the candles that start in `[start, end)`, at most `limit` (None: all).
+    """Read the candles that start in `[start, end)`, at most `limit` of them. None means no limit.
 
     If more than `limit` candles match, return the oldest ones if `start` is set, and the newest ones otherwise.
     """

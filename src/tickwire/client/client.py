@@ -1,4 +1,4 @@
-"""The client for programs without asyncio. It runs an AsyncClient in a thread."""
+"""The client for programs without asyncio. The client runs an AsyncClient in a thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tickwire.core.quote import Quote
 class Client:
     """A client of the server at `url`, such as http://127.0.0.1:8000. Open the client with `with`.
 
-    The parameters, the methods and the errors are those of AsyncClient. A thread runs an AsyncClient, and each method
+    Client has the same parameters, methods and errors as AsyncClient. A thread runs an AsyncClient, and each method
     waits for its result. The thread also calls `token` and `on_state`.
     """
 
@@ -61,6 +61,8 @@ class Client:
         symbols: Symbols = "*",
         *,
         filter: str | None = None,  # noqa: A002  # the name of the query parameter
+        order: str | None = None,
+        top: int | None = None,
         fields: Symbols | None = None,
         interval: str | float | None = None,
         delivery: Literal["latest", "all"] = "latest",
@@ -70,6 +72,8 @@ class Client:
         stream = self._client.quotes(
             symbols,
             filter=filter,
+            order=order,
+            top=top,
             fields=fields,
             interval=interval,
             delivery=delivery,
@@ -86,12 +90,15 @@ class Client:
 
     def screen(
         self,
-        filter: str,  # noqa: A002  # the name of the query parameter
+        filter: str | None = None,  # noqa: A002  # the name of the query parameter
         symbols: Symbols = "*",
         *,
+        order: str | None = None,
+        top: int | None = None,
         interval: str | float | None = None,
     ) -> BlockingScreen:
-        return BlockingScreen(self._thread, self._client.screen(filter, symbols, interval=interval))
+        screen = self._client.screen(filter, symbols, order=order, top=top, interval=interval)
+        return BlockingScreen(self._thread, screen)
 
     def board(self, symbols: Symbols = "*", *, interval: str | float | None = None) -> BlockingBoard:
         return BlockingBoard(self._thread, self._client.board(symbols, interval=interval))
@@ -121,12 +128,12 @@ class Client:
 
     @property
     def simulator(self) -> BlockingSimulator:
-        """The control of the server's feed: simulator or replay."""
+        """The object that controls the server's feed, which is a simulator or a replay."""
         return BlockingSimulator(self._thread, self._client.simulator)
 
 
 class BlockingSimulator:
-    """Controls the feed of a server. The methods are those of `Simulator`."""
+    """Controls the feed of a server. The methods are the same as those of the asynchronous class `Simulator`."""
 
     def __init__(self, thread: LoopThread, simulator: Simulator) -> None:
         self._thread = thread

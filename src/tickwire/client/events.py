@@ -10,11 +10,13 @@ from tickwire.core.candle import Candle
 from tickwire.core.codec import decode_json
 from tickwire.core.correction import TradeCorrection
 from tickwire.core.event_kinds import StreamEvent
+from tickwire.core.heartbeat import Heartbeat
 from tickwire.core.quote import Quote
 
 
 class SubscriptionState(msgspec.Struct, frozen=True):
-    """The subscription at the start of a stream, or after a change. The names are those of the stream parameters.
+    """The subscription at the start of a stream, or after a change. The attributes have the names of the stream
+    parameters.
 
     `interval` is in milliseconds.
     """
@@ -26,6 +28,8 @@ class SubscriptionState(msgspec.Struct, frozen=True):
     interval: float = 0
     filter: str | None = None
     fields: list[str] = []
+    order: str | None = None
+    top: int | None = None
     snapshot: bool = True
 
 
@@ -47,30 +51,30 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 class Matches(msgspec.Struct, frozen=True):
-    """The whole set of symbols that match the filter."""
+    """The `matches` event: all symbols that match the filter now, or the symbols of the top N."""
 
-    filter: str
+    filter: str | None
     symbols: list[str]
 
 
 class Enter(msgspec.Struct, frozen=True):
-    """A symbol began to match the filter."""
+    """The `enter` event: a symbol began to match the filter, or entered the top N."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote | None = None
 
 
 class Leave(msgspec.Struct, frozen=True):
-    """A symbol no longer matches the filter."""
+    """The `leave` event: a symbol no longer matches the filter, or left the top N."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The state of the feed, or of trading in `symbol`.
+    """The `status` event: the state of the feed, or of trading in `symbol`.
 
     `last_tick_ts` is in microseconds since 1970. `docs/protocol.md` lists the states.
     """
@@ -91,7 +95,8 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True, rename={"from_id": "from", "to_id": "to"}):
-    """The server will not send the events after `from_id` up to and including `to_id`. The current state follows.
+    """The `gap` event: the server will not send the events after `from_id` up to and including `to_id`. The current
+    state follows.
 
     `reason` is `expired`, `epoch` or `unreadable` (see `docs/protocol.md`).
     """
@@ -102,7 +107,7 @@ class Gap(msgspec.Struct, frozen=True, rename={"from_id": "from", "to_id": "to"}
 
 
 class Expiring(msgspec.Struct, frozen=True):
-    """The token expires in `in_ms` milliseconds."""
+    """The `expiring` event: the token expires in `in_ms` milliseconds."""
 
     in_ms: float
 
@@ -118,7 +123,7 @@ class Bye(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message of a program. The sender chose `name` and `data`."""
+    """A message that a program published. The publisher chose `name` and `data`."""
 
     name: str
     data: Any
@@ -135,6 +140,7 @@ EventValue: TypeAlias = (
     | TradeCorrection
     | SubscriptionState
     | Gap
+    | Heartbeat
     | Expiring
     | Bye
     | Message
@@ -152,6 +158,7 @@ EVENT_TYPES: dict[StreamEvent, type[EventValue]] = {
     StreamEvent.CORRECTION: TradeCorrection,
     StreamEvent.SUBSCRIPTION: SubscriptionState,
     StreamEvent.GAP: Gap,
+    StreamEvent.HEARTBEAT: Heartbeat,
     StreamEvent.EXPIRING: Expiring,
     StreamEvent.BYE: Bye,
 }

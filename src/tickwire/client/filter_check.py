@@ -1,4 +1,4 @@
-"""Send a filter to a server, which checks the filter."""
+"""Check a filter with a request to a server."""
 
 from __future__ import annotations
 

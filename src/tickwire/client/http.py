@@ -104,7 +104,7 @@ class HttpConnection:
         """Send a request, and return the response if its status reports success.
 
         Raise InputError if the request is wrong. Raise ClientError if the server does not answer or rejects the request
-        for another reason. `options` are those of `httpx2.AsyncClient.request`.
+        for another reason. `options` are passed to `httpx2.AsyncClient.request`.
         """
         if self._client is None:
             self._client = httpx2.AsyncClient(headers=self._headers, timeout=_REQUEST_TIMEOUT_S)

@@ -18,8 +18,8 @@ class LiveBoard(Mapping[str, Quote]):
     """A mapping from each symbol to its newest quote. Open the board with `async with`.
 
     A task of the board reads the stream, so that the quotes stay current while the program does something else. After a
-    lost connection, the task reconnects. If the stream fails permanently, the quotes stay as they are, and `error`
-    contains the reason.
+    lost connection, the task reconnects. If the stream fails permanently, the quotes keep their newest values, and
+    `error` contains the reason.
     """
 
     def __init__(self, stream: Stream, read_quotes: Callable[[], Awaitable[Mapping[str, Quote]]]) -> None:
@@ -47,7 +47,7 @@ class LiveBoard(Mapping[str, Quote]):
         await self.close()
 
     async def close(self) -> None:
-        """Stop the task and close the stream. The quotes stay as they are."""
+        """Stop the task and close the stream. The quotes keep their newest values."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

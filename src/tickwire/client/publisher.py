@@ -90,9 +90,9 @@ class Publisher:
         In the receipt, `repeated` is the number of ticks that the server had stored before this call. After a failure
         during the call, `repeated` may be too low by up to 1,000.
 
-        The publisher gives up after `attempts` requests in a row that store no tick. Raise the errors of `publish`, and
-        the errors of `open_batches`. If a tick is invalid, the server has stored all ticks before this tick, and the
-        error has the `index` of the tick among all ticks of the upload.
+        After `attempts` requests in a row without a stored tick, the publisher raises an error. Raise the errors of
+        `publish`, and the errors of `open_batches`. If a tick is invalid, the server has stored all ticks before this
+        tick, and the error has the `index` of the tick among all ticks of the upload.
         """
         path = f"/v1/uploads/{name}"
         backoff, stored, stored_before = self._backoff.fresh_copy(), 0, None
@@ -206,7 +206,7 @@ class _UploadBody:
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return the error with the index of the tick instead of the line number in the body of the request.
+    """Return a copy of the error that names the index of the tick instead of the line in the request's body.
 
     The body contains the ticks after the first `stored` ticks.
     """

@@ -26,7 +26,7 @@ async def find_missing_symbols(
 ) -> dict[str, str | None]:
     """Find the symbols and patterns in `patterns` that have no quote on the server at `url`.
 
-    Return a mapping from each of these patterns to the most similar symbol with a quote (None: no symbol is similar).
+    Return a mapping from each of these patterns to the most similar symbol with a quote (None if no symbol is similar).
     Raise ClientError if the server does not answer.
     """
     wanted = [*patterns]

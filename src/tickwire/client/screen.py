@@ -1,4 +1,4 @@
-"""The symbols of a server that match a filter."""
+"""The symbols of a server that match a filter, or that are the first in an order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class ScreenChange(NamedTuple):
     """A change of a screen, or a new quote of a symbol in the screen.
 
     `kind` is `enter` if the symbol began to match the filter, `leave` if it no longer matches, and `quote` if it has a
-    new quote and still matches. `quote` is the newest quote of the symbol. It can be None only if `kind` is `leave`.
+    new quote and still matches. `quote` is the newest quote of the symbol. The value can be None only if `kind` is
+    `leave`.
     """
 
     kind: Literal["enter", "leave", "quote"]
@@ -25,11 +26,14 @@ class ScreenChange(NamedTuple):
 
 
 class Screen:
-    """The symbols that match a filter. Open the screen with `async with`, and read its changes with `async for`.
+    """The symbols that match a filter, or the first symbols in an order.
 
-    `symbols` is the set of matching symbols, and `quotes` contains their newest quotes. Both change only while the
-    program waits for the next change. At the start, each symbol that matches already enters the screen. After a lost
-    connection, the iteration yields only the differences. `stream` is the stream that receives the changes.
+    Open the screen with `async with`, and read its changes with `async for`.
+
+    `symbols` is the set of these symbols, and `quotes` contains their newest quotes. Both change only while the
+    program waits for the next change. At the start, the iteration yields an `enter` change for each symbol that is
+    already in the set. After a lost connection, the iteration yields only the differences. `stream` is the stream that
+    receives the changes.
     """
 
     def __init__(self, stream: Stream) -> None:

@@ -30,7 +30,9 @@ INITIAL_READ_TIMEOUT_S = 60.0
 MAX_MISSED_HEARTBEATS = 3.0
 # The longest query string. All common proxies forward a query string of this length.
 _MAX_QUERY_BYTES = 4_000
-_SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "candles", "fields", "interval", "delivery")
+_SUBSCRIPTION_PARAMETERS = (
+    "symbols", "filter", "order", "top", "events", "candles", "fields", "interval", "delivery", "heartbeats",
+)  # fmt: skip
 
 _WIRE_REASONS: dict[str, CloseReason] = {reason.value: reason for reason in CloseReason if reason.is_on_wire}
 
@@ -40,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Stream:
-    """The quotes of a server. Open the stream with `async with` (see `connect`), and read it with `async for`.
+    """A stream of a server's quotes. Open the stream with `async with` (see `connect`), and read it with `async for`.
 
     After a lost connection, the stream reconnects with the id of the last event, so that no event is missing or
     repeated. The server may request a wait before the reconnect. Otherwise the stream waits with exponential backoff
@@ -306,10 +308,13 @@ def connect(
     *,
     events: Iterable[str] | str | None = None,
     filter: str | None = None,  # noqa: A002  # the name of the query parameter
+    order: str | None = None,
+    top: int | None = None,
     candles: str | None = None,
     fields: Iterable[str] | str | None = None,
     interval: str | float | None = None,
     delivery: Literal["latest", "all"] = "latest",
+    heartbeats: Literal["comment", "event"] = "comment",
     snapshot: bool = True,
     since: str | None = None,
     client_id: str | None = None,
@@ -322,20 +327,24 @@ def connect(
     """Return a stream from the server at `url`, such as http://127.0.0.1:8000.
 
     The parameters have the same meaning as the parameters of `GET /v1/stream`. Instead of a list, you can pass a
-    comma-separated string. `interval` is a number of seconds, or a string such as "250ms". If `token` is a function,
-    the stream calls the function before each connection, so that an expired token can be replaced. `attempts` limits
-    the number of failures in a row; None sets no limit.
+    comma-separated string. With `heartbeats="event"`, `next_event` also returns the heartbeats of the server, so that a
+    program learns that a quiet market is still connected. `interval` is a number of seconds, or a string such as
+    "250ms". If `token` is a function, the stream calls the function before each connection, so that an expired token
+    can be replaced. `attempts` limits the number of failures in a row; None sets no limit.
 
-    The stream calls `on_state` with each new state (`connecting`, `live` or `closed`) and with the reason for the
-    change. The reason may be empty.
+    The stream calls `on_state` with each new state (`connecting`, `live` or `closed`) and its reason, or "".
     """
     parameters = {"symbols": _join_list(symbols), "delivery": delivery}
+    if heartbeats != "comment":
+        # Earlier servers do not know the parameter.
+        parameters["heartbeats"] = heartbeats
     if not snapshot:
         parameters["snapshot"] = "false"
     lists = {"events": events, "fields": fields}
     parameters |= {name: _join_list(values) for name, values in lists.items() if values is not None}
     interval_text = _format_interval(interval) if isinstance(interval, int | float) else interval
-    optional = {"filter": filter, "candles": candles, "interval": interval_text, "since": since, "client_id": client_id}
+    optional = {"filter": filter, "order": order, "top": None if top is None else str(top), "candles": candles}
+    optional |= {"interval": interval_text, "since": since, "client_id": client_id}
     parameters |= {name: value for name, value in optional.items() if value is not None}
     return Stream(
         url,

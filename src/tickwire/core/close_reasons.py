@@ -30,7 +30,7 @@ class CloseReason(enum.StrEnum):
         return member
 
     DRAIN = (
-        "drain", "a server that stops", True,
+        "drain", "a stopping server", True,
         "the server stops; `reconnect_in_ms` is 100 if another server accepts the reader now. Otherwise it differs "
         "from reader to reader, so readers do not all reconnect at once",
     )  # fmt: skip
@@ -44,7 +44,7 @@ class CloseReason(enum.StrEnum):
     )  # fmt: skip
     LIMIT = (
         "limit", "the server", True,
-        "the server has no capacity for this filter, or can no longer serve this delay; this may change later",
+        "the server has no capacity for this filter, or can no longer serve this delay; a later attempt may succeed",
     )  # fmt: skip
     ERROR = (
         "error", "the server", True,

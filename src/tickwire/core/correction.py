@@ -7,11 +7,15 @@ corrected, the next tick has the same symbol and time, and the new price and siz
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 import msgspec
 
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
+
+LEAST_SIZE = sys.float_info.min
+"""The size that withdraws a trade without a size. It is too small to change a volume."""
 
 
 class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,13 +34,12 @@ class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 def correction_ticks(corrections: Iterable[TradeCorrection]) -> PackedTicks:
-    """Return, for each correction, the tick that withdraws the trade, and the tick of the corrected trade.
-
-    A cancelled trade has no corrected trade.
+    """Return the ticks of corrections. One tick withdraws the wrong trade, and another tick reports the corrected
+    trade. A cancelled trade has no second tick.
     """
     rows = []
     for each in corrections:
-        rows.append((each, each.last, -each.size))
+        rows.append((each, each.last, -max(each.size, LEAST_SIZE)))
         if each.corrected_last is not None and each.corrected_size is not None:
             rows.append((each, each.corrected_last, each.corrected_size))
     ticks = blank_ticks(len(rows))

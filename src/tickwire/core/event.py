@@ -116,7 +116,8 @@ def upload_source(source: str, name: str) -> str:
 
 
 def owner_of(source: str) -> str:
-    """Return the publisher if `source` is the source of an upload (see `upload_source`), else return `source`."""
+    """Return the source of the publisher that owns `source`. If `source` is no upload (see `upload_source`), return
+    `source` itself."""
     return source.split(" ", 2)[2] if source.startswith(_UPLOAD_PREFIX) else source
 
 
@@ -124,8 +125,8 @@ class JournalRecord(NamedTuple):
     """Stored events with consecutive sequence numbers.
 
     `appended_ts` is the time at which the journal appended the events, in nanoseconds since the Unix epoch. `source` is
-    the source of the entry (see `JournalEntry`). `traceparents` are those of the entry, and of the entries that were
-    appended together with it; a record from the stored history has none.
+    the source of the entry (see `JournalEntry`). `traceparents` contains the trace contexts of the entry and of the
+    entries that were appended together with it. If the record comes from the stored history, `traceparents` is empty.
     """
 
     first: int
@@ -144,7 +145,7 @@ class JournalRecord(NamedTuple):
 class Turn(NamedTuple):
     """The journal records that a process applies in one turn of the event loop.
 
-    A large record of ticks takes several turns. `parts` contains whole records, or one part of a large record.
+    A large record of ticks is applied in several turns. `parts` contains whole records, or one part of a large record.
     `starting_records` contains the whole records whose first event is in `parts`.
     """
 
@@ -202,7 +203,7 @@ class PublishReceipt(msgspec.Struct, frozen=True):
 class UploadReceipt(msgspec.Struct, frozen=True):
     """The response to a client that uploaded ticks.
 
-    `accepted` is the number of ticks of the upload, from its first one on, that the server stores. `repeated` is the
+    The server has stored the first `accepted` ticks of the upload. `repeated` is the
     number of ticks in the body that the server stored before this request.
     """
 

@@ -1,4 +1,5 @@
-"""Event ids have the form `<epoch>-<sequence>`, such as `m3x9f-5121`.
+"""An event id names a position in the history of a journal. Event ids have the form `<epoch>-<sequence>`, such as
+`m3x9f-5121`.
 
 The last id of an evicted reader also contains the time of the eviction: `m3x9f-5121.evicted-1764000000`. The id is only
 `.evicted-1764000000` if the reader has no position after which it can resume.

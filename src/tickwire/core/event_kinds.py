@@ -16,8 +16,8 @@ class EventKind(enum.StrEnum):
     """A kind of event that a subscription can list in `events=`. The value is the text on the wire.
 
     If `has_state` is true, the events report a state, such as the current price of a symbol. A new stream can then
-    start with the current state (the snapshot). `conflation` says when the server may replace an unsent event by a
-    newer event. In all other cases, the server sends every event.
+    start with the current state (the snapshot). `conflation` is a text for the documentation: when the server may
+    replace an unsent event by a newer event.
     """
 
     _value_: str
@@ -34,7 +34,12 @@ class EventKind(enum.StrEnum):
 
     QUOTE = "quote", True, "with `delivery=latest`", "the quotes of the subscribed symbols"
     CANDLE = "candle", True, "open candles only", "the [candles](candles.md#stream-candles) of the subscribed symbols"
-    SCREEN = "screen", True, "while catching up, or paced", "the symbols that match the filter, and changes of this set"
+    SCREEN = (
+        "screen",
+        True,
+        "while catching up, or paced",
+        "the symbols that match the filter or are in the top N, and changes of this set",
+    )
     STATUS = "status", True, "never", "the state of the feed, and of trading in a symbol"
     CORRECTION = "correction", False, "never", "corrections and cancels of trades in the subscribed symbols"
     MESSAGE = "message", False, "never", "[messages](#send-a-message-to-readers), with names that the senders choose"
@@ -61,15 +66,25 @@ class StreamEvent(enum.StrEnum):
         return member
 
     WELCOME = "welcome", None, "no", "the first event: the subscription in force and the outcome of a resume"
-    QUOTE = "quote", EventKind.QUOTE, "except old quotes after a change", "a quote; the event has no name on the wire"
+    QUOTE = (
+        "quote",
+        EventKind.QUOTE,
+        "yes, except for older quotes after a changed subscription or an `enter`",
+        "a quote; the event has no name on the wire",
+    )
     CANDLE = "candle", EventKind.CANDLE, "if closed", "a candle of one symbol, open or closed"
-    MATCHES = "matches", EventKind.SCREEN, "no", "the whole set of symbols that match the filter"
-    ENTER = "enter", EventKind.SCREEN, "if no quote follows", "a symbol began to match the filter"
-    LEAVE = "leave", EventKind.SCREEN, "yes", "a symbol no longer matches the filter"
+    MATCHES = "matches", EventKind.SCREEN, "no", "all symbols that match the filter, or the symbols of the top N"
+    ENTER = (
+        "enter",
+        EventKind.SCREEN,
+        "if no quote follows, and the symbol has a new quote",
+        "a symbol entered this set",
+    )
+    LEAVE = "leave", EventKind.SCREEN, "if the symbol has a new quote", "a symbol left this set"
     STATUS = (
         "status",
         EventKind.STATUS,
-        "except while the journal is down",
+        "yes, except while the journal is unavailable",
         "the state of the feed, or of trading in one symbol",
     )
     CORRECTION = "correction", EventKind.CORRECTION, "yes", "a trade was corrected or cancelled"
@@ -87,7 +102,7 @@ ADMIN_EVENT_KIND = "control"
 """The name and kind of an admin event."""
 
 EVENT_SOURCE_NAMES = frozenset({"message", "open", "error"})
-"""The event names that a browser's `EventSource` dispatches itself.
+"""The names of the events that a browser's `EventSource` creates itself.
 
 `EventSource` dispatches every event without a name as `message`.
 """

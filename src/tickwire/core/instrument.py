@@ -25,8 +25,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     `name_zh` is the name in Chinese. `tick_size` is the price increment in `currency`. `prev_close` is the last price
     of the previous session. `eps` is the earnings per share of the last year. `shares` is the number of shares
-    outstanding. `volatility` is the annual standard deviation of log returns (0.25 is 25 %). `source` is the name of
-    the vendor that sends the symbol's prices.
+    outstanding. `lot_size` is the number of shares in a lot, the unit in which Chinese pages show volumes. `volatility`
+    is the annual standard deviation of log returns (0.25 is 25 %). `source` is the name of the vendor that sends the
+    symbol's prices.
     """
 
     symbol: str
@@ -39,6 +40,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     prev_close: float | None = None
     eps: float | None = None
     shares: float | None = None
+    lot_size: float | None = None
     volatility: float | None = None
     source: str | None = None
 

@@ -15,9 +15,11 @@ from typing import Any
 from tickwire.core.codec import decode_json, encode_json
 
 MAX_FIELD_BYTES = 256
-"""The maximum size of one field of a log line. A user name of 128 letters with accents fits."""
+"""The maximum size of one field of a log line. The limit is large enough for a user name of 128 letters with
+accents."""
 MAX_DETAILS_BYTES = 1_000
-"""The maximum size of the details of a request in the audit log. The details of a change of about 80 symbols fit."""
+"""The maximum size of the details of a request in the audit log. The limit is large enough for the details of a change
+of about 80 symbols."""
 
 # The beginning of each JSON Web Token is the encoding of `{"`.
 _JWT_START = "eyJ"

@@ -12,7 +12,7 @@ Signatures: TypeAlias = Mapping[str, tuple[Sequence[Any], Any]]
 
 
 class NativeLibraryUnavailable(Exception):
-    """This process cannot use a compiled library; the message says why."""
+    """This process cannot use a compiled library. The message contains the reason."""
 
 
 def load_library(library: Path, functions: Signatures) -> ctypes.CDLL:

@@ -12,7 +12,7 @@ _SINGLE_TEST_COST = 8
 
 
 class StepBudget:
-    """Adds up the costs of the tests that were run since the last pause."""
+    """Adds up the costs of the text comparisons since the last pause."""
 
     def __init__(self) -> None:
         self._cost = 0

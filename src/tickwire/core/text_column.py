@@ -27,6 +27,8 @@ _MAX_WIDTH = 60
 # the byte 0 marks the end of a text.
 _OTHER_CHARACTER = 255
 _INITIAL_CAPACITY = 64
+# The number of characters that `first_in_order` compares at a time.
+_WORD_BYTES = 8
 # The minimum number of texts for which a search is faster than testing each text.
 _MIN_SEARCHED_ROWS = 32
 # If less than this fraction of the texts can still match, the search continues with a copy that contains only these
@@ -91,6 +93,8 @@ class TextColumn:
         self._lengths = np.zeros(0, np.int16)
         self._presence: _Words = np.zeros(0, np.uint64)
         self._long_rows: list[int] = []
+        # The first characters of each text as a number, computed when `first_in_order` needs them.
+        self._first_words: _Words = np.zeros(0, np.uint64)
         self.extend(texts)
 
     def __len__(self) -> int:
@@ -117,7 +121,8 @@ class TextColumn:
     def matches(self, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
         """Return a boolean array that is True for each text that matches the pattern.
 
-        The array has one element for each row from `first` to before `end` (None: to the last row).
+        The array has one element for each row from `first` to `end` - 1. If `end` is None, the array reaches to the
+        last row.
         """
         return self.evaluate(pattern, first, end)
 
@@ -142,7 +147,7 @@ class TextColumn:
         return result
 
     def equal_to_any(self, texts: frozenset[str], first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each text from row `first` to before `end` (None: to the end).
+        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
 
         An element is True if the text is one of `texts`.
         """
@@ -150,7 +155,7 @@ class TextColumn:
         return np.fromiter(map(texts.__contains__, compared), np.bool_, len(compared))
 
     def present(self, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to before `end` (None: to the end).
+        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
 
         An element is True if the row has a text.
         """
@@ -160,6 +165,31 @@ class TextColumn:
             if first <= row < end:
                 present[row - first] = True
         return present
+
+    def first_in_order(self, rows: RowArray, count: int) -> RowArray:
+        """Return the `count` rows of `rows` whose texts come first in alphabetical order, in any order.
+
+        All texts must be different ASCII texts of at most `_MAX_WIDTH` characters. The method compares eight characters
+        of all texts at a time, and compares the next eight characters only for texts that were equal so far.
+        """
+        first = list[RowArray]()
+        for begin in range(0, len(self._characters), _WORD_BYTES):
+            if len(rows) <= count:
+                break
+            words = self._words_at(begin, rows)
+            last = np.partition(words, count - 1)[count - 1]
+            first.append(rows[words < last])
+            rows, count = rows[words == last], count - len(first[-1])
+        return np.concatenate([*first, rows])
+
+    def _words_at(self, begin: int, rows: RowArray) -> _Words:
+        """Return the characters from place `begin` on of some texts as numbers with the same order."""
+        if begin:
+            return _pack_words(self._characters[begin : begin + _WORD_BYTES, rows])
+        if len(self._first_words) < len(self):
+            new = self._characters[:_WORD_BYTES, len(self._first_words) : len(self)]
+            self._first_words = np.concatenate([self._first_words, _pack_words(new)])
+        return self._first_words[rows]
 
     def _search(self, pattern: TextPattern, rows: RowArray) -> RowArray:
         """Return the elements of `rows` whose texts match the pattern. No text may exceed `_MAX_WIDTH`.
@@ -196,6 +226,16 @@ class TextColumn:
             self._lengths, self._presence = np.pad(self._lengths, (0, more)), np.pad(self._presence, (0, more))
 
 
+def _pack_words(characters: NDArray[np.uint8]) -> _Words:
+    """Return one number for each column of a matrix of up to eight rows. The first row is most significant."""
+    words = np.zeros(characters.shape[1], np.uint64)
+    for place in range(_WORD_BYTES):
+        words <<= np.uint64(8)
+        if place < len(characters):
+            words |= characters[place]
+    return words
+
+
 @lru_cache(maxsize=_MAX_CACHED_PATTERNS)
 def parse_pattern(text: str, wildcards: Wildcards) -> TextPattern:
     """Parse `text`, a pattern with the wildcards `wildcards`."""
@@ -207,7 +247,7 @@ def _byte_of(character: str) -> int:
 
 
 def _presence_word(characters: Iterable[str]) -> np.uint64:
-    """Return a 64-bit word with the bits of all characters in `characters` set. Some characters share a bit."""
+    """Return a 64-bit word. A bit is set if one of its characters is in `characters`. Some characters share a bit."""
     word = 0
     for character in characters:
         word |= 1 << (_byte_of(character) & 63)

@@ -134,7 +134,8 @@ def _value_from_packed(value: float) -> Any:
 
 
 def reset_ticks(symbols: Iterable[bytes], ts: int) -> PackedTicks:
-    """Return ticks that reset symbols, because their market begins again at `ts` (nanoseconds since the Unix epoch).
+    """Return ticks that reset symbols. The market of the symbols begins again at `ts` (nanoseconds since the Unix
+    epoch).
 
     A replay that moves to an earlier time resets its symbols. Without the reset, a price from after this time would
     count as the price before this time. The ticks of a record are either all resets or all updates.

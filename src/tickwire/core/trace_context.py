@@ -20,6 +20,11 @@ Traceparents: TypeAlias = tuple[str, ...]
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def trace_id_of(traceparent: str) -> str:
+    """Return the trace id of a valid traceparent, as hexadecimal digits."""
+    return traceparent.split("-", 2)[1]
+
+
 def valid_traceparents(texts: Iterable[str]) -> Traceparents:
     """Return the valid traceparents in `texts`, at most MAX_TRACEPARENTS. Another program has sent the texts."""
     return tuple(text for text in texts if _TRACEPARENT.fullmatch(text))[:MAX_TRACEPARENTS]

@@ -13,7 +13,7 @@ from tickwire.feeds.base import ConnectionState, Feed
 from tickwire.feeds.feed_status import FeedStatus
 from tickwire.feeds.model_source import ModelSource
 from tickwire.feeds.playback_commands import PlaybackController, PlaybackFeed, parse_command
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import SimulatorFeed
 from tickwire.simulation.model import MarketModel, parse_model
 from tickwire.simulation.scenario import parse_scenario
 
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 
 MODEL_REJECTED = "a new model was rejected, and the current model stays in use"
 MODEL_UNREACHABLE = "the model cannot be fetched, and the current model stays in use"
-"""This notice and MODEL_REJECTED go to all readers. Neither contains an error text, which may contain paths."""
+"""MODEL_UNREACHABLE and MODEL_REJECTED are notices for all readers. They contain no error text, because an error text
+may contain paths."""
 
 # The maximum length of a command in a status event. Longer commands are truncated. A SEEK with a time has at most 40
 # characters.
@@ -56,7 +57,7 @@ class FeedController:
         """Control `feed` from now on. If `feed` is None, the controller has no feed."""
         self._feed = feed
         self._playback_controller = PlaybackController(feed, self._status) if isinstance(feed, PlaybackFeed) else None
-        if isinstance(feed, Simulator):
+        if isinstance(feed, SimulatorFeed):
             self._status.model_version = feed.model.version
             self._status.scenario_name = None if feed.scenario is None else feed.scenario.name
 
@@ -92,10 +93,9 @@ class FeedController:
         await self._publish_trading_changes(trading_changes)
 
     def describe(self) -> dict[str, Any]:
-        """Return the state, the market time and the model of the feed as JSON data.
-
-        Only admins may see the member `notice_detail`. If the feed does not support playback commands, the market time
-        is the time of the server's clock.
+        """Return the state, the market time and the model of the feed as JSON data. Only admins may see the member
+        `notice_detail`. If the feed does not support playback commands, the market time is the time of the server's
+        clock.
         """
         status = self._status
         if self._playback_controller is None:
@@ -129,7 +129,7 @@ class FeedController:
 
     def model_json(self) -> bytes | None:
         """Return the current model of the simulation as JSON. Return None if the feed is not a simulation."""
-        return encode_json(self._feed.model) if isinstance(self._feed, Simulator) else None
+        return encode_json(self._feed.model) if isinstance(self._feed, SimulatorFeed) else None
 
     async def replace_model(self, data: bytes) -> None:
         """Replace the model of the simulation by the model in the JSON `data`.
@@ -137,7 +137,7 @@ class FeedController:
         If the model is invalid, count the rejected model, publish the error as a notice, and raise InputError. Also
         raise InputError if the feed is not a simulation.
         """
-        if not isinstance(self._feed, Simulator):
+        if not isinstance(self._feed, SimulatorFeed):
             raise InputError(f"the feed {self._status.feed_name} has no model: only the simulator has a model")
         try:
             model = parse_model(data)
@@ -152,7 +152,7 @@ class FeedController:
 
         Raise InputError if the scenario is invalid, or if the feed is not a simulation.
         """
-        if not isinstance(self._feed, Simulator):
+        if not isinstance(self._feed, SimulatorFeed):
             raise InputError(f"the feed {self._status.feed_name} has no scenarios: only the simulator has scenarios")
         scenario = None if text is None else parse_scenario(text)
         self._feed.play_scenario(scenario)
@@ -182,7 +182,7 @@ class FeedController:
             # Ignore the error, because `replace_model` has already published it as a notice.
             return
 
-    async def _apply_model(self, feed: Simulator, model: MarketModel) -> None:
+    async def _apply_model(self, feed: SimulatorFeed, model: MarketModel) -> None:
         feed.replace_model(model)
         self.models_replaced += 1
         log.info("the model %s replaces the model %s", model.version, self._status.model_version)

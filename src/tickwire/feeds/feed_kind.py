@@ -48,7 +48,8 @@ class FeedOptions(NamedTuple):
     its start. `scenario_run` is the running scenario that a simulation continues.
 
     `urls` maps the name of a vendor to an address that replaces the vendor's default address. `credentials` belong to
-    an account at a vendor. With `distinct_symbols`, the symbol BTC/USD of the vendor kraken becomes KRAKEN:BTC/USD.
+    an account at a vendor. With `applies_conditions`, a trade changes only the values that its sale conditions
+    allow. With `distinct_symbols`, the symbol BTC/USD of the vendor kraken becomes KRAKEN:BTC/USD.
     `greeting` contains the messages that the feed `ws` sends after it has connected, one per line. The feed `poll`
     sends a request every `poll_interval_s` seconds.
     """
@@ -65,6 +66,7 @@ class FeedOptions(NamedTuple):
     scenario_run: ScenarioRun | None = None
     urls: Mapping[str, str] = MappingProxyType({})
     credentials: Credentials = Credentials()
+    applies_conditions: bool = False
     distinct_symbols: bool = False
     greeting: str = ""
     poll_interval_s: float = 3.0

@@ -28,11 +28,11 @@ class FeedStatus:
     tick may be different. A replay of an old recording is therefore not stale. All arguments `now_s` are monotonic
     seconds, because the wall clock may be set back. Only a simulation has a `model_version` and a `scenario_name`.
 
-    `connection` is the state of the feed's connection to its source; None before the feed runs. `part_states` contains
+    `connection` is the state of the feed's connection to its source, or None before the start. `part_states` contains
     the state of each connection to a vendor.
 
-    `notice` is a message for everybody. It is a fixed text without paths and addresses. `notice_detail` explains the
-    notice to admins. Only the process that runs the feed knows the detail, because status events do not contain it.
+    `notice` is a message for everybody. The text is fixed and contains no paths and addresses. `notice_detail` explains
+    the notice to admins. Only the process that runs the feed knows the detail, because status events do not contain it.
     """
 
     def __init__(
@@ -153,7 +153,8 @@ class FeedStatus:
             self.part_states = event_data.get("sources", {})
 
     def describe(self, symbol: str | None = None, *, command: str | None = None) -> dict[str, Any]:
-        """Return the data of a status event. With `symbol`, the event is about this symbol, otherwise about the feed.
+        """Return the data of a status event. If `symbol` is set, the event describes this symbol; otherwise, it
+        describes the feed.
 
         `command` is the command that caused the event. In the data, `last_tick_ts` is in microseconds.
         """

@@ -32,9 +32,9 @@ class JsonMapping:
     """Finds the ticks in JSON documents.
 
     The mapping has the form `symbol=data.*.s,last=data.*.p,ts=data.*.t@ms`. A path consists of keys and of indexes of
-    lists, separated by dots. An asterisk stands for each item of a list, so each item is a row. Mappings of recordings
-    have the same units and formats. If the mapping has no path for the field `symbol`, every row has the symbol that
-    the argument `symbol` states. If the mapping has no path for `ts`, a tick has the time of its arrival.
+    lists, separated by dots. An asterisk stands for each item of a list, so each item is a row. The units and formats
+    are the same as in the mappings of recordings. If the mapping has no path for the field `symbol`, every row has the
+    symbol that the argument `symbol` states. If the mapping has no path for `ts`, a tick has the time of its arrival.
 
     The constructor raises InputError if the mapping is not valid.
     """
@@ -91,7 +91,8 @@ def _mapped_field(column: Column, path: Path, row_path: Path) -> _MappedField:
 
 
 def _common_row_path(paths: Sequence[Path]) -> Path:
-    """Return the path of the rows: the part up to the last asterisk, which all paths with an asterisk must share."""
+    """Return the path of the rows: the part of a path up to the last asterisk. All paths with an asterisk must share
+    this part."""
     row_paths = {path[: len(path) - path[::-1].index(_EACH)] for path in paths if _EACH in path}
     if len(row_paths) > 1:
         shown = " and ".join(sorted(".".join(path) for path in row_paths))

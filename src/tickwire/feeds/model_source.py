@@ -31,7 +31,7 @@ class FetchedModel(NamedTuple):
 
 
 class ModelSource(Protocol):
-    """The source of one model file."""
+    """A place from which the server fetches a model file."""
 
     async def fetch(self, known_etag: str | None = None) -> FetchedModel | None:
         """Return the file's content with a tag that identifies the content. Return None if the tag is `known_etag`.
@@ -59,8 +59,8 @@ def open_model_source(spec: str) -> ModelSource:
 class _FileModelSource:
     """A model file on the local disk.
 
-    The version tag of the model is a hash of its content, because the modification time may change while the content
-    does not.
+    The version tag of the model is a hash of its content, because the modification time can change without a change of
+    the content.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,8 +84,8 @@ class _FileModelSource:
 class _ReferencedModelSource:
     """A model whose address is the content of a file, such as a mounted key of a Kubernetes ConfigMap.
 
-    The version tag consists of the address and the tag of the model. A new address in the file therefore changes the
-    version tag, as does a new model at the address.
+    The version tag consists of the address and the tag of the model. Both a new address in the file and a new model at
+    the address therefore change the version tag.
     """
 
     def __init__(self, path: Path) -> None:

@@ -43,9 +43,9 @@ class PlaybackClock:
     """The clock of one feed, with the playback commands.
 
     `speed` is the number of market seconds per real second. With speed 0, the clock releases every tick at once.
-    `market_time` is the time of the newest released tick in nanoseconds, or None before the first tick. From a seek
-    until the ticks end, `market_time` is at least the time to which the seek moved. Playback does not catch up after a
-    long delay. `lag_s` is the sum of such delays in seconds.
+    `market_time` is the time of the newest released tick in nanoseconds, or None before the first tick. After a seek,
+    `market_time` is at least the target of the seek, until the ticks end. Playback does not catch up after a long
+    delay. `lag_s` is the sum of such delays in seconds.
 
     A pass is one run through the feed's ticks, from some position to the end. A command that moves the feed to another
     position ends the pass and sets `is_pass_over`. The feed then calls `begin_pass` for the next pass.

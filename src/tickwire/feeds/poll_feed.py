@@ -113,7 +113,8 @@ class PollFeed:
         return [row for row in rows if self._is_changed(row)]
 
     def _is_changed(self, row: tuple[Any, ...]) -> bool:
-        """Record the newest row of a symbol. Return False if only its time of arrival is new."""
+        """Record the newest row of a symbol. Return False if the row differs from the previous row only in its time of
+        arrival."""
         symbol, _, *numbers = row
         key = tuple("" if number != number else number for number in numbers)  # noqa: PLR0124  # NaN is equal to NaN here
         if self._rows.get(symbol) == key:

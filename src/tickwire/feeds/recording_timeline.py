@@ -23,7 +23,7 @@ _MAX_PAUSES = 500
 log = logging.getLogger(__name__)
 
 
-class Timeline(NamedTuple):
+class RecordingTimeline(NamedTuple):
     """The times of a recording's first and last tick, in nanoseconds since the Unix epoch.
 
     `pauses` contains the start and the end of every pause that playback shortens.
@@ -37,16 +37,16 @@ class Timeline(NamedTuple):
 class TimelineScanner:
     """Reads recordings in a thread to find their timeline.
 
-    The thread starts when the timeline is first requested, because most servers never show it. The thread does not
-    prevent the process from ending.
+    The thread starts when the timeline is first requested, because most servers never show a timeline. The thread does
+    not prevent the process from ending.
     """
 
     def __init__(self, open_recordings: Callable[[], MergedRecordings]) -> None:
         self._open_recordings = open_recordings
-        self._timeline: Timeline | None = None
+        self._timeline: RecordingTimeline | None = None
         self._thread: threading.Thread | None = None
 
-    def timeline(self) -> Timeline | None:
+    def timeline(self) -> RecordingTimeline | None:
         """Return the timeline. Return None while the thread reads the recordings, or if it cannot read them."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._scan, name="recording timeline", daemon=True)
@@ -62,7 +62,7 @@ class TimelineScanner:
             log.warning("the timeline of the recording is unknown: %s", error)
 
 
-def _scan_recordings(recordings: MergedRecordings) -> Timeline | None:
+def _scan_recordings(recordings: MergedRecordings) -> RecordingTimeline | None:
     """Return the timeline of some recordings. Return None if they have no times, no rows or too many rows."""
     if not recordings.has_times:
         return None
@@ -78,11 +78,12 @@ def _scan_recordings(recordings: MergedRecordings) -> Timeline | None:
             start = end = int(chunk["ts"][0])
         pauses += _find_pauses(chunk, end)
         start, end = min(start, int(chunk["ts"].min())), max(end or start, int(chunk["ts"].max()))
-    return None if start is None or end is None else Timeline(start, end, tuple(pauses[:_MAX_PAUSES]))
+    return None if start is None or end is None else RecordingTimeline(start, end, tuple(pauses[:_MAX_PAUSES]))
 
 
 def _find_pauses(chunk: PackedTicks, previous_ts: int | None) -> list[tuple[int, int]]:
-    """Return the start and the end of each pause that playback shortens. `previous_ts` is the latest earlier time."""
+    """Return the start and the end of each pause that playback shortens. `previous_ts` is the time of the tick before
+    the first row."""
     times = np.maximum.accumulate(np.concatenate([[previous_ts or chunk["ts"][0]], chunk["ts"]]))
     (indices,) = np.nonzero(np.diff(times) > MAX_GAP_NS)
     return [(int(times[index]), int(times[index + 1])) for index in indices]

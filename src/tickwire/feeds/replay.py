@@ -31,7 +31,7 @@ class _ReplayPass:
 
     `read_rows` is the number of rows that were read from the files. `played_rows` is the number of rows that were sent.
     If a run was interrupted and resumes, `played_rows` begins with the number of rows that were sent before.
-    `reached_ts` is the recorded time of the newest row that was sent. It is None before the first row.
+    `reached_ts` is the recorded time of the newest row that was sent. `reached_ts` is None before the first row.
 
     `rewinds` is the number of times that the market has begun again. A run that begins the market again first resets
     all symbols. A negative `played_rows` means that not all symbols have been reset yet.
@@ -166,7 +166,8 @@ class Replay:
                 next_pass = self._seek_pass or self._rewound_pass()
 
     def describe_recording(self) -> dict[str, Any] | None:
-        """Return the timeline of the recording as JSON data, with times in microseconds. Return None if it is unknown.
+        """Return the timeline of the recording as JSON data, with times in microseconds. Return None if the timeline is
+        unknown.
 
         `shifted_days` is the number of days that the present repetition adds to the recorded times.
         """

@@ -50,7 +50,7 @@ class _MarketSegment(NamedTuple):
     changes_after: Mapping[str, bool]
 
 
-class Simulator:
+class SimulatorFeed:
     """A feed that simulates the symbols of a model. A symbol has on average `rate` ticks per second of market time.
 
     The first batch contains a tick of every symbol, so that every reader immediately receives a price of every symbol.
@@ -65,8 +65,9 @@ class Simulator:
     model takes effect at the start of a block.
 
     With `history_s`, the simulator first generates the ticks of the last `history_s` seconds before the beginning, as
-    fast as possible, and with fewer ticks per second. It begins after the newest tick of `initial_state`. A simulation
-    that continues a running scenario has no such past, because a past has no scenario.
+    fast as possible, and with fewer ticks per second. The generated past begins after the newest tick of
+    `initial_state`. A simulation that continues a running scenario generates no such past, because the past would lack
+    the scenario.
     """
 
     name = "simulator"
@@ -132,11 +133,11 @@ class Simulator:
             self._scenario_runner = self._start_scenario()
 
     async def _play_past(self, past: PriceProcess) -> AsyncIterator[FeedBatch]:
-        """Yield the ticks of the past. Then let the market continue from the prices at the end of the past."""
+        """Yield the ticks of the simulated past. The market then continues from the prices at the end of this past."""
         self._past = None
         started_at = self._clock.monotonic()
         begin, tick_count = past.now, 0
-        # Without a fixed start, the end moves while the past is generated.
+        # Without a fixed start, the past ends at the present time, which advances during the generation of the past.
         while past.now < (end := self._start_time()):
             ticks = past.simulate_block().ticks
             ticks = ticks[ticks["ts"] < end]
@@ -231,7 +232,8 @@ class Simulator:
         return FeedBatch(blank_ticks(0), trading_changes=changes)
 
     def _initial_trading_changes(self) -> dict[str, bool]:
-        """Return the trading changes (True: trades again, False: halted) to report at the start of a new market.
+        """Return the trading changes to report at the start of a new market. A trading change maps a symbol to True (it
+        trades again) or False (it is halted).
 
         The result contains True for each symbol that was reported as halted but is not halted in the new market. The
         result contains False for each symbol that is halted in the new market but was not reported as halted.
@@ -256,10 +258,10 @@ class Simulator:
         return np.random.default_rng(None if self._seed is None else [self._seed, 1])
 
 
-def _open_simulator(argument: str, options: FeedOptions, clock: Clock, initial_state: MarketState) -> Simulator:
+def _open_simulator(argument: str, options: FeedOptions, clock: Clock, initial_state: MarketState) -> SimulatorFeed:
     del argument
     scenario = None if options.scenario_path is None else _read_scenario_file(options.scenario_path)
-    return Simulator(
+    return SimulatorFeed(
         options.model or built_in_model(),
         clock,
         seed=options.seed,
@@ -308,7 +310,8 @@ def _join_segments(segments: list[_MarketSegment]) -> _MarketSegment:
 def _past_process(model: MarketModel, seed: int | None, begin: int, prices: Mapping[str, float]) -> PriceProcess:
     """Return the process that generates a simulated past.
 
-    The halt rule does not apply, because it compares the prices of a few seconds.
+    The halt rule does not apply in the past. The rule compares prices within a few seconds, and the past has too few
+    ticks for it.
     """
     return PriceProcess(
         msgspec.structs.replace(model, halts=None),

@@ -1,4 +1,5 @@
-"""The hub applies events from the journal and sends them to readers (connected clients). It contains no HTTP code.
+"""The hub applies events from the journal and sends them to readers (connected clients). The package contains no HTTP
+code.
 
 `hub.py` connects the parts of a hub:
 

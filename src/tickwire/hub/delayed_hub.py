@@ -35,7 +35,8 @@ class FollowableJournal(ReplayableJournal, Protocol):
     """The operations of a journal that a delayed hub calls."""
 
     def follow(self, after: int) -> AsyncIterator[Sequence[JournalRecord]]:
-        """Yield lists of records: first all records with events after event `after`, then each new record."""
+        """Yield lists of records. The first lists contain all stored records with events after event `after`. Later
+        lists contain new records."""
         ...
 
     async def find_sequence_before(self, ts: int) -> int:
@@ -61,10 +62,8 @@ CandleUpdaterFactory: TypeAlias = Callable[[LargeBytes], CandleUpdater]
 
 
 class DelayedHub:
-    """A hub that applies every journal event `delay_s` seconds after the event was appended.
-
-    `failure` is the reason why the hub stopped; None while it runs. `last_used_at` is the monotonic time of the last
-    use, in seconds.
+    """A hub that applies every journal event `delay_s` seconds after the event was appended. `failure` is the reason
+    why the hub stopped, or None while the hub runs. `last_used_at` is the monotonic time of the last use, in seconds.
     """
 
     def __init__(
@@ -163,7 +162,7 @@ class DelayedHub:
 def _restore(
     stored: bytes | None, board_factory: Callable[[], Board], candle_updater_factory: CandleUpdaterFactory
 ) -> tuple[HubSnapshot, Board, CandleUpdater]:
-    """Decode a stored snapshot (None: an empty one), and restore its board and its candles."""
+    """Decode a stored snapshot, and restore its board and its candles. Without a snapshot, create an empty board."""
     snapshot = HubSnapshot(b"") if stored is None else decode_hub_snapshot(stored)
     board, candle_updater = board_factory(), candle_updater_factory(snapshot.candles)
     if stored is not None:

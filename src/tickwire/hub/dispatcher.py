@@ -141,7 +141,7 @@ class Dispatcher:
                 self._dirty_channels.update(quotes.append_to_channels())
 
     def _find_deferred(self, fields: QuoteProjection, table: RoutingTable) -> DeferredQuotes:
-        """Return the object that collects the deferred quotes of a quote table."""
+        """Return the DeferredQuotes of a quote table. If there is none, create it."""
         quotes = self._deferred.get(fields)
         if quotes is None or quotes.table is not table:
             self._forget_old_tables()

@@ -44,7 +44,6 @@ from tickwire.hub.reader_runner import ReaderRunner
 from tickwire.hub.roster import Roster
 from tickwire.market.board import Board
 from tickwire.market.candle_aggregator import CandleAggregator
-from tickwire.screens.screen import Screen
 from tickwire.sessions.snapshot import HubSnapshot, encode_hub_snapshot
 from tickwire.sessions.subscription import Subscription
 from tickwire.sse.compression import IDENTITY, ContentCoding
@@ -93,7 +92,7 @@ class HubStats(NamedTuple):
 
 
 class FlushTimes(NamedTuple):
-    """The durations of one call of `Hub.apply` in nanoseconds: for the board, for channels, and for writes to sinks."""
+    """The durations of the work on a batch in nanoseconds: for the board, for channels, and for writes to sinks."""
 
     apply_ns: int
     dispatch_ns: int
@@ -108,8 +107,8 @@ class Hub:
 
     `board` and `snapshot` already include all events up to event `start_sequence`. The caller must apply each record to
     `candles` before it calls `apply` for the record or for its first part. `max_lifetime_s` is the maximum lifetime of
-    a stream (0: no limit). The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only a
-    hub that delays the market has a `live_hub`. The live hub passes admin events on to the delayed hub at once.
+    a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only
+    a hub that delays the market has a `live_hub`. The live hub passes admin events on to the delayed hub at once.
     `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
     """
 
@@ -194,16 +193,19 @@ class Hub:
                 is_complete = False
                 yield
 
-    def apply(self, records: Iterable[JournalRecord], now: float) -> FlushTimes:
+    def apply(self, records: Iterable[JournalRecord], now: float, started_at_ns: int | None = None) -> FlushTimes:
         """Apply the next journal records to the board, and write their events to the live readers.
 
-        `now` is monotonic, in seconds. Return how long each part of the work took.
+        `now` is monotonic, in seconds. Return how long each part of the work took. `started_at_ns` is the value of
+        `perf_counter_ns` at the moment when the caller began to prepare the records. The preparation counts as work for
+        the board.
         """
-        started_at_ns, apply_ns = time.perf_counter_ns(), 0
+        # The board and the channels alternate, so each record needs two readings of the clock.
+        turned_at_ns = started_at_ns = time.perf_counter_ns() if started_at_ns is None else started_at_ns
+        apply_ns = 0
         for record in records:
-            record_started_at_ns = time.perf_counter_ns()
             item = apply_and_render(self.board, self.head.id_prefix, record)
-            apply_ns += time.perf_counter_ns() - record_started_at_ns
+            apply_ns += time.perf_counter_ns() - turned_at_ns
             self._event_window.append(item)
             self._applied_events += record.event_count
             self._dispatcher.flush_before(item, now)
@@ -212,13 +214,13 @@ class Hub:
                 self.head.unreadable = SequenceRange(item.first, item.last)
                 self._counters.unreadable_events += record.event_count
             self._dispatcher.dispatch(item, now)
-        dispatched_at_ns = time.perf_counter_ns()
+            turned_at_ns = time.perf_counter_ns()
         self._dispatcher.flush(now)
-        flush_ns = time.perf_counter_ns() - dispatched_at_ns
+        flush_ns = time.perf_counter_ns() - turned_at_ns
         self._router.forget_announced()
         self._reservations.close()
         self._head_moved.set()
-        return FlushTimes(apply_ns, dispatched_at_ns - started_at_ns - apply_ns, flush_ns)
+        return FlushTimes(apply_ns, turned_at_ns - started_at_ns - apply_ns, flush_ns)
 
     async def wait_until_applied(self, sequence: int) -> None:
         """Wait until the hub has applied every event up to `sequence`."""
@@ -275,7 +277,7 @@ class Hub:
 
     @property
     def status(self) -> dict[str, Any] | None:
-        """The data of the newest status event in the journal; None before the first status event."""
+        """The data of the newest status event in the journal, or None before the first status event."""
         saved = self._state_frames.save_status()
         return None if saved is None else decode_json(saved.data, dict[str, Any])
 
@@ -296,41 +298,41 @@ class Hub:
     async def reserve_reader(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> ExitStack | None:
-        """Reserve room for the filter of a stream that is about to open (see `reserve_filter`).
+        """Reserve room for the filter and the top-N screen of a stream that is about to open (see `reserve_screen`).
 
-        Return None if the stream has no filter. First test the patterns of the stream (see `test_patterns`).
+        Return None if the stream has none of them. First test the patterns of the stream (see `test_patterns`).
         """
         restricted = self._effective_subscription(requested, start, identity)[0]
         if restricted.patterns:
             await self.test_patterns(restricted)
-        subscription = requested if start.resume is None else restricted
-        return None if subscription.screen is None else await self.reserve_filter(subscription.screen, identity.bearer)
+        subscription = identity.rights.restrict(requested) if start.resume is None else restricted
+        return await self.reserve_screen(subscription, identity.bearer) if subscription.is_screened else None
 
     async def test_patterns(self, subscription: Subscription) -> None:
         """Find the symbols that match the patterns of a subscription. Other tasks can run during the search."""
         for _ in subscription.test_patterns_stepwise(self.board.symbol_column):
             await asyncio.sleep(0)
 
-    async def reserve_filter(self, screen: Screen, bearer: str | None) -> ExitStack:
-        """Reserve room for a filter in the screen index, and evaluate the filter for all symbols.
+    async def reserve_screen(self, subscription: Subscription, bearer: str | None) -> ExitStack:
+        """Reserve room for a filter and a top-N screen in the index, and evaluate the filter for all symbols.
 
-        `bearer` is the user, token or network address whose limits apply (None: no limits). Other tasks can run during
-        the evaluation. The caller must close the returned stack when a reader uses the filter, or when no reader will
-        use the filter. Raise ScreenLimitReached if the screen index has no room for the filter, and FilterShareExceeded
-        if the filters of the bearer would exceed a limit.
+        `bearer` is the user, token or network address whose limits apply, or None if no limits apply. Other tasks can
+        run during the evaluation. The caller must close the returned stack when a reader uses the subscription, or
+        when no reader will use the subscription. Raise ScreenLimitReached if the screen index has no room, and
+        FilterShareExceeded if the filters of the bearer would exceed a limit.
         """
-        self.roster.screen_shares.check(bearer, screen)
+        self.roster.screen_shares.check(bearer, subscription)
         with ExitStack() as stack:
-            self.roster.screen_shares.add(bearer, screen)
-            stack.callback(self.roster.screen_shares.remove, bearer, screen)
-            for _ in stack.enter_context(self._router.screen_router.reserve(screen)):
+            self.roster.screen_shares.add(bearer, subscription)
+            stack.callback(self.roster.screen_shares.remove, bearer, subscription)
+            for _ in stack.enter_context(self._router.screen_router.reserve(subscription)):
                 await asyncio.sleep(0)
             return stack.pop_all()
 
     def _effective_subscription(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> tuple[Subscription, bool]:
-        """Return a pair: the subscription that the reader gets, and whether its override is new to the reader.
+        """Return a pair: the subscription that the reader receives, and whether its override is new to the reader.
 
         An override is a changed subscription that replaces the requested one. The client's rights restrict the returned
         subscription. An override is new if the reader resumes at a position before the change, so that the reader lacks

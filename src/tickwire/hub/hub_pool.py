@@ -85,7 +85,7 @@ class HubPool:
         return delayed.hub
 
     def delayed_hub_for(self, rights: Rights) -> DelayedHub | None:
-        """Return the delayed hub for these rights; None if the rights allow the live hub.
+        """Return the delayed hub for these rights, or None if the rights allow the live hub.
 
         The caller must have called `hub_for` with the same rights just before.
         """

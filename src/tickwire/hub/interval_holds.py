@@ -38,7 +38,7 @@ class IntervalHolds:
         self._last_write_at[reader] = now
 
     def release_due(self, now: float) -> None:
-        """Let the readers whose interval has passed continue with their catch-up."""
+        """Resume the catch-up of the readers whose interval has passed."""
         for reader in list(self._last_write_at):
             if reader.is_closing or reader.quotes_due_at <= now:
                 del self._last_write_at[reader]

@@ -1,8 +1,8 @@
 """Paced channels: at most one update per symbol in each interval, always the newest.
 
 The dispatcher does not write to paced channels when events arrive. When the interval of a paced channel has passed, the
-pacer flushes the channel: it renders the changes since the last flush, and writes the same bytes to every live reader.
-So each change is rendered only one time for the whole channel.
+pacer flushes the channel. In a flush, the pacer renders the changes since the last flush, and writes the same bytes to
+every live reader. So each change is rendered only one time for the whole channel.
 
 A reader that has caught up joins the channel at the next flush, and then receives the changes since its catch-up. After
 a flush, all live readers of the channel have received the same events. The ids that a reader receives never decrease.
@@ -11,6 +11,7 @@ a flush, all live readers of the channel have received the same events. The ids 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 
 from tickwire.core.close_reasons import CloseReason
@@ -27,6 +28,10 @@ log = logging.getLogger(__name__)
 
 # Seconds between two checks while no channel is due. A new channel waits at most this long for its first flush.
 IDLE_POLL_S = 0.05
+
+# The time in seconds after which one call of `flush_due` flushes no more channels with a top-N screen. The evaluation
+# of one screen takes up to 2 ms.
+_MAX_RANKING_S = 0.01
 
 
 class Pacer:
@@ -48,11 +53,18 @@ class Pacer:
         self._counters = counters
 
     def flush_due(self, channels: Iterable[Channel], now: float) -> float:
-        """Flush the channels whose interval has passed. Return the seconds until the caller should call again."""
-        wait = IDLE_POLL_S
+        """Flush the channels whose interval has passed. Return the seconds until the caller should call again.
+
+        If many top-N screens are due, the call leaves some of their channels for the next call.
+        """
+        wait, ranking_s = IDLE_POLL_S, 0.0
         for channel in channels:
-            if channel.flush_due_at <= now:
+            if channel.flush_due_at <= now and channel.ranking is None:
                 self._try_flush(channel, now)
+            elif channel.flush_due_at <= now and ranking_s < _MAX_RANKING_S:
+                started_at = time.perf_counter()
+                self._try_flush(channel, now)
+                ranking_s += time.perf_counter() - started_at
             wait = min(wait, channel.flush_due_at - now)
         self._sender.submit()
         return max(wait, 0.001)
@@ -88,7 +100,7 @@ class Pacer:
             frames, quote_count = self._state_changes.flush_frames(channel)
             channel.count_skipped(channel.eligible_quotes_at_flush - counted - quote_count)
             frames += self._open_candle_frames(channel, now)
-        elif channel.sends_screen_events:
+        elif channel.sends_screen_events or channel.ranking is not None:
             self._state_changes.update_screen_rows(channel)
         channel.pending_events = []
         channel.position = self._head.sequence
@@ -136,6 +148,7 @@ class Pacer:
             return
         frames, quote_count = self._state_changes.changed_frames(channel, reader.position, named_events)
         matches = self._state_changes.screen_matches(channel)
+        matches += self._state_changes.unchanged_ranked_frames(channel, reader.position)
         reader.position = channel.position
         reader.quotes_sent_since_leave += quote_count
         if channel.candle_interval_s:

@@ -59,8 +59,8 @@ class ReaderAdmin:
     from the journal. The primary passes each event on to the ReaderAdmin objects of the delayed hubs, so admin events
     apply to the readers of all hubs without delay.
 
-    `max_lifetime_s` is the maximum lifetime of a stream in seconds (0: no limit). The lifetime varies by up to a tenth,
-    so that readers that connected together do not all reconnect at once.
+    `max_lifetime_s` is the maximum lifetime of a stream in seconds. 0 means no limit. The lifetime varies by up to a
+    tenth, so that readers that connected together do not all reconnect at once.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class ReaderAdmin:
                     self._enforce_max_lifetime(reader, now, choose_retry_ms)
 
     def dismiss_if_refused(self, reader: Reader) -> None:
-        """Disconnect a reader if all readers must leave, or if the reader's token was revoked."""
+        """Disconnect a reader if the hub disconnects all readers, or if the reader's token was revoked."""
         if self._active_dismissal is not None:
             reason, choose_retry_ms = self._active_dismissal
             reader.disconnect(reason, choose_retry_ms())
@@ -223,7 +223,7 @@ class ReaderAdmin:
                 self._change_subscription(reader, subscription, now, new_rows_by_move)
 
     def _evict(self, reader: Reader, event: ReadersEvicted, now: float) -> None:
-        """End a stream. The `bye` has an id that tells the server to reject the automatic reconnect of the reader.
+        """End a stream. The `bye` event has a special id. The server rejects an automatic reconnect with this id.
 
         If the reader can resume later, the id also contains the position for the resume.
         """

@@ -67,8 +67,9 @@ class Roster:
     def move(self, reader: Reader, channel: Channel) -> None:
         """Assign the reader to another channel. The caller decrements `reader_count` of the old channel."""
         old = self.channels.get(reader)
-        self.screen_shares.add(reader.identity.bearer, channel.screen)
-        self.screen_shares.remove(reader.identity.bearer, None if old is None else old.screen)
+        self.screen_shares.add(reader.identity.bearer, channel.subscription)
+        if old is not None:
+            self.screen_shares.remove(reader.identity.bearer, old.subscription)
         channel.reader_count += 1
         self.channels[reader] = channel
 
@@ -77,7 +78,7 @@ class Roster:
         for address in reader.identity.addresses:
             self._unindex(address, reader)
         channel = self.channels.pop(reader)
-        self.screen_shares.remove(reader.identity.bearer, channel.screen)
+        self.screen_shares.remove(reader.identity.bearer, channel.subscription)
         channel.reader_count -= 1
         self.closed_by_reason[(reader.close_reason or CloseReason.LOST).value] += 1
         return channel

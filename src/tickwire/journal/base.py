@@ -1,7 +1,7 @@
 """The Journal protocol: the contract that every journal backend fulfils.
 
-The journal is the ordered record of events. It assigns sequence numbers, makes events durable before any reader
-receives them, keeps a bounded history, and delivers new records to all followers. The contract suite in
+The journal is the ordered record of events. The journal assigns sequence numbers, makes events durable before any
+reader receives them, keeps a bounded history, and delivers new records to all followers. The contract suite in
 `tickwire.testing.journal_contract` tests every backend against the docstrings below.
 """
 
@@ -67,7 +67,7 @@ class JournalStats(NamedTuple):
     # The folder with the files of the journal, or "" if it has no files on this machine.
     folder: str = ""
     # The number of reconnects to the server that stores the journal, and the number of its messages that this process
-    # has not read yet; None if there is no server.
+    # has not read yet, or None if there is no server.
     reconnects: int | None = None
     unread_messages: int | None = None
 
@@ -106,7 +106,7 @@ class Journal(Protocol):
 
         Raise JournalError if the entry was not appended. A term is a period in which only one process may write to a
         source (see `JournalEntry`). Raise JournalFenced if another process has begun a newer term for the source of the
-        entry. Raise JournalUnavailable if the journal cannot tell whether the entry was appended. The caller may then
+        entry. Raise JournalUnavailable if it is unknown whether the entry was appended. The caller may then
         repeat the call with the same key.
         """
         ...
@@ -118,7 +118,7 @@ class Journal(Protocol):
         record.
 
         The journal adds records to the result until the records contain at least `limit` events, or until no record is
-        left. It never splits a record, so the result can contain more than `limit` events.
+        left. The journal never splits a record, so the result can contain more than `limit` events.
         """
         ...
 
@@ -170,7 +170,7 @@ class Journal(Protocol):
         ...
 
     def fail(self, error: JournalError) -> None:
-        """Let all iterators of `follow` raise `error`, because a task that the journal needs has died."""
+        """Make all iterators of `follow` raise `error`, because a task that the journal needs has died."""
         ...
 
     async def close(self) -> None:

@@ -6,7 +6,9 @@ The process that holds the lease runs the feed. Each process can send a request 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -15,17 +17,28 @@ from tickwire.core.codec import decode_json, encode_json
 from tickwire.errors import InputError
 
 PeerRequestHandler = Callable[[bytes], Awaitable[bytes | None]]
-"""Returns the reply to a request, or None for no reply. If the handler raises InputError, so does the requester."""
+"""Returns the reply to a request, or None for no reply. If the handler raises InputError, the requester raises the same
+InputError."""
 
 
 class PeerReplies(NamedTuple):
     """The replies of all processes to a request.
 
-    `missing_count` is the number of processes that did not reply. The number can include processes that have ended.
+    `missing` has the names of the processes that did not reply, which can include processes that have ended.
     """
 
     replies: Sequence[bytes]
-    missing_count: int = 0
+    missing: Collection[str] = ()
+
+    @property
+    def missing_count(self) -> int:
+        """The number of processes that did not reply."""
+        return len(self.missing)
+
+
+def new_node_name() -> str:
+    """Return a new name for this process in the cluster. It begins with the name of the machine."""
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 class Lease(Protocol):
@@ -52,6 +65,11 @@ class Lease(Protocol):
 
 class Peers(Protocol):
     """All processes of the cluster, including the current process."""
+
+    @property
+    def node(self) -> str:
+        """The name of the current process in the cluster."""
+        ...
 
     @property
     def count(self) -> int:
@@ -133,6 +151,7 @@ class LocalPeers:
     count = 1
 
     def __init__(self) -> None:
+        self.node = new_node_name()
         self._handlers: dict[str, PeerRequestHandler] = {}
 
     def register_handler(self, topic: str, handler: PeerRequestHandler) -> None:

@@ -29,8 +29,8 @@ class MemoryJournal:
     """A Journal in memory. Each instance has a new epoch. The events are lost when the process ends.
 
     Before the first snapshot, no saved state depends on the stored records, so retention deletes every record beyond
-    its limits. After the first snapshot, retention deletes only records that a snapshot covers (whose effects the
-    snapshot includes).
+    its limits. After the first snapshot, retention deletes a record only if a snapshot covers the record (includes the
+    effects of the record).
     """
 
     def __init__(self, retention: Retention, clock: Clock) -> None:
@@ -137,7 +137,7 @@ class MemoryJournal:
         self._tail.close()
 
     def fail(self, error: JournalError) -> None:
-        """Let all iterators of `follow` raise `error`; see `Journal.fail`."""
+        """Make all iterators of `follow` raise `error`; see `Journal.fail`."""
         self._tail.fail(error)
 
     async def _read_history(self, after: int, limit: int) -> Sequence[JournalRecord]:

@@ -102,8 +102,8 @@ class SnapshotIndex:
 
         If there are at most MAX_SNAPSHOTS snapshots, the result is empty. Otherwise the result is every second snapshot
         of the older half. The journal keeps the oldest snapshot, because a replay of the oldest records begins at this
-        snapshot. It also keeps all snapshots of the newer half. A restart begins at one of these snapshots, and then
-        has few records to replay.
+        snapshot. The journal also keeps all snapshots of the newer half. A restart begins at one of these snapshots,
+        and then has few records to replay.
         """
         if len(self._snapshots) <= MAX_SNAPSHOTS:
             return []

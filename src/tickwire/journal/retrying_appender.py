@@ -67,7 +67,7 @@ class RetryingAppender:
         Raise JournalFenced if another process runs the feed now. Raise JournalEntryRejected if the journal never
         accepts the entry.
 
-        The journal may be unable to tell whether it has appended the entry. If the entry has a key, a retry is safe,
+        It may be unknown whether the journal has appended the entry. If the entry has a key, a retry is safe,
         because the journal appends only one entry with this key. If the entry has no key, a retry could append the
         entry twice, so this method raises JournalUnavailable instead.
         """

@@ -1,8 +1,8 @@
 """The newest records of a journal in memory (the tail), and iterators that follow the journal.
 
-A follower is an iterator over the records of the journal. It reads older records from the stored history, and the
-newest records from the tail. The only state of a follower is its position, so a slow follower occupies no additional
-memory.
+A follower is an iterator over the records of the journal. A follower reads older records from the stored history, and
+the newest records from the tail. The only state of a follower is its position, so a slow follower occupies no
+additional memory.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter, empty_zero_
 from tickwire.market.quote_columns import QuoteColumns, concatenate_quotes
 from tickwire.market.quote_state import (
     EPS,
+    HIGH,
     LAST,
+    LOW,
     PREV_CLOSE,
     PRICE_SCALE,
     SESSION_PRICE_ROWS,
@@ -37,8 +39,9 @@ from tickwire.market.quote_state import (
     VOLUME,
 )
 from tickwire.market.segmented_scan import Segments, last_known
+from tickwire.market.session_extremes import SessionExtremes
 from tickwire.market.single_tick import apply_tick, begin_session
-from tickwire.market.sorted_batch import SortedBatch, compute_states
+from tickwire.market.sorted_batch import SortedBatch, compute_states, omit_earlier_sessions
 from tickwire.market.symbol_column import SymbolColumn
 from tickwire.market.tick_order import NO_LIMIT_NS, TickOrder
 from tickwire.market.trading_sessions import TradingSessions
@@ -62,6 +65,12 @@ class _BoardSnapshot(msgspec.Struct, frozen=True):
     # Snapshots of earlier versions do not contain the times of trades and of bids and asks.
     trade_ts: LargeBytes = b""
     quote_ts: LargeBytes = b""
+    # Snapshots of earlier versions do not contain the highest and lowest trade prices of the sessions.
+    extremes: LargeBytes = b""
+
+
+def _encode_snapshot(snapshot: _BoardSnapshot, encode_extremes: Callable[[], bytes]) -> bytes:
+    return encode_large_struct(msgspec.structs.replace(snapshot, extremes=encode_extremes()))
 
 
 class Board:
@@ -86,6 +95,7 @@ class Board:
         self._uniqueness_marks = np.empty(0, np.intp)
         self._symbol_column = SymbolColumn()
         self._order = TickOrder()
+        self._extremes = SessionExtremes()
         self.dirty_ticks = DirtyTickCounter()
 
     def __len__(self) -> int:
@@ -200,7 +210,7 @@ class Board:
             trade_ts=self._order.trade_ts[:count].tobytes(),
             quote_ts=self._order.quote_ts[:count].tobytes(),
         )
-        return partial(encode_large_struct, snapshot)
+        return partial(_encode_snapshot, snapshot, self._extremes.capture(count))
 
     def save(self) -> bytes:
         """Return the state of the board as bytes, which `restore` accepts."""
@@ -226,6 +236,13 @@ class Board:
         if snapshot.trade_ts:
             self._order.trade_ts = np.frombuffer(snapshot.trade_ts, np.int64).copy()
             self._order.quote_ts = np.frombuffer(snapshot.quote_ts, np.int64).copy()
+        if snapshot.extremes:
+            self._extremes.restore(snapshot.extremes)
+        else:
+            self._extremes.restore_bounds(
+                last_known(np.full(count, np.inf), self._state[LOW]),
+                last_known(np.full(count, -np.inf), self._state[HIGH]),
+            )
         self._refresh_reference_data()
 
     def _refresh_reference_data(self) -> None:
@@ -246,12 +263,13 @@ class Board:
 
         The second result is a boolean array that is True for each tick that reports a late trade or withdraws a trade;
         None if there is no such tick. These ticks do not change the last price, but keep their price, because the price
-        counts towards the session. The time of a late tick becomes the time of its symbol's quote.
+        is part of the session's high and low. The time of a late tick becomes the time of its symbol's quote.
         """
         is_withdrawal = ticks["size"] < 0.0
         late = self._order.advance(ticks, rows, now)
         if late is None:
             return ticks, None
+        late.trades[_restated_prices(ticks)] = False
         self.dirty_ticks.add(DirtyTick.WITHDRAWAL, int(np.count_nonzero(is_withdrawal)))
         self.dirty_ticks.add(DirtyTick.LATE_TRADE, int(np.count_nonzero(late.trades)))
         self.dirty_ticks.add(DirtyTick.LATE_QUOTE, int(np.count_nonzero(late.quotes)))
@@ -275,9 +293,11 @@ class Board:
         day, state = self._sessions.session_at(ts).day, self._state[:, row].tolist()
         if day > self._session_days[row]:
             begin_session(state)
+            self._forget_extremes(np.array([row]))
             self._session_days[row] = day
         before = state[LAST]
         apply_tick(state, numbers)
+        self._extremes.add_single(row, numbers[0])
         self.dirty_ticks.count_single(before, state, numbers)
         column = np.array(state)
         self._state[:, row] = column
@@ -288,6 +308,7 @@ class Board:
         """Reset the symbols to the state before their first tick. The returned quotes have the times of `ticks`."""
         state = _initial_states([self.instruments.get(self.symbols[row]) for row in rows.tolist()])
         self._store_states(rows, state, first_sequence + np.arange(len(rows)), ticks["ts"])
+        self._forget_extremes(rows)
         self._session_days[rows] = -1
         self._order.reset(rows)
         return QuoteColumns(rows, self.symbols, state, ticks["ts"])
@@ -322,7 +343,7 @@ class Board:
         """Return whether `rows` contains no index twice.
 
         For each element of `rows`, the method writes a different mark into an array. The index of the mark is the value
-        of the element. Then the method reads the marks back. If an index occurs twice, the second mark has overwritten
+        of the element. The method then reads the marks. If an index occurs twice, the second mark has overwritten
         the first one.
         """
         marks = np.arange(len(rows))
@@ -335,12 +356,17 @@ class Board:
         reported = np.array(words[:, _FIRST_NUMBER_WORD:].T, order="C")
         if not is_plain:
             self.dirty_ticks.add(DirtyTick.ZERO_SIDED, empty_zero_sides(reported))
-        return SortedBatch(rows, Segments(rows, unique=unique), reported, self._state[:, rows], unpriced, is_plain)
+        return SortedBatch(
+            rows, Segments(rows, unique=unique), reported, self._state[:, rows], unpriced, None, is_plain
+        )
 
     def _compute_states(self, batch: SortedBatch, days: Ints) -> Floats:
         """Return the state of each tick's symbol after the tick."""
         self._start_new_sessions(batch, days)
+        if batch.unpriced is not None:
+            batch = omit_earlier_sessions(batch, days < self._session_days[batch.rows])
         state = compute_states(batch)
+        self._extremes.apply(batch, state)
         count = self.dirty_ticks.count_few_prices if batch.is_plain else self.dirty_ticks.count_prices
         count(batch.segments, batch.reported, state, batch.prior_state)
         return state
@@ -382,7 +408,14 @@ class Board:
         prior[PREV_CLOSE, later] = last_known(prior[PREV_CLOSE, later], prior[LAST, later])
         prior[SESSION_PRICE_ROWS, later] = np.nan
         prior[SESSION_TOTAL_ROWS, later] = 0.0
+        self._forget_extremes(batch.rows[later])
         np.maximum.at(self._session_days, batch.rows, days)
+
+    def _forget_extremes(self, rows: RowArray) -> None:
+        """Forget the prices of the sessions that end. A symbol without ticks has no such session."""
+        ended = rows[self._session_days[rows] >= 0]
+        if len(ended):
+            self._extremes.remove_symbols(ended)
 
     def _find_or_add_rows(self, symbols: list[bytes]) -> RowArray:
         try:
@@ -405,16 +438,29 @@ class Board:
         more = capacity - self._state.shape[1]
         self._state = np.pad(self._state, ((0, 0), (0, more)))
         self._order.grow(capacity)
+        self._extremes.grow(capacity)
         self._sequences, self._ts, self._session_days, self._uniqueness_marks = (
             np.pad(array, (0, more))
             for array in (self._sequences, self._ts, self._session_days, self._uniqueness_marks)
         )
 
 
+def _restated_prices(ticks: PackedTicks) -> Ints:
+    """Return the indexes of the ticks that report the last price after a cancel.
+
+    Such a tick has a price and no size. It follows the tick that withdraws the trade, and has the same symbol and time.
+    Its price is the price of an earlier trade, and is not late, whatever the time of the cancelled trade is.
+    """
+    before, after = ticks[:-1], ticks[1:]
+    is_restated = (before["size"] < 0.0) & (before["symbol"] == after["symbol"]) & (before["ts"] == after["ts"])
+    is_restated &= np.isnan(after["size"]) & np.isfinite(after["last"])
+    return np.flatnonzero(is_restated) + 1
+
+
 def _initial_states(instruments: Sequence[Instrument | None]) -> Floats:
     """Return the state of symbols before their first tick: one column for each symbol.
 
-    `instruments` contains the reference data of the symbols (None: no reference data).
+    `instruments` contains the reference data of the symbols. An element is None for a symbol without reference data.
     """
     states = np.full((len(STATE_ROWS), len(instruments)), np.nan)
     states[[VOLUME, TURNOVER]] = 0.0

@@ -154,9 +154,8 @@ class CandleAggregator:
             yield from self._advance(clock, min(clock.newest_ts, now) - ALLOWED_LATENESS_NS)
 
     def _reset(self, ticks: PackedTicks, source: str) -> None:
-        """Discard the open candles of the symbols in `ticks`, and the time of the source.
-
-        Do this when the market of the source begins again.
+        """Discard the open candles of the symbols in `ticks`, and the time of the source, because the market of the
+        source begins again.
         """
         rows = np.array(
             [row for symbol in ticks["symbol"].tolist() if (row := self._row_by_symbol.get(symbol)) is not None],

@@ -14,7 +14,8 @@ def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
     The corrected trade that follows a withdrawal does not count as a trade.
     """
     is_trade = np.isfinite(ticks["last"])
-    is_withdrawal = ticks["size"] < 0.0
+    # A tick without a price withdraws a trade that no candle contains.
+    is_withdrawal = is_trade & (ticks["size"] < 0.0)
     if not is_withdrawal.any():
         return is_trade, np.empty(0, np.intp)
     withdrawals = np.flatnonzero(is_withdrawal)

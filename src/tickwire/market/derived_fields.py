@@ -48,7 +48,8 @@ FORMULAS: dict[str, Formula] = {
     "pe": lambda state: state[LAST] / _nan_unless_positive(state[EPS]),
     "market_cap": lambda state: state[LAST] * state[SHARES],
 }
-"""The formula of each derived field. A formula returns n values for states of shape (rows, n). NaN means unknown.
+"""The formula of each derived field. A formula returns n values for states of shape (rows, n). NaN means unknown. The
+module `quote_state` declares the rows, such as LAST, BID and ASK.
 
 A formula also accepts the state of one symbol as a list of Python numbers, and then returns one number. `derive_fields`
 and `derive_single` round the values to the decimals that the field declares.

@@ -49,13 +49,14 @@ class DirtyTick(enum.StrEnum):
         "late_trade",
         "mark",
         "a trade that is older than the newest trade of its symbol",
-        "`last` and `ts` stay; the trade counts towards `volume`, `turnover`, `high`, `low` and open candles",
+        "`last` and `ts` do not change; a trade of the present session counts towards `volume`, `turnover`, `high` "
+        "and `low`; the trade also counts towards open candles",
     )
     LATE_QUOTE = (
         "late_quote",
         "drop",
         "a bid or ask that is older than the newest bid or ask of its symbol",
-        "`bid`, `ask`, their sizes and `ts` stay",
+        "`bid`, `ask`, their sizes and `ts` do not change",
     )
     FUTURE = (
         "future",
@@ -81,13 +82,20 @@ class DirtyTick(enum.StrEnum):
         "withdrawal",
         "mark",
         "the cancel of an earlier trade, or its correction, which a trade with the right price and size follows",
-        "`volume` and `turnover` become smaller, `last` changes if the trade was the newest, and `high` and `low` stay",
+        "`volume` and `turnover` decrease, `high` and `low` are those of the other trades, and `last` changes "
+        "if the trade was the newest",
+    )
+    CONDITION = (
+        "condition",
+        "mark",
+        "a trade whose sale conditions exclude some of its values (`--conditions sip`)",
+        "the trade changes only the values that the rules of the US consolidated tape allow",
     )
     DUPLICATE = (
         "duplicate",
         "drop",
         "a trade that the feed has sent before, with the same trade number",
-        "the first one counts",
+        "the feed drops the repeated trade",
     )
     WRONG_TIME = (
         "wrong_time",
@@ -113,7 +121,7 @@ class DirtyTick(enum.StrEnum):
 def empty_zero_sides(numbers: Floats) -> int:
     """Make a side of the order book empty if its price and its size are 0. Return the number of such sides.
 
-    `numbers` contains the numbers of packed ticks, one tick in each column, and changes in place.
+    `numbers` contains the numbers of packed ticks, one tick in each column. The function changes this array.
     """
     prices, sizes = numbers[_SIDE_PRICES], numbers[_SIDE_SIZES]
     is_zero = prices == 0.0

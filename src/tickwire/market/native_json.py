@@ -52,7 +52,7 @@ _NO_FRAME = NumberedFrame(b"", (), b"", b"")
 
 
 def _load() -> Any | None:
-    """Return the C function; None if the library does not exist or does not fit the machine."""
+    """Return the C function, or None if the library does not exist or does not fit the machine."""
     try:
         return load_library(LIBRARY_FILE, _FUNCTIONS).tickwire_quote_json
     except NativeLibraryUnavailable:

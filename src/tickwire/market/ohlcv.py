@@ -70,7 +70,8 @@ class OhlcvBars(NamedTuple):
 
 
 def _last_known_places(values: Floats, starts: RowArray, ends: RowArray) -> RowArray:
-    """Return, for each run, the index of the last value that is not NaN; the start of the run if all values are NaN."""
+    """Return, for each run, the index of the last value that is not NaN. If all values of a run are NaN, return the
+    start of the run."""
     is_known = ~np.isnan(values)
     if is_known.all():
         return ends
@@ -82,7 +83,7 @@ def correct_bar(values: Floats, withdrawn: np.void, replacement: np.void | None)
     """Correct a bar that contains a withdrawn trade. `values` is one row of `OhlcvBars.ohlcv`, and changes in place.
 
     `withdrawn` is the tick that withdraws the trade, with a negative size. `replacement` is the tick with the corrected
-    price and size, or None. If the open or the close is the wrong price, it becomes the corrected price.
+    price and size, or None. If the open or the close is the wrong price, the corrected price replaces it.
     """
     values[VOLUME] = max(0.0, values[VOLUME] + withdrawn["size"])
     if replacement is None:
@@ -102,9 +103,8 @@ def concatenate_bars(first: OhlcvBars, second: OhlcvBars) -> OhlcvBars:
 
 
 def run_start_mask(values: Ints) -> Bools:
-    """Return a boolean array that is True at the start of each run. A run is a sequence of equal values.
-
-    The first value starts a run, and so does each value that differs from the previous value.
+    """Return a boolean array that is True at the start of each run. A run is a sequence of equal adjacent values. A run
+    starts at the first value, and at each value that differs from the previous value.
     """
     mask = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=mask[1:])

@@ -1,7 +1,7 @@
 """The state of a symbol after a single tick, computed with Python numbers.
 
 `Board` computes the states of a batch with whole-array operations. The fixed cost of these operations is much larger
-than the work for one tick, so a batch of one tick takes this shorter way. Both ways return the same numbers, to the
+than the work for one tick, so this module computes a batch of one tick. Both modules compute the same numbers, to the
 last bit; the tests compare them.
 """
 

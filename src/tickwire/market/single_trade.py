@@ -1,7 +1,7 @@
 """The candles of one symbol after a single trade, computed with Python numbers.
 
 `CandleAggregator` merges the trades of a batch with whole-array operations. The fixed cost of these operations is much
-larger than the work for one trade, so a batch of one trade takes this shorter way. Both ways build the same candles, to
+larger than the work for one trade, so this module handles a batch of one trade. Both modules build the same candles, to
 the last bit; the tests compare both with one model.
 """
 

@@ -34,8 +34,9 @@ class SortedBatch(NamedTuple):
 
     `prior_state` contains, for each tick, the state of its symbol before the batch. `unpriced` is True for each tick
     that does not change the last price, because its trade is late or because the tick withdraws an earlier trade.
-    `unpriced` is None if there is no such tick. If `is_plain` is True, the batch has a few ticks, and none of them is
-    late or has an unusual number.
+    `untraded` is True for each tick that does not raise the high or lower the low, because the tick withdraws a trade,
+    or because its trade happened in an earlier session. Both are None if there is no such tick. If `is_plain` is True,
+    the batch has a few ticks, and none of them is late or has an unusual number.
     """
 
     rows: RowArray
@@ -43,7 +44,40 @@ class SortedBatch(NamedTuple):
     reported: Floats
     prior_state: Floats
     unpriced: Bools | None
+    untraded: Bools | None
     is_plain: bool
+
+    @property
+    def trade_prices(self) -> Floats:
+        """The price of each trade that may change the high or the low of the session; NaN for all other ticks."""
+        prices = self.reported[LAST]
+        return prices if self.untraded is None else np.where(self.untraded, np.nan, prices)
+
+    @property
+    def withdrawals(self) -> Bools | None:
+        """A boolean array that is True for each tick that withdraws a trade; None if there is no late tick."""
+        return None if self.unpriced is None else self.reported[_SIZE_COLUMN] < 0.0
+
+    @property
+    def sizes(self) -> Floats:
+        """The size of each trade; negative if the tick withdraws the trade, and NaN if it is unknown."""
+        sizes: Floats = self.reported[_SIZE_COLUMN]
+        return sizes
+
+
+def omit_earlier_sessions(batch: SortedBatch, is_earlier: Bools) -> SortedBatch:
+    """Return the batch without the changes of earlier sessions.
+
+    `is_earlier` is True for each tick whose time is in an earlier session than its symbol's present session. If such a
+    tick reports a late trade, or withdraws or replaces a trade, its trade does not count towards the present session.
+    """
+    is_withdrawal = batch.sizes < 0.0
+    is_changed = is_earlier if batch.unpriced is None else is_earlier & batch.unpriced
+    # The tick after a withdrawal replaces the trade.
+    is_changed[1:] |= is_withdrawal[:-1] & is_earlier[1:] & (batch.rows[1:] == batch.rows[:-1])
+    reported = batch.reported.copy()
+    reported[_SIZE_COLUMN:, is_changed] = NOT_REPORTED
+    return batch._replace(reported=reported, untraded=is_withdrawal | is_changed)
 
 
 def compute_states(batch: SortedBatch) -> Floats:
@@ -77,17 +111,18 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
 
     Ticks without a trade do not change these values.
     """
-    segments, prior, traded = batch.segments, batch.prior_state, batch.reported[LAST]
-    withdrawn = None if batch.unpriced is None else batch.reported[_SIZE_COLUMN] < 0.0
-    if withdrawn is not None:
-        traded = np.where(withdrawn, np.nan, traded)
+    segments, prior, traded = batch.segments, batch.prior_state, batch.trade_prices
+    withdrawn = batch.withdrawals
     for row, combine in ((OPEN, first_known), (HIGH, np.fmax), (LOW, np.fmin)):
         state[row] = segments.select_first(combine(prior[row], traded), traded)
         segments.scan(state[row], combine)
     before = _update_session_volume(batch, state)
-    price = state[LAST] if batch.unpriced is None else np.where(batch.unpriced, batch.reported[LAST], state[LAST])
+    price = state[LAST]
+    if batch.unpriced is not None:
+        # A size without a price counts at the last price, also if the trade is withdrawn later.
+        price = np.where(batch.unpriced, last_known(price, batch.reported[LAST]), price)
     grown = state[VOLUME] - before
-    # A lower total volume is a correction of the total, not of a trade, so the turnover stays.
+    # A lower total volume is a correction of the total, not of a trade, so the turnover does not change.
     grown = np.where(grown < 0.0, 0.0, grown) if withdrawn is None else np.where((grown < 0.0) & ~withdrawn, 0.0, grown)
     grown *= nan_to_zero(price)
     state[TURNOVER] = segments.select_first(prior[TURNOVER] + grown, grown)

@@ -34,7 +34,7 @@ class SymbolColumn(TextColumn):
 
     The slowest patterns take up to 30 ms for 100,000 symbols, and a subscription may have many patterns. A request
     therefore first exhausts `test_stepwise` for each pattern, and other tasks run between the steps. After that,
-    `matches` finds the stored result. A result stays valid, because symbols are only appended.
+    `matches` returns the stored result. A result stays valid, because symbols are never removed.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,8 @@ class SymbolColumn(TextColumn):
             yield
 
     def matches(self, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each symbol from row `first` to before `end` (None: to the end).
+        """Return a boolean array with one element for each symbol from row `first` to row `end` - 1, or to the last
+        row.
 
         An element is True if the symbol matches the pattern.
         """

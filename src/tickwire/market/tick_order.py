@@ -22,8 +22,9 @@ class LateTicks(NamedTuple):
     """The late ticks of a batch with at least one late tick.
 
     `trades` is True for each tick that reports a trade, but is older than an earlier tick that reported a trade of the
-    same symbol. `quotes` is the same for ticks that report a bid or ask. `ts` contains, for each tick, the time of its
-    symbol's quote after the tick. Late ticks, and ticks that withdraw a trade, do not change this time.
+    same symbol. `quotes` is True for each tick that reports a bid or ask, but is older than an earlier tick with a bid
+    or ask of the same symbol. `ts` contains, for each tick, the time of its symbol's quote after the tick. Late ticks,
+    and ticks that withdraw a trade, do not change this time.
     """
 
     trades: Bools
@@ -35,8 +36,8 @@ class TickOrder:
     """The time of the newest trade, and of the newest bid or ask, of each symbol.
 
     Trades and quotes have separate times, because many vendors send trades and quotes on separate channels. The methods
-    identify a symbol by its row on the board. A tick that is dated after its arrival counts as sent at its arrival.
-    Otherwise, one wrong time in the future would make all following ticks late.
+    identify a symbol by its row on the board. If the time of a tick is after its arrival, the time of its arrival
+    replaces it. Otherwise, one wrong time in the future would make all following ticks late.
 
     If the clock of the server was set back, the newest time of a symbol is later than the arrival of its next tick. The
     order of the symbol begins again with that tick.
@@ -71,7 +72,7 @@ class TickOrder:
             if self.trade_ts[row] > limit or self.quote_ts[row] > limit:
                 return False
             arrival = min(ts, now)
-            if not (isnan(last) and isnan(volume)):
+            if not (isnan(last) and isnan(volume) and isnan(size)):
                 if arrival < trade_ts.get(row, self.trade_ts[row]):
                     return False
                 trade_ts[row] = arrival
@@ -92,7 +93,7 @@ class TickOrder:
         """
         ts = np.minimum(ticks["ts"], now)
         is_withdrawal = ticks["size"] < 0.0
-        has_trade = ~(np.isnan(ticks["last"]) & np.isnan(ticks["volume"])) & ~is_withdrawal
+        has_trade = ~(np.isnan(ticks["last"]) & np.isnan(ticks["volume"]) & np.isnan(ticks["size"])) & ~is_withdrawal
         has_quote = ~(
             np.isnan(ticks["bid"]) & np.isnan(ticks["ask"]) & np.isnan(ticks["bid_size"]) & np.isnan(ticks["ask_size"])
         )
@@ -127,7 +128,7 @@ def _is_in_order(rows: RowArray, ts: Timestamps) -> bool:
 def _find_late(newest_ts: Ints, rows: RowArray, ts: Timestamps, is_reported: Bools) -> tuple[Bools, Ints]:
     """Return a pair: whether each tick is late, and the newest time of each tick's symbol after the tick.
 
-    Ticks for which `is_reported` is False do not count. Update the array `newest_ts`, which has one time for each row
+    Ticks for which `is_reported` is False have no effect. Update the array `newest_ts`, which has one time for each row
     of the board.
     """
     order = np.argsort(rows, kind="stable")

@@ -21,8 +21,8 @@ class VolumeTracker:
     """Tracks the total session volume of each symbol, and computes the quantities of trades.
 
     The quantity of a trade is its size. If the feed reports a total instead of a size, the quantity is the increase of
-    the total. The first total of a symbol gives no quantity, because the previous total is unknown. Each new session
-    starts with the total 0.
+    the total. The first total of a symbol determines no quantity, because the previous total is unknown. Each new
+    session starts with the total 0.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class VolumeTracker:
         self._session_days = np.pad(self._session_days, (0, more), constant_values=-1)
 
     def traded_amount(self, row: int, day: int, size: float, total: float) -> float:
-        """Return the quantity of a single trade. `traded_amounts` describes the arguments."""
+        """Return the quantity of a single trade. The documentation of `traded_amounts` explains the arguments."""
         if self._has_reported_totals or isfinite(total):
             one = self.traded_amounts(np.array([row]), np.array([day]), np.array([size]), np.array([total]))
             return float(one[0])

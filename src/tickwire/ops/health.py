@@ -31,11 +31,11 @@ class Health:
     feed: str
     mode: str
     state: str
-    # The age of the newest tick, in seconds; None before the first tick.
+    # The age of the newest tick, in seconds, or None before the first tick.
     last_tick_age_s: float | None
     # Whether this process runs the feed.
     runs_feed: bool = True
-    # The state of the connection between the feed and its source; None if this process runs no feed.
+    # The state of the connection between the feed and its source, or None if this process runs no feed.
     connection: FeedConnection | None = None
     # The connections of the feed to other computers, and the state of each connection by its name.
     parts: Sequence[FeedPart] = ()

@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable
 
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
-"""The maximum size of the queued lines. These are the lines of about 20,000 requests."""
+"""The maximum size of the queued lines. The limit is large enough for the lines of about 20,000 requests."""
 
 
 MAX_BATCH_BYTES = 64 * 1024
-"""The maximum size of the lines that are written together. A single longer line is written alone."""
+"""The maximum size of the lines that the thread writes together. The thread writes a longer line alone."""
 BATCH_WAIT_S = 0.02
-"""The time that the thread waits for further lines of a batch. Waking the thread takes longer than queueing a line."""
+"""The time that the thread waits for further lines of a batch. Batches save time, because waking the thread takes
+longer than queueing a line."""
 
 
 class LineWriter:

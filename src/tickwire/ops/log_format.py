@@ -17,13 +17,14 @@ LogFormat: TypeAlias = Literal["console", "json"]
 MAX_MESSAGE_BYTES = 4_000
 """The maximum size of a message. The longest regular message, an error with several addresses, has about 100 bytes."""
 MAX_TRACEBACK_CHARS = 16_000
-"""The maximum length of a traceback. A longer traceback loses its beginning, because its end names the error."""
+"""The maximum length of a traceback. The formatter cuts the beginning of a longer traceback, because the end names the
+error."""
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that the present task answers."""
 trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
-"""The id of the trace that the request belongs to, as hexadecimal digits; None if the request is not sampled."""
+"""The id of the trace that the request belongs to, as hexadecimal digits, or None if the request is not sampled."""
 
 
 class LineFormatter(logging.Formatter):
@@ -43,7 +44,8 @@ class LineFormatter(logging.Formatter):
         return self._format_time(record.created)
 
     def format_fields(self, level_name: str, _logger_name: str, fields: Mapping[str, Any]) -> str:
-        """Return the log line of a request at the present time: the same line as for a log record of the request."""
+        """Return the log line of a request at the present time. A log record of the request would have the same
+        line."""
         message = safe_text(redact_urls(encode_json(fields).decode()), MAX_MESSAGE_BYTES)
         return f"{self._format_time(time.time())} {level_name} {message}"
 
@@ -72,11 +74,11 @@ class JsonFormatter(logging.Formatter):
     """
 
     def format_fields(self, level_name: str, logger_name: str, fields: Mapping[str, Any]) -> str:
-        """Return the log line of a request at the present time. `fields` has the members of a request."""
+        """Return the log line of a request at the present time. `fields` contains the members of the line."""
         return _render(time.time(), level_name, logger_name, _describe_request(fields))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record. The member `traceback` has the traceback of its error."""
+        """Return the line of a record. The member `traceback` contains the traceback of the record's error."""
         fields = getattr(record, "fields", None)
         members = _describe_request(fields) if fields is not None else _describe_message(record.getMessage())
         if record.exc_info:
@@ -92,7 +94,7 @@ def _describe_message(message: str) -> dict[str, Any]:
 
 
 def _describe_request(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of the line of a request. The caller has made the texts in `fields` printable."""
+    """Return the members of the line of a request. The texts in `fields` must be printable already."""
     request = {name: value for name, value in fields.items() if name not in {"id", "trace"}}
     message = f"{fields['method']} {fields['path']} {fields['status']}"
     members = {"message": message, "request_id": fields["id"], "request": request}

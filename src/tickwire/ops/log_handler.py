@@ -63,7 +63,7 @@ class QueuedLogHandler(logging.Handler):
                 select.select([], [self._descriptor], [])
 
     def _describe_loss(self, count: int) -> bytes:
-        message = f"{count:,} log lines were lost, because nobody read the log or it could not be written"
+        message = f"{count:,} log lines were lost, because the output of the log was blocked or failed"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
         return f"{self.format(record)}\n".encode()
 
@@ -103,7 +103,7 @@ def log_fields(log: logging.Logger, level: int, fields: Mapping[str, Any]) -> No
 
 
 def _has_own_handlers(log: logging.Logger, root: logging.Logger) -> bool:
-    """Whether any logger below the root has a handler or a filter, or does not pass records on to its parent."""
+    """Whether a logger below the root logger has a handler or a filter, or does not propagate records."""
     current: logging.Logger | None = log
     while current is not None and current is not root:
         if current.handlers or current.filters or not current.propagate:

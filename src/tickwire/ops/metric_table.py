@@ -57,7 +57,7 @@ _READERS = (
     _gauge("sender", "the sender, which writes events to readers", "sender"),
 )
 _LATENCY = (
-    _histogram("latency_seconds", "time from the journal's append to the write of a tick's quote"),
+    _histogram("latency_seconds", "time from the append of a tick to the write of its quote"),
     _histogram("stage_seconds", "time in one stage: feed, journal, apply, dispatch, flush", "stage"),
     _gauge("lag", "durable events that the hub has not applied yet"),
     _gauge("loop_delay_seconds", "longest delay of an event loop timer in 5 s"),
@@ -81,7 +81,7 @@ _JOURNAL = (
     _counter("unreadable_total", "failed reads of the journal's history"),
     _counter("unreadable_events_total", "events in the journal that are not valid"),
     _counter("nats_reconnects_total", "reconnects to the NATS server"),
-    _gauge("nats_lag_messages", "messages of the NATS stream that this process has not read, up to 5 s ago"),
+    _gauge("nats_lag_messages", "messages of the NATS stream that this process has not read (measured every 5 s)"),
 )
 _FEEDS = (
     _gauge("feed_state", "the state of the feed", "state"),
@@ -90,10 +90,10 @@ _FEEDS = (
     _gauge("feed_message_age_seconds", "time since the newest message of the vendor", "feed"),
     _counter("feed_reconnects_total", "connections to the vendor after the first", "feed"),
     _counter("feed_messages_total", "messages of the vendor", "feed"),
-    _counter("feed_dropped_total", "ticks and messages of the vendor that a written rule dropped", "feed", "rule"),
+    _counter("feed_dropped_total", "ticks and messages of the vendor that the feed dropped", "feed", "rule"),
     _counter("feed_holes_total", "lost connections to the vendor that left a gap in the prices", "feed"),
     _counter("feed_lost_ticks_total", "ticks of the feed that may be missing from the journal"),
-    _counter("dirty_ticks_total", "ticks that were late, unusual or dropped, each by a written rule", "kind"),
+    _counter("dirty_ticks_total", "dirty ticks: ticks that were late, unusual or dropped", "kind"),
     _gauge("model", "the simulator's model", "version"),
     _counter("models_total", "models offered to the simulator, and failed polls", "outcome"),
     _counter("late_trades_total", "trades too late for their candle", "interval"),
@@ -111,7 +111,7 @@ _SERVER = (
         "unlogged_requests_total", "probes, publishes and streams that the request log omits at the level info", "call"
     ),
     _counter("audit_dropped_total", "lines that the audit log could not write"),
-    _counter("log_dropped_total", "log lines that nobody read or that were not written"),
+    _counter("log_dropped_total", "log lines that were lost because the output was blocked or failed"),
     _counter(
         "trace_spans_total", "ended spans: sent to the collector, failed to send, dropped by a full queue", "outcome"
     ),

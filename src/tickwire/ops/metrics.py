@@ -10,7 +10,7 @@ from tickwire.core.histogram import HistogramCounts
 from tickwire.feeds.base import ConnectionState, FeedPart
 from tickwire.hub.hub import HubStats
 from tickwire.journal.base import JournalStats
-from tickwire.ops.exposition import FamilyValue, render_family
+from tickwire.ops.exposition import FamilyValue, MetricsFormat, render_family
 from tickwire.ops.metric_table import METRICS
 from tickwire.ops.monitor import ProcessStats
 from tickwire.ops.process_resources import DiskSpace, ProcessResources
@@ -25,9 +25,9 @@ class FeedStats(NamedTuple):
     leads: bool
     # The number of ticks that may be missing from the journal.
     lost_ticks: int
-    # The age of the newest tick, in seconds; None before the first tick.
+    # The age of the newest tick, in seconds, or None before the first tick.
     tick_age_s: float | None
-    # The version of the simulator's model; None for a feed without a model.
+    # The version of the simulator's model, or None for a feed without a model.
     model_version: str | None
     # The number of models that were offered to the simulator, by outcome.
     model_counts: Mapping[str, int]
@@ -69,13 +69,13 @@ class RequestStats(NamedTuple):
 
 
 class SystemStats(NamedTuple):
-    """The versions of the program, and the measurements that the operating system makes of its process."""
+    """The versions of the program, and the operating system's measurements of its process."""
 
     version: str
     python_version: str
     sender: str
     resources: ProcessResources
-    # The disk with the journal; None for a journal without files on this machine.
+    # The disk with the journal, or None for a journal without files on this machine.
     disk: DiskSpace | None
     # The number of spans by outcome; empty if the server traces nothing.
     span_counts: Mapping[str, int] = {}
@@ -88,8 +88,10 @@ def render_metrics(  # noqa: PLR0917  # six parts, each of its own type
     requests: RequestStats,
     health: HealthStats,
     system: SystemStats,
+    *,
+    text_format: MetricsFormat,
 ) -> str:
-    """Return all metric families of a server as one text in the Prometheus format."""
+    """Return all metric families of a server as one text."""
     values = {
         **_reader_values(process.hub_stats, requests, system),
         **_latency_values(process),
@@ -99,7 +101,8 @@ def render_metrics(  # noqa: PLR0917  # six parts, each of its own type
         **_server_values(process, feed, requests, health, system),
         **_process_values(system.resources),
     }
-    return "".join(render_family(metric, values[name]) for name, metric in METRICS.items())
+    families = [render_family(metric, values[name], text_format) for name, metric in METRICS.items()]
+    return "".join(families) + text_format.end_line
 
 
 def _reader_values(stats: HubStats, requests: RequestStats, system: SystemStats) -> dict[str, FamilyValue]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import sub
 from pathlib import Path
 from typing import NamedTuple
 
 from tickwire.clock import Clock
-from tickwire.core.event import JournalRecord
 from tickwire.core.histogram import Histogram, HistogramCounts
-from tickwire.hub.hub import FlushTimes, HubStats
+from tickwire.hub.hub import HubStats
 from tickwire.hub.hub_pool import HubPool
 from tickwire.journal.base import Journal, JournalStats
+from tickwire.ops.delivery_times import DeliveryTimes
 from tickwire.ops.gc_pauses import GcPauses
 from tickwire.ops.latency import LatencyHistogram, percentile
 
@@ -46,7 +46,7 @@ _STATM = Path("/proc/self/statm")
 
 
 class ProcessStats(NamedTuple):
-    """The current measurements of this process, for every page and format that shows measurements."""
+    """The current measurements of this process. All pages and formats with measurements read these values."""
 
     hub_stats: HubStats
     journal_stats: JournalStats
@@ -85,7 +85,7 @@ class SampleRing:
 
     @property
     def appended_count(self) -> int:
-        """The number of samples that were ever appended."""
+        """The number of all samples that were appended since the start, including dropped samples."""
         return self._appended_count
 
     def append(self, sample: Mapping[str, float]) -> None:
@@ -109,6 +109,8 @@ class Monitor:
 
     One measurement is the loop delay: the time from the moment when a timer was due until the event loop ran the timer.
     The longest loop delay shows how long readers had to wait for the event loop.
+
+    `delivery_times` measures each batch. The journal follower uses it directly, to save a call for each batch.
     """
 
     def __init__(self, hub_pool: HubPool, journal: Journal, clock: Clock) -> None:
@@ -119,17 +121,15 @@ class Monitor:
         self._journal = journal
         self._clock = clock
         self._started_at = self._last_sample_at = clock.monotonic()
-        self._latency = LatencyHistogram()
-        self._stage_times = {stage: Histogram() for stage in STAGES}
+        self._tick_ages = Histogram()
+        self.delivery_times = DeliveryTimes(clock)
         self._loop_lag = Histogram()
         self.gc_pauses = GcPauses()
         # The longest delay of a timer since the newest sample.
         self._max_wakeup_delay_s = 0.0
         self._sampled_loop_delay_s = 0.0
-        self._previous_counters = self._rate_counters(hub_pool.stats()), [*self._latency.counts]
-        self._previous_stages: Mapping[str, HistogramCounts] = {
-            stage: times.counts() for stage, times in self._stage_times.items()
-        }
+        self._previous_counters = self._rate_counters(hub_pool.stats()), self.delivery_times.latency().counts
+        self._previous_stages = self._stage_counts()
 
     def record_tick_age(self, ts: int) -> None:
         """Measure the age of a live tick that has just arrived.
@@ -137,22 +137,7 @@ class Monitor:
         `ts` is in nanoseconds since the Unix epoch; 0 for a tick without a time.
         """
         if ts > 0:
-            self._stage_times["feed"].observe(self._clock.now() - ts)
-
-    def record_arrival(self, records: Sequence[JournalRecord]) -> None:
-        """Measure how long the oldest of some records was in the journal before this process received it."""
-        self._stage_times["journal"].observe(self._clock.now() - records[0].appended_ts)
-
-    def record_flush(self, records: Iterable[JournalRecord], prepare_ns: int, times: FlushTimes) -> None:
-        """Measure the latency of records that the hub has just written to readers, and the durations of the stages.
-
-        `prepare_ns` is the time that the follower worked on the records before the hub applied them.
-        """
-        self._latency.observe(records, self._clock.now())
-        stages = self._stage_times
-        stages["apply"].observe(prepare_ns + times.apply_ns)
-        stages["dispatch"].observe(times.dispatch_ns)
-        stages["flush"].observe(times.flush_ns)
+            self._tick_ages.observe(self._clock.now() - ts)
 
     def record_wakeup(self, due_at: float) -> None:
         """Measure the delay of a timer that was due at `due_at` (monotonic seconds)."""
@@ -178,11 +163,11 @@ class Monitor:
             hub_stats=self._hub_pool.stats(),
             journal_stats=journal_stats,
             lag_events=journal_stats.head - self._hub_pool.live_hub.head.sequence,
-            latency=self._latency,
+            latency=self.delivery_times.latency(),
             memory_bytes=_resident_memory_bytes(),
             loop_delay_s=self._sampled_loop_delay_s,
             uptime_s=self._clock.monotonic() - self._started_at,
-            stage_times={stage: times.counts() for stage, times in self._stage_times.items()},
+            stage_times=self._stage_counts(),
             loop_lag=self._loop_lag.counts(),
             gc_pauses=self.gc_pauses.counts(),
         )
@@ -190,7 +175,7 @@ class Monitor:
     def _append_sample(self, elapsed_s: float) -> None:
         self._sampled_loop_delay_s, self._max_wakeup_delay_s = self._max_wakeup_delay_s, 0.0
         stats = self.current_stats()
-        counters, latency_counts = self._rate_counters(stats.hub_stats), [*stats.latency.counts]
+        counters, latency_counts = self._rate_counters(stats.hub_stats), stats.latency.counts
         rates = [increase / elapsed_s for increase in map(sub, counters, self._previous_counters[0])]
         new_latencies = [*map(sub, latency_counts, self._previous_counters[1])]
         self._previous_counters = counters, latency_counts
@@ -211,6 +196,9 @@ class Monitor:
         self._measure_stages(stats.stage_times)
         if self.samples.appended_count % SAMPLES_PER_MINUTE == 0:
             self.minutes.append(_summarize(self.samples.newest(SAMPLES_PER_MINUTE)))
+
+    def _stage_counts(self) -> Mapping[str, HistogramCounts]:
+        return {"feed": self._tick_ages.counts(), **self.delivery_times.stage_counts()}
 
     def _measure_stages(self, stage_times: Mapping[str, HistogramCounts]) -> None:
         for stage, times in stage_times.items():

@@ -51,7 +51,7 @@ def read_process_resources() -> ProcessResources:
 
 
 def read_disk_space(folder: str) -> DiskSpace | None:
-    """Return the space on the disk of a folder; None without a folder, or if the disk does not answer."""
+    """Return the space on the disk of a folder, or None if `folder` is None or the disk does not answer."""
     try:
         usage = shutil.disk_usage(folder) if folder else None
     except OSError:

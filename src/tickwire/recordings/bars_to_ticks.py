@@ -1,4 +1,4 @@
-"""Conversion of price bars to ticks. Candles that are computed from these ticks equal the bars.
+"""Conversion of price bars to ticks. Candles that are built from these ticks are equal to the bars.
 
 A bar contains the start of its interval and four prices, but not the times of these prices. The conversion turns a bar
 into four trades at equal distances in time. The trades of a rising bar have the order open, low, high, close. The

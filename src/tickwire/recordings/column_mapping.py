@@ -161,7 +161,8 @@ def _bar_columns(names: Sequence[str], normalized: list[str]) -> list[Column]:
 
 
 def _add_clock_column(column: Column, names: Sequence[str], normalized: list[str]) -> Column:
-    """Return `column`. If it has only the date or only the time of day, add the column with the other part."""
+    """Return `column`. If `column` contains only the date or only the time of day, add the column with the other
+    part."""
     if column.field != "ts":
         return column
     date, clock = find_column(normalized, _DATE_COLUMNS), find_column(normalized, _CLOCK_COLUMNS)
@@ -195,7 +196,8 @@ def _parse_unit(name: str) -> str:
 
 
 def parse_mapping(mapping: str) -> list[Column]:
-    """Return the columns that a mapping names. Their indexes are not set, because indexes depend on the recording.
+    """Return the columns that a mapping names. The `indexes` of these columns are not set, because they depend on the
+    recording.
 
     Raise InputError if the mapping is not valid.
     """

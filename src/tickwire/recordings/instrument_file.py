@@ -39,6 +39,7 @@ class _InstrumentRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prev_close: _Price = None
     eps: _Price = None
     shares: _Positive = None
+    lot_size: _Positive = None
     volatility: _Positive = None
 
 

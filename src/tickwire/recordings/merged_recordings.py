@@ -160,7 +160,7 @@ class MergedRecordings:
         """Open each file that may contain the next tick in time order. Return whether any file is open.
 
         If no file is open, first open the file with the earliest beginning. The next merge ends at the lowest watermark
-        of the open files. Open every file that begins at or before this time.
+        of the open files. Open every file that begins at or before this watermark.
         """
         while self._pending_recordings and (
             not self._open_recordings or self._pending_recordings[-1].earliest_ts <= self._lowest_watermark()

@@ -24,7 +24,7 @@ _READ_BLOCK_BYTES = 4096
 
 
 class _RecordedQuote(NamedTuple):
-    """The fields of a quote that show whether the next quote reports a trade.
+    """The fields of a quote that determine whether the next quote reports a trade.
 
     `session_open` and `prev_close` are None if the quote was restored from a part file.
     """
@@ -39,8 +39,8 @@ class _RecordedQuote(NamedTuple):
         """Return whether a trade happened between the quote `previous` and this quote.
 
         If the feed reports no quantities, a trade at an unchanged price does not change the quote. An event without a
-        trade always changes a side of the order book. If two successive quotes are equal, the second therefore reports
-        a trade.
+        trade always changes a side of the order book. If two successive quotes are equal, the second quote therefore
+        reports a trade.
         """
         is_other_trade = (self.last, self.volume) != (previous.last, previous.volume)
         return is_other_trade or (self.last is not None and self.sides == previous.sides)

@@ -19,7 +19,7 @@ class RowParser:
 
     If `must_be_positive`, prices must be above 0.
 
-    `time_parser` is the parser of the column of times. It is set when the first rows are parsed.
+    `time_parser` is the parser of the column of times. `time_parser` is set when the first rows are parsed.
     """
 
     def __init__(self, path: Path, table: Table, columns: list[Column], *, must_be_positive: bool = False) -> None:
@@ -60,7 +60,7 @@ class RowParser:
             raise
 
     def _without_wrong_date(self, chunk: TableChunk, column: Column) -> Column:
-        """Return `column`. If its second column already contains dates, drop its separate column of dates."""
+        """Return `column` without its separate column of dates if the other column already contains dates."""
         if column.field != "ts" or len(column.indexes) == 1:
             return column
         _, clock = column.indexes

@@ -53,8 +53,8 @@ class Table(NamedTuple):
     """The columns and rows of an open file.
 
     Columns without a name are called "1", "2", ... The function `progress` returns the fraction of the file that has
-    been read, from 0 to 1. It returns None if the fraction is unknown. `symbol` is the symbol that the header states
-    for the whole file, if any. `row_filter` counts the rows that were skipped. In numbers, each character in
+    been read, from 0 to 1. `progress` returns None if the fraction is unknown. `symbol` is the symbol that the header
+    states for the whole file, if any. `row_filter` counts the rows that were skipped. In numbers, each character in
     `uncertain_marks` may separate decimals or thousands.
     """
 
@@ -135,7 +135,7 @@ def _open_text(path: Path, magic: bytes, options: TableOptions, row_filter: RowF
 
 
 class _BoundedLines(io.TextIOWrapper):
-    """A text file. Reading a line that is too long to be a row of a table raises InputError."""
+    """A text file. If a line is too long for a row of a table, the read raises InputError."""
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # as in the parent class
         is_unbounded = size is None or size < 0

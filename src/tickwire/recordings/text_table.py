@@ -56,7 +56,7 @@ NumberedRow: TypeAlias = tuple[int, list[Any]]
 class TableChunk(NamedTuple):
     """The columns of some rows of a table. `line_numbers` are the line numbers of the rows in the file, from 1.
 
-    If the row after these rows is invalid, `error` describes the problem of that row.
+    If the next row of the file is invalid, `error` describes the problem of that row.
     """
 
     columns: Sequence[Cells]

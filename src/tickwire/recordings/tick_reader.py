@@ -226,7 +226,8 @@ class Recording:
         return np.concatenate(parts) if parts else blank_ticks(0)
 
     def _parse_until_error(self, chunk: TableChunk) -> list[PackedTicks]:
-        """Return the ticks of the rows in parts. Stop at an invalid row that may not be skipped; store its error."""
+        """Return the ticks of the rows in parts. Stop at an invalid row that may not be skipped, and store the error of
+        this row."""
         parts: list[PackedTicks] = []
         while True:
             try:
@@ -351,14 +352,15 @@ class Recording:
 
 
 def _is_grouped_by_symbol(ticks: PackedTicks) -> bool:
-    """Return whether the time goes back at least once, but never between two rows of the same symbol."""
+    """Return whether the rows seem to be grouped by symbol: the time decreases at least once, but never between two
+    rows of the same symbol."""
     back = np.diff(ticks["ts"]) < 0
     is_other_symbol = ticks["symbol"][1:] != ticks["symbol"][:-1]
     return bool(back.any() and is_other_symbol[back].all())
 
 
 def _is_descending(ts: Ints, min_steps: int) -> bool:
-    """Return True if nearly every row has an earlier time than the previous row, and at least `min_steps` rows do."""
+    """Return True if nearly every row, and at least `min_steps` rows, have an earlier time than the previous row."""
     steps = np.diff(ts)
     fall_count, rise_count = int((steps < 0).sum()), int((steps > 0).sum())
     return fall_count >= min_steps and fall_count > _MIN_DESCENDING_RATIO * rise_count

@@ -1,6 +1,6 @@
 """Parsers for the times of a recording. The first rows of a column determine the format of the whole column.
 
-If two formats fit, a parser does not guess. It raises an InputError that shows how to state the format.
+If two formats match, the parser raises an InputError that explains how to state the format.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ def resolve_repeated_hours(ts: Ints, zone: tzinfo, previous: int, repeated_until
     """Return a pair: `ts`, corrected in the second occurrence of a repeated hour, and the new `repeated_until`.
 
     When summer time ends, the clock shows one hour twice. The parser assumes the first occurrence of the hour. If the
-    times of a file go back inside this hour, the following rows of the hour belong to its second occurrence. Their
-    times are then one hour later. `previous` is the time of the row before `ts`. `repeated_until` is the end of the
-    hour that the rows before `ts` repeat, or 0.
+    times of a file go back inside this hour, the following rows of the hour belong to its second occurrence. The
+    function adds one hour to the times of these rows. `previous` is the time of the row before `ts`. `repeated_until`
+    is the end of the hour that the rows before `ts` repeat, or 0.
     """
     resolved = ts.copy()
     steps_back = np.flatnonzero(np.diff(ts, prepend=previous) < 0).tolist()

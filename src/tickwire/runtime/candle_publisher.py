@@ -71,8 +71,8 @@ class CandlePublisher:
     async def _append_clock_entry(self) -> None:
         """Append a clock event to the journal if an open candle is overdue.
 
-        A candle is overdue if its interval has ended, but no tick has closed the candle. The clock event tells all
-        processes to close such candles. Do nothing while the feed is paused or stopped.
+        A candle is overdue if its interval has ended, but no tick has closed the candle. All processes close such
+        candles when they apply the clock event. Do nothing while the feed is paused or stopped.
         """
         if self._feed_controller.is_held:
             return

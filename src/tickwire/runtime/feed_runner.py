@@ -23,7 +23,7 @@ from tickwire.feeds.feed_kind import FeedOptions, MarketState, ScenarioRun
 from tickwire.feeds.model_source import ModelSource
 from tickwire.feeds.playback_commands import PlaybackFeed
 from tickwire.feeds.registry import open_feed
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import SimulatorFeed
 from tickwire.hub.hub import Hub
 from tickwire.hub.hub_pool import HubPool
 from tickwire.journal.base import Journal
@@ -31,7 +31,7 @@ from tickwire.journal.cluster import Cluster
 from tickwire.journal.retrying_appender import RetryingAppender
 from tickwire.market.market_hours import MarketHours
 from tickwire.runtime.leadership import Leadership
-from tickwire.runtime.publisher import Publisher
+from tickwire.runtime.publisher import JournalPublisher
 from tickwire.runtime.status import APPEND_TIMEOUT_S, StatusPublisher
 from tickwire.runtime.supervisor import SupervisedTask, TaskPolicy, TaskSupervisor
 from tickwire.sessions.admin_events import ScenarioStarted, admin_event_entry
@@ -87,7 +87,7 @@ class FeedRunner:
         hub: Hub,
         hub_pool: HubPool,
         appender: RetryingAppender,
-        publisher: Publisher,
+        publisher: JournalPublisher,
         leadership: Leadership,
         status_publisher: StatusPublisher,
         supervisor: TaskSupervisor,
@@ -134,7 +134,7 @@ class FeedRunner:
 
     @property
     def connection(self) -> FeedConnection | None:
-        """The state of the connection between the feed and its source; None if this process runs no feed."""
+        """The state of the connection between the feed and its source, or None if this process runs no feed."""
         return self._feed.connection if self._feed is not None and self._leadership.runs_feed else None
 
     @property
@@ -206,7 +206,7 @@ class FeedRunner:
         """Open the feed again after it died, with its previous model, speed and playback state."""
         await self._hub.wait_until_applied(self._journal.head)
         state, speed = self._status.state, self._status.speed
-        if isinstance(self._feed, Simulator):
+        if isinstance(self._feed, SimulatorFeed):
             self._open_feed(self._feed.model)
         else:
             self._open_feed(None)
@@ -253,7 +253,8 @@ class FeedRunner:
     async def _update_demand(self, feed: RemoteFeed) -> None:
         """Pass to the feed all symbols that readers of any process list by name.
 
-        The feed keeps unwanted symbols for a while. Nothing changes if a process is once too busy to answer.
+        The feed keeps unwanted symbols for a while. A process may once be too busy to answer. Its symbols then stay
+        subscribed for this time.
         """
         with contextlib.suppress(JournalUnavailable):
             replies = (await self._peers.request_all(_DEMAND_TOPIC)).replies
@@ -363,7 +364,7 @@ class FeedRunner:
 
         The scenario precedes its ticks in the journal, so that another process can continue the scenario.
         """
-        current = self._feed.scenario_run if isinstance(self._feed, Simulator) else None
+        current = self._feed.scenario_run if isinstance(self._feed, SimulatorFeed) else None
         if current == self._journaled_scenario_run:
             return
         event = (

@@ -53,8 +53,8 @@ class HubTimers:
     async def run_watchdog(self) -> None:
         """Once a second, write heartbeats to streams that were silent, and disconnect readers that must leave.
 
-        A reader must leave when its access token or its maximum connection time expires. Also remove the stored
-        sessions that no reader uses any more. Let the monitor append a sample of its measurements if a sample is due.
+        A reader must leave when its access token or its maximum connection time expires. The method also removes the
+        stored sessions that no reader uses any more, and appends a sample of the measurements if a sample is due.
         """
         while True:
             await self._clock.sleep(_INTERVAL_S)

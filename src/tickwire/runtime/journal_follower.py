@@ -51,9 +51,9 @@ class JournalFollower:
 
     async def run(self) -> None:
         """Follow the journal until it is closed. Raise JournalError if the journal has deleted the next events."""
-        archive = self._candle_recorder.archive
+        archive, delivery_times = self._candle_recorder.archive, self._monitor.delivery_times
         async for records in self._journal.follow(self._hub.head.sequence):
-            self._monitor.record_arrival(records)
+            delivery_times.record_arrival(records)
             for turn in split_into_turns(records):
                 started_at_ns = time.perf_counter_ns()
                 # Update the candles first, because the hub may send open candles that include these records. Candles
@@ -61,11 +61,11 @@ class JournalFollower:
                 # has applied only a part of the record, it sends no open candle with later trades.
                 await self._candle_recorder.apply(turn.starting_records, self._journal.epoch)
                 await self._hub.prepare(turn.parts)
-                prepare_ns = time.perf_counter_ns() - started_at_ns
-                times = self._hub.apply(turn.parts, self._clock.monotonic())
-                self._monitor.record_flush(turn.parts, prepare_ns, times)
+                times = self._hub.apply(turn.parts, self._clock.monotonic(), started_at_ns)
+                delivery_times.record_flush(turn.parts, times)
                 if self._tracing is not None:
-                    self._tracing.record_delivery(turn.parts, prepare_ns, times)
+                    delivery_times.record_traces(turn.parts)
+                    self._tracing.record_delivery(turn.parts, times)
                 # Let the event loop serve sockets between two turns, even if many records are ready.
                 await asyncio.sleep(0)
             if self._leadership.is_shared:

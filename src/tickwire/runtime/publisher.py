@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_PENDING_CANDLES = 100_000
 
 
-class Publisher:
+class JournalPublisher:
     """Appends entries to the journal, and waits until the board (newest quotes) has applied them.
 
     Callers that publish ticks also wait while MAX_PENDING_CANDLES closed candles are not in the journal yet.

@@ -57,20 +57,20 @@ async def create_runtime(
     feed_options = options.feed.options._replace(model=loaded_model.model if loaded_model else None)
     instruments = merge_instruments(feed_instruments(options.feed.spec, feed_options), options.instruments)
 
-    def make_board() -> Board:
+    def create_board() -> Board:
         return Board(instruments, sessions)
 
-    snapshot = await _load_or_create_snapshot(journal, make_board(), may_create=options.saves_first_snapshot)
+    snapshot = await _load_or_create_snapshot(journal, create_board(), may_create=options.saves_first_snapshot)
     candle_recorder = CandleRecorder(archive, sessions)
     with _translate_layout_errors(journal):
-        hub = _restore_hub(options, journal, snapshot, make_board, candle_recorder, sender)
+        hub = _restore_hub(options, journal, snapshot, create_board, candle_recorder, sender)
         await _recover_board(journal, hub, clock)
         await _recover_candles(journal, candle_recorder, snapshot)
     hub_pool = HubPool(
         hub,
         journal,
         clock,
-        board_factory=make_board,
+        board_factory=create_board,
         candle_updater_factory=partial(restore_candle_builder, sessions=sessions),
     )
     return Runtime(

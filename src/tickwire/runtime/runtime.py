@@ -36,7 +36,7 @@ from tickwire.runtime.hub_timers import (
 )
 from tickwire.runtime.journal_follower import JournalFollower
 from tickwire.runtime.leadership import Leadership
-from tickwire.runtime.publisher import Publisher
+from tickwire.runtime.publisher import JournalPublisher
 from tickwire.runtime.session_keepalive import SessionKeepalive
 from tickwire.runtime.snapshotter import Snapshotter
 from tickwire.runtime.status import StatusPublisher
@@ -88,8 +88,7 @@ class Runtime:
         tracing: Tracing | None = None,
     ) -> None:
         self.clock = clock
-        # Creates the spans of traces; None if the server traces nothing.
-        self.tracing = tracing
+        self.tracing = tracing  # None if the server traces nothing.
         self.journal = journal
         self.cluster = cluster
         self.hub_pool = hub_pool
@@ -106,7 +105,9 @@ class Runtime:
             self.status, hub_pool=hub_pool, journal=journal, appender=appender, leadership=leadership,
             clock=clock, stale_after_s=options.feed.stale_after_s,
         )  # fmt: skip
-        self._publisher = Publisher(appender, self.hub, candle_recorder, leadership, status_publisher, monitor, tracing)
+        self._publisher = JournalPublisher(
+            appender, self.hub, candle_recorder, leadership, status_publisher, monitor, tracing
+        )
         self.feed_runner = FeedRunner(
             options.feed, loaded_model=loaded_model, cluster=cluster, journal=journal, hub=self.hub,
             hub_pool=hub_pool, appender=appender, publisher=self._publisher, leadership=leadership,
@@ -179,15 +180,15 @@ class Runtime:
             await self.snapshotter.save()
 
     async def publish(self, entry: JournalEntry) -> SequenceRange:
-        """Append a journal entry. Return when the entry is durable and the board has applied it (see Publisher)."""
+        """Append an entry. Return when the entry is durable and the board has applied it; see JournalPublisher."""
         return await self._publisher.publish(entry)
 
     async def wait_until_applied(self, hub: Hub, sequence: int) -> None:
         """Wait until a hub has applied every event up to `sequence`, but at most _MAX_APPLY_WAIT_S seconds.
 
-        Raise JournalUnavailable if the hub is still behind after that time. In a cluster, another process may already
-        have sent the event, while this process uses a NATS server that still answers but is cut off from the other NATS
-        servers. Without a cluster, return at once.
+        Raise JournalUnavailable if the hub is still behind after that time. In a cluster, this process may use a NATS
+        server that still answers, but is cut off from the other NATS servers. Another process may then have sent the
+        event already. Without a cluster, return at once.
         """
         if self.cluster.is_shared and hub.head.sequence < sequence:
             await enter_task()

@@ -24,7 +24,7 @@ _MAX_SILENCE_S = 2 * KEEPALIVE_INTERVAL_S + 1.0
 
 
 class SessionKeepalive:
-    """Tells the other processes which sessions (stored data) the readers of this process use.
+    """Reports to the other processes which sessions (stored data) the readers of this process use.
 
     A session is a stored subscription or a subscription override. No process may delete a session that is in use,
     because a reader may reconnect to any process.

@@ -21,7 +21,7 @@ from tickwire.runtime.leadership import Leadership
 log = logging.getLogger(__name__)
 
 JOURNAL_FAULT = "the journal accepts no events at the moment, so prices may be old"
-"""A notice for all readers. It contains no error text, because errors may contain paths and addresses."""
+"""A notice for all readers. The notice contains no error text, because errors may contain paths and addresses."""
 
 _CHECK_INTERVAL_S = 1.0
 # The longest time, in seconds, that a caller waits until a status event is appended.
@@ -62,7 +62,7 @@ class StatusPublisher:
 
     @property
     def readiness_fault(self) -> tuple[str, str] | None:
-        """The journal fault that makes this process unready, as a pair of kind and reason; None without a fault.
+        """The journal fault that makes this process unready, as a pair of kind and reason, or None without a fault.
 
         While the servers of a shared journal elect a leader, no process reaches the journal. A load balancer must not
         remove all processes at the same time, because they still serve their readers. So a fault of a shared journal
@@ -143,10 +143,10 @@ class StatusPublisher:
             self._is_pending = self._leadership.runs_feed
 
     def _announce_fault(self) -> None:
-        """Tell the readers of this process that prices are stale, with an event that is not in the journal.
+        """Send the status `stale` to the readers of this process, with an event that is not in the journal.
 
         Two faults make prices stale: the journal accepts no events, or no ticks arrive from the process that runs
-        the feed. Also tell the readers when the fault has ended.
+        the feed. After the fault, send the readers the current status.
         """
         fault, notice = self._journal.unavailable_reason() or self._appender.append_error, JOURNAL_FAULT
         if fault is None:

@@ -52,7 +52,7 @@ class TaskDied(TickwireError):
 class TaskSupervisor:
     """Runs background tasks. When a task dies, the policy of the task decides what happens.
 
-    An essential task is a task that the process cannot run without. When an essential task dies, the future `failure`
+    The process cannot continue without an essential task. When an essential task dies, the future `failure`
     resolves. `restarts` maps the name of each task to the number of its restarts.
     """
 

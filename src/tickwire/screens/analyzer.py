@@ -56,6 +56,17 @@ def analyze(node: Node) -> Node:
     raise _not_a_condition(node)
 
 
+def analyze_expression(node: Node) -> Expression:
+    """Return an expression of numbers with plain numbers in place of percent literals and constant expressions.
+
+    Raise FilterError if the expression is invalid, or if it contains no field.
+    """
+    (expression,) = _resolve_numbers((node,))
+    if not field_names(expression):
+        raise FilterError("the order contains no field", position=node.position, hint="example: change_rate desc")
+    return expression
+
+
 def _analyze_comparison(node: Compare) -> Compare:
     if _is_text(node.left) or _is_text(node.right):
         return _analyze_text_comparison(node)
@@ -99,7 +110,7 @@ def _analyze_between(node: Between) -> Between:
 def _resolve_numbers(nodes: tuple[Node, ...]) -> list[Expression]:
     """Replace the percent literals and constant expressions in one comparison with plain numbers.
 
-    `nodes` are the expressions that the comparison compares. If one of them is in percent, 5% becomes 5. Otherwise, 5%
+    `nodes` are the operands of the comparison. If one of them is in percent, 5% becomes 5. Otherwise, 5%
     becomes 0.05.
     """
     # Use `sum`, because `any` would stop at the first percent field, and every node must be checked for errors.

@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 ScreenCost: TypeAlias = Literal["bounds", "calculated"]
-"""`bounds`: the screen costs time when a value crosses one of its constants. `calculated`: every tick costs time."""
+"""The cost class of a screen. With `bounds`, the server tests the screen only when a value crosses one of its
+constants. With `calculated`, the server computes a value for every tick."""
 
 
 class ConditionResult(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from tickwire.core.quote import QUOTE_FIELDS, FieldKind
 
 QUOTE_NUMBER_FIELDS = tuple(field.name for field in QUOTE_FIELDS.values() if field.kind is not FieldKind.TEXT)
 """The numeric fields of a quote, in the order of `Quote`. A tick can change these fields. `ts` is in microseconds."""
-INSTRUMENT_NUMBER_FIELDS = ("tick_size", "eps", "shares", "volatility")
+INSTRUMENT_NUMBER_FIELDS = ("tick_size", "eps", "shares", "volatility", "lot_size")
 """The numeric fields of an instrument that its quotes do not contain."""
 NUMBER_FIELDS = (*QUOTE_NUMBER_FIELDS, *INSTRUMENT_NUMBER_FIELDS)
 TEXT_FIELDS = ("symbol", "name", "name_zh", "exchange", "sector", "currency", "source")
@@ -22,7 +22,7 @@ CHINESE_FIELD_NAMES = {
     "成交额": "turnover", "开盘价": "open", "最高价": "high", "最低价": "low",
     "昨收价": "prev_close", "涨跌额": "change", "涨跌幅": "change_rate", "均价": "vwap",
     "市盈率": "pe", "市值": "market_cap", "时间": "ts", "最小变动价位": "tick_size",
-    "每股收益": "eps", "股本": "shares", "波动率": "volatility",
+    "每股收益": "eps", "股本": "shares", "波动率": "volatility", "每手股数": "lot_size",
 }  # fmt: skip
 """The Chinese name of each field, which a filter may use instead of the English name."""
 

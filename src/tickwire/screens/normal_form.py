@@ -63,12 +63,10 @@ def _normalize_junction(node_type: type[And | Or], operands: tuple[Node, ...], n
 def _normalize_comparison(node: Node) -> Node:
     match node:
         case Compare():
-            return _orient_comparison(
-                node.operator, _normalize_expression(node.left), _normalize_expression(node.right)
-            )
+            return _orient_comparison(node.operator, normalize_expression(node.left), normalize_expression(node.right))
         case In():
             items = tuple(sorted(set(node.items), key=lambda item: item.value))  # type: ignore[union-attr]  # constants
-            subject = _normalize_expression(node.subject)
+            subject = normalize_expression(node.subject)
             return In(subject, items) if len(items) > 1 else Compare("=", subject, items[0])
         case Like():
             return Like(node.subject, node.pattern)
@@ -84,10 +82,11 @@ def _orient_comparison(operator: str, left: Node, right: Node) -> Compare:
     return Compare(operator, left, right)
 
 
-def _normalize_expression(node: Node) -> Node:
+def normalize_expression(node: Node) -> Node:
+    """Return the normal form of an expression that the analyzer has checked."""
     if not isinstance(node, Operation):
         return node
-    operands = [_normalize_expression(operand) for operand in node.operands]
+    operands = [normalize_expression(operand) for operand in node.operands]
     if node.operator in ("+", "*"):
         operands.sort(key=unparse)
     if node.operator in ("min", "max"):
@@ -140,7 +139,7 @@ def _unparse_operation(node: Operation) -> str:
 def _unparse_operand(node: Node) -> str:
     """Return the text of an operand.
 
-    Nested operations get parentheses, because the order of operations affects rounding.
+    Nested operations have parentheses, because the order of operations affects rounding.
     """
     is_nested = isinstance(node, Operation) and node.operator not in ("abs", "min", "max")
     return f"({unparse(node)})" if is_nested else unparse(node)

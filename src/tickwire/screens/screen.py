@@ -11,7 +11,7 @@ from tickwire.screens.compiler import CompiledFilter, compile_filter
 from tickwire.screens.evaluator import evaluate
 from tickwire.screens.explanation import ConditionResult, ScreenCost
 from tickwire.screens.field_table import FieldTable
-from tickwire.screens.fields import TEXT_FIELDS
+from tickwire.screens.fields import INSTRUMENT_NUMBER_FIELDS, TEXT_FIELDS
 from tickwire.screens.normal_form import normalize, unparse
 from tickwire.screens.parser import parse
 from tickwire.screens.syntax_tree import And, Field, Node, Not, Operation, Or, children, field_names
@@ -45,6 +45,11 @@ class Screen:
         return tuple(sorted(field_names(self.condition)))
 
     @property
+    def is_constant(self) -> bool:
+        """Whether the screen reads only reference data, so that its result for a symbol never changes."""
+        return {*self.field_names} <= {*TEXT_FIELDS, *INSTRUMENT_NUMBER_FIELDS}
+
+    @property
     def cost(self) -> ScreenCost:
         """The cost class: `bounds` if the screen compares only fields with constants, else `calculated`."""
         only_fields = all(isinstance(interval.expression, Field) for interval in self.compiled.intervals)
@@ -62,6 +67,13 @@ def parse_screen(text: str) -> Screen:
     except FilterError as error:
         error.text = text
         raise
+
+
+def combine_screens(first: Screen | None, second: Screen | None) -> Screen | None:
+    """Return the screen of the symbols that match both screens. None stands for all symbols."""
+    if first is None or second is None:
+        return second if first is None else first
+    return Screen(normalize(And((first.condition, second.condition))))
 
 
 def _single_conditions(node: Node) -> list[Node]:

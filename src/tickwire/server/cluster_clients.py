@@ -39,8 +39,8 @@ T = TypeVar("T")
 class ClusterResult(NamedTuple, Generic[T]):
     """The combined answers of all processes to a query.
 
-    `value` is the combined answer. `unanswered_count` is the number of processes that did not answer. `value` lacks the
-    readers of these processes.
+    `value` is the combined answer. `unanswered_count` is the number of processes that did not answer. The readers of
+    these processes are missing in `value`.
     """
 
     value: T
@@ -140,12 +140,13 @@ class ClusterClients:
     async def _gather_lists(
         self, topic: str, query: msgspec.Struct, answer_type: type[list[T]]
     ) -> ClusterResult[list[T]]:
-        replies, missing_count = await self._peers.request_all(topic, encode_json(query))
-        return ClusterResult([item for reply in replies for item in decode_json(reply, answer_type)], missing_count)
+        answer = await self._peers.request_all(topic, encode_json(query))
+        items = [item for reply in answer.replies for item in decode_json(reply, answer_type)]
+        return ClusterResult(items, answer.missing_count)
 
     async def _gather_count(self, topic: str, query: msgspec.Struct) -> ClusterResult[int]:
-        replies, missing_count = await self._peers.request_all(topic, encode_json(query))
-        return ClusterResult(sum(decode_json(reply, int) for reply in replies), missing_count)
+        answer = await self._peers.request_all(topic, encode_json(query))
+        return ClusterResult(sum(decode_json(reply, int) for reply in answer.replies), answer.missing_count)
 
     async def _answer_clients(self, data: bytes) -> bytes:
         query = decode_json(data, _NameQuery)
@@ -188,6 +189,6 @@ def _reader_request(reader: Reader) -> ReaderRequest:
 
 
 def _revocation_subjects(reader: Reader) -> tuple[str | None, str | None]:
-    """Return a pair of names under which an admin can revoke a reader's token: the user, and the id of the token."""
+    """Return the two names under which an admin can revoke a reader's token: the user, and the id of the token."""
     token = reader.identity.rights.token
     return reader.identity.user_address, None if token is None else TOKEN_PREFIX + token

@@ -11,14 +11,14 @@ from tickwire.core.candle import Candle
 from tickwire.core.close_reasons import CloseReason
 from tickwire.core.correction import TradeCorrection
 from tickwire.core.event_kinds import EVENT_KINDS, FeedState, StreamEvent
+from tickwire.core.heartbeat import Heartbeat
 from tickwire.core.quote import Quote
 from tickwire.feeds.base import FeedMode
 from tickwire.hub.catchup.resume import ResumeResult
 from tickwire.hub.fanout.gap import Gap
-from tickwire.hub.fanout.heartbeat import Heartbeat
 from tickwire.sessions.subscription import DELIVERY_MODES, Heartbeats
 
-_SCHEMA_REFERENCE = "#/components/schemas/{name}"
+SCHEMA_REFERENCE = "#/components/schemas/{name}"
 # The place of the schema of messages: any JSON value, with a name that the sender chooses.
 MESSAGE_SCHEMA_NAME = "Message"
 
@@ -28,7 +28,11 @@ def _one_of(*values: str) -> msgspec.Meta:
 
 
 class SubscriptionInForce(msgspec.Struct, kw_only=True):
-    """The subscription of a stream. `allowed` is present if the token restricts the patterns in `symbols`."""
+    """The subscription of a stream.
+
+    `order` and `top` are present if the stream has a top-N screen. `allowed` is present if the token restricts the
+    patterns in `symbols`.
+    """
 
     symbols: list[str]
     events: list[Annotated[str, _one_of(*EVENT_KINDS)]]
@@ -37,6 +41,8 @@ class SubscriptionInForce(msgspec.Struct, kw_only=True):
     interval: int
     filter: str | None
     fields: list[str]
+    order: str | msgspec.UnsetType = msgspec.UNSET
+    top: int | msgspec.UnsetType = msgspec.UNSET
     heartbeats: Annotated[str, _one_of(*Heartbeats)] = Heartbeats.COMMENT
     allowed: list[str] = []
 
@@ -60,22 +66,22 @@ class Welcome(msgspec.Struct):
 
 
 class Matches(msgspec.Struct):
-    """The whole set of symbols that match the filter."""
+    """All symbols that match the filter now, or the symbols of the top N with the best symbol first."""
 
-    filter: str
+    filter: str | None
     symbols: list[str]
 
 
 class ScreenChange(msgspec.Struct):
-    """A symbol that begins to match the filter, or no longer matches it, and its quote at this moment."""
+    """A symbol that enters or leaves the set of `matches`, and the quote of the symbol at this moment."""
 
-    filter: str
+    filter: str | None
     symbol: str
     quote: Quote
 
 
 class Status(msgspec.Struct):
-    """The state of the feed; with a `symbol`, the state of trading in this symbol."""
+    """The state of the feed, or, if `symbol` is set, the state of trading in this symbol."""
 
     feed: str
     mode: FeedMode
@@ -128,11 +134,11 @@ def event_schemas() -> tuple[dict[StreamEvent, dict[str, Any]], dict[str, Any]]:
 
     The references point into `components.schemas` of a document.
     """
-    references, schemas = msgspec.json.schema_components(EVENT_DATA.values(), ref_template=_SCHEMA_REFERENCE)
+    references, schemas = msgspec.json.schema_components(EVENT_DATA.values(), ref_template=SCHEMA_REFERENCE)
     schemas[MESSAGE_SCHEMA_NAME] = {"description": "Any JSON value. The sender of the message chooses it."}
     return dict(zip(EVENT_DATA, references, strict=True)), schemas
 
 
 def schema_reference(name: str) -> dict[str, str]:
     """Return the reference to the schema with this name."""
-    return {"$ref": _SCHEMA_REFERENCE.format(name=name)}
+    return {"$ref": SCHEMA_REFERENCE.format(name=name)}

@@ -6,6 +6,7 @@ from typing import Any
 
 from tickwire.core.codec import decode_json, encode_json
 from tickwire.hub.hub import Hub
+from tickwire.server.auth.readable import select_readable
 from tickwire.server.service import Service
 from tickwire.sessions.rights import Rights
 
@@ -18,13 +19,13 @@ async def restrict_feed_state(service: Service, rights: Rights, live_state: byte
     Raise JournalError if the delayed market is not available.
     """
     sees_detail = rights.has_scope("admin") and not rights.delay
-    if sees_detail and rights.symbols.includes_all:
+    if sees_detail and rights.allows_all_symbols:
         return live_state
-    state = decode_json(live_state, dict[str, Any])
+    state, hub = decode_json(live_state, dict[str, Any]), await service.hub_pool.hub_for(rights)
     if rights.delay:
-        state = _describe_earlier(service, await service.hub_pool.hub_for(rights), rights.delay, state)
+        state = _describe_earlier(service, hub, rights.delay, state)
     if "halted" in state:
-        state["halted"] = rights.symbols.select(state["halted"])
+        state["halted"] = await select_readable(rights, hub.board, state["halted"])
     if not sees_detail:
         state["notice_detail"] = None
     return encode_json(state)

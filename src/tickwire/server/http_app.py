@@ -96,7 +96,8 @@ class HttpApp:
 def _is_answered_like_get(method: str, path: str) -> bool:
     """Return True if the server answers the request like GET. For HEAD, the ASGI server removes the body.
 
-    Load balancers use GET, HEAD or OPTIONS for health checks, so each of these methods returns the same status.
+    Load balancers use GET, HEAD or OPTIONS for health checks, so the server answers each of these methods with the same
+    status.
     """
     return method == "HEAD" or (method == "OPTIONS" and path in HEALTH_PATHS)
 

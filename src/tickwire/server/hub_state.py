@@ -1,7 +1,5 @@
-"""The state that an answer describes, and its position in the journal.
-
-The answer reports the position in the header `Tickwire-Head`. A client continues with
-`GET /v1/stream?since=<position>`, and misses no change between the answer and the stream.
+"""Find the state for the answer to a request, and report its position in the journal in the header `Tickwire-Head`. A
+client continues with `GET /v1/stream?since=<position>`, and misses no change between the answer and the stream.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Divides the work of one request into slices, so that no request holds the event loop for long."""
+"""Divides the work of one request into slices, so that no request blocks the event loop for long."""
 
 from __future__ import annotations
 

@@ -14,9 +14,11 @@ from tickwire.core.event import EVENT_NAME_PATTERN
 from tickwire.core.event_kinds import RESERVED_EVENT_NAMES, StreamEvent
 from tickwire.core.quote import Quote
 from tickwire.core.tick import Tick
+from tickwire.screens.ranking import MAX_TOP
 from tickwire.server.event_schemas import MESSAGE_SCHEMA_NAME, event_schemas, schema_reference
 from tickwire.server.hub_state import find_hub_state
 from tickwire.server.middleware.head_header import HEAD_HEADER
+from tickwire.server.rest_schemas import rest_schemas
 from tickwire.server.routes.publish import MAX_KEY_LENGTH
 from tickwire.server.routes.subscriptions import SUBSCRIPTION_BODY
 from tickwire.sessions.subscription import DEFAULT_CANDLE_INTERVAL, Heartbeats
@@ -32,9 +34,15 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
         "and a leave event when a symbol stops matching",
         {"type": "string", "example": "volume > 1M and change_rate > 5%"},
     ),
+    "order": (
+        "send only the first symbols in this order: an expression of numbers, and asc (the default) or desc. Requires "
+        "top. Also send an enter event when a symbol enters this list, and a leave event when it leaves",
+        {"type": "string", "example": "change_rate desc"},
+    ),
+    "top": ("the number of symbols to send with order", {"type": "integer", "minimum": 1, "maximum": MAX_TOP}),
     "events": (
         "comma-separated list of event kinds: quote, candle, screen, status, message. The default is quote. filter= "
-        "adds screen to the default, and candles= adds candle",
+        "and order= add screen to the default, and candles= adds candle",
         {"type": "string", "default": "quote"},
     ),
     "candles": (
@@ -69,8 +77,8 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "client_id": ("a name for this reader", {"type": "string", "maxLength": 64}),
     "subscription": (
-        "id of a subscription that POST /v1/subscriptions has stored. It replaces symbols, filter, events, candles, "
-        "fields, interval and delivery, so do not send these parameters with it",
+        "id of a subscription that POST /v1/subscriptions has stored. It replaces symbols, filter, order, top, "
+        "events, candles, fields, interval, delivery and heartbeats, so do not send these parameters with it",
         {"type": "string"},
     ),
     "last_event_id": (
@@ -178,6 +186,7 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
             document["paths"][path]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
         references, schemas = event_schemas()
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas)
+        _describe_answers(document)
         stream = _stream_operation(references)
         document["paths"].setdefault(stream_path, {})["get"] = stream
         document["paths"][stream_path]["query"] = {
@@ -192,15 +201,25 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
     app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend the document
 
 
+def _describe_answers(document: dict[str, Any]) -> None:
+    """Add the schemas of the answers to the operations of a document. The application may lack some operations."""
+    answers, schemas = rest_schemas()
+    document["components"]["schemas"] |= schemas
+    for (method, path), schema in answers.items():
+        if path in document["paths"]:
+            content = {"application/json": {"schema": schema}}
+            document["paths"][path][method]["responses"]["200"]["content"] = content
+
+
 def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
     """Return the schema of each query parameter of a stream."""
     return {name: {**schema, "description": text} for name, (text, schema) in _PARAMETER_SCHEMAS.items()}
 
 
 def _event_item(data: dict[str, Any], name: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of one Server-Sent Event. `name` is the schema of its name; None for an event without a name.
+    """Return the schema of one Server-Sent Event. `name` is the schema of its name, or None for an unnamed event.
 
-    `data` is the schema of the JSON text in the field `data`.
+    The argument `data` is the schema of the JSON text in the event's field `data`.
     """
     fields = {
         "id": {"type": "string", "example": "m3x9f-5121"},

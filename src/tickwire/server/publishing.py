@@ -111,8 +111,8 @@ def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> PackedT
     """Return the ticks as an array. Raise InputError if the time of a tick is implausible.
 
     A time before 1973 has the wrong unit. A time more than a day ahead of the clock belongs to a future trading day.
-    After such a tick, the server would reject current ticks as too old. Ticks on too many different days are also
-    rejected, because the server needs some time for each trading day that begins.
+    After a tick from the future, the server would reject current ticks as too old. Ticks on too many different days are
+    also rejected, because the server needs some time for each trading day that begins.
     """
     now = service.clock.now()
     packed = pack_ticks(ticks, now=now)

@@ -38,10 +38,10 @@ class ReaderHandover:
         step = _readers_per_step(len(runtime.hub_pool))
         admin = runtime.hub.reader_admin
         while len(runtime.hub_pool) and not admin.is_draining and clock.monotonic() < ends_at:
-            replies, missing_count = await self._peers.request_all(_FREE_PLACES_TOPIC)
-            free_places = sum(decode_json(reply, int) for reply in replies)
+            answer = await self._peers.request_all(_FREE_PLACES_TOPIC)
+            free_places = sum(decode_json(reply, int) for reply in answer.replies)
             # A server that has not replied may only be busy, so ask again.
-            if not free_places and not missing_count:
+            if not free_places and not answer.missing:
                 break
             admin.dismiss_some(CloseReason.DRAIN, RETURN_NOW_MS, min(step, free_places))
             await clock.sleep(_STEP_INTERVAL_S)

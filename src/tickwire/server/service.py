@@ -13,6 +13,7 @@ from tickwire.hub.hub_pool import HubPool
 from tickwire.ops.monitor import Monitor
 from tickwire.runtime.runtime import Runtime
 from tickwire.server.cluster_clients import ClusterClients
+from tickwire.server.cluster_processes import ClusterProcesses
 from tickwire.server.feed_proxy import FeedProxy
 from tickwire.server.middleware.journal_writes import JournalWriteLimiter
 from tickwire.server.transport.body_room import BodyRoom
@@ -43,6 +44,7 @@ class Service:
 
     runtime: Runtime
     cluster_clients: ClusterClients
+    cluster_processes: ClusterProcesses
     feed_proxy: FeedProxy
     heartbeat_s: float = 15.0
     compression_enabled: bool = True

@@ -1,14 +1,16 @@
 """The resources and logs that all clients share, and the maximum use of each resource by one bearer.
 
-A *bearer* is the name under which the server counts the use of a resource: the user of the token, the token if it names
-no user, or the network address if the request has no token. The table in docs/security.md derives from `SHARES`.
+A *bearer* is the name under which the server counts the use of a resource. The bearer is the user of the token, or the
+token if it names no user. If the request has no token, the bearer is the network address. The table in docs/security.md
+derives from `SHARES`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from tickwire.hub.fanout.screen_shares import MAX_FILTER_PARTS_PER_BEARER
+from tickwire.hub.fanout.ranked_screens import MAX_RANKED_SCREENS
+from tickwire.hub.fanout.screen_shares import MAX_FILTER_PARTS_PER_BEARER, MAX_RANKED_SCREENS_PER_BEARER
 from tickwire.hub.hub_pool import MAX_DELAYED_HUBS
 from tickwire.ops.line_writer import MAX_QUEUED_BYTES
 from tickwire.screens.index.registry import MAX_SHAPES
@@ -54,11 +56,13 @@ class Share(NamedTuple):
     answer: str
 
 
-_BEARER = "user, else token, else address"
+_BEARER = "user; without a user, token; without a token, address"
 _ANSWERS = "429 for a bearer, 503 in total"
 
 SHARES: tuple[Share, ...] = (
-    Share("streams", "`--max-readers`", "`--max-per-user`, the claim `readers`", "user, else token", _ANSWERS),
+    Share(
+        "streams", "`--max-readers`", "`--max-per-user`, the claim `readers`", "user; without a user, token", _ANSWERS
+    ),
     Share("streams of one address", "`--max-readers`", "`--max-per-address`", "address", _ANSWERS),
     Share("requests", "", "`--max-requests`, `--max-connects`", "address, and user", "429"),
     Share(
@@ -69,7 +73,7 @@ SHARES: tuple[Share, ...] = (
         _ANSWERS,
     ),
     Share(
-        "journal: changed and stored subscriptions, evictions of own streams, used tickets",
+        "journal events for changed and stored subscriptions, evictions of own streams, and used tickets",
         "`--keep-bytes`, `--keep-events`",
         f"{MAX_JOURNAL_BURST_EVENTS:,} events at once, {MAX_JOURNAL_EVENTS_PER_S} a second over time; "
         f"{MAX_JOURNAL_BURST_BYTES // 2**20} MB at once, {MAX_JOURNAL_BYTES_PER_S // 1024} KB a second over time",
@@ -77,7 +81,7 @@ SHARES: tuple[Share, ...] = (
         "429",
     ),
     Share(
-        "journal: messages",
+        "messages in the journal",
         "`--keep-bytes`, `--keep-events`",
         f"{MAX_BURST_MESSAGES:,} at once, {MAX_MESSAGES_PER_S} a second over time; "
         f"{MAX_MESSAGE_BURST_BYTES // 2**20} MB at once, {MAX_MESSAGE_BYTES_PER_S // 2**20} MB a second over time",
@@ -85,7 +89,7 @@ SHARES: tuple[Share, ...] = (
         "429",
     ),
     Share(
-        "journal: published ticks",
+        "published ticks in the journal",
         "`--keep-bytes`, `--keep-events`",
         "`--max-requests` batches a second, `--max-body`",
         "address, and user",
@@ -113,6 +117,7 @@ SHARES: tuple[Share, ...] = (
             ("structures", MAX_SHAPES),
         )
     ),
+    Share("different top-N screens", f"{MAX_RANKED_SCREENS}", f"{MAX_RANKED_SCREENS_PER_BEARER}", _BEARER, _ANSWERS),
     Share(
         "symbols on the board",
         "`--max-board`",

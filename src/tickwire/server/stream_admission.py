@@ -14,7 +14,8 @@ from tickwire.server.service import Service
 from tickwire.server.transport.asgi import Scope, client_network
 from tickwire.sessions.rights import Rights
 
-# The longest query string of a stream. A query with a thousand symbols fits. The whole request head may have 64 KB.
+# The longest query string of a stream. The limit is large enough for a query with a thousand symbols. The whole request
+# head may have 64 KB.
 _MAX_QUERY_BYTES = 32 * 1024
 _METHODS = ("GET", "HEAD", "QUERY")
 
@@ -103,7 +104,7 @@ class StreamAdmission:
 
 
 def _address_slot_key(scope: Scope) -> Hashable:
-    """Return the key under which the slots of an address are counted; None for a client without an address."""
+    """Return the key under which the slots of an address are counted, or None for a client without an address."""
     network = client_network(scope)
     return _ADDRESS_PREFIX + network if network else None
 
@@ -112,6 +113,6 @@ def _user_slot_key(rights: Rights) -> Hashable:
     """Return the key under which the slots of a user are counted.
 
     The key is the user, or the token if the token names no user. The key is None for a client that sends no token and
-    no user, because the server cannot tell such clients apart. No limit per user applies to these clients.
+    no user, because the server cannot distinguish such clients. No limit per user applies to these clients.
     """
     return rights.principal

@@ -201,7 +201,7 @@ class StreamPreparation:
         subscription stays in effect. If the changed subscription may expire soon, extend its lifetime.
 
         Both actions publish an event to the journal. If several streams of one user or client id open at the same time,
-        a lock ensures that they do not all publish the same event.
+        a lock ensures that only one of them publishes the event.
         """
         if self._required_override_event(prepared) is not None:
             await enter_task()

@@ -13,6 +13,7 @@ from tickwire.core.event_id import parse_event_id, strip_eviction_time
 from tickwire.core.timestamps import parse_timestamp
 from tickwire.errors import InputError, suggest_name
 from tickwire.hub.catchup.resume import JournalRange, StreamStart, start_after, start_fresh, start_since
+from tickwire.screens.ranking import MAX_TOP, Ranking, parse_ranking
 from tickwire.server.auth.credential import CREDENTIAL_PARAMETERS
 from tickwire.server.transport.body import decode_body
 from tickwire.sessions.rights import USER_PREFIX
@@ -26,13 +27,16 @@ from tickwire.sessions.subscription import (
     parse_symbols,
 )
 
-SUBSCRIPTION_PARAMETERS = ("symbols", "filter", "events", "candles", "fields", "interval", "delivery", "heartbeats")
+SUBSCRIPTION_PARAMETERS = (
+    "symbols", "filter", "order", "top", "events", "candles", "fields", "interval", "delivery", "heartbeats",
+)  # fmt: skip
 _LAST_EVENT_ID = "last_event_id"
 START_PARAMETERS = ("snapshot", "since", "client_id", _LAST_EVENT_ID)
 STREAM_PARAMETERS = (*SUBSCRIPTION_PARAMETERS, *START_PARAMETERS, "subscription", *CREDENTIAL_PARAMETERS)
 MAX_SUBSCRIPTION_BYTES = 256 * 1024
 """The maximum size of a body with stream parameters."""
 _MAX_CLIENT_ID_LENGTH = 64
+_MAX_TOP_DIGITS = 9
 # The limits of the caches of parsed requests: about 5 MB.
 _MAX_CACHED_REQUESTS = 1_024
 _MAX_CACHED_CHARS = 1_000
@@ -97,19 +101,8 @@ def parse_subscription(parameters: Mapping[str, str], max_symbols: int) -> Subsc
     Raise InputError with the name of the parameter if a parameter is invalid.
     """
     symbols = parse_symbols(parameters.get("symbols", "*"), max_symbols=max_symbols)
-    filter_text = parameters.get("filter")
-    candles = parameters.get("candles")
-    events = parse_events(parameters["events"]) if "events" in parameters else _default_events(filter_text, candles)
-    if candles is not None:
-        parse_candle_interval(candles, field="candles")
-        if "candle" not in events:
-            raise InputError(
-                f"candles={candles} requires candle events: add candle to events=",
-                field="candles",
-                hint=f"events={','.join([*events, 'candle'])}",
-            )
-    if "screen" in events and filter_text is None:
-        raise InputError("events=screen requires a filter: add filter= or remove screen from events=", field="events")
+    filter_text, candles = parameters.get("filter"), parameters.get("candles")
+    ranking = _parse_ranking(parameters)
     delivery = parameters.get("delivery", "latest")
     if delivery not in DELIVERY_MODES:
         raise InputError(f"invalid delivery {delivery[:40]!r}: choose latest or all", field="delivery")
@@ -120,13 +113,48 @@ def parse_subscription(parameters: Mapping[str, str], max_symbols: int) -> Subsc
             "interval= cannot be combined with delivery=all: choose delivery=latest or interval=0",
             field="interval",
         )
+    if ranking is not None and delivery == "all":
+        raise InputError("order= cannot be combined with delivery=all: choose delivery=latest", field="order")
     heartbeats = parameters.get("heartbeats", Heartbeats.COMMENT)
     if heartbeats not in list(Heartbeats):
         raise InputError(f"invalid heartbeats {heartbeats[:40]!r}: choose comment or event", field="heartbeats")
     return Subscription(
-        symbols, events=events, delivery=delivery, fields=fields, interval=interval, filter=filter_text,
-        candles=candles, heartbeats=heartbeats,
+        symbols, events=_parse_event_kinds(parameters), delivery=delivery, fields=fields, interval=interval,
+        filter=filter_text, candles=candles, heartbeats=heartbeats, order=ranking,
     )  # fmt: skip
+
+
+def _parse_event_kinds(parameters: Mapping[str, str]) -> list[str]:
+    candles, has_screen = parameters.get("candles"), "filter" in parameters or "order" in parameters
+    events = parse_events(parameters["events"]) if "events" in parameters else _default_events(has_screen, candles)
+    if candles is not None:
+        parse_candle_interval(candles, field="candles")
+        if "candle" not in events:
+            raise InputError(
+                f"candles={candles} requires candle events: add candle to events=",
+                field="candles",
+                hint=f"events={','.join([*events, 'candle'])}",
+            )
+    if "screen" in events and not has_screen:
+        raise InputError(
+            "events=screen requires a filter or an order: add filter= or order=, or remove screen from events=",
+            field="events",
+        )
+    return events
+
+
+def _parse_ranking(parameters: Mapping[str, str]) -> Ranking | None:
+    """Return the ranking of a top-N screen; None if the request has no parameter `order`."""
+    if "order" not in parameters:
+        if "top" in parameters:
+            raise InputError("top= requires an order: add order=", field="top", hint="example: order=change_rate desc")
+        return None
+    if "top" not in parameters:
+        raise InputError("order= requires the number of symbols: add top=", field="order", hint="example: top=10")
+    text = parameters["top"]
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_TOP_DIGITS):
+        raise InputError(f"invalid top {text[:40]!r}: choose a number from 1 to {MAX_TOP}", field="top")
+    return parse_ranking(parameters["order"], int(text))
 
 
 def decode_subscription(body: bytes) -> dict[str, str]:
@@ -149,12 +177,13 @@ def add_body_parameters(parameters: dict[str, str], body: bytes) -> None:
         parameters[name] = value
 
 
-def _default_events(filter_text: str | None, candles: str | None) -> list[str]:
+def _default_events(has_screen: bool, candles: str | None) -> list[str]:
     """Return the event kinds for a request without the parameter `events`.
 
-    The kind `quote` is always included. A filter adds the kind `screen`. A candle interval adds the kind `candle`.
+    The kind `quote` is always included. A filter or an order adds the kind `screen`. A candle interval adds the kind
+    `candle`.
     """
-    return ["quote", *["screen"] * (filter_text is not None), *["candle"] * (candles is not None)]
+    return ["quote", *["screen"] * has_screen, *["candle"] * (candles is not None)]
 
 
 def parse_stream_query(query: str) -> dict[str, str]:

@@ -99,10 +99,9 @@ def _have_valid_symbols(ticks: Sequence[Tick]) -> bool:
 
 
 class _UncheckedTick(Tick, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tick whose symbol was not checked.
-
-    msgspec matches a regular expression for each symbol, which takes as long as the rest of the decoding. The endpoint
-    checks each different symbol of a batch once instead.
+    """A tick whose symbol was not checked. With the type Tick, msgspec would match a regular expression for each
+    symbol, and the decoding would take twice as long. The endpoint instead checks each different symbol of a batch
+    once.
     """
 
     symbol: str

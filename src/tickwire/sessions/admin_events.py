@@ -16,14 +16,15 @@ from tickwire.core.event_kinds import ADMIN_EVENT_KIND
 
 
 class SubscriptionChanged(msgspec.Struct, frozen=True, tag_field="do", tag="change"):
-    """A changed subscription: readers that requested `asked` now have the subscription `now`.
+    """A changed subscription: readers that requested the subscription `asked` now have the subscription `now`.
 
-    The change applies to the readers with this client id and this user (None: readers without a user). The user is part
-    of the condition because clients choose their own ids. `asked` and `now` are results of `Subscription.describe`.
+    The change applies to the readers with this client id and this user. If `user` is None, the change applies to
+    readers without a user. The user is part of the condition because clients choose their own ids. `asked` and `now`
+    are results of `Subscription.describe`.
 
-    `after` is the sequence number of the newest event that the author of the change had applied. The change has no
-    effect if the journal contains another change of the same subscription between event `after` and this change,
-    because the author did not know the other change. If `after` is None, the change always has an effect.
+    `after` is the sequence number of the newest event that the author of the change had applied. If the journal
+    contains another change of the same subscription between event `after` and this change, this change has no effect,
+    because its author had not seen the other change. If `after` is None, the change always has an effect.
     """
 
     client_id: str
@@ -72,7 +73,7 @@ class ReadersEvicted(msgspec.Struct, frozen=True, tag_field="do", tag="evict"):
 
     `name` is a client id or `user:NAME`. If `user` is not None, only streams of this user end, because clients of
     several users may have the same client id. The server tells the clients to reconnect after `retry_ms`. `at` is the
-    time of the command, in seconds since the Unix epoch (None: an earlier version wrote the event).
+    time of the command, in seconds since the Unix epoch. `at` is None if an earlier version wrote the event.
     """
 
     name: str

@@ -19,7 +19,7 @@ class _Revocation(msgspec.Struct):
 
     By the time `expires_at`, all tokens that the revocation covers have expired. `expires_at` and `revoked_at` are
     seconds since the Unix epoch. `age_s` is the time for which servers have stored the revocation. `counted_at` is the
-    monotonic time up to which `age_s` counts; None before the first count in this process.
+    monotonic time up to which `age_s` counts, or None before the first count in this process.
     """
 
     revoked_at: float

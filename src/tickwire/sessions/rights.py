@@ -13,6 +13,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from tickwire.core.candle import INTERVAL_NAMES
+from tickwire.core.event_kinds import EVENT_KINDS, EventKind
+from tickwire.screens.screen import Screen
 from tickwire.sessions.subscription import Subscription
 from tickwire.sessions.symbol_set import ALL_SYMBOLS, SymbolSet
 
@@ -29,6 +31,8 @@ TOKEN_PREFIX = "token:"  # noqa: S105  # a prefix
 DIGEST_PREFIX = "digest:"
 """The prefix of the digest of a token that names neither a user nor an id."""
 
+_KINDS_OF_EARLIER_TICKS = frozenset({EventKind.CANDLE, EventKind.CORRECTION})
+
 TokenScope: TypeAlias = Literal["publish", "messages", "admin", "metrics"]
 SCOPES: tuple[TokenScope, ...] = ("publish", "messages", "admin", "metrics")
 
@@ -36,16 +40,19 @@ SCOPES: tuple[TokenScope, ...] = ("publish", "messages", "admin", "metrics")
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
     """The identity and the permissions of a caller.
 
-    `user` and `token` are the names of the user and of the token (None: unknown). The caller may read the symbols in
-    `symbols`, and the event kinds in `events` (None: every kind). `scopes` permit actions other than reading. `readers`
-    is the maximum number of concurrent streams (0: no limit). `interval` is the shortest time between two updates of a
-    symbol, in milliseconds. `delay` is the age in seconds that market data must have before the caller may read it.
-    `issued` and `expires` are seconds since the Unix epoch (None: not given).
+    `user` and `token` are the names of the user and of the token, or None if they are unknown. The caller may read the
+    symbols in `symbols` while they match `filter`, and the event kinds in `events`. If `filter` is None, the caller may
+    always read the symbols. If `events` is None, the caller may read every kind. `scopes`
+    permit actions other than reading. `readers` is the maximum number of concurrent streams. 0 means no limit.
+    `interval` is the shortest time between two updates of a symbol, in milliseconds. `delay` is the minimum age, in
+    seconds, of the market data that the caller may read. `issued` and `expires` are seconds since the Unix epoch, or
+    None if the token does not contain them.
     """
 
     user: str | None = None
     token: str | None = None
     symbols: SymbolSet = ALL_SYMBOLS
+    filter: Screen | None = None
     events: tuple[str, ...] | None = None
     scopes: frozenset[str] = frozenset()
     readers: int = 0
@@ -61,12 +68,29 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         return scope in self.scopes or (scope == "metrics" and "admin" in self.scopes)
 
     def allows_event(self, event: str) -> bool:
-        """Whether the caller may read events of this kind."""
+        """Whether the caller may read events of this kind.
+
+        A candle describes many ticks, and a correction an earlier tick. The server does not know which of these ticks
+        matched the filter. It therefore allows both kinds only with a filter that always has the same result.
+        """
+        if self.filter is not None and event in _KINDS_OF_EARLIER_TICKS and not self.filter.is_constant:
+            return False
         return self.events is None or event in self.events
 
     @property
+    def event_kinds(self) -> tuple[str, ...] | None:
+        """The event kinds that the caller may read; None for every kind."""
+        allowed = tuple(kind for kind in EVENT_KINDS if self.allows_event(kind))
+        return None if allowed == EVENT_KINDS else allowed
+
+    @property
+    def allows_all_symbols(self) -> bool:
+        """Whether the caller may read every symbol at any time."""
+        return self.symbols.includes_all and self.filter is None
+
+    @property
     def user_target(self) -> str | None:
-        """The text `user:NAME`, which selects all streams of the caller's user; None if the caller has no user."""
+        """The text `user:NAME`, which selects all streams of the caller's user, or None if the caller has no user."""
         return None if self.user is None else USER_PREFIX + self.user
 
     @property
@@ -94,7 +118,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
 
         Return the same object if the rights allow the whole subscription.
         """
-        if self.symbols.includes_all and self.events is None and not self.interval:
+        if self.allows_all_symbols and self.events is None and not self.interval:
             return requested
         if len(self.symbols.symbols) + len(requested.symbols) > _MAX_CACHED_SYMBOLS:
             return self._restrict(requested)
@@ -110,7 +134,9 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
             filter=requested.screen,
             candles=INTERVAL_NAMES.get(requested.candle_interval_s),
             heartbeats=requested.heartbeats,
+            order=requested.ranking,
             allowed=self.symbols,
+            required=self.filter,
         )
 
 

@@ -22,7 +22,8 @@ from tickwire.sessions.subscription_overrides import SubscriptionOverrides
 
 
 class SessionRegistry:
-    """The subscription overrides, the stored subscriptions, the revoked tokens, and the simulation's scenario."""
+    """Contains the subscription overrides, the stored subscriptions, the revoked tokens, and the simulation's
+    scenario."""
 
     def __init__(self) -> None:
         self.overrides = SubscriptionOverrides()
@@ -59,7 +60,7 @@ class SessionRegistry:
         *,
         unreadable: SequenceRange = NO_EVENTS,
     ) -> Callable[[], HubSnapshot]:
-        """Copy the state of this registry, and return a function that returns a hub snapshot with the copy.
+        """Copy the state of this registry, and return a function that creates a hub snapshot from the copy.
 
         Any thread may call the function. The function calls `encode_board` and `encode_candles`, which return the other
         parts of the snapshot.

@@ -48,7 +48,7 @@ class StoredSubscriptions:
         return len(self._entries)
 
     def exceeded_limit(self, parameters: Mapping[str, str], user: str | None) -> ExceededLimit | None:
-        """Return the limit that would be exceeded if these parameters were stored; None if the parameters fit.
+        """Return the limit that would be exceeded if these parameters were stored, or None if the parameters fit.
 
         If `user` is None, only the limit of the server applies.
         """
@@ -68,15 +68,15 @@ class StoredSubscriptions:
         self._bytes.add(entry.user, entry.size)
 
     def find_parameters(self, id: str) -> Mapping[str, str] | None:  # noqa: A002
-        """Return the stream parameters that are stored under the id; None if the id is not stored."""
+        """Return the stream parameters that are stored under the id, or None if the id is not stored."""
         entry = self._entries.get(id)
         return None if entry is None else entry.parameters
 
     def acquire(self, id: str, parameters: Mapping[str, str]) -> None:  # noqa: A002
         """Increment the number of readers that use the stored subscription `id`.
 
-        The caller has read `parameters` from this stored subscription earlier. If the subscription was evicted since
-        then, store `parameters` again.
+        `parameters` are the parameters that the caller read from this stored subscription earlier. If the subscription
+        was evicted since then, store `parameters` again.
         """
         self.store(id, parameters)
         self._entries[id].readers += 1
@@ -92,7 +92,7 @@ class StoredSubscriptions:
         return [stored_id for stored_id, entry in self._entries.items() if entry.readers]
 
     def owner(self, id: str) -> str | None:  # noqa: A002
-        """Return the user whose quota the stored subscription `id` uses; None if it uses no user's quota."""
+        """Return the user whose quota counts the stored subscription `id`. Return None if no user's quota counts it."""
         return self._entries[id].user
 
     def refresh(self, ids: Iterable[str]) -> None:
@@ -116,7 +116,7 @@ class StoredSubscriptions:
     def owners(self) -> dict[str, str]:
         """Return a dict from each id to the user that stored the parameters, as an argument for `restore`.
 
-        The result omits ids whose parameters count towards no user's quota.
+        The result omits ids that no user's quota counts.
         """
         return {stored_id: entry.user for stored_id, entry in self._entries.items() if entry.user is not None}
 

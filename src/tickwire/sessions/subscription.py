@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Generator, Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tickwire.core.arrays import Bools
 from tickwire.core.candle import INTERVAL_NAMES, INTERVAL_SECONDS
@@ -16,7 +16,8 @@ from tickwire.core.quote import QUOTE_FIELDS, QuoteProjection
 from tickwire.core.text_column import TextColumn
 from tickwire.errors import InputError, suggest_name
 from tickwire.market.symbol_column import SymbolColumn
-from tickwire.screens.screen import Screen, parse_screen
+from tickwire.screens.ranking import Ranking, parse_ranking
+from tickwire.screens.screen import Screen, combine_screens, parse_screen
 from tickwire.sessions.symbol_set import ALL_SYMBOLS, SymbolSet, is_pattern
 
 Delivery: TypeAlias = Literal["latest", "all"]
@@ -24,7 +25,7 @@ DELIVERY_MODES: tuple[Delivery, ...] = ("latest", "all")
 
 
 class Heartbeats(enum.StrEnum):
-    """The form of the heartbeats of a stream. Browsers hide comments from the page, and show events to it."""
+    """The form of the heartbeats of a stream. Browsers pass events to the page, but not comments."""
 
     COMMENT = "comment"
     EVENT = "event"
@@ -37,6 +38,10 @@ DEFAULT_CANDLE_INTERVAL = "1m"
 # interval above the maximum, proxies may close the connection as idle.
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 60_000
 
+# The shortest interval of a subscription with a top-N screen. Each evaluation takes up to 2 ms for 100,000 symbols, and
+# a person cannot follow faster changes of a table.
+MIN_RANKING_INTERVAL_MS = 100
+
 # The maximum number of patterns in a subscription. The server compares each new symbol with each pattern of each
 # channel, so many patterns would slow the server down. A watchlist needs only a few patterns.
 _MAX_PATTERNS = 16
@@ -45,19 +50,36 @@ _PATTERN_SYNTAX = re.compile(r"[A-Za-z0-9._:/^=+#&@$!~*?-]{1,32}", re.ASCII)
 _INTERVAL_SYNTAX = re.compile(r"(\d{1,6})(ms|s)", re.ASCII)
 
 
+class RankedSelection(NamedTuple):
+    """The symbols, the filter and the ranking of a top-N screen. Subscriptions with equal selections share the screen.
+
+    `pattern_allowlist` restricts the symbols that match a pattern (see `Subscription`).
+    """
+
+    symbols: SymbolSet
+    pattern_allowlist: SymbolSet | None
+    screen: Screen | None
+    ranking: Ranking | None
+
+
 class Subscription:
     """The symbols and event kinds that a reader requests, and the delivery mode. Equal subscriptions have equal hashes.
 
-    `fields` is None for all fields. `interval_ms` is the minimum time between two updates of a symbol (0: no minimum).
-    `candle_interval_s` is 0 for no candles.
+    `fields` is None for all fields. `interval_ms` is the minimum time between two updates of a symbol. 0 means no
+    minimum. `candle_interval_s` is 0 for no candles. `ranking` is the order and the size of a top-N screen. Such a
+    subscription has an interval of at least MIN_RANKING_INTERVAL_MS. The arguments `order` and `top` describe the
+    ranking.
 
     If the argument `allowed` is given, the subscription includes only symbols that are also in `allowed`. The
     constructor computes this intersection, and stores the result in three attributes. All symbols in `symbols` are
     included. A symbol that matches one of the `patterns` is included if it is also in `pattern_allowlist`. If
     `pattern_allowlist` is None, all symbols that match are included.
 
-    `restricts_status` is True if status events are requested and `allowed` does not include every symbol. The reader
-    then receives the trading status of the included symbols only.
+    If the argument `required` is given, the reader may read a symbol only while the symbol matches this filter.
+    `screen` is then both filters together.
+
+    `restricts_status` is True if status events are requested and the rights do not allow every symbol. The reader then
+    receives the trading status of the included symbols only.
     """
 
     def __init__(
@@ -71,24 +93,31 @@ class Subscription:
         filter: str | Screen | None = None,  # noqa: A002  # the parameter's name
         candles: str | None = None,
         heartbeats: str = Heartbeats.COMMENT,
+        order: str | Ranking | None = None,
+        top: int = 0,
         allowed: SymbolSet | Iterable[str] = ALL_SYMBOLS,
+        required: Screen | None = None,
     ) -> None:
         allowed = allowed if isinstance(allowed, SymbolSet) else SymbolSet(allowed)
         self._symbol_set, self.pattern_allowlist = _intersect(SymbolSet(symbols), allowed)
         requested_kinds = set(events)
         self.events = tuple(kind for kind in EVENT_KINDS if kind in requested_kinds)
-        self.restricts_status = EventKind.STATUS in self.events and not allowed.includes_all
+        restricts_symbols = required is not None or not allowed.includes_all
+        self.restricts_status = EventKind.STATUS in self.events and restricts_symbols
         self.delivery = delivery
         self.fields = None if fields is None else _ordered_fields({"symbol", *fields})
-        self.interval_ms = interval
-        self.screen = parse_screen(filter) if isinstance(filter, str) else filter
+        self.required_screen = required
+        self.screen = combine_screens(parse_screen(filter) if isinstance(filter, str) else filter, required)
+        self.ranking = parse_ranking(order, top) if isinstance(order, str) else order
+        self.interval_ms = interval if self.ranking is None else max(interval, MIN_RANKING_INTERVAL_MS)
         self.candle_interval_s = (
             INTERVAL_SECONDS[candles or DEFAULT_CANDLE_INTERVAL] if EventKind.CANDLE in self.events else 0
         )
         self.heartbeats = Heartbeats(heartbeats)
         self._key = (
             self._symbol_set, self.pattern_allowlist, self.events, self.delivery, self.fields, self.interval_ms,
-            self.screen, self.candle_interval_s, self.restricts_status, self.heartbeats,
+            self.screen, self.candle_interval_s, self.restricts_status, self.heartbeats, self.ranking,
+            self.required_screen,
         )  # fmt: skip
         self._hash = hash(self._key)
 
@@ -97,6 +126,29 @@ class Subscription:
 
     def __hash__(self) -> int:
         return self._hash
+
+    @property
+    def is_screened(self) -> bool:
+        """Whether the subscription has a filter or a top-N screen."""
+        return self.screen is not None or self.ranking is not None
+
+    @property
+    def ranked_selection(self) -> RankedSelection:
+        """The key of the top-N screen."""
+        return RankedSelection(self._symbol_set, self.pattern_allowlist, self.screen, self.ranking)
+
+    @property
+    def filters(self) -> tuple[Screen, ...]:
+        """The filters that need room in the screen index: the filter of quotes, and the required one.
+
+        The required filter decides about candles, corrections and statuses. Quotes need no separate test of it.
+        """
+        return tuple(screen for screen in (self.screen, self.required_screen) if screen is not None)
+
+    @property
+    def screen_conditions(self) -> tuple[Screen | RankedSelection, ...]:
+        """The filters and the top-N screen, which need room in the screen index."""
+        return self.filters if self.ranking is None else (*self.filters, self.ranked_selection)
 
     @property
     def wants_quotes(self) -> bool:
@@ -183,13 +235,15 @@ class Subscription:
     def describe(self) -> dict[str, Any]:
         """Return the subscription as a dict for the welcome event.
 
-        `Subscription(**result)` is equal to this subscription, except that its `restricts_status` may be False.
+        `Subscription(**result)` is equal to this subscription, except that `restricts_status` may be False in the copy.
         """
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}
         )
-        # Processes of earlier versions read descriptions from the journal, and know no form of heartbeats.
+        # Processes of earlier versions read descriptions from the journal. They know neither the form of heartbeats nor
+        # rankings.
         heartbeats = {} if self.heartbeats is Heartbeats.COMMENT else {"heartbeats": self.heartbeats}
+        ranking = {} if self.ranking is None else {"order": self.ranking.order, "top": self.ranking.top}
         return {
             "symbols": list(self.symbols_and_patterns),
             "events": list(self.events),
@@ -198,6 +252,7 @@ class Subscription:
             "interval": self.interval_ms,
             "filter": None if self.screen is None else str(self.screen),
             "fields": list(QUOTE_FIELDS if self.fields is None else self.fields),
+            **ranking,
             **heartbeats,
             **allowed,
         }

@@ -1,4 +1,4 @@
-"""A subscription override stores a subscription that was changed while its reader was connected.
+"""A subscription override: the stored copy of a subscription that was changed while its reader was connected.
 
 A reader reconnects with its original request. Without the override, the server would use the requested subscription
 again, and would assume that the reader has received all earlier events of the requested symbols. This assumption is
@@ -37,19 +37,19 @@ MIN_DISCONNECTED_S = 60.0
 _MAX_CONFLICTS = MAX_OVERRIDES
 
 UserRequest: TypeAlias = tuple[str | None, Subscription]
-"""A user (None: no user) and the subscription that it requested."""
+"""A user, or None for no user, and the subscription that the user requested."""
 
 _OverrideKey: TypeAlias = tuple[str, str | None, Subscription]
-"""A client id, and a UserRequest."""
+"""The key of an override: a client id, and a UserRequest."""
 
 
 class _Override(msgspec.Struct):
     """The override of one request. `current` is the changed subscription, which replaces the requested one.
 
     `changed_at` is the sequence number of the newest change. `last_seen` is the sequence number of the newest event
-    that reported a reader with this override as connected (0: no event). `disconnected` is the time since the last
-    reader with this override disconnected. `left_at` is the newest sequence number at the moment when `disconnected`
-    reached MIN_DISCONNECTED_S.
+    that reported a reader with this override as connected, or 0 if no event did. `disconnected` is the time since the
+    last reader with this override disconnected. `left_at` is the newest sequence number at the moment when
+    `disconnected` reached MIN_DISCONNECTED_S.
     """
 
     changed_at: int
@@ -60,7 +60,7 @@ class _Override(msgspec.Struct):
 
 
 class SubscriptionOverrides:
-    """All overrides: for each requested subscription that was changed, the current subscription.
+    """All overrides. An override maps a requested subscription to the current subscription.
 
     The subscriptions in this object are not restricted to the rights of the clients. The server restricts a
     subscription when it applies the subscription to a reader.
@@ -77,7 +77,7 @@ class SubscriptionOverrides:
         return len(self._overrides)
 
     def exceeded_limit(self, client_id: str, overrides: Mapping[UserRequest, Subscription]) -> ExceededLimit | None:
-        """Return the limit that would be exceeded if these overrides of one client were stored; None if they fit.
+        """Return the limit that would be exceeded if these overrides of one client were stored, or None if they fit.
 
         The overrides fit in any case if they increase neither the number of stored overrides nor the number of symbols.
         """

@@ -37,7 +37,7 @@ class TradingHalts:
 
     @property
     def unreleased_mask(self) -> Bools:
-        """A mask that selects the halted symbols, except the symbols for which `lift` ended the halt.
+        """A mask that selects the halted symbols, except the symbols whose halt `lift` has ended.
 
         Trading in the excepted symbols resumes at the next call of `reopen_due`.
         """

@@ -28,7 +28,7 @@ _MAX_PROFILE_BUCKETS = 1_440
 MAX_PERIOD_S = 1e9
 """The longest period, such as the duration of a halt: about 31 years.
 
-The simulation counts nanoseconds in 64 bits, and the end of every period must be before the end of this range.
+The simulation counts nanoseconds in 64 bits, so a longer period could overflow.
 """
 # The limits of a profile's weights. Weights are relative, so a weight can be a number of trades or of shares. The
 # limits keep the squares of the weights finite.

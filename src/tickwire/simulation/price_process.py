@@ -14,8 +14,8 @@ faster at the open and at the close of the market than in between. Overnight, v 
 only for symbols that trade. If a symbol trades after a long pause, one random move covers the whole pause. Such a move
 has the same distribution as the sum of many short moves.
 
-The output depends only on the model, the start, the trade rate and the random generator. It does not depend on the
-playback speed.
+The output depends only on the model, the start, the trade rate and the random generator. The output does not depend on
+the playback speed.
 """
 
 from __future__ import annotations

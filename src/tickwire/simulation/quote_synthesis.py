@@ -58,6 +58,6 @@ def scale_trade_sizes(ticks: PackedTicks, selection: Bools, factor: float) -> No
 def _snap_to_grid(steps: Floats, step: Floats, scale: Floats) -> Floats:
     """Return `steps * step`, rounded to a multiple of 1 / `scale`. `scale` is a power of ten.
 
-    The rounding removes floating-point errors, which would add digits to the JSON text.
+    The rounding removes floating-point errors. These errors would add digits to the JSON text.
     """
     return np.rint(steps * step * scale) / scale

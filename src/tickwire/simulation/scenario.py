@@ -41,7 +41,8 @@ _SHORTEST_CRASH_S = 1e-9
 
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="do", tag=str.lower):
-    """A market event. It starts at `at` and affects the symbols that match `symbols` (by default, all symbols)."""
+    """A market event. The event starts at `at` and affects the symbols that match `symbols` (by default, all
+    symbols)."""
 
     at: Duration
     symbols: Annotated[tuple[str, ...], Meta(min_length=1)] = ("*",)
@@ -171,7 +172,7 @@ class ResumeTrading(_Action, frozen=True, tag="resume"):
 
 
 class Burst(_Action, frozen=True):
-    """The symbols trade `times` times as often as in the model."""
+    """The symbols trade more often than in the model: `times` is the factor."""
 
     times: Annotated[float, Meta(gt=0, le=1_000)]
     lasts: Duration

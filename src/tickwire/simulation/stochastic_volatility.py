@@ -1,9 +1,9 @@
 """Stochastic volatility: calm and busy times of a whole market.
 
 The logarithm of the relative volatility is an Ornstein-Uhlenbeck process, as in S. J. Taylor, "Modelling Financial Time
-Series" (1986). The values of the process are normally distributed. The class `VolatilityClustering` contains the
-standard deviation of the values, and `half_life`. The correlation of two values is 2 ** (-sessions / half_life), where
-`sessions` is the number of trading sessions between the two values.
+Series" (1986). The values of the process are normally distributed. The class `VolatilityClustering` declares the
+standard deviation of the values and the attribute `half_life`. The correlation of two values is 2 ** (-sessions /
+half_life), where `sessions` is the number of trading sessions between the two values.
 """
 
 from __future__ import annotations

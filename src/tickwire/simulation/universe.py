@@ -1,7 +1,7 @@
 """The built-in model: about a hundred well-known instruments.
 
 The numbers are rounded, come from general knowledge, and describe the start of 2026. The numbers are accurate enough
-for a simulation. They are not market data, so do not base trades on them. Prices and earnings per share are
+for a simulation. The numbers are not market data, so do not base trades on them. Prices and earnings per share are
 in the currency of the venue.
 """
 

@@ -20,7 +20,8 @@ BROWSERS = {
 
 @contextlib.asynccontextmanager
 async def open_browser(name: str, url: str, folder: Path) -> AsyncIterator[None]:
-    """Run a browser that shows the page at `url`, with a new profile in `folder`. Skip the test if it is missing."""
+    """Run a browser that shows the page at `url`, with a new profile in `folder`. Skip the test if the browser is
+    missing."""
     command = BROWSERS[name]
     program = shutil.which(command[0])
     if program is None:

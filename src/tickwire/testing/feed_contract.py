@@ -23,7 +23,7 @@ from tickwire.feeds.playback_commands import PlaybackFeed, Seekable
 from tickwire.testing.clock import ManualClock
 
 FeedOpener = Callable[[ManualClock], Feed]
-"""Open a new feed. Every call opens the same source.
+"""Opens a new feed. Every call opens the same source.
 
 Each feed sends the same ticks: at least MIN_TICKS, in time order, in several batches. The feed sends them although the
 clock does not advance: a local feed runs at speed 0, and a vendor's feed reads recorded messages.

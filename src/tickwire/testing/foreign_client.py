@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
-# A program that ends at once must not be started again in a tight loop.
+# A short delay before each start, so that a program that ends at once is not started again in a tight loop.
 _RESTART_INTERVAL_S = 0.2
 _OUTPUT_LIMIT_BYTES = 1024 * 1024
 _STATUS_PREFIX = "status: "
@@ -27,7 +27,7 @@ class ClientEvent(NamedTuple):
 
 
 class ForeignClient(Protocol):
-    """A client under test. `closings` counts how often the client gave up and was opened again."""
+    """A client under test. `closings` counts the times that the client stopped reconnecting and was opened again."""
 
     closings: int
 
@@ -39,9 +39,9 @@ class ForeignClient(Protocol):
 class ClientProgram:
     """A program that reads the stream at the URL in its last argument.
 
-    The program prints each event as one line of JSON, or the lines of the stream unchanged. It may print a rejected
-    request as `status: 429`. When the program ends, this class starts it again with the id of the last event. An
-    application with the same library must do the same.
+    The program prints each event as one line of JSON, or the lines of the stream unchanged. The program may print a
+    rejected request as `status: 429`. When the program ends, this class starts it again with the id of the last event.
+    An application with the same library would need the same code.
     """
 
     def __init__(self, command: Sequence[str], url: str) -> None:

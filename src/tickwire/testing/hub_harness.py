@@ -1,8 +1,6 @@
-"""A market without an HTTP server, for tests.
-
-The market has a journal (log of events) in memory, a board (the newest values of each symbol), candles, a hub and
-readers. The hub sends events to the readers. Each reader writes to a manual sink, which stores the received events for
-comparison.
+"""A market without an HTTP server, for tests. The market has a journal (the log of events) in memory, a board (the
+newest values of each symbol), candles, a hub and readers. The hub sends events to the readers. Each reader writes to a
+manual sink, which stores the received events for comparison.
 """
 
 from __future__ import annotations

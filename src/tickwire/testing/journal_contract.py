@@ -31,7 +31,7 @@ from tickwire.testing.clock import ManualClock
 from tickwire.testing.waiting import wait_until
 
 JournalFactory = Callable[[Retention, ManualClock], Coroutine[Any, Any, Journal]]
-"""Open a new, empty journal. The fixture closes the journal at the end of the test."""
+"""Opens a new, empty journal. The fixture closes the journal at the end of the test."""
 
 _LONG_RETENTION = Retention(1_000_000, 86_400.0)
 _RETENTION_TIMEOUT_S = 30.0
@@ -48,7 +48,7 @@ def sample_entry(count: int, *, key: str | None = None, source: str = "feed") ->
 async def collect_records(journal: Journal, after: int, last_sequence: int) -> list[JournalRecord]:
     """Return records from `journal.follow(after)`, and stop after the event with the number `last_sequence`.
 
-    `journal.follow` yields lists of records. The result contains the whole list in which this event arrives.
+    `journal.follow` yields lists of records. The result contains this whole list, even if the list has later events.
     """
     collected: list[JournalRecord] = []
     async for records in journal.follow(after):

@@ -142,7 +142,8 @@ class NatsCluster:
 
 
 def _end_with_parent_command() -> list[str]:
-    """Return a command prefix. Linux kills a program started with this prefix when the process of the test ends.
+    """Return a command prefix. If a program is started with this prefix, Linux kills the program when the test process
+    ends.
 
     Return an empty list if the program setpriv is not installed.
     """

@@ -1,4 +1,5 @@
-"""A collector of traces in the process of the test. It receives spans over OTLP/HTTP and stores them in memory."""
+"""A collector of traces in the process of the test. The collector receives spans over OTLP/HTTP and stores them in
+memory."""
 
 from __future__ import annotations
 

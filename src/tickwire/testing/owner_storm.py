@@ -86,7 +86,7 @@ class NumberedPublisher:
 
 
 class OwnerStorm:
-    """One execution of the chaos test. `rng` makes all random choices."""
+    """One execution of the chaos test. All random choices come from `rng`."""
 
     def __init__(self, folder: Path, rng: random.Random, *, readers: int, publishers: int) -> None:
         self._rng = rng

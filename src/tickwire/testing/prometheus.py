@@ -15,21 +15,24 @@ import httpx2
 from tickwire.testing.ports import find_free_port
 
 PROMETHEUS = shutil.which("prometheus")
-"""The path of the program; None if it is not installed."""
+"""The path of the program, or None if it is not installed."""
 
 
 @contextlib.asynccontextmanager
-async def run_prometheus(folder: Path, targets: Mapping[str, str], rules: Path) -> AsyncIterator[httpx2.AsyncClient]:
+async def run_prometheus(
+    folder: Path, targets: Mapping[str, str], rules: Path | None = None
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Run Prometheus until the `async with` block ends. Yield a client of its API.
 
-    Prometheus stores its data in `folder` and evaluates the rules in the file `rules`. It reads the metrics of the
-    targets twice a second. `targets` maps the label `instance` of each server to its address, such as 127.0.0.1:8000.
+    Prometheus stores its data in `folder` and evaluates the rules in the file `rules`. Prometheus reads the metrics of
+    the targets twice a second. `targets` maps the label `instance` of each server to its address, such as
+    127.0.0.1:8000.
     """
     assert PROMETHEUS is not None
     static = [{"targets": [address], "labels": {"instance": name}} for name, address in targets.items()]
     configuration = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
-        "rule_files": [str(rules.resolve())],
+        "rule_files": [] if rules is None else [str(rules.resolve())],
         "scrape_configs": [{"job_name": "tickwire", "static_configs": static}],
     }
     # Each JSON document is also a YAML document.
@@ -37,7 +40,8 @@ async def run_prometheus(folder: Path, targets: Mapping[str, str], rules: Path) 
     address = f"127.0.0.1:{find_free_port()}"
     process = await asyncio.create_subprocess_exec(
         PROMETHEUS, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address={address}", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        f"--web.listen-address={address}", "--enable-feature=exemplar-storage",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         async with httpx2.AsyncClient(base_url=f"http://{address}") as client:

@@ -11,8 +11,8 @@
 | cut, reset | `cut()` and `reset()`, or `cut_after_bytes` and `reset_after_bytes` |
 | half-open connection | `abandon_clients()` |
 
-The faults concern the bytes from the server to the client. Only a black hole also concerns the bytes from the client,
-which the proxy otherwise forwards at once. A test may change every fault while connections are open.
+The faults concern the bytes from the server to the client. A black hole also discards the bytes from the client. All
+other faults leave these bytes unchanged. A test may change every fault while connections are open.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ class FaultProxy:
     """A proxy that connects each client to the server `target`. `url` is the address of the proxy on loopback.
 
     The proxy forwards each chunk of bytes after `latency_s` plus a random time up to `jitter_s`, and keeps the order of
-    the chunks. It splits the bytes into chunks of at most `max_chunk_bytes`, waits `chunk_interval_s` after each chunk,
-    and limits the data rate to `bytes_per_s` (0: no limit). It ends a connection after `cut_after_bytes` or
-    `reset_after_bytes` bytes. While the proxy is stalled, it does not read from the server. While it is a black hole,
-    it accepts connections and discards all bytes, including the end of a connection.
+    the chunks. The proxy splits the bytes into chunks of at most `max_chunk_bytes`, waits `chunk_interval_s` after each
+    chunk, and limits the data rate to `bytes_per_s`. A rate of 0 means no limit. The proxy ends a connection after
+    `cut_after_bytes` or `reset_after_bytes` bytes. While the proxy is stalled, it does not read from the server. While
+    it is a black hole, it accepts connections and discards all bytes, including the end of a connection.
 
     `seed` determines the jitter and the garbage.
     """

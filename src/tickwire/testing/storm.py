@@ -179,7 +179,7 @@ class ProgressTracker:
 
 
 class ChaosRun:
-    """One execution of the chaos test: the cluster, its readers and the faults. `rng` makes all random choices.
+    """One execution of the chaos test: the cluster, its readers and the faults. All random choices come from `rng`.
 
     If `is_severe` is True, the faults also suspend NATS servers for longer than an election, and isolate NATS servers.
     """

@@ -9,6 +9,9 @@ import jwt
 
 TEST_SECRET = "a secret for tests, known to everybody who reads this"  # noqa: S105  # a secret for tests only
 
+TOKEN_AUTH = {"auth": "secret", "auth_secret": TEST_SECRET}
+"""The settings of a server that accepts the tokens of `sign_token`."""
+
 
 def sign_token(scope: str = "", *, key: Any = TEST_SECRET, algorithm: str = "HS256", **claims: Any) -> str:
     """Return a token that is valid for an hour.

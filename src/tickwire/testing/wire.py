@@ -132,7 +132,7 @@ class _ZstdStreamDecoder:
 
 
 class _StrictGzipDecoder:
-    """Decodes a gzip body, and holds bytes back until a sync point arrives, as Go's decoder does.
+    """Decodes a gzip body, but returns no bytes before a sync point arrives, like Go's decoder.
 
     A sync point is the end of a flushed block.
     """

@@ -288,7 +288,8 @@ async def test_the_old_edges_serve_on_if_a_new_one_cannot_start(
         await supervisor.restart_edges()
         assert await edge_pids(supervisor) == before
         assert all(Path(f"/proc/{pid}").exists() for pid in before)
-        assert "cannot replace worker 0: read the earlier log lines; the old process serves on" in caplog.messages
+        message = "cannot replace worker 0: read the earlier log lines; the old process continues to serve"
+        assert message in caplog.messages
         use_program(monkeypatch, SERVE)
         await supervisor.restart_edges()
         assert not {*await edge_pids(supervisor)} & {*before}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from fnmatch import fnmatchcase
 
+import numpy as np
 import pytest
 
 from tickwire.core.text_column import GLOB, LIKE, TextColumn, parse_pattern
@@ -60,3 +61,15 @@ def test_a_missing_text_is_neither_present_nor_equal() -> None:
     assert column.present().tolist() == [True, False, True, True]
     assert column.present(1).tolist() == [False, True, True]
     assert column.equal_to_any(frozenset({"A", LONG_NAME})).tolist() == [True, False, False, True]
+
+
+def test_rows_in_alphabetical_order() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    texts = [*{"".join(rng.choices("AB1.", k=rng.randint(1, 32))) for _ in range(500)}]
+    column = TextColumn(texts)
+    for count in (1, 2, 50, len(texts)):
+        rows = np.array(rng.sample(range(len(texts)), len(texts)))
+        first = column.first_in_order(rows, count)
+        assert sorted(texts[row] for row in first.tolist()) == sorted(texts)[:count]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tickwire.feeds.feed_kind import MarketState, ScenarioRun
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import SimulatorFeed
 from tickwire.simulation.scenario import parse_scenario
 from tickwire.simulation.universe import built_in_model
 from tickwire.testing.clock import ManualClock
@@ -23,7 +23,7 @@ class BatchCollector:
     """Collects the batches of a simulator."""
 
     def __init__(self, clock: ManualClock, **options: Any) -> None:
-        self.feed = Simulator(built_in_model(), clock, **options)
+        self.feed = SimulatorFeed(built_in_model(), clock, **options)
         self.parts: list[np.ndarray] = []
         self.task = asyncio.create_task(self._collect_batches())
 
@@ -179,5 +179,5 @@ async def test_model_is_replaced_between_two_blocks() -> None:
 
 def test_unmatched_symbols_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     text = 'name = "x"\n[[event]]\nat = "1s"\ndo = "halt"\nsymbols = ["APPL", "BTC-*", "ZZ*"]'
-    Simulator(built_in_model(), ManualClock(), scenario=parse_scenario(text))
+    SimulatorFeed(built_in_model(), ManualClock(), scenario=parse_scenario(text))
     assert caplog.messages == ["the scenario x names symbols that the market does not have: APPL, ZZ*"]

@@ -9,7 +9,7 @@ import pytest
 
 from tickwire.feeds.feed_kind import FeedOptions, MarketState, ScenarioRun
 from tickwire.feeds.registry import open_feed
-from tickwire.feeds.simulator import Simulator
+from tickwire.feeds.simulator import SimulatorFeed
 from tickwire.simulation.model import MarketModel, SymbolModel
 from tickwire.simulation.scenario import parse_scenario
 from tickwire.testing.clock import ManualClock
@@ -76,7 +76,7 @@ class SimulationView:
         self.halted: set[str] = set()
         self.ticks: list[np.ndarray] = []
 
-    async def watch(self, feed: Simulator, until: int) -> None:
+    async def watch(self, feed: SimulatorFeed, until: int) -> None:
         """Read batches until a tick reaches the market time `until`."""
         async for batch in feed.batches():
             for symbol, trades in batch.trading_changes.items():
@@ -100,8 +100,8 @@ class SimulationView:
         return ticks[(ticks["symbol"] == name.encode()) & (at >= since) & (at < until)]
 
 
-def simulation(begin: int, before: MarketState, **options: object) -> Simulator:
-    return Simulator(CALM, ManualClock(), seed=1, start=begin, rate=5.0, speed=0.0, initial_state=before, **options)
+def simulation(begin: int, before: MarketState, **options: object) -> SimulatorFeed:
+    return SimulatorFeed(CALM, ManualClock(), seed=1, start=begin, rate=5.0, speed=0.0, initial_state=before, **options)
 
 
 def crash_depth(at: float) -> float:
@@ -192,7 +192,7 @@ def test_restart_continues_the_right_scenario(tmp_path, by_command, configured, 
         scenario_run=ScenarioRun(parse_scenario(ENDING_SCENARIO), START, by_command),
     )
     feed = open_feed("simulator", options, ManualClock(), MarketState(newest_time=START + elapsed_s * 10**9))
-    assert isinstance(feed, Simulator)
+    assert isinstance(feed, SimulatorFeed)
     if continues:
         assert feed.scenario == parse_scenario(ENDING_SCENARIO)
         assert feed.scenario_run.started_at <= START + 1

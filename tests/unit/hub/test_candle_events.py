@@ -25,7 +25,7 @@ from tickwire.testing.manual_sink import ManualSink
 CANDLE_EVENTS = ["candle"]
 
 
-def take_new_candles(sink: ManualSink) -> list[tuple]:
+def drain_new_candles(sink: ManualSink) -> list[tuple]:
     """Return the candles received since the last call: symbol, start in seconds, close, whether closed."""
     events = [data for _, name, data in sink.events() if name == "candle"]
     sink.clear()
@@ -47,17 +47,17 @@ async def test_changed_open_candles_are_sent_twice_a_second() -> None:
     await harness.append_trades(("A", 1.0), ("B", 1.0), ("C", 1.0))
     selective = await open_candle_reader(harness, Subscription(["A", "B"], events=CANDLE_EVENTS))
     unrestricted = await open_candle_reader(harness, Subscription(events=CANDLE_EVENTS, candles="1h"))
-    assert take_new_candles(selective) == [("A", 0, 1.0, False), ("B", 0, 1.0, False)]
-    assert len(take_new_candles(unrestricted)) == 3
+    assert drain_new_candles(selective) == [("A", 0, 1.0, False), ("B", 0, 1.0, False)]
+    assert len(drain_new_candles(unrestricted)) == 3
     harness.flush_paced_channels()
-    assert take_new_candles(selective) == take_new_candles(unrestricted) == []
+    assert drain_new_candles(selective) == drain_new_candles(unrestricted) == []
     for price in (2.0, 3.0):
         await harness.append_trades(("B", price), ("C", price))
         harness.flush_paced_channels(0.05)
-        assert take_new_candles(selective) == []
+        assert drain_new_candles(selective) == []
     harness.flush_paced_channels(0.5)
-    assert take_new_candles(selective) == [("B", 0, 3.0, False)]
-    assert take_new_candles(unrestricted) == [("B", 0, 3.0, False), ("C", 0, 3.0, False)]
+    assert drain_new_candles(selective) == [("B", 0, 3.0, False)]
+    assert drain_new_candles(unrestricted) == [("B", 0, 3.0, False), ("C", 0, 3.0, False)]
     await harness.close()
 
 
@@ -67,7 +67,7 @@ async def test_reader_without_snapshot_receives_only_changed_open_candles() -> N
     sink = await open_candle_reader(harness, Subscription(events=CANDLE_EVENTS), needs_snapshot=False)
     await harness.append_trades(("B", 2.0))
     harness.flush_paced_channels()
-    assert take_new_candles(sink) == [("B", 0, 2.0, False)]
+    assert drain_new_candles(sink) == [("B", 0, 2.0, False)]
     await harness.close()
 
 
@@ -90,8 +90,8 @@ async def test_closed_candles_go_to_readers_of_their_interval_and_symbol() -> No
     ((sequence, name, candle),) = sinks[0].events()
     assert sequence == harness.closed_candles[0][0]
     assert (name, candle) == ("candle", harness.closed_candles[0][1])
-    assert take_new_candles(sinks[0]) == [("A", 1, 1.0, True)]
-    assert take_new_candles(sinks[1]) == [("A", 0, 1.0, True), ("B", 0, 1.0, True)]
+    assert drain_new_candles(sinks[0]) == [("A", 1, 1.0, True)]
+    assert drain_new_candles(sinks[1]) == [("A", 0, 1.0, True), ("B", 0, 1.0, True)]
     assert [name for _, name, _ in sinks[2].events()] == ["quote"]
     await harness.close()
 
@@ -167,14 +167,14 @@ async def test_paced_reader_receives_candles_at_its_flush() -> None:
     await harness.append_trades(("A", 15.0))
     assert first.written_bytes == second.written_bytes == b""
     harness.flush_paced_channels(2.0)
-    assert take_new_candles(first) == [("A", 0, 1.0, True), ("A", 5, 6.0, True), ("A", 10, 15.0, False)]
-    assert take_new_candles(second) == [("A", 10, 15.0, False)]
+    assert drain_new_candles(first) == [("A", 0, 1.0, True), ("A", 5, 6.0, True), ("A", 10, 15.0, False)]
+    assert drain_new_candles(second) == [("A", 10, 15.0, False)]
     await harness.append_trades(("A", 16.0))
     harness.flush_paced_channels(0.6)
     assert first.written_bytes == b""
     harness.flush_paced_channels(1.4)
     assert first.written_bytes == second.written_bytes
-    assert take_new_candles(first) == [("A", 10, 16.0, False)]
+    assert drain_new_candles(first) == [("A", 10, 16.0, False)]
     await harness.close()
 
 
@@ -201,7 +201,7 @@ async def test_reader_of_candles_alone_conflates_no_quotes() -> None:
         await harness.append_trades(("A", float(price)))
     sink.drain()
     await harness.run_until_idle()
-    assert take_new_candles(sink) == [("A", 0, 9.0, False)]
+    assert drain_new_candles(sink) == [("A", 0, 9.0, False)]
     assert harness.hub.stats().conflated_quotes == 0
     await harness.close()
 
@@ -226,11 +226,11 @@ async def test_expired_closed_candles_cause_a_gap(delivery) -> None:
     sink.drain()
     await harness.run_until_idle()
     assert [(name, data.get("closed")) for _, name, data in sink.events()][:2] == [("gap", None), ("quote", None)]
-    assert take_new_candles(sink) == [("A", 70, 2.0, False)]
+    assert drain_new_candles(sink) == [("A", 70, 2.0, False)]
     harness.market_time_s = 80
     await harness.append_trades(("A", 3.0))
     await harness.append_closed_candles()
-    assert take_new_candles(sink) == [("A", 70, 2.0, True)]
+    assert drain_new_candles(sink) == [("A", 70, 2.0, True)]
     await harness.close()
 
 
@@ -292,7 +292,7 @@ async def test_each_open_candle_is_sent_once_although_updates_are_due_between_th
             sinks += [await open_candle_reader(harness, subscription) for subscription in subscriptions]
     harness.flush_paced_channels()
     for sink in sinks:
-        assert sorted(take_new_candles(sink)) == LARGE_RECORD_CANDLES
+        assert sorted(drain_new_candles(sink)) == LARGE_RECORD_CANDLES
     await harness.close()
 
 
@@ -312,7 +312,7 @@ async def test_a_delayed_hub_sends_each_open_candle_of_a_large_record_once() -> 
         harness.flush_paced_channels()
         flushed_at.add(delayed.hub.head.sequence)
     assert {MAX_EVENTS_PER_TURN, 2 * MAX_EVENTS_PER_TURN} <= flushed_at
-    assert sorted(take_new_candles(sink)) == LARGE_RECORD_CANDLES
+    assert sorted(drain_new_candles(sink)) == LARGE_RECORD_CANDLES
     await harness.close()
     await following
 
@@ -338,7 +338,7 @@ async def test_rights_restrict_candles(delivery) -> None:
     harness.open_reader(subscription, resume, resumed, rights=some_symbols)
     await harness.run_until_idle()
     for sink in (live, resumed):
-        candles = take_new_candles(sink)
+        candles = drain_new_candles(sink)
         assert {symbol for symbol, *_ in candles} == {"AB", "C"}
         assert sum(closed for *_, closed in candles) == 4
     assert {name for _, name, _ in without_candles.events()} == {"quote"}
@@ -348,8 +348,8 @@ async def test_rights_restrict_candles(delivery) -> None:
     await harness.append_trades(("AB", 3.0), ("B", 3.0), ("C", 3.0))
     await harness.append_closed_candles()
     await harness.run_until_idle()
-    assert {symbol for symbol, *_ in take_new_candles(live)} == {"C"}
-    assert take_new_candles(without_candles) == []
+    assert {symbol for symbol, *_ in drain_new_candles(live)} == {"C"}
+    assert drain_new_candles(without_candles) == []
     await harness.close()
 
 

@@ -111,7 +111,7 @@ async def test_request_all_returns_no_reply_of_a_failed_handler(caplog):
     async with run_peers(MemoryBroker(), "a", "b") as (a, b):
         a.register_handler("topic", reply_with(b"a"))
         b.register_handler("topic", fail)
-        assert await a.request_all("topic") == ([b"a"], 0)
+        assert await a.request_all("topic") == ([b"a"], set())
     assert "cannot answer a request of another process (topic: topic)" in caplog.text
 
 
@@ -127,7 +127,7 @@ async def test_request_all_counts_other_processes_as_missing_without_a_connectio
         a.register_handler("topic", reply_with(b"a"))
         b.register_handler("topic", reply_with(b"b"))
         broker.channels[0].is_connected = False
-        assert await a.request_all("topic") == ([b"a"], 1)
+        assert await a.request_all("topic") == ([b"a"], {"b"})
 
 
 async def test_process_that_leaves_is_not_missing():
@@ -137,4 +137,4 @@ async def test_process_that_leaves_is_not_missing():
             while a.count < 2:
                 await asyncio.sleep(0)
         assert a.count == 1
-        assert await a.request_all("topic") == ([], 0)
+        assert await a.request_all("topic") == ([], set())

@@ -71,6 +71,9 @@ class ReferenceQuote:
             value = getattr(tick, name)
             if (value is None or isinstance(value, float)) and not is_late_quote:
                 self.sides[name] = value
+        if is_late_trade and day < self.day:
+            # The trade happened in an earlier session.
+            return
         price = self.last
         if isinstance(tick.last, float):
             price = tick.last

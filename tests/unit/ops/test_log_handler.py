@@ -72,7 +72,7 @@ async def test_nobody_reads_the_log_and_the_caller_continues(pipe: Pipe, monkeyp
     lines = (received + pipe.read_available()).decode().splitlines()
     assert sum(" of a log that nobody reads: " in line for line in lines) == 1_000 - lost
     assert [line.split(" ", 3)[3] for line in lines if "WARNING" in line] == [
-        f"{lost} log lines were lost, because nobody read the log or it could not be written"
+        f"{lost} log lines were lost, because the output of the log was blocked or failed"
     ]
     assert lines[-1].endswith("INFO the last line")
     assert dropped_log_lines() == 0

@@ -7,17 +7,13 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickwire.core.event import JournalRecord, RecordKind
 from tickwire.ops.latency import BUCKET_BOUNDS_NS, LatencyHistogram, percentile
 from tickwire.ops.monitor import SampleRing
 
 
 def histogram_of(latencies_ns: list[int], ticks_per_record: int = 1) -> LatencyHistogram:
     histogram = LatencyHistogram()
-    records = [
-        JournalRecord(1, ticks_per_record, RecordKind.TICKS, 10**18 - latency_ns, b"") for latency_ns in latencies_ns
-    ]
-    histogram.observe(records, 10**18)
+    histogram.observe_all(latencies_ns, [ticks_per_record] * len(latencies_ns))
     return histogram
 
 

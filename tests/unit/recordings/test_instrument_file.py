@@ -13,7 +13,7 @@ from tickwire.recordings.instrument_file import merge_instruments, read_instrume
 
 ACME = Instrument(
     symbol="ACME", name="Acme, Inc.", name_zh="极致公司", sector="Energy", currency="USD", tick_size=0.01,
-    prev_close=12.5, eps=-0.75, shares=1e9,
+    prev_close=12.5, eps=-0.75, shares=1e9, lot_size=100,
 )  # fmt: skip
 
 
@@ -21,15 +21,15 @@ ACME = Instrument(
     "text",
     [
         '[{"symbol":"ACME","name":"Acme, Inc.","name_zh":"极致公司","sector":"Energy","currency":"USD",'
-        '"tick_size":0.01,"prev_close":12.5,"eps":-0.75,"shares":1e9}]',
+        '"tick_size":0.01,"prev_close":12.5,"eps":-0.75,"shares":1e9,"lot_size":100}]',
         '{"symbol":"ACME","name":"Acme, Inc.","name_zh":"极致公司","sector":"Energy","currency":"USD",'
-        '"tick_size":0.01,"prev_close":12.5,"eps":-0.75,"shares":1e9,"exchange":null}\n\n',
-        "Symbol,Name,name_zh,Sector,Currency,Tick Size,Prev Close,EPS,Shares,exchange\n"
-        'ACME,"Acme, Inc.",极致公司,Energy,USD,0.01,12.5,-0.75,1e9,\n,,,,,,,,,\n',
-        "symbol;name;name_zh;sector;currency;tick_size;prev_close;eps;shares\r\n"
-        "ACME;Acme, Inc.;极致公司;Energy;USD;0.01;12.5;-0.75;1000000000\r\n",
-        "\ufeffsymbol\tname\tname_zh\tsector\tcurrency\ttick_size\tprev_close\teps\tshares\n"
-        "ACME\tAcme, Inc.\t极致公司\tEnergy\tUSD\t0.01\t12.5\t-0.75\t1e9",
+        '"tick_size":0.01,"prev_close":12.5,"eps":-0.75,"shares":1e9,"lot_size":100,"exchange":null}\n\n',
+        "Symbol,Name,name_zh,Sector,Currency,Tick Size,Prev Close,EPS,Shares,Lot Size,exchange\n"
+        'ACME,"Acme, Inc.",极致公司,Energy,USD,0.01,12.5,-0.75,1e9,100,\n,,,,,,,,,,\n',
+        "symbol;name;name_zh;sector;currency;tick_size;prev_close;eps;shares;lot_size\r\n"
+        "ACME;Acme, Inc.;极致公司;Energy;USD;0.01;12.5;-0.75;1000000000;100\r\n",
+        "\ufeffsymbol\tname\tname_zh\tsector\tcurrency\ttick_size\tprev_close\teps\tshares\tlot_size\n"
+        "ACME\tAcme, Inc.\t极致公司\tEnergy\tUSD\t0.01\t12.5\t-0.75\t1e9\t100",
     ],
     ids=["JSON", "NDJSON", "CSV", "semicolons", "tabs"],
 )

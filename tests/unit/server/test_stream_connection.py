@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tickwire.server.transport.deadlines import Deadlines
-from tickwire.server.transport.stream_connection import CONNECTION_TRANSITIONS, ConnectionState
+from tickwire.server.transport.stream_connection import CONNECTION_TRANSITIONS, ClientState
 from tickwire.server.transport.stream_head import parse_stream_head
 
 STREAM = b"GET /v1/stream?symbols=A HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n"
@@ -97,6 +97,6 @@ async def test_only_connections_that_miss_their_deadline_are_aborted() -> None:
 
 
 def test_every_state_is_reached_and_left() -> None:
-    reached = set[ConnectionState]().union(*CONNECTION_TRANSITIONS.values())
-    assert reached == set(ConnectionState) - {ConnectionState.WAITING}
-    assert all(ConnectionState.CLOSED in following for state, following in CONNECTION_TRANSITIONS.items() if following)
+    reached = set[ClientState]().union(*CONNECTION_TRANSITIONS.values())
+    assert reached == set(ClientState) - {ClientState.WAITING}
+    assert all(ClientState.CLOSED in following for state, following in CONNECTION_TRANSITIONS.items() if following)

@@ -1,21 +1,39 @@
-"""Print each event of a stream that the Python client of Tickwire reads, as one line of JSON."""
+"""Print each event that a Python client of Tickwire reads, as one line of JSON: client_tickwire.py CLASS URL.
+
+CLASS is AsyncClient or Client.
+"""
 
 import asyncio
 import json
 import sys
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tickwire.client.backoff import Backoff
-from tickwire.client.stream import Stream
+import tickwire
 
 
-async def main() -> None:
-    url = urlsplit(sys.argv[1])
-    # Short waits, so that the tests are fast.
-    async with Stream(f"{url.scheme}://{url.netloc}", dict(parse_qsl(url.query)), backoff=Backoff(0.1, 1.0)) as stream:
-        async for event in stream.events():
-            name = "message" if event.name == "quote" else event.name
-            print(json.dumps({"name": name, "id": event.id, "data": event.data}), flush=True)
+def show(event: tickwire.Event) -> None:
+    name = "message" if event.name == "quote" else event.name
+    print(json.dumps({"name": name, "id": event.id, "data": event.data}), flush=True)
 
 
-asyncio.run(main())
+async def read(server: str, token: str | None, options: dict[str, Any]) -> None:
+    async with tickwire.AsyncClient(server, token=token) as client:
+        async for event in client.quotes(**options).events():
+            show(event)
+
+
+def read_blocking(server: str, token: str | None, options: dict[str, Any]) -> None:
+    with tickwire.Client(server, token=token) as client, client.quotes(**options) as quotes:
+        for event in quotes.events():
+            show(event)
+
+
+class_name, url = sys.argv[1:]
+parts = urlsplit(url)
+parameters: dict[str, Any] = dict(parse_qsl(parts.query))
+arguments = f"{parts.scheme}://{parts.netloc}", parameters.pop("access_token", None), parameters
+if class_name == "AsyncClient":
+    asyncio.run(read(*arguments))
+else:
+    read_blocking(*arguments)

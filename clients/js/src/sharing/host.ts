@@ -23,9 +23,15 @@ export class Host {
     return new Page(this, ++this.#pages, post);
   }
 
-  /** Return the group of clients with these options. A client that begins with past events has a group of its own. */
+  /**
+   * Return the group of clients with these options.
+   *
+   * A client that begins with past events has a group of its own. So has a client with an order, because the symbols of
+   * other clients would change the first symbols in this order.
+   */
   groupOf(spec: StreamSpec): Group {
-    const number = spec.query.since === undefined ? 0 : ++this.#unshared;
+    const isShareable = spec.query.since === undefined && spec.query.order === undefined;
+    const number = isShareable ? 0 : ++this.#unshared;
     const key = JSON.stringify([spec, Object.entries(spec.query).sort(), number]);
     for (const [each, group] of this.#groups) if (group.isEmpty) this.#groups.delete(each);
     const group =

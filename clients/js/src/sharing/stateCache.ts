@@ -23,7 +23,7 @@ const keyOf = ([name, text]: RawEvent): string => `${name} ${symbolOf(text) ?? "
  */
 export class StateCache {
   readonly #newest = new Map<string, RawEvent>();
-  #matches: { filter: string; symbols: Set<string> } | null = null;
+  #matches: { filter: string | null; symbols: Set<string> } | null = null;
 
   add(event: RawEvent): void {
     const [name, text] = event;

@@ -1,1 +1,1 @@
-"""Find out what a proxy between a client and a server does to a stream."""
+"""Find the changes that a proxy between a client and a server makes to a stream."""

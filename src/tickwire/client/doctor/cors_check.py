@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import httpx2
 
 from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.stream_record import STREAM_PATH, StreamRecord
 
 _ALLOW_ORIGIN = "access-control-allow-origin"
-_PROXY = "the proxy, which adds headers of its own"
+_PROXY = "a proxy that adds its own CORS headers"
 _ADDED_BY_PROXY = "remove the header Access-Control-Allow-Origin from the proxy's configuration, and use --cors"
 
 
@@ -17,7 +19,9 @@ def check_cors(record: StreamRecord, origin: str, diagnosis: Diagnosis) -> None:
     values = record.header_values(_ALLOW_ORIGIN)
     change = f"tickwire serve --cors {origin}"
     if not values:
-        diagnosis.add("cors", f"the answer does not let pages of {origin} read it", change=change)
+        diagnosis.add(
+            "cors", f"the headers of the answer do not allow pages of {origin} to read the stream", change=change
+        )
     elif len(values) > 1 or "," in values[0]:
         diagnosis.add(
             "cors",
@@ -29,21 +33,29 @@ def check_cors(record: StreamRecord, origin: str, diagnosis: Diagnosis) -> None:
         diagnosis.add("cors", f"only pages of {values[0]} may read the answer, not pages of {origin}", change=change)
 
 
-async def check_preflight(client: httpx2.AsyncClient, base_url: str, origin: str, diagnosis: Diagnosis) -> None:
-    """Check that pages of `origin` may send the header Last-Event-ID, as clients that use `fetch` do."""
+async def check_preflight(
+    client: httpx2.AsyncClient, base_url: str, origin: str, sent: Sequence[str], diagnosis: Diagnosis
+) -> None:
+    """Check that pages of `origin` may send the header Last-Event-ID, as clients that use `fetch` do.
+
+    `sent` lists further headers that such a client needs, for example Authorization.
+    """
+    wanted = ["last-event-id", *sent]
     headers = {
         "origin": origin,
         "access-control-request-method": "GET",
-        "access-control-request-headers": "last-event-id",
+        "access-control-request-headers": ",".join(wanted),
     }
     # Browsers ignore the body of the answer.
     async with client.stream("OPTIONS", base_url + STREAM_PATH, headers=headers) as response:
-        allowed = response.headers.get("access-control-allow-headers", "").lower()
-    if response.is_success and ("last-event-id" in allowed or allowed.strip() == "*"):
-        return
-    diagnosis.add(
-        "cors",
-        f"pages of {origin} may not send the header Last-Event-ID: the preflight request was answered "
-        f"{response.status_code}",
-        change=f"tickwire serve --cors {origin}",
-    )
+        values = response.headers.get("access-control-allow-headers", "").lower().split(",")
+    allowed = {value.strip() for value in values} if response.is_success else set()
+    # A wildcard does not include Authorization (Fetch standard).
+    refused = [name for name in wanted if name not in allowed and ("*" not in allowed or name == "authorization")]
+    if refused:
+        diagnosis.add(
+            "cors",
+            f"pages of {origin} may not send the headers {', '.join(refused)}: the preflight request was answered "
+            f"{response.status_code}",
+            change=f"tickwire serve --cors {origin}, and let the proxy forward OPTIONS requests",
+        )

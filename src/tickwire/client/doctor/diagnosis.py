@@ -11,9 +11,10 @@ import httpx2
 
 from tickwire.client.doctor.cors_check import check_cors, check_preflight
 from tickwire.client.doctor.finding import Diagnosis
+from tickwire.client.doctor.http_version_check import check_answer_version, check_browser_version
 from tickwire.client.doctor.product import find_product, provoke_product
 from tickwire.client.doctor.received_request import (
-    Exchange,
+    RequestExchange,
     check_clock,
     check_invented_address,
     check_received,
@@ -37,9 +38,9 @@ _PROGRESS_INTERVAL_S = 5.0
 class Doctor:
     """Examines the path to the server at `url`. `run` returns the diagnosis.
 
-    `origin` is the origin of web pages that read the stream. The doctor watches two streams for `watch_s`, by default
-    until two heartbeats must have arrived. It waits at most `answer_timeout_s` for each answer and for the first event.
-    It calls `on_progress` with one line of text for each step.
+    `origin` is the origin of web pages that read the stream. The doctor watches two streams for `watch_s` seconds. By
+    default, it watches them for two heartbeat intervals. It waits at most `answer_timeout_s` for each answer and for
+    the first event. It calls `on_progress` with one line of text for each step.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class Doctor:
                 self._add_failure(error)
         return self._diagnosis
 
-    async def _check_requests(self, client: httpx2.AsyncClient) -> Exchange | None:
-        """Ask the server how it receives requests. Return None if it cannot tell."""
+    async def _check_requests(self, client: httpx2.AsyncClient) -> RequestExchange | None:
+        """Ask the server how it received this request. Return None if the answer does not contain this information."""
         self._on_progress(f"connecting to {redact_address(self._base_url)}")
         async with asyncio.timeout(self._answer_timeout_s):
             sent = self._compressed_headers()
@@ -127,7 +128,7 @@ class Doctor:
         self._base_url = target
         return True
 
-    async def _check_streams(self, client: httpx2.AsyncClient, exchange: Exchange | None) -> None:
+    async def _check_streams(self, client: httpx2.AsyncClient, exchange: RequestExchange | None) -> None:
         plain_headers = {**self._headers, "accept-encoding": "identity"}
         if self._origin is not None:
             plain_headers["origin"] = self._origin
@@ -137,7 +138,9 @@ class Doctor:
         for record in (plain, compressed):
             if not check_answer(record, self._diagnosis):
                 return
-        self._check_versions(plain, compressed, exchange)
+        self._check_request_headers(compressed, exchange)
+        check_answer_version(plain.http_version, self._diagnosis)
+        await check_browser_version(self._base_url, self._diagnosis)
         for record in (plain, compressed):
             check_end(record, self._diagnosis)
         if exchange is not None:
@@ -147,7 +150,7 @@ class Doctor:
         if self._origin is not None:
             check_cors(plain, self._origin, self._diagnosis)
             async with asyncio.timeout(self._answer_timeout_s):
-                await check_preflight(client, self._base_url, self._origin, self._diagnosis)
+                await check_preflight(client, self._base_url, self._origin, [*self._headers], self._diagnosis)
 
     async def _watch(self, client: httpx2.AsyncClient, *headers: dict[str, str]) -> list[StreamRecord]:
         """Open a stream for each set of headers, and watch all streams at the same time."""
@@ -177,10 +180,7 @@ class Doctor:
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
             self._on_progress(f"watching the streams {limit}: {loop.time() - started_at:.0f} s have passed")
 
-    def _check_versions(self, plain: StreamRecord, compressed: StreamRecord, exchange: Exchange | None) -> None:
-        self._diagnosis.measurements["http_version"] = plain.http_version
-        if plain.http_version == "HTTP/1.0":
-            self._diagnosis.add("http-1.0", "the answer has the version HTTP/1.0")
+    def _check_request_headers(self, compressed: StreamRecord, exchange: RequestExchange | None) -> None:
         if compressed.welcome is not None and compressed.welcome.get("resume") is None:
             self._diagnosis.add("lost-last-event-id", "the header Last-Event-ID does not reach the server")
         if exchange is None:

@@ -23,7 +23,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct):
-    """Everything that the checks have found. `product` is the proxy that names itself, or None."""
+    """All findings, notes and measurements of the checks. `product` is the proxy that names itself in a response, or
+    None."""
 
     url: str
     product: Product | None = None
@@ -32,9 +33,8 @@ class Diagnosis(msgspec.Struct):
     measurements: dict[str, Any] = {}
 
     def add(self, problem: Problem, evidence: str, *, culprit: str = "", change: str = "") -> None:
-        """Add a finding, unless the same problem has been found before.
-
-        By default, the culprit is the proxy that names itself, and the change comes from the table of remedies.
+        """Add a finding, unless there is already a finding with the same problem. By default, the culprit is the proxy
+        that names itself in a response, and the change comes from the table of remedies.
         """
         if any(finding.problem == problem for finding in self.findings):
             return

@@ -17,6 +17,7 @@ _HEADER_WORDS: tuple[tuple[str, Product], ...] = (
     ("nginx", "nginx"),
     ("openresty", "nginx"),
     ("apache", "Apache"),
+    ("envoy", "Envoy"),
 )
 _HEADERS = ("via", "x-cache", "x-varnish", "server")
 # HAProxy sends no header of its own, but its error pages have these sentences.

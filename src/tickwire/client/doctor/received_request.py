@@ -1,4 +1,4 @@
-"""The request as the server received it, and checks of what a proxy has changed."""
+"""The request as the server received it, and checks for changes that a proxy has made."""
 
 from __future__ import annotations
 
@@ -11,30 +11,14 @@ import msgspec
 
 from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.stream_record import STREAM_PATH
+from tickwire.core.received_request import ReceivedRequest
 
 # An address for documentation (RFC 5737), which no client has.
 _INVENTED_ADDRESS = "192.0.2.77"
 _MAX_CLOCK_SKEW_S = 2.0
 
 
-class ReceivedRequest(msgspec.Struct, frozen=True):
-    """The answer to `GET /v1/stream/request` (see docs/protocol.md).
-
-    `address` is None if the server requires a token and the request had no valid token.
-    """
-
-    http_version: str
-    address: str | None
-    from_trusted_proxy: bool
-    forwarded_hops: int
-    headers: list[str]
-    accept_encoding: str | None
-    via: str | None
-    compresses: bool
-    time: int
-
-
-class Exchange(msgspec.Struct, frozen=True):
+class RequestExchange(msgspec.Struct, frozen=True):
     """A request as the server received it, and how many seconds the server's clock is ahead of this machine's clock."""
 
     received: ReceivedRequest
@@ -43,16 +27,14 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """The answer to the question how the server received a request.
-
-    `response` contains the head of the answer, and `text` is its body. `exchange` is None if the answer does not come
-    from a Tickwire server. If the compressed body cannot be decoded, `decoding_error` is the reason, and `text` is
-    empty.
+    """The answer to `GET /v1/stream/request`. `response` contains the head of the answer, and `text` is its body.
+    `exchange` is None if the answer does not come from a Tickwire server. If the compressed body cannot be decoded,
+    `decoding_error` is the reason, and `text` is empty.
     """
 
     response: httpx2.Response
     text: str = ""
-    exchange: Exchange | None = None
+    exchange: RequestExchange | None = None
     decoding_error: str = ""
 
 
@@ -70,7 +52,7 @@ async def exchange_request(client: httpx2.AsyncClient, base_url: str, headers: M
     except msgspec.DecodeError:
         return Answer(response, response.text)
     skew_us = received.time - (started_at + round_trip_us / 2)
-    return Answer(response, response.text, Exchange(received, skew_us / 1e6, round_trip_us / 1e6))
+    return Answer(response, response.text, RequestExchange(received, skew_us / 1e6, round_trip_us / 1e6))
 
 
 async def check_invented_address(
@@ -80,11 +62,11 @@ async def check_invented_address(
     plain: ReceivedRequest,
     diagnosis: Diagnosis,
 ) -> None:
-    """Check that the server does not believe an address that the client invents.
+    """Check that the server ignores an invented client address in the request's headers.
 
     `headers` contains the token. `plain` is a request without an invented address. A proxy that appends the client's
-    address adds one hop. The doctor may itself run at the address of a trusted proxy. The server then rightly believes
-    the address before this hop.
+    address adds one hop. The doctor may itself run at the address of a trusted proxy. In this case, the server
+    correctly accepts the address before this hop.
     """
     sent = {**headers, "x-forwarded-for": _INVENTED_ADDRESS}
     exchange = (await exchange_request(client, base_url, sent)).exchange
@@ -94,7 +76,7 @@ async def check_invented_address(
         diagnosis.add("invented-address", "the server believes an invented address in the header X-Forwarded-For")
 
 
-def check_received(exchange: Exchange, sent: Mapping[str, str], diagnosis: Diagnosis) -> None:
+def check_received(exchange: RequestExchange, sent: Mapping[str, str], diagnosis: Diagnosis) -> None:
     """Check the headers, the HTTP version and the address with which the request arrived at the server."""
     received = exchange.received
     if received.http_version == "1.0":
@@ -117,7 +99,7 @@ def check_received(exchange: Exchange, sent: Mapping[str, str], diagnosis: Diagn
         diagnosis.add("no-forwarded-for", f"the server sees all readers with the same address{suffix}")
 
 
-def check_clock(exchange: Exchange, diagnosis: Diagnosis) -> None:
+def check_clock(exchange: RequestExchange, diagnosis: Diagnosis) -> None:
     """Check that the clocks of the server and of this machine agree."""
     skew_s = exchange.clock_skew_s
     diagnosis.measurements["clock_skew_s"] = round(skew_s, 3)

@@ -30,7 +30,7 @@ Problem = Literal[
 ]
 """The names of all problems. They are part of the output of `tickwire doctor --json`."""
 
-Product = Literal["nginx", "HAProxy", "Apache", "Caddy", "Varnish", "Squid"]
+Product = Literal["nginx", "HAProxy", "Apache", "Caddy", "Varnish", "Squid", "Envoy"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
 
 _UNKNOWN_CULPRIT = "a proxy that does not name itself"
@@ -54,6 +54,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "add `flush_interval -1` to reverse_proxy, and exclude the stream from `encode`",
         "Varnish": 'add `if (req.url ~ "^/v1/stream") { return (pipe); }` to vcl_recv',
         "Squid": "remove `read_ahead_gap` and content adaptation (icap, ecap) for the stream",
+        "Envoy": "remove the filter `envoy.filters.http.buffer` for the stream",
     },
     "delayed": {
         "HAProxy": "add `option http-no-delay` to the section defaults",
@@ -67,11 +68,13 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "remove `read_timeout` and `response_header_timeout` from the transport of reverse_proxy",
         "Varnish": "start varnishd with `-p pipe_timeout=60`, or set `.between_bytes_timeout = 60s;` in the backend",
         "Squid": "set `read_timeout` above the heartbeat, such as `read_timeout 60 seconds`",
+        "Envoy": "set `idle_timeout` of the route above the heartbeat, such as `idle_timeout: 60s`",
     },
     "lifetime-cut-off": {
         "Caddy": "remove `write` from `timeouts` of the server, and `stream_timeout` from reverse_proxy",
         "Squid": "raise `client_lifetime`",
         "Varnish": "raise `-p pipe_task_deadline`",
+        "Envoy": "set `timeout: 0s` in the route; without it, Envoy ends each response after 15 s",
     },
     "compressed-by-proxy": {
         "nginx": "remove `text/event-stream` from `gzip_types`",
@@ -79,6 +82,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Apache": "add `SetEnvIf Request_URI ^/v1/stream no-gzip` before mod_deflate",
         "Caddy": "exclude the stream from `encode`: `@other not path /v1/stream*`, then `encode @other gzip`",
         "Varnish": "remove `set beresp.do_gzip = true;` for the stream",
+        "Envoy": "remove `text/event-stream` from `content_type` of the filter `envoy.filters.http.compressor`",
     },
     "decompressed-by-proxy": {
         "nginx": "remove `gunzip on;`",
@@ -93,6 +97,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "remove `header_up -Accept-Encoding`",
         "Varnish": "remove `unset req.http.Accept-Encoding;`, and return (pipe) for the stream",
         "Squid": "remove `request_header_access Accept-Encoding deny`",
+        "Envoy": "remove `accept-encoding` from `request_headers_to_remove`",
     },
     "lost-last-event-id": {
         "nginx": 'remove `proxy_set_header Last-Event-ID "";` and `proxy_pass_request_headers off;`',
@@ -101,6 +106,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "remove `header_up -Last-Event-ID`",
         "Varnish": "remove `unset req.http.Last-Event-ID;`",
         "Squid": "remove the rule `request_header_access ... deny` for other headers",
+        "Envoy": "remove `last-event-id` from `request_headers_to_remove`",
     },
     "lost-authorization": {
         "nginx": 'remove `proxy_set_header Authorization "";` and `auth_basic` for the stream',
@@ -109,6 +115,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "remove `header_up -Authorization` and `basicauth` for the stream",
         "Varnish": "remove `unset req.http.Authorization;`",
         "Squid": "add `login=PASS` to cache_peer",
+        "Envoy": "remove `authorization` from `request_headers_to_remove`",
     },
     "http-1.0": {
         "nginx": 'add `proxy_http_version 1.1;` and `proxy_set_header Connection "";`',
@@ -121,6 +128,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "remove `header_up -X-Forwarded-For`",
         "Varnish": "remove `unset req.http.X-Forwarded-For;`",
         "Squid": "set `forwarded_for on`",
+        "Envoy": "set `use_remote_address: true`",
     },
     "invented-address": {
         "nginx": "add `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`",
@@ -128,6 +136,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Apache": "remove `ProxyAddHeaders Off`",
         "Varnish": "remove `unset req.http.X-Forwarded-For;`",
         "Squid": "set `forwarded_for on`",
+        "Envoy": "set `use_remote_address: true`",
     },
     "unavailable": {
         "nginx": "check the address in `proxy_pass`; retry with `proxy_next_upstream error http_502 http_503;`",
@@ -136,6 +145,7 @@ _CHANGES: dict[Problem, dict[Product, str]] = {
         "Caddy": "check the address of `reverse_proxy`, and add `lb_try_duration 30s`",
         "Varnish": "check `.host` and `.port` of the backend",
         "Squid": "check the line `cache_peer`",
+        "Envoy": "check the address in `load_assignment`; retry with `retry_on: connect-failure`",
     },
 }
 
@@ -149,7 +159,7 @@ _GENERAL_CHANGES: dict[Problem, Remedy] = {
     "buffering": Remedy(_UNKNOWN_CULPRIT, "disable response buffering for /v1/stream"),
     "delayed": Remedy(_UNKNOWN_CULPRIT, "disable Nagle's algorithm (set TCP_NODELAY)"),
     "idle-cut-off": Remedy(_UNKNOWN_CULPRIT, "raise the idle time-out above the heartbeat"),
-    "lifetime-cut-off": Remedy(_UNKNOWN_CULPRIT, "remove the limit of a response's total time for /v1/stream"),
+    "lifetime-cut-off": Remedy(_UNKNOWN_CULPRIT, "remove the limit on the total duration of a response for /v1/stream"),
     "compressed-by-proxy": Remedy(_UNKNOWN_CULPRIT, "disable compression of text/event-stream in the proxy"),
     "decompressed-by-proxy": Remedy(_UNKNOWN_CULPRIT, "disable decompression of text/event-stream in the proxy"),
     "undecodable": Remedy(_UNKNOWN_CULPRIT, "disable every change of response bodies for /v1/stream"),

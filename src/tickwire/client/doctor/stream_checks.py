@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tickwire.client.doctor.finding import Diagnosis
-from tickwire.client.doctor.received_request import ReceivedRequest
 from tickwire.client.doctor.stream_record import MAX_HEARTBEAT_LATENESS_S, StreamRecord, decode_problem
+from tickwire.core.received_request import ReceivedRequest
 
 _GATEWAY_STATUSES = (502, 503, 504)
 # The longest delay of a heartbeat that is not a finding. HAProxy without `option http-no-delay` adds about 0.21 s.
@@ -85,7 +85,7 @@ def check_end(record: StreamRecord, diagnosis: Diagnosis) -> None:
 
 
 def check_heartbeats(records: list[StreamRecord], clock_skew_s: float, diagnosis: Diagnosis) -> None:
-    """Check that heartbeats arrive, and without a delay."""
+    """Check that heartbeats arrive, and that they arrive without a delay."""
     for record in records:
         silence_s = record.watched_s if record.ended_after_s is None else 0.0
         limit_s = record.heartbeat_s + MAX_HEARTBEAT_LATENESS_S
@@ -107,7 +107,7 @@ def check_heartbeats(records: list[StreamRecord], clock_skew_s: float, diagnosis
 def check_compression(
     plain: StreamRecord, compressed: StreamRecord, received: ReceivedRequest | None, diagnosis: Diagnosis
 ) -> None:
-    """Check who compresses the stream.
+    """Check whether the server or a proxy compresses the stream.
 
     `plain` is a stream that requested no compression, and `compressed` requested gzip. `received` is the request for a
     compressed answer as the server received it.

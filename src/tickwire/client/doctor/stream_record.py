@@ -25,7 +25,7 @@ _WATCH_MARGIN_S = 0.5
 _MAX_BODY_CHARS = 64_000
 
 
-class Heartbeat(NamedTuple):
+class HeartbeatArrival(NamedTuple):
     """When a heartbeat arrived, by this machine's clock, and when the server sent it, by the server's clock.
 
     Both times are in microseconds since the Unix epoch.
@@ -36,7 +36,8 @@ class Heartbeat(NamedTuple):
 
 
 class StreamRecord:
-    """The parts of one stream that arrived. Times are in seconds since the request. A time is None without its part."""
+    """The received parts of one stream. Times are in seconds since the request. The time of a part that did not arrive
+    is None."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -45,7 +46,7 @@ class StreamRecord:
         self.head_after_s: float | None = None
         self.welcome: dict[str, Any] | None = None
         self.welcome_after_s: float | None = None
-        self.heartbeats: list[Heartbeat] = []
+        self.heartbeats: list[HeartbeatArrival] = []
         self.last_byte_after_s: float | None = None
         self.ended_after_s: float | None = None
         self.bye: dict[str, Any] | None = None
@@ -96,7 +97,7 @@ class StreamRecord:
         if event.startswith(_HEARTBEAT_PREFIX):
             sent_at = event.removeprefix(_HEARTBEAT_PREFIX).split(" ")[0]
             if sent_at.isdigit():
-                self.heartbeats.append(Heartbeat(time.time_ns() // 1000, int(sent_at)))
+                self.heartbeats.append(HeartbeatArrival(time.time_ns() // 1000, int(sent_at)))
             return
         lines = event.split("\n")
         data = "\n".join(line.removeprefix("data:").strip() for line in lines if line.startswith("data:"))
@@ -107,7 +108,7 @@ class StreamRecord:
 
 
 def default_watch_s(heartbeat_s: float) -> float:
-    """Return how long the doctor watches a stream: until two heartbeats must have arrived."""
+    """Return how many seconds the doctor watches a stream. In this time, two heartbeats must arrive."""
     return 2 * heartbeat_s + MAX_HEARTBEAT_LATENESS_S + _WATCH_MARGIN_S
 
 
@@ -119,10 +120,10 @@ async def record_stream(
     answer_timeout_s: float,
     watch_s: float | None,
 ) -> StreamRecord:
-    """Open a stream and watch it. Return what arrived.
+    """Open a stream, watch it, and return a record of all received parts.
 
     Wait at most `answer_timeout_s` for the `welcome` event. Then watch the stream for `watch_s`. If `watch_s` is None,
-    watch it until two heartbeats must have arrived.
+    watch it for the time that `default_watch_s` returns.
     """
     record = StreamRecord()
     request_headers = {"accept": "text/event-stream", "cache-control": "no-store", **headers}

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from tickwire.core.codec import encode_json
+from tickwire.feeds.vendors.sale_conditions import FULL_EFFECT, SaleEffect, sale_effect
 from tickwire.feeds.vendors.vendor import (
     Credentials,
     RememberedTrade,
@@ -35,10 +36,12 @@ class _Trade(msgspec.Struct):
     price: float = msgspec.field(name="p")
     size: float = msgspec.field(name="s")
     time: datetime = msgspec.field(name="t")
+    conditions: list[str] = msgspec.field(name="c", default_factory=list)
+    tape: str = msgspec.field(name="z", default="")
 
 
 class _Quote(msgspec.Struct):
-    """The best bid and ask. A price of 0 means that this side is empty."""
+    """The best bid and ask. A price of 0 means that this side of the order book is empty."""
 
     symbol: str = msgspec.field(name="S")
     bid: float = msgspec.field(name="bp")
@@ -65,6 +68,8 @@ class _Correction(msgspec.Struct):
     corrected_price: float = msgspec.field(name="cp")
     corrected_size: float = msgspec.field(name="cs")
     time: datetime = msgspec.field(name="t")
+    corrected_conditions: list[str] = msgspec.field(name="cc", default_factory=list)
+    tape: str = msgspec.field(name="z", default="")
 
 
 class _Cancel(_Trade):
@@ -81,7 +86,7 @@ class _Error(msgspec.Struct):
 
 
 class _Item(msgspec.Struct):
-    """One item of a message. The kind determines the other keys."""
+    """One item of a message. The kind of the item determines its other keys."""
 
     kind: str = msgspec.field(name="T")
 
@@ -140,10 +145,12 @@ class AlpacaSession:
                 (item.exchange, item.number),
                 RememberedTrade(ts, item.price, item.size),
                 (corrected_number, RememberedTrade(ts, item.corrected_price, item.corrected_size)),
+                effect=self._effect(item.tape, item.corrected_conditions),
             )
         elif isinstance(item, _Trade):
             number = (item.exchange, item.number)
-            output.add_trade(item.symbol, to_nanoseconds(item.time), item.price, item.size, number)
+            effect = self._effect(item.tape, item.conditions)
+            output.add_trade(item.symbol, to_nanoseconds(item.time), item.price, item.size, number, effect=effect)
         elif isinstance(item, _Quote):
             output.add_book(
                 item.symbol, to_nanoseconds(item.time), (item.bid, item.bid_size), (item.ask, item.ask_size)
@@ -158,6 +165,9 @@ class AlpacaSession:
             output.replies.append(encode_json({"action": "auth", "key": key, "secret": secret}).decode())
         elif item.message == "authenticated":
             output.can_subscribe = True
+
+    def _effect(self, tape: str, conditions: Sequence[str]) -> SaleEffect:
+        return sale_effect(tape, conditions) if self._output.applies_conditions else FULL_EFFECT
 
 
 def _encode_request(action: str, symbols: Sequence[str]) -> str:

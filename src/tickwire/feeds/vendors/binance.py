@@ -1,8 +1,7 @@
 """The feed of Binance, over the public streams of its spot market.
 
-The stream `aggTrade` sends every trade, and `bookTicker` the best bid and ask whenever they change. Symbols are in
-capitals, such as BTCUSDT.
-https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+The stream `aggTrade` sends every trade, and the stream `bookTicker` sends the best bid and ask after each change.
+Symbols are in capitals, such as BTCUSDT. https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class CoinbaseSession:
             output.is_subscribed = True
 
     def _receive_error(self, text: str, reason: str) -> None:
-        """Reject the product if the error says that it is unknown. Any other error ends the connection."""
+        """If an error reports an unknown product, reject the product. Any other error ends the connection."""
         unknown = _UNKNOWN_PRODUCT.match(reason)
         if unknown is None:
             raise VendorError(text)

@@ -1,7 +1,7 @@
 """The feed of Kraken, over version 2 of its WebSocket protocol.
 
-The channel `trade` sends every trade, and `ticker` sends the best bid and ask whenever they change. Kraken sends one
-heartbeat a second when it has nothing else to send. https://docs.kraken.com/api/docs/websocket-v2/ticker
+The channel `trade` sends every trade, and the channel `ticker` sends the best bid and ask after each change. Kraken
+sends one heartbeat a second when it has nothing else to send. https://docs.kraken.com/api/docs/websocket-v2/ticker
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A client connection of the websockets library that passes messages on without a queue.
+"""A client connection of the websockets library that passes messages to the feed without a queue.
 
 With the library's queue, each message would wake a task. The wake-up takes a third of the processing time of a message.
 Import this module late, because the library is an optional dependency.

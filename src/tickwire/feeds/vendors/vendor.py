@@ -12,14 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from tickwire.core.correction import TradeCorrection
+from tickwire.core.correction import LEAST_SIZE, TradeCorrection
 from tickwire.core.tick import EMPTY_SIDE, NOT_REPORTED
 from tickwire.errors import TickwireError
+from tickwire.feeds.vendors.sale_conditions import FULL_EFFECT, SaleEffect
 from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter
 
 # A vendor may send a trade twice after a reconnect. To detect the repetition, the feed remembers this number of trades
 # of each symbol. The largest snapshot that a vendor sends after a reconnect has 50 trades.
 MAX_REMEMBERED_TRADES = 256
+
+# A trade that must not change the last price is dated this long before the newest trade. Candles compare whole seconds.
+_LATE_NS = 10**9
 
 TickRow = tuple[bytes, int, float, float, float, float, float, float, float]
 """A tick with the fields of `TICK_DTYPE` in order."""
@@ -46,7 +50,10 @@ class VendorError(TickwireError):
 
 
 class RememberedTrade(NamedTuple):
-    """The time (in nanoseconds since the Unix epoch), the price and the size of a trade."""
+    """The time (in nanoseconds since the Unix epoch), the price and the size of a trade.
+
+    If the trade's conditions exclude its price from quotes, the price is NaN. If they exclude its size, the size is 0.
+    """
 
     ts: int
     price: float
@@ -54,7 +61,8 @@ class RememberedTrade(NamedTuple):
 
 
 class RecentTrades:
-    """The newest trades of each symbol. They allow a feed to recognize repeated trades, and to correct a trade."""
+    """The newest trades of each symbol. A feed uses these trades to recognize repeated trades and to correct a
+    trade."""
 
     def __init__(self) -> None:
         # The oldest trade of a symbol is first.
@@ -75,8 +83,9 @@ class RecentTrades:
         return self._trades.get(symbol, {}).pop(number, None)
 
     def newest(self, symbol: bytes) -> RememberedTrade | None:
-        """Return the symbol's trade with the latest time, or None if no trade of the symbol is known."""
-        return max(self._trades.get(symbol, {}).values(), key=lambda trade: trade.ts, default=None)
+        """Return the symbol's trade with the latest time, or None if no trade with a price is known."""
+        priced = (trade for trade in self._trades.get(symbol, {}).values() if not math.isnan(trade.price))
+        return max(priced, key=lambda trade: trade.ts, default=None)
 
     def has_trades_of(self, symbol: bytes) -> bool:
         """Return whether the feed has seen a trade of the symbol."""
@@ -90,11 +99,20 @@ class SessionOutput:
     pairs: a symbol, and True if it starts trading or False if it stops. `replies` are messages to send. `can_subscribe`
     is True when the vendor accepts subscriptions, for example after a login. `is_subscribed` is True as soon as the
     vendor has accepted a subscription. `rejected` contains the requested symbols that the vendor does not know.
-    `warnings` are errors of the vendor that do not end the connection.
+    `warnings` are errors of the vendor that do not end the connection. If `applies_conditions` is True, the session
+    applies the rules for the sale conditions of trades.
     """
 
-    def __init__(self, symbols: Mapping[str, str], trades: RecentTrades, dirty_ticks: DirtyTickCounter) -> None:
+    def __init__(
+        self,
+        symbols: Mapping[str, str],
+        trades: RecentTrades,
+        dirty_ticks: DirtyTickCounter,
+        *,
+        applies_conditions: bool = False,
+    ) -> None:
         """`symbols` maps each symbol of the vendor to the symbol on the board. The mapping may change later."""
+        self.applies_conditions = applies_conditions
         self.rows: list[TickRow] = []
         self.trading_changes: list[tuple[str, bool]] = []
         self.corrections: list[TradeCorrection] = []
@@ -108,13 +126,22 @@ class SessionOutput:
         self._dirty_ticks = dirty_ticks
 
     def add_trade(
-        self, symbol: str, ts: int, price: float, size: float, number: object, *, is_history: bool = False
+        self,
+        symbol: str,
+        ts: int,
+        price: float,
+        size: float,
+        number: object,
+        *,
+        is_history: bool = False,
+        effect: SaleEffect = FULL_EFFECT,
     ) -> None:
         """Add a trade, unless the feed has sent the trade before.
 
         `number` identifies the trade among the trades of the symbol. `is_history` means that the trade may be older
         than the connection. Such a trade is added without its size if the feed has seen no trade of the symbol yet,
-        because the journal may already contain the trade.
+        because the journal may already contain the trade. `effect` contains the values of the quote that the trade may
+        change.
         """
         name = self._find_name(symbol)
         if name is None:
@@ -123,14 +150,15 @@ class SessionOutput:
             self._dirty_ticks.add(DirtyTick.NOT_A_NUMBER, 1)
             return
         is_first = is_history and not self._trades.has_trades_of(name)
-        if not self._trades.add(name, number, RememberedTrade(ts, price, size)):
+        trade = self._restrict(name, RememberedTrade(ts, price, size), effect)
+        if not self._trades.add(name, number, trade):
             # Vendors repeat historical trades after a reconnect by design, so only other repetitions are dirty.
             if not is_history:
                 self._dirty_ticks.add(DirtyTick.DUPLICATE, 1)
             return
-        traded = NOT_REPORTED if is_first else size
-        missing = NOT_REPORTED
-        self.rows.append((name, ts, price, missing, missing, missing, missing, traded, missing))
+        if effect != FULL_EFFECT:
+            self._dirty_ticks.add(DirtyTick.CONDITION, 1)
+        self._add_trade_row(name, trade._replace(size=NOT_REPORTED) if is_first else trade)
 
     def correct_trade(
         self,
@@ -138,28 +166,33 @@ class SessionOutput:
         number: object,
         reported: RememberedTrade,
         corrected: tuple[object, RememberedTrade] | None = None,
+        *,
+        effect: SaleEffect = FULL_EFFECT,
     ) -> None:
         """Withdraw the trade with this number. If `corrected` is not None, add the corrected trade in its place.
 
         `reported` is the trade as the vendor describes it. If the feed remembers the trade, the ticks have the
         remembered time, because some vendors report the time of the correction. `corrected` is a pair: the new number,
-        and the corrected trade.
+        and the corrected trade. `effect` contains the values of the quote that the corrected trade may change.
         """
         name = self._find_name(symbol)
         if name is None:
             return
         wrong = self._trades.remove(name, number)
         ts, price, size = reported._replace(ts=wrong.ts) if wrong else reported
-        missing = NOT_REPORTED
-        self.rows.append((name, ts, price, missing, missing, missing, missing, -size, missing))
-        newest = self._trades.newest(name)
+        withdrawn = wrong or reported
+        if withdrawn.size or not math.isnan(withdrawn.price):
+            self._add_trade_row(name, withdrawn._replace(size=-max(withdrawn.size, LEAST_SIZE)))
         right = None if corrected is None else corrected[1]
-        if corrected is not None and right is not None:
-            self._trades.add(name, corrected[0], right._replace(ts=ts))
-            self.rows.append((name, ts, right.price, missing, missing, missing, missing, right.size, missing))
-        elif wrong is not None and newest is not None and newest.ts <= ts:
-            # The cancelled trade was the newest one, so the price of the trade before it becomes the last price.
-            self.rows.append((name, ts, newest.price, missing, missing, missing, missing, missing, missing))
+        trade = None if right is None else self._restrict(name, right._replace(ts=ts), effect)
+        if wrong is not None and not math.isnan(wrong.price) and (trade is None or math.isnan(trade.price)):
+            newest = self._trades.newest(name)
+            if newest is not None and newest.ts <= ts:
+                # The withdrawn trade was the newest one, so the price of the trade before it becomes the last price.
+                self._add_trade_row(name, RememberedTrade(ts, newest.price, NOT_REPORTED))
+        if corrected is not None and trade is not None:
+            self._trades.add(name, corrected[0], trade)
+            self._add_trade_row(name, trade)
         self.corrections.append(
             TradeCorrection(
                 symbol=name.decode("ascii"),
@@ -191,6 +224,26 @@ class SessionOutput:
     def count_dirty(self, kind: DirtyTick) -> None:
         """Count a dirty tick or message."""
         self._dirty_ticks.add(kind, 1)
+
+    def _restrict(self, name: bytes, trade: RememberedTrade, effect: SaleEffect) -> RememberedTrade:
+        """Return the trade with the values that its conditions allow.
+
+        A trade that may change the high and low, and not the last price, becomes a late trade: it receives a time
+        before the newest trade. If there is no other trade, it changes the last price, too.
+        """
+        if effect == FULL_EFFECT:
+            return trade
+        newest = self._trades.newest(name) if effect.range and not effect.last else None
+        return RememberedTrade(
+            trade.ts if newest is None else min(trade.ts, newest.ts - _LATE_NS),
+            trade.price if effect.range else NOT_REPORTED,
+            trade.size if effect.volume else 0.0,
+        )
+
+    def _add_trade_row(self, name: bytes, trade: RememberedTrade) -> None:
+        if trade.size or not math.isnan(trade.price):
+            missing = NOT_REPORTED
+            self.rows.append((name, trade.ts, trade.price, missing, missing, missing, missing, trade.size, missing))
 
     def _find_name(self, symbol: str) -> bytes | None:
         """Return the symbol on the board. If the feed has not subscribed to it, return None and count a dirty tick."""

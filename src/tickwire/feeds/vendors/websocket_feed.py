@@ -79,6 +79,7 @@ class WebSocketFeed:
         self._vendor = vendor
         self._symbols = SubscribedSymbols(vendor, symbols, is_distinct=options.distinct_symbols)
         self._credentials = options.credentials
+        self._applies_conditions = options.applies_conditions
         self._url = options.urls.get(vendor.name) or vendor.url
         self._clock = clock
         self._state = FeedConnection(ConnectionState.CONNECTING)
@@ -149,13 +150,13 @@ class WebSocketFeed:
                 if connecting.done():
                     # Only a bug ends the task. Raise the task's error.
                     connecting.result()
-                for batch in self._take_batches():
+                for batch in self._collect_batches():
                     yield batch
         finally:
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
 
-    def _take_batches(self) -> list[FeedBatch]:
+    def _collect_batches(self) -> list[FeedBatch]:
         """Return the pending ticks, changes and notices as batches. Make room for further ticks."""
         rows, changes, notices = self._pending, self._trading_changes, self._notices
         self._pending, self._trading_changes, self._notices = [], [], []
@@ -171,7 +172,7 @@ class WebSocketFeed:
         return batches + [FeedBatch(blank_ticks(0), trading_changes=change) for change in changes[1:]]
 
     def _make_room(self) -> None:
-        """Continue to read messages after a pause."""
+        """Resume reading from the connection after a pause."""
         self._has_room = True
         if self._connection is not None:
             self._connection.transport.resume_reading()
@@ -206,7 +207,9 @@ class WebSocketFeed:
 
         from tickwire.feeds.vendors.message_connection import MessageConnection
 
-        output = SessionOutput(self._symbols.names, self._trades, self.dirty_ticks)
+        output = SessionOutput(
+            self._symbols.names, self._trades, self.dirty_ticks, applies_conditions=self._applies_conditions
+        )
         session = self._vendor.open_session(self._credentials, output)
         # The vendor may send messages together with its handshake, so the session exists before the connection.
         self._symbols.begin_connection()
@@ -332,7 +335,7 @@ class WebSocketFeed:
         return f"no message arrived for {limit_s:g} s" if age_s > limit_s else None
 
     def _report_connection(self) -> None:
-        """Report that prices arrive now. After a loss, also report the time without prices."""
+        """Report that prices arrive. After a lost connection, also report the period without prices."""
         self._state = FeedConnection(ConnectionState.CONNECTED)
         if self._lost_at_ns is not None:
             self.holes += 1
@@ -368,7 +371,7 @@ def _abort_after_error(connection: ClientConnection, helper: asyncio.Task[None])
 
 
 def _raise_bugs(outcomes: Sequence[object]) -> None:
-    """Raise an exception in `outcomes` that is neither the end of a connection nor a cancellation."""
+    """Raise the first unexpected exception in `outcomes`. The end of a connection and a cancellation are expected."""
     for outcome in outcomes:
         if isinstance(outcome, Exception) and not isinstance(outcome, (OSError, VendorError, _websocket_error())):
             raise outcome

@@ -191,7 +191,9 @@ class CatchUp:
             channel = self._channels[reader]
             is_complete = reader.position == (self._head.sequence if fixed_target is None else fixed_target)
             if is_complete and not self._write_open_candles(reader, channel, fixed_target):
-                if self.state_changes.screen_matches(channel) == matches_sent:
+                # The flush in which the reader joins its channel sends the newest top-N screen.
+                is_settled = channel.ranking is not None
+                if is_settled or self.state_changes.screen_matches(channel) == matches_sent:
                     # The next flush sets `quotes_due_at` again, because the reader has received quotes until now.
                     reader.quotes_due_at = 0.0
                     channel.join(reader)
@@ -314,14 +316,17 @@ class CatchUp:
         return batch
 
     def _write_screen_matches(self, reader: Reader) -> bytes:
-        """Write a `matches` event with all symbols that match the reader's filter, and return the encoded event.
+        """Write a `matches` event with all symbols in the reader's screen, and return the encoded event.
 
-        If the reader does not subscribe to screen events (events about a filter's matches), write nothing and return
-        empty bytes.
+        If the reader does not subscribe to screen events (events about the symbols in a screen), write no event, and
+        return empty bytes. If the reader has a top-N screen, also write the quotes that may be new to the reader
+        although they are older than the reader's position.
         """
-        matches = self.state_changes.screen_matches(self._channels[reader])
-        if matches:
-            reader.write(matches)
+        channel = self._channels[reader]
+        matches = self.state_changes.screen_matches(channel)
+        body = matches + self.state_changes.unchanged_ranked_frames(channel, reader.position)
+        if body:
+            reader.write(body)
         return matches
 
     def _write_open_candles(self, reader: Reader, channel: Channel, target: int | None) -> bool:
@@ -346,7 +351,7 @@ class CatchUp:
     def _write_pending_rows(self, reader: Reader) -> bool:
         """Write the next pending quotes: the newest quotes of symbols that a changed subscription added.
 
-        After the last pending quote, write a `subscription` event, which tells the client that the change of the
+        After the last pending quote, write a `subscription` event, which reports to the client that the change of the
         subscription is complete. Return False if no change is in progress.
         """
         if reader.pending_rows is None:

@@ -46,7 +46,7 @@ class CatchUpCache:
         self._total_bytes = 0
 
     def find(self, channel: Channel, position: int, target: int | None = None) -> CatchUpBatch | None:
-        """Return the cached batch for readers of the channel at event `position`; None if no such batch is cached."""
+        """Return the cached batch for readers of the channel at event `position`, or None if there is no such batch."""
         return (
             self._batches.get((channel, position, target)) if self._valid_at_sequence == self._head.sequence else None
         )

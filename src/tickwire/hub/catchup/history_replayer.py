@@ -1,4 +1,4 @@
-"""Events older than the event window, rendered again from the journal.
+"""Render events from the journal that are older than the event window.
 
 A quote depends on all earlier ticks of its symbol. To render an old quote, the replayer restores a separate board (the
 table of newest quotes) from the newest snapshot before the requested event, and applies the journal to that board. The
@@ -138,8 +138,8 @@ class HistoryReplayer:
     ) -> tuple[list[RenderedEvents], int]:
         """Return a pair: events after event `after` whose kind is in `kinds`, and a sequence number.
 
-        The events are complete up to this number, which is `last_sequence`, or smaller if there are too many events for
-        one call. Raise JournalPositionExpired if some of the events may have expired.
+        The list has all such events up to this number. The number is `last_sequence`, or less if there are too many
+        events for one call. Raise JournalPositionExpired if some of the events may have expired.
         """
         await enter_task()
         selected: list[JournalRecord] = []
@@ -177,7 +177,7 @@ class HistoryReplayer:
         return item
 
     async def _pause_after(self, record: JournalRecord) -> None:
-        """Count an applied record. Let other tasks run if many records were applied since the last pause."""
+        """Count an applied record. Then let other tasks run if many records were applied since the last pause."""
         self._applied_records += 1
         self._applied_events += record.event_count
         if self._applied_records >= MAX_RECORDS_PER_TURN or self._applied_events >= MAX_EVENTS_PER_TURN:

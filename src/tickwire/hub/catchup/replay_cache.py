@@ -28,7 +28,7 @@ class ReplayCache:
         self._named_bytes = 0
 
     def find(self, first: int) -> RenderedEvents | None:
-        """Return the cached item whose first event is `first`; None if the item is not cached."""
+        """Return the cached item whose first event is `first`, or None if the item is not cached."""
         return self._items.get(first)
 
     def items_after(self, sequence: int, limit: int) -> list[RenderedEvents]:

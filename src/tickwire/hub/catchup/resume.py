@@ -18,7 +18,7 @@ class ResumeResult(msgspec.Struct, frozen=True, rename={"start": "from"}):
     """The result of a resume, as the welcome event describes it.
 
     `asked` is the event id or time that the client requested. The stream continues with the events after id `start`. If
-    `complete` is False, the reader misses some events, and `reason` gives the cause.
+    `complete` is False, the reader misses some events, and `reason` is the cause.
     """
 
     asked: str

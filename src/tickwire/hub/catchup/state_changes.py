@@ -13,6 +13,7 @@ from tickwire.hub.fanout.channel import Channel, NumberedEvent
 from tickwire.hub.fanout.router import Router
 from tickwire.hub.fanout.screen_router import enter_frames, leave_frames, matches_frame
 from tickwire.hub.fanout.state_frames import StateFrames
+from tickwire.sse.frame import strip_frame_id
 
 # The number of pending rows that are checked together. A check of fewer rows takes about the same time.
 _PENDING_ROWS_PER_CHECK = 1_024
@@ -27,8 +28,8 @@ class _ChangePlan(NamedTuple):
     """The changed board rows (one row per symbol) of a channel, in the order of their last changes.
 
     The last change of each row is after event `after`, but not after event `target`. `sequences` contains the sequence
-    number of each last change. Readers of the channel whose positions are in this range share the plan, so that not
-    every batch of quotes needs a search through all symbols.
+    number of each last change. Readers of the channel whose positions are in this range share the plan. Without the
+    plan, every batch of quotes would need a search through all symbols.
     """
 
     after: int
@@ -72,27 +73,33 @@ class StateChanges:
 
         A paced channel writes only once per interval, in a flush.
         """
-        if not channel.sends_screen_events:
+        if not channel.sends_screen_events and channel.ranking is None:
             return self.changed_frames(channel, channel.position, channel.pending_events)
         before, now = channel.screen_rows or frozenset(), self.update_screen_rows(channel)
         quotes = self._changed_rows(channel, channel.position).tolist()
         rows = [*{*quotes, *(now ^ before)}]
         frames = dict(zip(rows, self._state_frames.quote_frames(rows, channel.subscription.fields), strict=True))
-        numbered = [
-            (
-                int(self._board.sequences[row]),
-                b"".join(_screen_change_frames(channel, row, self._board.symbols[row], frames[row], before)),
-            )
-            for row in rows
-        ]
+        numbered = list[tuple[int, bytes]]()
+        for row in rows:
+            sequence = int(self._board.sequences[row])
+            changes = _screen_change_frames(channel, row, self._board.symbols[row], frames[row], before)
+            # A symbol enters or leaves a top-N screen without a new quote if another symbol leaves or enters.
+            if sequence <= channel.position:
+                changes = [_without_id(frame) for frame in changes]
+            numbered.append((sequence, b"".join(changes)))
         numbered += [(event.first, event.frame) for event in channel.pending_events]
-        return [frame for _, frame in sorted(numbered)], len(quotes)
+        quote_count = len(quotes) if channel.ranking is None else self._count_changed(before, channel.position)
+        return [frame for _, frame in sorted(numbered) if frame], quote_count
 
     def update_screen_rows(self, channel: Channel) -> frozenset[int]:
-        """Find the board rows (one row per symbol) that currently match the filter of a paced channel.
+        """Find the board rows (one row per symbol) that are in the screen of a paced channel now.
 
         Store the rows in the channel, and return them.
         """
+        if channel.ranking is not None:
+            rows = frozenset(self._router.matching_rows(channel).tolist())
+            channel.replace_ranked_rows(rows)
+            return rows
         if channel.screen_rows is None:
             channel.screen_rows = frozenset(self._router.matching_rows(channel).tolist())
         else:
@@ -102,14 +109,29 @@ class StateChanges:
         return channel.screen_rows
 
     def screen_matches(self, channel: Channel) -> bytes:
-        """Return the frame of a `matches` event with all symbols that match the channel's filter.
+        """Return the frame of a `matches` event with all symbols in the channel's screen.
 
-        Return empty bytes if the channel sends no screen events.
+        The best symbol of a top-N screen comes first. Return empty bytes if the channel sends no screen events.
         """
         if not channel.sends_screen_events:
             return b""
-        symbols = self._board.symbols
-        return matches_frame(channel, [symbols[row] for row in self._router.matching_rows(channel).tolist()])
+        symbols, router = self._board.symbols, self._router
+        is_ranked = channel.ranking is not None
+        rows = router.screen_router.ranked_rows(channel) if is_ranked else router.matching_rows(channel)
+        return matches_frame(channel, [symbols[row] for row in rows.tolist()])
+
+    def unchanged_ranked_frames(self, channel: Channel, position: int) -> bytes:
+        """Return the quotes of a top-N screen that have not changed after event `position`, without ids.
+
+        A symbol can enter a top-N screen without a new quote. A reader at this position may therefore lack its quote.
+        Return empty bytes for any other channel, and for a new reader (position 0), which lacks all quotes.
+        """
+        if channel.ranking is None or not channel.sends_quotes or not position:
+            return b""
+        rows = self._router.matching_rows(channel)
+        rows = rows[self._board.sequences[rows] <= position]
+        frames = self._state_frames.quote_frames(rows.tolist(), channel.subscription.fields)
+        return b"".join(map(strip_frame_id, frames))
 
     def first_pending_rows(
         self, channel: Channel, pending_rows: RowArray, position: int, *, limit: int
@@ -129,7 +151,14 @@ class StateChanges:
         """Return the board rows of the channel whose quotes changed after event `after`, in any order."""
         if not channel.sends_quotes:
             return np.empty(0, np.intp)
+        if channel.ranking is not None:
+            rows = self._router.matching_rows(channel)
+            return rows[self._board.sequences[rows] > after]
         return self._router.match_rows(channel, self._rows_after(channel, after))
+
+    def _count_changed(self, rows: frozenset[int], after: int) -> int:
+        """Return how many of the board rows changed after event `after`."""
+        return int(np.count_nonzero(self._board.sequences[[*rows]] > after))
 
     def _rows_after(self, channel: Channel, after: int) -> RowArray:
         """Return the board rows of the channel's symbols that changed after event `after`, in ascending order."""
@@ -142,9 +171,9 @@ class StateChanges:
     def _first_changed_rows(self, channel: Channel, after: int, target: int, limit: int) -> tuple[RowArray, int]:
         """Return a pair: board rows of the channel, and a sequence number.
 
-        The rows are complete up to this number, which is at most `target`. Each returned row last changed after event
-        `after` but not after the event with this number. The rows are in the order of their changes. If there are more
-        than `limit` rows, return only the rows with the oldest changes.
+        The result has every row that changed up to this number, which is at most `target`. Each returned row last
+        changed after event `after` but not after the event with this number. The rows are in the order of their
+        changes. If there are more than `limit` rows, return only the rows with the oldest changes.
         """
         if after >= target:
             return np.empty(0, np.intp), target
@@ -193,6 +222,12 @@ def _screen_change_frames(
 
     If the symbol began or stopped matching the channel's filter, the frames include an `enter` or a `leave` event.
     """
+    if not channel.sends_screen_events:
+        return [quote] if row in (channel.screen_rows or ()) else []
     if row not in (channel.screen_rows or ()):
         return leave_frames(channel, symbol, quote)
     return [quote] if row in previous_rows else enter_frames(channel, symbol, quote)
+
+
+def _without_id(frame: bytes) -> bytes:
+    return strip_frame_id(frame) if frame.startswith(b"id: ") else frame

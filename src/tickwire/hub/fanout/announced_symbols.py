@@ -17,7 +17,7 @@ _MIN_SEARCHED_ROWS = 32
 
 
 class AnnouncedSymbols:
-    """Symbols that the board is about to append from row `first_row` on.
+    """Symbols that the board is about to append, starting at row `first_row`.
 
     A batch of 10,000 new symbols and 20 channels with 16 patterns each need 3 million tests. `test_stepwise` does this
     work in steps before the board applies the batch.
@@ -34,7 +34,8 @@ class AnnouncedSymbols:
         self._matches: dict[Channel, RowArray] = {}
 
     def covers(self, board_symbols: Sequence[str], rows: range) -> bool:
-        """Whether the board rows `rows` have the announced symbols. `board_symbols` are all symbols of the board."""
+        """Whether the symbols in the board rows `rows` are the announced symbols. `board_symbols` are all symbols of
+        the board."""
         begin, end = rows.start - self.first_row, rows.stop - self.first_row
         return (
             0 <= begin < end <= len(self.symbols) and board_symbols[rows.start : rows.stop] == self.symbols[begin:end]
@@ -66,13 +67,13 @@ class AnnouncedSymbols:
                 yield channel, matching[begin:end].tolist()
 
     def discard(self, channel: Channel) -> None:
-        """Forget a channel that is removed."""
+        """Remove a channel from the results."""
         self.untested_channels.pop(channel, None)
         self._matches.pop(channel, None)
 
 
 def find_matches(subscription: Subscription, symbols: Sequence[str], column: SymbolColumn, first: int = 0) -> list[int]:
-    """Return the indexes of the symbols from index `first` on that match a pattern of the subscription.
+    """Return the indexes of symbols that match a pattern of the subscription, starting at index `first`.
 
     `column` contains the same symbols as `symbols`.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tickwire.hub.fanout.channel import Channel
 from tickwire.hub.fanout.open_candles import OPEN_CANDLE_INTERVAL_S, OpenCandleFrames
 from tickwire.hub.fanout.position import HubPosition
@@ -65,22 +67,42 @@ class CandleRouter:
             for row, board_row in zip(rows, board_rows, strict=True)
             if table.all_symbol_channels or board_row in table.channels_by_row
         ]
+        readable = _ReadableRows(board_rows)
         frames = self._open_candles.render_rows([row for row, _ in routes], interval_s)
         for frame, (row, channels) in zip(frames, routes, strict=True):
             traded_at = self._open_candles.last_trade_sequence(row)
             for channel in channels if frame else ():
-                if traded_at > channel.candle_position and not channel.is_paced:
+                is_new = traded_at > channel.candle_position and not channel.is_paced
+                if is_new and readable.includes(channel, int(self._open_candles.board_rows[row])):
                     channel.pending_frames.append(frame)
                     dirty.add(channel)
         return dirty
+
+
+class _ReadableRows:
+    """Tests which board rows of a batch the readers of a channel may read, once for each channel."""
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        self._rows = rows
+        self._rows_by_channel: dict[Channel, set[int]] = {}
+
+    def includes(self, channel: Channel, row: int) -> bool:
+        if channel.readable is None:
+            return True
+        if channel not in self._rows_by_channel:
+            self._rows_by_channel[channel] = channel.readable.select_rows({*self._rows})
+        return row in self._rows_by_channel[channel]
 
 
 def _route_interval(item: RenderedCandles, indexes: list[int], table: RoutingTable, dirty: set[Channel]) -> None:
     rows, routes = item.rows, table.channels_by_row
     if not table.all_symbol_channels:
         indexes = [index for index in indexes if rows[index] in routes]
+    readable = _ReadableRows([rows[index] for index in indexes])
     for index, candle in zip(indexes, item.candles_at(indexes), strict=True):
         for channel in (*table.all_symbol_channels, *routes.get(rows[index], ())):
+            if not readable.includes(channel, rows[index]):
+                continue
             if channel.is_paced:
                 channel.pending_events.append(candle)
             else:

@@ -18,6 +18,7 @@ from tickwire.core.event_kinds import EventKind
 from tickwire.hub.fanout.counters import HubCounters
 from tickwire.hub.fanout.encoder import Encoder
 from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.readable_symbols import ReadableSymbols
 from tickwire.hub.fanout.reader import RECONNECT_DELAY_MS, Reader
 from tickwire.hub.fanout.reader_state import ReaderState
 from tickwire.hub.fanout.sender import MAX_SINKS_PER_GROUP, Sender, SinkGroup
@@ -51,6 +52,8 @@ class EncodedGroup(NamedTuple):
 class Channel:
     """All readers with the same subscription, and the frames to write at the next flush.
 
+    If the tokens of the readers have a filter, the router sets `readable`, which tests the filter.
+
     `rows` are the board rows of the channel's symbols (one row per symbol); the router updates `rows`. `reader_count`
     counts all readers. `live_readers` have received all events up to the channel's position, and the channel writes to
     them. A paced channel writes once per interval; its `joining_readers` become live at the next flush. All other
@@ -80,6 +83,8 @@ class Channel:
         "pending_events",
         "pending_frames",
         "position",
+        "ranking",
+        "readable",
         "reader_count",
         "rows",
         "screen",
@@ -102,7 +107,6 @@ class Channel:
         # The set that collects the number of this channel after each change of its live readers (see `report_changes`).
         self._changed_numbers: set[int] | None = None
         self._number = -1
-
         self._welcome_json: dict[bool, msgspec.Raw] = {}
         self.subscription = subscription
         self.takes_all_symbols = subscription.includes_all_symbols
@@ -111,19 +115,20 @@ class Channel:
         self._row_array: RowArray | None = None
         self.sends_quotes = EventKind.QUOTE in subscription.events
         self.candle_interval_s = subscription.candle_interval_s
-        self.sends_only_quotes = subscription.events == (EventKind.QUOTE,) and subscription.screen is None
-
+        self.sends_only_quotes = subscription.events == (EventKind.QUOTE,) and not subscription.is_screened
         self.screen = subscription.screen
-        self.filter_json = encode_json(str(self.screen))
-        self.sends_screen_events = self.screen is not None and EventKind.SCREEN in subscription.events
-        # The number of quotes that matched the channel's filter so far.
+        self.ranking = subscription.ranking
+        self.readable: ReadableSymbols | None = None
+        self.filter_json = encode_json(None if self.screen is None else str(self.screen))
+        self.sends_screen_events = subscription.is_screened and EventKind.SCREEN in subscription.events
+        # The number of quotes that matched the channel's filter so far (see also `replace_ranked_rows`).
         self.matched_quotes = 0
 
         self.reader_count = 0
         self.live_readers: dict[Reader, None] = {}
         self.joining_readers: dict[Reader, None] = {}
         self.pending_frames: list[bytes] = []
-        # The time of the last write, in monotonic seconds; None until the first write or heartbeat check.
+        # The time of the last write, in monotonic seconds; None until then.
         self.last_write_at: float | None = None
         # The sequence number up to which the open candles of the live readers are current.
         self.candle_position = head.sequence
@@ -132,7 +137,7 @@ class Channel:
         self.is_paced = subscription.interval_ms > 0
         self.flush_due_at = 0.0
         # Values from the last flush: the position of the hub, the result of `count_eligible_quotes`, and the board rows
-        # that matched the filter (None before the first flush).
+        # of the screen (None before the first flush).
         self.position = head.sequence
         self.eligible_quotes_at_flush = 0
         self.screen_rows: frozenset[int] | None = None
@@ -167,13 +172,29 @@ class Channel:
         """Whether the channel subscribes to the symbol of this board row."""
         return self.takes_all_symbols or row in self.rows
 
+    def select_symbols(self, symbols: frozenset[str]) -> list[str]:
+        """Return those of the symbols about which the readers may receive events now, in alphabetical order."""
+        selected = self.subscription.select(symbols)
+        return selected if self.readable is None else self.readable.select(selected)
+
     def count_eligible_quotes(self) -> int:
-        """Return how many quotes the channel had to send so far, including quotes that newer quotes replaced."""
+        """Return the number of quotes for the channel since its start, including quotes that newer quotes replaced."""
         if not self.subscription.wants_quotes:
             return 0
+        if self.ranking is not None:
+            return self.matched_quotes + self._counters.count_quotes(self.screen_rows or ())
         if self.screen is not None:
             return self.matched_quotes
         return self._counters.count_quotes(None if self.takes_all_symbols else self.rows)
+
+    def replace_ranked_rows(self, rows: frozenset[int]) -> None:
+        """Store the board rows that are in the top-N screen now.
+
+        From now on, their quotes are eligible. `matched_quotes` and all quotes of these rows together are the number of
+        eligible quotes so far.
+        """
+        self.matched_quotes += self._counters.count_quotes(self.screen_rows or ()) - self._counters.count_quotes(rows)
+        self.screen_rows = rows
 
     def count_stall(self) -> None:
         """Count one stall: the send buffer of a reader became full."""
@@ -262,7 +283,7 @@ class Channel:
             reader.write(body)
 
     def group_of_few_readers(self) -> EncodedGroup | None:
-        """Return the group of the live readers, if the sender may join the frames for each of them.
+        """Return the group of the live readers, if the sender may join the frames for each reader separately.
 
         Return None if there are no live readers or many, if they have different encoders, or if their streams are
         compressed.
@@ -286,7 +307,7 @@ class Channel:
             reader.disconnect(CloseReason.ERROR, RECONNECT_DELAY_MS)
 
     def report_changes(self, changed_numbers: set[int], number: int) -> None:
-        """From now on, add `number` to `changed_numbers` after each change of the live readers."""
+        """From now on, each change of the live readers adds `number` to the set `changed_numbers`."""
         self._changed_numbers, self._number = changed_numbers, number
 
     def _forget_groups(self) -> None:

@@ -8,12 +8,12 @@ from tickwire.hub.fanout.channel import Channel
 class ChannelNumbers:
     """Numbers for the channels of a routing table, from 0. A number becomes free when its channel is removed.
 
-    `changed` contains the numbers whose channel is new, has other live readers than before, or has been removed. The
-    code that reads this set also empties it.
+    `changed` contains the numbers whose channel is new, has other live readers than before, or has been removed. After
+    reading the set, the reading code clears it.
     """
 
     def __init__(self) -> None:
-        # The channel of each number; None for the numbers in `_free`.
+        # The channel of each number, or None for the numbers in `_free`.
         self.channels: list[Channel | None] = []
         self.changed: set[int] = set()
         self._numbers: dict[Channel, int] = {}

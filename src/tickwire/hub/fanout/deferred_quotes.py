@@ -1,8 +1,9 @@
-"""Quotes that wait for the next flush, and that many channels receive.
+"""Quotes that many channels receive at the next flush.
 
 Without this module, each channel would append each quote to a list, join the list, and queue the result. With 1,000
-watchlists, that would take as long as the kernel takes to send the bytes. This module passes the frames and the numbers
-of their channels to the sender, which finds the frames of each channel with a few operations on arrays, or in C.
+watchlists, this work would take as long as the kernel takes to send the bytes. This module passes the frames and the
+numbers of their channels to the sender. The sender finds the frames of each channel with a few operations on arrays, or
+in C.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ MIN_DEFERRED_PAIRS = 256
 class DeferredQuotes:
     """The frames of quotes that wait for the next flush, and the channels of one routing table that receive them.
 
-    Until the flush, no other frame may be appended to these channels, because it would precede the quotes. To append
-    other frames, first call `append_to_channels`.
+    Until the flush, no other frame may be appended to these channels, because the frame would precede the quotes. To
+    append other frames, first call `append_to_channels`.
 
     The sender sends the quotes to most channels. A channel with many readers or compressed streams joins its frames
-    itself, because it joins them only once for all its readers.
+    itself, because one joined body then serves all its readers.
     """
 
     def __init__(self, table: RoutingTable, sender: Sender, counters: HubCounters) -> None:
@@ -59,7 +60,7 @@ class DeferredQuotes:
         self._frames, self._routes = [], []
 
     def append_to_channels(self) -> list[Channel]:
-        """Move the quotes to the pending frames of the channels that receive them. Return these channels."""
+        """Append the quotes to the pending frames of their channels, and clear this object. Return these channels."""
         frames, routes = self._frames, self._routes
         self.clear()
         return self._append(frames, routes)
@@ -67,8 +68,8 @@ class DeferredQuotes:
     def queue(self, now: float) -> list[Channel]:
         """Queue all quotes for the live readers, and clear this object.
 
-        The caller must then call `submit` of the sender. Return the channels that join their frames themselves, and
-        that the caller must flush. No channel of the table may have pending frames.
+        Return the channels that join their frames themselves. The caller must flush these channels, and then call
+        `submit` of the sender. Before the call, no channel of the table may have pending frames.
         """
         frames, routes = self._frames, self._routes
         self.clear()
@@ -100,7 +101,8 @@ class DeferredQuotes:
                 sink_table.remove_group(number)
 
     def disconnect_all(self) -> None:
-        """Disconnect all readers of the table, because it is unknown which of the quotes they have received."""
+        """Disconnect all readers of the table. Call this method if an error leaves unknown which quotes the readers
+        have received."""
         for channel in [*self._numbers.channels]:
             if channel is not None:
                 channel.disconnect_all()

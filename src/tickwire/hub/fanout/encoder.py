@@ -63,7 +63,7 @@ class Encoder:
     """One combination of content coding and framing. All readers with this combination share the encoder.
 
     A channel therefore encodes its frames once for each encoder of its readers. `bytes_sent` counts the bytes on the
-    wire, and `bytes_saved` counts the bytes that compression saved, both over all readers.
+    wire, and `bytes_saved` counts the bytes that compression saved. Both counters are sums over all readers.
     """
 
     __slots__ = ("_budget", "bytes_saved", "bytes_sent", "coding", "is_chunked")

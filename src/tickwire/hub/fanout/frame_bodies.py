@@ -39,7 +39,7 @@ def group_frames(
     """Return one body for each group that receives a frame.
 
     `routes[i]` contains the numbers of the groups that receive frame i. If `is_chosen` is given, the result contains
-    only the bodies of the groups g for which `is_chosen[g]` is True.
+    only the bodies of groups with `is_chosen[group_number]`.
     """
     groups = np.concatenate(routes)
     frame_numbers = np.arange(len(frames)).repeat(np.fromiter(map(len, routes), np.intp, len(routes)))

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple, Self
 
-import msgspec
-
 from tickwire.core.codec import encode_json
 from tickwire.core.event_kinds import StreamEvent
+from tickwire.core.heartbeat import Heartbeat
 from tickwire.sessions.subscription import Heartbeats, Subscription
 from tickwire.sse.frame import encode_comment, encode_frame
 
 
-class Heartbeat(msgspec.Struct, frozen=True):
-    """The data of a heartbeat event: the server's time in microseconds since 1970, and the server's newest id."""
-
-    ts: int
-    head: str
-
-
 class HeartbeatFrames(NamedTuple):
-    """One heartbeat in each form that a subscription can request."""
+    """The frames of one heartbeat: one frame for each form that a subscription can request."""
 
     comment: bytes
     event: bytes

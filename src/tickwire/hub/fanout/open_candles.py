@@ -29,9 +29,9 @@ class OpenCandleFrames:
     Row numbers refer to `candles`, in which the order of the symbols differs from the order on the board.
 
     `candles` have applied all events up to `head`, and may have applied later events: candles apply a large record at
-    once, but the hub applies it in parts, between which other tasks run. While the newest trade of a symbol is after
-    `head`, no method returns the symbol. The symbol follows after the hub has applied this trade. So every returned
-    symbol is on the board, and a frame contains no trade that the hub has not applied.
+    once. The hub applies the record in parts, and other tasks run between the parts. While the newest trade of a symbol
+    is after `head`, no method returns the symbol. The symbol follows after the hub has applied this trade. So every
+    returned symbol is on the board, and a frame contains no trade that the hub has not applied.
     """
 
     def __init__(self, head: HubPosition, board: Board, candles: CandleAggregator) -> None:
@@ -45,7 +45,7 @@ class OpenCandleFrames:
         self._advance_count = 0
 
     def rows_traded_after(self, sequence: int) -> RowArray:
-        """Return the candle rows (one row per symbol) of all symbols whose newest trade is after event `sequence`."""
+        """Return the candle rows (one row per symbol) of all symbols that traded after event `sequence`."""
         self._add_new_symbols()
         sequences = self._candles.sequences[: len(self.board_rows)]
         return np.flatnonzero((sequences > sequence) & (sequences <= self._head.sequence))
@@ -53,7 +53,7 @@ class OpenCandleFrames:
     def channel_rows_traded_after(self, channel: Channel, after: int, until: int | None = None) -> RowArray:
         """Return the candle rows of the channel's symbols that traded after event `after`.
 
-        Omit symbols that traded after event `until` (None: the position of the hub).
+        Omit symbols that traded after event `until`, which is by default the position of the hub.
 
         A candle row is the row of a symbol in `candles`. The symbol whose last trade is oldest comes first.
         """
@@ -61,7 +61,12 @@ class OpenCandleFrames:
         rows = self._channel_rows(channel)
         sequences = self._candles.sequences[rows]
         is_selected = (sequences > after) & (sequences <= (self._head.sequence if until is None else until))
-        return rows[is_selected][np.argsort(sequences[is_selected])]
+        rows, sequences = rows[is_selected], sequences[is_selected]
+        if channel.readable is not None:
+            board_rows = self.board_rows[rows]
+            is_readable = np.isin(board_rows, channel.readable.match_rows(board_rows))
+            rows, sequences = rows[is_readable], sequences[is_readable]
+        return rows[np.argsort(sequences)]
 
     def last_trade_sequence(self, row: int) -> int:
         """Return the sequence number of a symbol's newest trade. `row` is the candle row of the symbol."""
@@ -110,7 +115,7 @@ class OpenCandleFrames:
         """Extend the mappings between board rows and candle rows by the symbols that were added since the last call.
 
         Stop before the first symbol that is not on the board yet. The candles contain the symbols in the order of their
-        first trades, so the hub has not applied any trade of the symbols after it either.
+        first trades, so the hub has not applied a trade of any later symbol either.
         """
         missing = len(self._board) - len(self._candle_rows)
         if missing:

@@ -43,7 +43,7 @@ class ReaderGroup(Protocol):
 
 
 class ReaderOwner(Protocol):
-    """Sends events to a reader whenever its channel does not. See `Reader.rest`."""
+    """Sends events to a reader while the reader is not in its channel. See `Reader.rest`."""
 
     def resume(self, reader: Reader) -> None:
         """Schedule the next work for a reader that has left its channel, or whose stream is ending."""
@@ -54,8 +54,8 @@ class ReaderIdentity(NamedTuple):
     """The identity of a stream: its client id, its rights, and the time when the client connected.
 
     If `client_chosen` is True, the client chose the id and will reconnect with the same id. `connected_at_us` is in
-    microseconds since the Unix epoch. `bearer` is the user, token or network address whose limits apply to the stream
-    (None: no limits apply).
+    microseconds since the Unix epoch. `bearer` is the user, token or network address whose limits apply to the stream,
+    or None if no limits apply.
     """
 
     client_id: str
@@ -66,7 +66,7 @@ class ReaderIdentity(NamedTuple):
 
     @property
     def user_address(self) -> str | None:
-        """The address by which an event reaches all streams of the same user; None if the stream has no user."""
+        """The address by which an event reaches all streams of the same user, or None if the stream has no user."""
         return self.rights.user_target
 
     @property
@@ -94,7 +94,7 @@ class Reader:
     `known_unreadable` is the sequence number of the newest unreadable event that was reported to the reader.
 
     If the token of the reader requires an interval, `quotes_due_at` is the earliest time of the reader's next quotes,
-    in monotonic seconds (0: not known yet). The reader waits for this time while `is_held` is True.
+    in monotonic seconds, or 0 if the time is not known yet. The reader waits for this time while `is_held` is True.
 
     `close_reason` is None until the stream is ending. `on_end` is called when the server writes no more frames.
     """
@@ -160,8 +160,8 @@ class Reader:
         self.gaps = 0
         # The number of quotes that were not sent to this reader because a newer quote replaced them.
         self.conflated_quotes = 0
-        # The result of the channel's `count_eligible_quotes` when the reader stopped being live; None for a reader that
-        # is live, or was never live.
+        # The result of the channel's `count_eligible_quotes` when the reader stopped being live. None for a reader that
+        # is live now or was never live.
         self.eligible_quotes_at_leave: int | None = None
         self.quotes_sent_since_leave = 0
         # The `skipped_quotes` of the channel when the reader joined it.
@@ -169,7 +169,7 @@ class Reader:
         self._group = group
         self._steps = 0
         self._wakeup: asyncio.Future[None] | None = None
-        # The object to notify when the reader leaves its channel; None unless the reader rests (see `rest`).
+        # The object to notify when the reader leaves its channel, or None unless the reader rests (see `rest`).
         self._owner: ReaderOwner | None = None
         self.on_end: Callable[[], None] | None = None
 
@@ -188,7 +188,7 @@ class Reader:
 
     @property
     def min_interval_s(self) -> float:
-        """The shortest time, in seconds, that the rights allow between two updates of a symbol (0: no limit)."""
+        """The shortest time, in seconds, that the rights allow between two updates of a symbol. 0 means no limit."""
         return self.identity.rights.interval / 1000
 
     @property

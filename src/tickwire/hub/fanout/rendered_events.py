@@ -182,9 +182,11 @@ class RenderedCandles:
         """Return the next closed candles after event `after` that the channel sends. Return at most `limit` candles."""
         begin, rows = after + 1 - self.first, self.rows
         indexes = self.indexes_by_interval.get(channel.candle_interval_s, ())
-        return self.candles_at(
-            [index for index in indexes if index >= begin and channel.includes_row(rows[index])][:limit]
-        )
+        indexes = [index for index in indexes if index >= begin and channel.includes_row(rows[index])]
+        if channel.readable is not None:
+            readable = channel.readable.select_rows({rows[index] for index in indexes})
+            indexes = [index for index in indexes if rows[index] in readable]
+        return self.candles_at(indexes[:limit])
 
 
 class RenderedNamedEvent:
@@ -213,19 +215,22 @@ class RenderedNamedEvent:
         return encode_frame(bytes(self.event.data), event=self.event.name)
 
     def view_for_channel(self, channel: Channel) -> RenderedNamedEvent | None:
-        """Return the event as the readers of the channel may see it; None if they do not receive the event.
+        """Return the event as the readers of the channel may see it, or None if they do not receive the event.
 
         A correction goes to the readers of its symbol. A status reveals which symbols exist and are halted. If the
-        channel's rights do not allow all symbols, the result contains only the symbols of the channel.
+        channel's rights do not allow all symbols, the result contains only the symbols of the channel. If the rights
+        have a filter, the symbols must match the filter now.
         """
         if self.kind not in channel.subscription.events:
             return None
         if self.kind == EventKind.CORRECTION:
             symbol = decode_json(bytes(self.event.data), TradeCorrection).symbol
-            return self if channel.subscription.includes(symbol) else None
+            return (
+                self if channel.subscription.includes(symbol) and channel.select_symbols(frozenset({symbol})) else None
+            )
         if self.kind != EventKind.STATUS or not channel.subscription.restricts_status:
             return self
-        data = restrict_status(_decode_status(bytes(self.event.data)), channel.subscription.select)
+        data = restrict_status(_decode_status(bytes(self.event.data)), channel.select_symbols)
         if data is None:
             return None
         event = msgspec.structs.replace(self.event, data=msgspec.Raw(encode_json(data)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from tickwire.hub.fanout.announced_symbols import AnnouncedSymbols, find_matches
 from tickwire.hub.fanout.channel import Channel
 from tickwire.hub.fanout.counters import HubCounters
 from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.readable_symbols import ReadableSymbols
 from tickwire.hub.fanout.routing_table import RoutingTables
 from tickwire.hub.fanout.screen_router import ScreenRouter
 from tickwire.hub.fanout.sender import Sender
@@ -35,7 +37,7 @@ class Router:
     """
 
     def __init__(self, board: Board, head: HubPosition, counters: HubCounters, sender: Sender) -> None:
-        self.screen_router = ScreenRouter(board)
+        self.screen_router = ScreenRouter(board, head)
         self._sender = sender
         self._board = board
         self._head = head
@@ -62,8 +64,10 @@ class Router:
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
             # Add the filter first, because only this step can fail. A failure then leaves nothing to undo.
-            if channel.screen is not None:
+            if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
+            if subscription.required_screen is not None:
+                channel.readable = ReadableSymbols(self._board, partial(self.screen_router.readable_rows, channel))
             self.channels[subscription] = channel
             if channel.is_paced:
                 self.paced_channels[channel] = None
@@ -75,8 +79,11 @@ class Router:
         """Return the board rows (one row per symbol) that the channel selects, in ascending order.
 
         The channel selects a row if the channel includes the symbol, and if the newest quote of the symbol matches the
-        channel's filter. If the channel sends neither quotes nor screen events, the result is empty.
+        channel's filter, or if the symbol is in the channel's top-N screen. If the channel sends neither quotes nor
+        screen events, the result is empty.
         """
+        if channel.ranking is not None and channel.subscription.wants_quotes:
+            return np.sort(self.screen_router.ranked_rows(channel))
         if channel.takes_all_symbols and channel.screen is not None and channel.subscription.wants_quotes:
             return self.screen_router.matching_rows(channel)
         return self.match_rows(channel, self.channel_rows(channel))
@@ -88,17 +95,19 @@ class Router:
         return np.arange(len(self._board)) if channel.takes_all_symbols else channel.row_array
 
     def match_rows(self, channel: Channel, rows: RowArray) -> RowArray:
-        """Return the board rows in `rows` whose newest quote matches the channel's filter.
+        """Return the board rows in `rows` whose newest quote matches the channel's filter or top-N screen.
 
         The channel must include all rows in `rows`.
         """
+        if channel.ranking is not None:
+            return rows[np.isin(rows, self.screen_router.ranked_rows(channel))]
         return rows if channel.screen is None else self.screen_router.matching_rows(channel, rows)
 
     def remove_channel(self, channel: Channel) -> None:
         """Remove a channel that has no readers left."""
         del self.channels[channel.subscription]
         self.paced_channels.pop(channel, None)
-        if channel.screen is not None:
+        if channel.subscription.is_screened:
             self.screen_router.remove_channel(channel)
         if channel.subscription.wants_symbol_events:
             self._remove_routes(channel)
@@ -142,9 +151,8 @@ class Router:
         self.row_count = len(symbols)
 
     def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
-        """Find out, in steps, which channels have patterns that match the symbols that the board appends next.
-
-        A step takes a few milliseconds. After that, `add_new_rows` is fast. Repeat the call with the same object
+        """Match the patterns of all channels with the symbols that the board appends next. The work is done in steps. A
+        step takes a few milliseconds. After that, `add_new_rows` is fast. Repeat the call with the same object
         `symbols` to test channels that were added during the steps.
         """
         if self._announced is None or self._announced.symbols is not symbols:
@@ -153,13 +161,13 @@ class Router:
         yield from self.screen_router.test_announced(symbols)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         self._announced = None
         self.screen_router.forget_announced()
 
     @property
     def tests_new_symbols(self) -> bool:
-        """Whether a channel has a pattern or a filter, so that every new symbol must be tested."""
+        """Whether at least one channel has a pattern or a filter. If so, the hub tests every new symbol."""
         return bool(self._pattern_channels) or self.screen_router.is_in_use
 
     def prepare_channel(self, subscription: Subscription, reservations: ExitStack) -> Iterator[None]:
@@ -169,8 +177,8 @@ class Router:
         ScreenLimitReached if the screen index has no room for the filter.
         """
         yield from subscription.test_patterns_stepwise(self._board.symbol_column)
-        if subscription.screen is not None:
-            yield from reservations.enter_context(self.screen_router.reserve(subscription.screen))
+        if subscription.is_screened:
+            yield from reservations.enter_context(self.screen_router.reserve(subscription))
 
     def _add_routes(self, channel: Channel) -> None:
         if _uses_quote_table(channel):
@@ -204,5 +212,6 @@ class Router:
 
 
 def _uses_quote_table(channel: Channel) -> bool:
-    """Whether the channel receives quotes through a routing table. Paced or filtered channels do not."""
-    return channel.subscription.wants_quotes and not channel.is_paced and channel.screen is None
+    """Whether the channel receives quotes through a routing table. Paced or filtered channels receive no quotes this
+    way."""
+    return channel.subscription.wants_quotes and not channel.is_paced and not channel.subscription.is_screened

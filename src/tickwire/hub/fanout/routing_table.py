@@ -17,7 +17,8 @@ K = TypeVar("K")
 class Route(dict[Channel, None]):
     """The channels that receive the events of some board rows, as the keys of a dict.
 
-    `numbers` caches the numbers of these channels in their routing table. It is None after a change of the channels.
+    `numbers` caches the numbers of these channels in their routing table. After a change of the channels, `numbers` is
+    None.
     """
 
     __slots__ = ("numbers",)

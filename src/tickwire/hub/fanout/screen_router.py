@@ -12,11 +12,14 @@ import numpy as np
 from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.codec import encode_json
 from tickwire.core.event_kinds import StreamEvent
+from tickwire.errors import ScreenLimitReached
 from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.position import HubPosition
+from tickwire.hub.fanout.ranked_screens import RankedScreen, RankedScreens
 from tickwire.hub.fanout.rendered_events import RenderedQuotes
 from tickwire.market.board import Board
 from tickwire.screens.index.screen_index import ScreenIndex
-from tickwire.screens.screen import Screen
+from tickwire.sessions.subscription import RankedSelection, Subscription
 from tickwire.sse.frame import encode_frame, encode_json_frame, frame_data, frame_id
 
 log = logging.getLogger(__name__)
@@ -46,52 +49,89 @@ class _ScreenEffect(NamedTuple):
 class ScreenRouter:
     """The screens in use (filters on quotes), and the channels of each screen.
 
-    The screen index finds the screens that a quote matches. The index exists only while a channel has a filter. The
-    index is built from the board when the first such channel is added.
+    The screen index finds the screens that a quote matches. The index exists only while a channel has a filter or a
+    top-N screen. The index is built from the board when the first such channel is added.
+
+    A channel with a top-N screen receives no quotes from this router. It reads the screen at each of its flushes.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, head: HubPosition) -> None:
         self._board = board
+        self._ranked_screens = RankedScreens(head, board)
+        self._ranked_by_channel: dict[Channel, RankedScreen] = {}
         self._index: ScreenIndex | None = None
         self._channels_by_screen: dict[int, dict[Channel, None]] = {}
         self._screen_numbers: dict[Channel, int] = {}
+        # The numbers of the filters in tokens.
+        self._required_numbers: dict[Channel, int] = {}
         self._reservation_count = 0
 
     @contextmanager
-    def reserve(self, screen: Screen) -> Iterator[Iterator[None]]:
-        """Return a context manager that keeps a screen in the index while the context is active.
+    def reserve(self, subscription: Subscription) -> Iterator[Iterator[None]]:
+        """Return a context manager that keeps a filter and a top-N screen in the index while the context is active.
 
-        The context yields an iterator, which adds the screen to the index in steps of a few milliseconds. The caller
-        must exhaust the iterator. Then, a channel with this screen can be added at once. The iterator raises
-        ScreenLimitReached if the index has no room for the screen.
+        The context yields an iterator, which adds them to the index in steps of a few milliseconds. The caller must
+        exhaust the iterator. Then, a channel with this subscription can be added at once. The iterator raises
+        ScreenLimitReached if the index has no room for them.
         """
-        numbers = list[int]()
+        numbers, selections = list[int](), list[RankedSelection]()
         self._reservation_count += 1
-        steps = self._add_stepwise(screen, numbers)
+        steps = self._add_stepwise(subscription, numbers, selections)
         try:
             yield steps
         finally:
             steps.close()
             self._reservation_count -= 1
+            for selection in selections:
+                self._ranked_screens.release(selection)
             if self._index is not None:
                 for number in numbers:
                     self._index.remove(number)
             self._drop_unused_index()
 
     def add_channel(self, channel: Channel) -> None:
-        """Add a channel with a filter. Raise ScreenLimitReached if the screen index has no room for the filter."""
-        assert channel.screen is not None  # noqa: S101  # the router adds only channels with a filter
-        number = self._screen_numbers[channel] = self._ensure_index().add(channel.screen)
-        self._channels_by_screen.setdefault(number, {})[channel] = None
+        """Add a channel with a filter or a top-N screen.
+
+        Raise ScreenLimitReached if the screen index has no room for them.
+        """
+        index, subscription = self._ensure_index(), channel.subscription
+        required = None if subscription.required_screen is None else index.add(subscription.required_screen)
+        try:
+            if subscription.ranking is not None:
+                self._ranked_by_channel[channel] = self._ranked_screens.acquire(subscription.ranked_selection, index)
+            elif channel.screen is not None:
+                number = self._screen_numbers[channel] = index.add(channel.screen)
+                self._channels_by_screen.setdefault(number, {})[channel] = None
+        except ScreenLimitReached:
+            if required is not None:
+                index.remove(required)
+            raise
+        if required is not None:
+            self._required_numbers[channel] = required
 
     def remove_channel(self, channel: Channel) -> None:
         """Remove a channel. Remove its screen too if no other channel has this screen."""
-        number = self._screen_numbers.pop(channel)
-        del self._channels_by_screen[number][channel]
-        if not self._channels_by_screen[number]:
-            del self._channels_by_screen[number]
-        self._ensure_index().remove(number)
+        if self._ranked_by_channel.pop(channel, None) is not None:
+            self._ranked_screens.release(channel.subscription.ranked_selection)
+        else:
+            number = self._screen_numbers.pop(channel)
+            del self._channels_by_screen[number][channel]
+            if not self._channels_by_screen[number]:
+                del self._channels_by_screen[number]
+            self._ensure_index().remove(number)
+        required = self._required_numbers.pop(channel, None)
+        if required is not None:
+            self._ensure_index().remove(required)
         self._drop_unused_index()
+
+    def readable_rows(self, channel: Channel, rows: RowArray) -> RowArray:
+        """Return the board rows in `rows` that match the filter in the token of the channel's readers now."""
+        return self._ensure_index().matching_rows(self._required_numbers[channel], rows)
+
+    def ranked_rows(self, channel: Channel) -> RowArray:
+        """Return the board rows of the symbols in the channel's top-N screen, the best first."""
+        selected = None if channel.takes_all_symbols else channel.row_array
+        return self._ranked_by_channel[channel].rows(selected)
 
     def matching_rows(self, channel: Channel, rows: RowArray | None = None) -> RowArray:
         """Return the board rows in `rows` that match the channel's filter now, in the order of `rows`.
@@ -112,13 +152,13 @@ class ScreenRouter:
         return iter(()) if self._index is None else self._index.test_announced(symbols)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         if self._index is not None:
             self._index.forget_announced()
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a channel has a filter, or will have one."""
+        """Whether a channel has a filter, or a stream with a filter is about to open."""
         return self._index is not None
 
     def route_quotes(self, item: RenderedQuotes) -> Iterator[Channel]:
@@ -170,14 +210,24 @@ class ScreenRouter:
             frames += render(channel, self._board.symbols[item.rows[index]], quote)
         return frames
 
-    def _add_stepwise(self, screen: Screen, numbers: list[int]) -> Generator[None, None, None]:
-        """Add a screen to the index in steps, and append the number of the screen to `numbers`."""
+    def _add_stepwise(
+        self, subscription: Subscription, numbers: list[int], selections: list[RankedSelection]
+    ) -> Generator[None, None, None]:
+        """Add the filters and the top-N screen of a subscription to the index in steps.
+
+        Append the numbers of the filters to `numbers`, and append the selection of the top-N screen to `selections`.
+        """
         if self._index is None:
             index = yield from self._build_index()
             # Another reservation may have built the index at the same time.
             if self._index is None:
                 self._index = index
-        numbers.append((yield from self._index.add_stepwise(screen)))
+        for screen in subscription.filters:
+            number = yield from self._index.add_stepwise(screen)
+            numbers.append(number)
+        if subscription.ranking is not None:
+            self._ranked_screens.acquire(subscription.ranked_selection, self._index)
+            selections.append(subscription.ranked_selection)
 
     def _build_index(self) -> Generator[None, None, ScreenIndex]:
         board = self._board
@@ -202,16 +252,17 @@ class ScreenRouter:
         return self._index
 
     def _drop_unused_index(self) -> None:
-        if not self._screen_numbers and not self._reservation_count:
+        if not self._screen_numbers and not self._ranked_by_channel and not self._reservation_count:
             self._index = None
 
 
 def matches_frame(channel: Channel, symbols: list[str]) -> bytes:
-    """Return the frame of a `matches` event, which lists all symbols that match a channel's filter.
+    """Return the frame of a `matches` event, which lists all symbols of a channel's screen.
 
     The frame has no id, because it is part of a catch-up and does not advance the reader's position.
     """
-    return encode_frame(encode_json({"filter": str(channel.screen), "symbols": symbols}), event=StreamEvent.MATCHES)
+    data = b'{"filter":%b,"symbols":%b}' % (channel.filter_json, encode_json(symbols))
+    return encode_frame(data, event=StreamEvent.MATCHES)
 
 
 def enter_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
@@ -228,7 +279,8 @@ def enter_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
 def leave_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     """Return the frames for a symbol that leaves the channel's screen.
 
-    `quote` is the frame of the symbol's newest quote.
+    `quote` is the frame of the symbol's newest quote. If the tokens of the readers have a filter, the readers may not
+    read this quote, and the event contains only its symbol.
     """
     return [_screen_event_frame(channel, StreamEvent.LEAVE, symbol, quote, has_id=True)]
 
@@ -250,5 +302,8 @@ def _by_screen(screens_by_index: Mapping[int, RowArray]) -> dict[int, list[int]]
 
 
 def _screen_event_frame(channel: Channel, event: StreamEvent, symbol: str, quote: bytes, *, has_id: bool) -> bytes:
-    parts = (b'{"filter":', channel.filter_json, b',"symbol":', encode_json(symbol), b',"quote":', frame_data(quote))
+    name = encode_json(symbol)
+    is_hidden = event is StreamEvent.LEAVE and channel.readable is not None
+    data = b'{"symbol":' + name + b"}" if is_hidden else frame_data(quote)
+    parts = (b'{"filter":', channel.filter_json, b',"symbol":', name, b',"quote":', data)
     return encode_json_frame((*parts, b"}"), event=event, id=frame_id(quote) if has_id else None)

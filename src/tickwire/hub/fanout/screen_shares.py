@@ -1,8 +1,8 @@
 """The limits for the filters of one client.
 
 The screen index (the index of all filters in use) has room for a limited number of different calculations, text
-patterns and structures. Without limits, the filters of one client could occupy all of this room. The server counts the
-filters of each bearer together. A bearer is a user, or else a token, or else a network address.
+patterns, structures and top-N screens. Without limits, the filters of one client could occupy all of this room. The
+server counts the filters of each bearer together. A bearer is a user, or else a token, or else a network address.
 """
 
 from __future__ import annotations
@@ -14,58 +14,70 @@ from typing import Literal, TypeAlias
 from tickwire.errors import FilterShareExceeded
 from tickwire.screens.compiler import allowed_texts
 from tickwire.screens.screen import Screen
-from tickwire.screens.syntax_tree import Field
+from tickwire.screens.syntax_tree import Field, Node
+from tickwire.sessions.subscription import RankedSelection, Subscription
 
 # The maximum number of different parts of one kind in the filters of a bearer: a fifth of the room in the index. The
 # parser limits the parts of one filter, so the largest filter alone does not reach this limit.
 MAX_FILTER_PARTS_PER_BEARER = 200
+# The maximum number of different top-N screens of a bearer: a fifth of MAX_RANKED_SCREENS.
+MAX_RANKED_SCREENS_PER_BEARER = 20
 
-_PartKind: TypeAlias = Literal["calculations", "text patterns", "structures"]
+_PartKind: TypeAlias = Literal["calculations", "text patterns", "structures", "top-N screens"]
 _Part: TypeAlias = tuple[_PartKind, object]
+_Condition: TypeAlias = Screen | RankedSelection
 
 
 class ScreenShares:
-    """Counts the calculations, text patterns and structures in the filters of each bearer.
+    """Counts the calculations, text patterns, structures and top-N screens in the subscriptions of each bearer.
 
     A bearer is a user, or else a token, or else a network address. A calculation that occurs in several filters of a
     bearer counts once. If an argument `bearer` is None, the client (such as an admin) has no limits.
     """
 
     def __init__(self) -> None:
-        self._filter_references = Counter[tuple[str, Screen]]()
+        self._references = Counter[tuple[str, _Condition]]()
         self._part_references: dict[str, Counter[_Part]] = {}
 
-    def check(self, bearer: str | None, screen: Screen) -> None:
-        """Raise FilterShareExceeded if this filter would bring the bearer's filters above a limit."""
-        if bearer is None or (bearer, screen) in self._filter_references:
+    def check(self, bearer: str | None, subscription: Subscription) -> None:
+        """Raise FilterShareExceeded if the bearer's filters would exceed a limit with this subscription."""
+        if bearer is None:
+            return
+        new = [each for each in subscription.screen_conditions if (bearer, each) not in self._references]
+        if not new:
             return
         used: Iterable[_Part] = self._part_references.get(bearer, ())
-        counts = Counter(kind for kind, _ in {*used, *_parts(screen)})
+        counts = Counter(kind for kind, _ in {*used, *(part for condition in new for part in _parts(condition))})
         for kind, count in counts.items():
-            if count > MAX_FILTER_PARTS_PER_BEARER:
+            limit = MAX_RANKED_SCREENS_PER_BEARER if kind == "top-N screens" else MAX_FILTER_PARTS_PER_BEARER
+            if count > limit:
                 raise FilterShareExceeded(
-                    f"the filters of a user may contain at most {MAX_FILTER_PARTS_PER_BEARER} different {kind}: close "
-                    "streams with other filters, or use a simpler filter"
+                    f"the filters of a user may contain at most {limit} different {kind}: close streams with other "
+                    "filters, or use a simpler filter"
                 )
 
-    def add(self, bearer: str | None, screen: Screen | None) -> None:
-        """Count one use of a filter by the bearer."""
-        if bearer is None or screen is None:
+    def add(self, bearer: str | None, subscription: Subscription) -> None:
+        """Count one use of the filter and of the top-N screen of a subscription by the bearer."""
+        if bearer is None or not subscription.is_screened:
             return
-        self._filter_references[bearer, screen] += 1
-        if self._filter_references[bearer, screen] == 1:
-            self._part_references.setdefault(bearer, Counter()).update(_parts(screen))
+        for condition in subscription.screen_conditions:
+            self._references[bearer, condition] += 1
+            if self._references[bearer, condition] == 1:
+                self._part_references.setdefault(bearer, Counter()).update(_parts(condition))
 
-    def remove(self, bearer: str | None, screen: Screen | None) -> None:
+    def remove(self, bearer: str | None, subscription: Subscription) -> None:
         """Undo one call of `add` with the same arguments."""
-        if bearer is None or screen is None:
+        if bearer is None or not subscription.is_screened:
             return
-        self._filter_references[bearer, screen] -= 1
-        if self._filter_references[bearer, screen]:
-            return
-        del self._filter_references[bearer, screen]
+        for condition in subscription.screen_conditions:
+            self._references[bearer, condition] -= 1
+            if not self._references[bearer, condition]:
+                del self._references[bearer, condition]
+                self._release_parts(bearer, condition)
+
+    def _release_parts(self, bearer: str, condition: _Condition) -> None:
         parts = self._part_references[bearer]
-        for part in _parts(screen):
+        for part in _parts(condition):
             parts[part] -= 1
             if not parts[part]:
                 del parts[part]
@@ -73,13 +85,19 @@ class ScreenShares:
             del self._part_references[bearer]
 
 
-def _parts(screen: Screen) -> set[_Part]:
-    compiled = screen.compiled
+def _parts(condition: _Condition) -> set[_Part]:
+    if isinstance(condition, RankedSelection):
+        assert condition.ranking is not None  # noqa: S101  # only a ranking makes a top-N screen
+        return {("top-N screens", condition), *_calculation(condition.ranking.expression)}
+    compiled = condition.compiled
     parts: set[_Part] = {("structures", (compiled.shape, len(compiled.intervals), len(compiled.text_conditions)))}
     for interval in compiled.intervals:
-        if not isinstance(interval.expression, Field):
-            parts.add(("calculations", interval.expression))
-    for condition in compiled.text_conditions:
-        if allowed_texts(condition) is None:
-            parts.add(("text patterns", condition))
+        parts |= _calculation(interval.expression)
+    for text_condition in compiled.text_conditions:
+        if allowed_texts(text_condition) is None:
+            parts.add(("text patterns", text_condition))
     return parts
+
+
+def _calculation(expression: Node) -> set[_Part]:
+    return set() if isinstance(expression, Field) else {("calculations", expression)}

@@ -24,7 +24,7 @@ class Sink(Protocol):
 
     @property
     def listener(self) -> SinkListener | None:
-        """The receiver of notifications, which is the reader; None before the stream begins and after it has ended."""
+        """The receiver of notifications: the reader, or None before the stream begins and after it has ended."""
         ...
 
     @property

@@ -62,7 +62,7 @@ class StateFrames:
             self._newest_by_kind[item.kind] = item
 
     def newest_event(self, kind: str) -> RenderedNamedEvent | None:
-        """Return the newest journaled event of a kind that describes a state; None before the first such event."""
+        """Return the newest journaled event of a kind that describes a state, or None before the first such event."""
         return self._newest_by_kind.get(kind)
 
     def save_status(self) -> SavedStatus | None:
@@ -71,7 +71,7 @@ class StateFrames:
         return None if item is None else SavedStatus(item.first, bytes(item.event.data))
 
     def restore_status(self, saved: SavedStatus) -> None:
-        """Store the status event that `save_status` returned. It becomes the newest status event."""
+        """Store the status event that `save_status` returned. This event becomes the newest status event."""
         event = NamedEvent(name=StreamEvent.STATUS, data=msgspec.Raw(saved.data))
         self.store_newest(RenderedNamedEvent(event, saved.sequence, self._id_prefix + b"%d" % saved.sequence))
 

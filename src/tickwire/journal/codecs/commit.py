@@ -40,7 +40,7 @@ class CommitItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="tickwire.1"):
     """A group of entries that become durable together. `first` is the sequence number of the first event.
 
-    `writer` is a random token. A process recognises its own commits by this token.
+    `writer` is a random token. A process recognizes its own commits by this token.
     """
 
     first: int
@@ -110,7 +110,7 @@ def check_commit(commit: Commit) -> None:
 
 
 def unreadable_commit(first: int, ts: int, event_count: int = 1) -> Commit:
-    """Return a commit in place of unreadable messages. `first` is the sequence number of its first event."""
+    """Return a commit that replaces unreadable messages. `first` is the sequence number of its first event."""
     return Commit(first, "", [CommitItem(int(RecordKind.UNREADABLE), event_count, ts, b"")])
 
 

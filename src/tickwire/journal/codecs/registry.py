@@ -1,4 +1,4 @@
-"""Finds the codec that has a given name, or that has encoded a given message.
+"""Finds a codec by its name, or by a message in its encoding.
 
 The first bytes of a message identify its codec. A process writes one encoding and reads all encodings.
 """

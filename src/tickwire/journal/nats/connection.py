@@ -77,7 +77,7 @@ class NatsSubscription:
     async def unsubscribe(self) -> None:
         """End the subscription, even while the connection is down.
 
-        If the subscription did not end, the NATS client would subscribe to the subject again after its reconnect. The
+        If the subscription did not end, the NATS client would subscribe to the subject again after a reconnect. The
         server would then keep the JetStream consumer that delivers to this subject.
         """
         # Ignore errors. The client has already removed the subscription, so an error only means that the server has not
@@ -89,8 +89,8 @@ class NatsSubscription:
 class NatsConnection:
     """A connection to NATS that reconnects automatically. After each reconnect, it calls all `reconnect_callbacks`.
 
-    If the server reports an error, such as expired credentials, the client closes the connection for ever. Then the
-    connection calls all `closed_callbacks` with the error.
+    If the server reports an error, such as expired credentials, the client closes the connection permanently. The
+    connection then calls all `closed_callbacks` with the error.
     """
 
     def __init__(self, address: NatsAddress) -> None:
@@ -252,7 +252,8 @@ class NatsConnection:
             )  # fmt: skip
 
     async def _connect_unless_rejected(self) -> None:
-        """Connect. If all servers have rejected the credentials, raise an error instead of sending them again."""
+        """Connect. If all servers have rejected the credentials, raise an error instead of sending the credentials
+        again."""
         connecting = asyncio.ensure_future(self._connect())
         rejected = asyncio.ensure_future(self._rejected.wait())
         try:

@@ -6,7 +6,7 @@ if the message numbers have a gap, if a heartbeat is missing, or if the connecti
 starts after the last delivered message.
 
 The JetStream consumers of one process have the same name, and the process deletes the old JetStream consumer before it
-creates the next. So a process never has two JetStream consumers, even if the server's answer to a creation is lost.
+creates the new one. So a process never has two JetStream consumers, even if the server's answer to a creation is lost.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ log = logging.getLogger("tickwire.journal")
 class StreamConsumer:
     """A LogConsumer that reads messages from a JetStream stream.
 
-    It calls `deliver(number, data, traceparents)` for every message after the message with the number `position`.
+    The consumer calls `deliver(number, data, traceparents)` for every message after the message with the number
+    `position`.
     """
 
     def __init__(self, connection: NatsConnection, epoch: str, position: int, deliver: MessageCallback) -> None:

@@ -74,7 +74,8 @@ def _signing_options(path: Path) -> dict[str, Callable[..., bytes]]:
 def _errors_as_retryable() -> Iterator[None]:
     """Convert InputError to `nats.errors.Error`.
 
-    The NATS client tries to connect again after a `nats.errors.Error`. After an InputError, it would give up.
+    The NATS client tries to connect again after a `nats.errors.Error`. After an InputError, the NATS client would stop
+    trying.
     """
     try:
         yield

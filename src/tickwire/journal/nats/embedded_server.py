@@ -124,7 +124,7 @@ class EmbeddedNatsServer:
             await asyncio.sleep(_POLL_INTERVAL_S)
 
     def _reserve_port(self) -> None:
-        """Choose a free port. On Linux, no other program gets the port by chance while the server restarts.
+        """Reserve a free port. On Linux, the system assigns this port to no other program while the server restarts.
 
         On Linux, two sockets with SO_REUSEADDR can have the same port if only one of them listens. nats-server sets
         this option.

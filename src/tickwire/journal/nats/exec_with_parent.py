@@ -1,7 +1,7 @@
 """Run a program, and end it when its parent process ends: `python exec_with_parent.py PARENT PROGRAM [ARG...]`.
 
-PARENT is the id of the process that starts this script. The script replaces itself by the program. It imports only the
-standard library, so that Python starts quickly.
+PARENT is the id of the process that starts this script. The script replaces itself by the program. The script imports
+only the standard library, so that Python starts quickly.
 """
 
 from __future__ import annotations

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import secrets
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tickwire.clock import Clock
 from tickwire.errors import JournalError, JournalUnavailable
 from tickwire.journal.base import JournalStats, Retention
-from tickwire.journal.cluster import Cluster
+from tickwire.journal.cluster import Cluster, new_node_name
 from tickwire.journal.codecs.commit import encode_packed
 from tickwire.journal.codecs.registry import find_codec
 from tickwire.journal.nats.address import NatsAddress, parse_nats_address
@@ -104,7 +102,7 @@ async def open_backend(spec: str, options: JournalOptions, clock: Clock) -> Asyn
         log.error("%s; the journal now begins a new epoch", error)
         await _end_current_epoch(address)
         journal = await open_with_retries(open_once, _is_transient, options.report_waiting)
-    node = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    node = new_node_name()
     channel, lease_key = NatsPeerChannel(journal.connection), NatsLeaseKey(journal.connection, node, replicas)
     try:
         async with join_cluster(
@@ -136,7 +134,7 @@ def _is_transient(error: JournalError) -> bool:
 
     If another process has just created a stream, some NATS servers may not know the stream yet. If two processes create
     the stream at the same time, both calls may succeed. The NATS cluster then keeps only one of the two streams. The
-    process that created the other stream gets an error, and must open the journal again.
+    process that created the other stream receives an error, and must open the journal again.
     """
     return isinstance(error, JournalUnavailable | StreamNotCreated | LogLost) or (
         isinstance(error, JetStreamError) and is_not_found(error)

@@ -62,7 +62,7 @@ class NatsLog:
     async def publication(self, message: LogMessage, reject: Callable[[JournalError], None]) -> AsyncIterator[SendOnce]:
         """Prepare to send a message. Yield a function that sends the message at each call.
 
-        If JetStream answers with an error that a retry cannot fix, this context manager calls `reject` with the error.
+        If JetStream answers with a permanent error, this context manager calls `reject` with the error.
         """
         subject = self._message_subject(message)
         headers = message_headers(message)

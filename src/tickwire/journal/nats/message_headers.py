@@ -1,7 +1,8 @@
 """The headers of a message: the expected number of the message, and the traces that the message belongs to.
 
-`traceparent` has the meaning of W3C Trace Context, so other programs that read the stream can continue the trace. This
-header names one trace. The entries of several traced requests may share a message, so a second header names the others.
+The header `traceparent` is defined by W3C Trace Context, so other programs that read the stream can continue the trace.
+`traceparent` names one trace. The entries of several traced requests may share a message, so a second header names the
+others.
 """
 
 from __future__ import annotations

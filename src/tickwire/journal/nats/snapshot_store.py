@@ -1,10 +1,10 @@
 """Stores the snapshots of a journal on NATS in a second JetStream stream. The first stream contains the events.
 
-A snapshot is stored as several messages (chunks) on one subject. The subject contains a position in the stream of the
-events (the number of a message and the number of the first event in this message), the sequence number, the time, a
-digest of the data and the number of chunks. Subjects from older versions of Tickwire contain no position, and have a
-random token in place of the digest. To find all complete snapshots, Tickwire asks the server for all subjects and the
-number of messages on each subject. The search takes one request, and reads no chunk.
+A snapshot is stored as several messages (chunks) on one subject. The subject contains the sequence number, the time, a
+digest of the data and the number of chunks. The subject also contains a position in the stream of the events: the
+number of a message, and the number of the first event in this message. Subjects from older versions of Tickwire contain
+no position, and have a random token in place of the digest. To find all complete snapshots, Tickwire asks the server
+for all subjects and the number of messages on each subject. The search needs one request, and reads no chunk.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class LogHistoryReader:
     async def read(self, after: int, messages: range, limit: int, kind: RecordKind | None) -> list[JournalRecord]:
         """Return the first records that contain events after event `after`.
 
-        The result ends as soon as its records contain at least `limit` events together, or with the newest record in
+        The method stops adding records when the result contains at least `limit` events, or after the newest record in
         the log. If `kind` is given, the result contains only records of this kind.
         """
         records: list[JournalRecord] = []

@@ -265,7 +265,7 @@ class SharedJournal:
         await asyncio.shield(self._close_task)
 
     def fail(self, error: JournalError) -> None:
-        """Let all pending and future appends, and all iterators of `follow`, raise `error`.
+        """Make all pending and future appends, and all iterators of `follow`, raise `error`.
 
         Only the first call has an effect.
         """

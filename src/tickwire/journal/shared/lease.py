@@ -3,9 +3,9 @@
 The lease is a key on a server. The key expires unless the process that holds the lease renews the key.
 
 To acquire the lease, a process creates the key. To renew the lease, the holder writes a new version of the key. The
-server accepts the new version only if the current version of the key is the version from the holder's last write. If
-two processes write at the same time, the server accepts only one write. If the holder cannot renew the key, the holder
-gives up the lease before the key can expire.
+server accepts the new version only if no other process has written the key since the holder's last write. If two
+processes write at the same time, the server accepts only one write. If the holder cannot renew the key, the holder
+releases the lease before the key can expire.
 """
 
 from __future__ import annotations

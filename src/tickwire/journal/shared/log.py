@@ -31,7 +31,8 @@ class LogLost(JournalError):
 
 
 class LogRolledBack(LogLost):
-    """The log has lost its newest messages. If the log continued, it would assign the same event numbers twice."""
+    """The log has lost its newest messages. If the log continued, it would assign the numbers of the lost events
+    again."""
 
 
 class StoredMessage(NamedTuple):
@@ -44,7 +45,7 @@ class StoredMessage(NamedTuple):
 class LogMessage(NamedTuple):
     """A message to append to the log. The log can find a message by its `source` and `key`.
 
-    `traceparents` are those of the entries in the message.
+    `traceparents` contains the trace contexts of the entries in the message.
     """
 
     number: int

@@ -1,7 +1,7 @@
 """Assigns sequence numbers to the messages of a log.
 
-A process gives the events of its own messages the next free numbers. But other programs can write to the log too, and
-an operator can delete a message. So a process that reads the log computes the numbers itself, from a message whose
+A process assigns the next free numbers to the events of its own messages. But other programs can write to the log too,
+and an operator can delete a message. So a process that reads the log computes the numbers itself, from a message whose
 number is known. All processes then have the same numbers:
 
 - The events of a valid message have the next numbers, and the message states the first of these numbers.
@@ -40,7 +40,7 @@ class MessageNumbering:
         self._last_ts = 0
 
     def read(self, message: int, data: bytes) -> Sequence[Commit]:
-        """Return the commit in the next message. If messages are missing, first return a commit in their place.
+        """Return the commits of the next message. If messages are missing before it, the first commit replaces them.
 
         `message` is the number of the next message, which has the content `data`. All messages between the previous
         message and the next message are missing. Raise JournalError if this process cannot decode valid messages of

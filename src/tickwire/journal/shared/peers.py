@@ -87,8 +87,8 @@ class _ReplyChunk(msgspec.Struct, frozen=True, array_like=True):
     node: str
     index: int
     count: int
-    # The outcome "said" means that the handler returned data. "refused" means that the handler raised InputError.
-    # "silent" covers all other cases.
+    # The outcome "said" means that the handler returned data. The outcome "refused" means that the handler raised
+    # InputError. The outcome "silent" means any other result.
     outcome: Literal["said", "silent", "refused"]
     data: bytes
 
@@ -126,7 +126,7 @@ class SharedPeers:
 
     def __init__(self, channel: PeerChannel, node: str) -> None:
         self._channel = channel
-        self._node = node
+        self.node = node
         self._handlers: dict[str, PeerRequestHandler] = {}
         self._membership = Membership()
         self._reply_tasks: set[asyncio.Task[None]] = set()
@@ -158,7 +158,7 @@ class SharedPeers:
             # Without a connection, only this process replies.
             others = {}
         own_replies = [] if own_reply is None else [own_reply]
-        return PeerReplies([*own_replies, *_decode_replies(others)], len(possible - others.keys()))
+        return PeerReplies([*own_replies, *_decode_replies(others)], possible - others.keys())
 
     async def run(self) -> None:
         """Send heartbeats and answer requests until cancelled, then announce the exit of this process."""
@@ -181,14 +181,14 @@ class SharedPeers:
         # the message may be outdated.
         if self._channel.is_connected:
             with contextlib.suppress(JournalError):
-                await self._channel.publish(self._channel.topic_address(topic), self._node.encode())
+                await self._channel.publish(self._channel.topic_address(topic), self.node.encode())
 
     async def _request_others(self, topic: str, data: bytes) -> dict[str, list[_ReplyChunk]]:
         requested_at = _loop_time()
         expected = self._membership.responsive_members(requested_at)
         if not expected or not self._channel.is_connected:
             return {}
-        request = msgspec.msgpack.encode(_PeerRequest(self._node, topic, data))
+        request = msgspec.msgpack.encode(_PeerRequest(self.node, topic, data))
         if len(request) > self._channel.max_message_bytes:
             raise self._too_large_error(len(data))
         collector, inbox = _ReplyCollector(), self._channel.create_inbox()
@@ -215,7 +215,7 @@ class SharedPeers:
 
     async def _on_heartbeat(self, data: bytes, _reply_to: str) -> None:
         node = data.decode(errors="replace")
-        if node != self._node and self._membership.record_heartbeat(node, _loop_time()):
+        if node != self.node and self._membership.record_heartbeat(node, _loop_time()):
             # Send a heartbeat to the new process now, instead of waiting for the next regular heartbeat.
             await self._announce("here")
 
@@ -225,7 +225,7 @@ class SharedPeers:
     async def _on_request(self, data: bytes, reply_to: str) -> None:
         with contextlib.suppress(msgspec.DecodeError):
             request = msgspec.msgpack.decode(data, type=_PeerRequest)
-            if request.node != self._node and reply_to:
+            if request.node != self.node and reply_to:
                 task = asyncio.create_task(self._send_reply(request, reply_to))
                 self._reply_tasks.add(task)
                 task.add_done_callback(self._reply_tasks.discard)
@@ -235,7 +235,7 @@ class SharedPeers:
         parts = [data[start : start + _MAX_CHUNK_BYTES] for start in range(0, len(data), _MAX_CHUNK_BYTES)] or [b""]
         with contextlib.suppress(JournalError):
             for index, part in enumerate(parts):
-                chunk = _ReplyChunk(self._node, index, len(parts), outcome, part)
+                chunk = _ReplyChunk(self.node, index, len(parts), outcome, part)
                 await self._channel.publish(inbox, msgspec.msgpack.encode(chunk))
 
     async def _run_handler(self, request: _PeerRequest) -> tuple[Literal["said", "silent", "refused"], bytes]:

@@ -40,11 +40,13 @@ class SequenceIndex:
         self._anchors = [oldest, *(anchor for anchor in self._anchors if anchor.message > oldest.message)]
 
     def anchor_of_event(self, event: int) -> LogAnchor:
-        """Return the newest known position at or before event `event`. If all are later, return the oldest position."""
+        """Return the newest known position at or before event `event`. If all known positions are later, return the
+        oldest position."""
         return self._anchors[max(0, bisect_right(self._anchors, event, key=_anchor_event) - 1)]
 
     def anchor_of_message(self, message: int) -> LogAnchor:
-        """Return the newest known position at or before message `message`. If all are later, return the oldest."""
+        """Return the newest known position at or before message `message`. If all known positions are later, return the
+        oldest position."""
         index = bisect_right(self._anchors, message, key=attrgetter("message"))
         return self._anchors[max(0, index - 1)]
 

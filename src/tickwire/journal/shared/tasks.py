@@ -16,8 +16,8 @@ def start_task(
 ) -> asyncio.Task[None]:
     """Start a task. If the task dies with an error, log the traceback and call `on_death`.
 
-    `on_death` must make the journal fail, so that the process ends and is started again. A journal that has lost one of
-    its tasks would look healthy but make no progress.
+    `on_death` must make the journal fail, so that the process ends and is started again. Without this call, the journal
+    would make no progress and report no failure.
     """
     task = asyncio.create_task(coroutine, name=name)
 

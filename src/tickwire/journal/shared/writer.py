@@ -3,10 +3,10 @@
 The sender of a message chooses the message number. The server stores the message only if the chosen number is the next
 free number.
 
-A process gives its next message the number after the last message that it has read. The events in the message get the
-sequence numbers after the last event that the process has read. If another process stores a message with the same
-message number first, the process reads that message and tries again with the next number. So sequence numbers are
-unique and have no gaps, although several processes assign them.
+A process assigns to its next message the number after the last message that it has read. The events in the message
+receive the sequence numbers after the last event that the process has read. If another process stores a message with
+the same message number first, the process reads that message and tries again with the next number. So sequence numbers
+are unique and have no gaps, although several processes assign them.
 
 If the writer receives no answer, it sends the same message again, with the same number. The server cannot store the
 message twice: once the message is stored, its number is no longer free.
@@ -143,8 +143,8 @@ class LogWriter:
     def on_message_read(self, number: int, commit_id: str) -> None:
         """Record that this process has read a message from the log.
 
-        If the writer has tried to send a message with this number, the writer now learns whether the log contains its
-        own message or a message of another process.
+        If the writer has tried to send a message with this number, this call reports whether the log contains the
+        writer's own message or a message of another process.
         """
         expected = self._expected_message
         if expected is not None and number >= expected.number and not expected.is_ours.done():
@@ -214,8 +214,8 @@ class LogWriter:
     def _next_group(self) -> list[PendingAppend]:
         """Return the entries that the next message will contain.
 
-        An entry with a key gets its own message, because the log finds messages by key. An entry of the feed (its
-        `term` is not None) also gets its own message. Other entries share a message.
+        An entry with a key is a separate message, because the log finds messages by key. An entry of the feed (its
+        `term` is not None) is also a separate message. Other entries share a message.
         """
         first = self._queue[0]
         if first.entry.key is not None or first.entry.term is not None:

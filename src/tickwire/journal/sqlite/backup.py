@@ -40,7 +40,8 @@ class BackupInfo(NamedTuple):
 
 
 def back_up(journal: Path, target: Path) -> BackupInfo:
-    """Copy the journal, and its file of candles if it exists, to new files. A server may use the journal meanwhile.
+    """Copy the journal, and its file of candles if it exists, to new files. A server may use the journal during the
+    copy.
 
     Each copy contains the state of its file at one moment. Raise JournalError if the journal is not valid or a target
     file exists.
@@ -77,9 +78,9 @@ def inspect_backup(backup: Path) -> BackupInfo:
 def restore(backup: Path, journal: Path, *, replaces: bool = False) -> BackupInfo:
     """Restore a backup as the journal at `journal`. The next server begins a new epoch, so that no id is used twice.
 
-    If `replaces` is True, rename the files of a present journal: its name then ends with `-replaced-` and a random
-    suffix, and the names of its other files begin with this name. Raise JournalError if the backup is not valid, if a
-    server uses the journal, or if there is a journal and `replaces` is False.
+    If `replaces` is True, rename the files of a present journal. The name of this journal then ends with `-replaced-`
+    and a random suffix, and the names of its other files begin with the same name. Raise JournalError if the backup is
+    not valid, if a server uses the journal, or if there is a journal and `replaces` is False.
     """
     info = inspect_backup(backup)
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +113,7 @@ def _locked(journal: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _complete_copies(original: Path, copy: Path) -> Iterator[list[Path]]:
-    """Copy a journal and its candles to new files, and yield the paths that these files may receive.
+    """Copy a journal and its candles to new files, and yield the paths of these files.
 
     The copies are complete before the block runs. If the block raises an error, remove the copies. If a restore of the
     copies is pending, cancel the restore first. Otherwise, a later start would complete the restore without candles.
@@ -137,13 +138,14 @@ def _remove_new_copies(journal: Path) -> None:
 
 
 def _copy_database(original: Path, copy: Path) -> None:
-    """Copy a database to a new file that only its owner may read. A server may write to the original meanwhile."""
+    """Copy a database to a new file that only its owner may read. A server may write to the original during the
+    copy."""
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
     with (
         contextlib.closing(connect_read_only(original, is_in_use=True)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
-        # One step copies one moment of the database. A server can append events meanwhile.
+        # One step copies one moment of the database. A server can append events during this step.
         source.backup(target, pages=-1)
         target.execute("PRAGMA journal_mode = DELETE")
     fsync(copy)

@@ -4,10 +4,10 @@ With synchronous=NORMAL, a commit survives the death of the process but may not 
 the newest commits may be missing from the file. The journal would then assign the sequence numbers of the missing
 events again, under the same epoch (see `Journal.epoch`).
 
-To detect a power cut, Tickwire writes the boot id of the machine into the journal file when it opens the journal, and
-removes the boot id when it closes the journal. If Tickwire opens a journal file that still contains the boot id of an
-earlier boot, the machine may have lost power. The journal then begins a new epoch. The head file (head_file.py) cannot
-prove anything in this case, because it may also lack its newest writes.
+To detect a power cut, Tickwire marks an open journal: the journal file contains the boot id of the machine from the
+opening of the journal until the journal is closed. If Tickwire opens a journal file that still contains the boot id of
+an earlier boot, the machine may have lost power. The journal then begins a new epoch. In this case, the head file
+(head_file.py) proves nothing, because the head file may also lack its newest writes.
 """
 
 from __future__ import annotations

@@ -142,8 +142,8 @@ def _check_header(path: Path, header: bytes) -> None:
             f"wrote the file, or {_MOVE_HINT}"
         )
     page_size = int.from_bytes(header[16:18], "big")
-    # A file that is shorter than its header says is damaged, unless a write-ahead log exists. The log may contain the
-    # missing pages.
+    # If a file is shorter than the size in its header, the file is damaged, unless a write-ahead log exists. The log
+    # may contain the missing pages.
     if not file_size(side_file(path, "-wal")) and file_size(path) < _read_uint32(header, 28) * (
         65536 if page_size == 1 else page_size
     ):
@@ -151,7 +151,7 @@ def _check_header(path: Path, header: bytes) -> None:
 
 
 def _describe_writer(path: Path) -> str:
-    """Return the version of Tickwire that wrote a file whose format is unknown to this version."""
+    """Return the version of Tickwire that wrote a file. The present version does not know the format of the file."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_read_only(path)) as connection:
         rows = connection.execute("SELECT value FROM meta WHERE name = ?", (WRITTEN_BY_ROW,)).fetchall()
         if rows:
@@ -263,7 +263,8 @@ def inspect_file(path: Path) -> JournalFileInfo:
 
 
 def connect_read_only(path: Path, *, is_in_use: bool = False) -> sqlite3.Connection:
-    """Connect to a database without the right to write to it. `is_in_use`: another process may write to it now."""
+    """Connect to a database without the right to write to it. `is_in_use` means that another process may write to the
+    database now."""
     path = path.resolve()
     mode = "mode=ro" if is_in_use or file_size(side_file(path, "-wal")) else "mode=ro&immutable=1"
     return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)

@@ -1,6 +1,6 @@
 """Detects that another program removed, replaced, truncated or overwrote the files of an open journal.
 
-SQLite keeps the files open, so its commits succeed although their events are lost with the removed file.
+SQLite keeps the removed files open. Its commits therefore succeed, although the committed events are lost.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class FileGuard:
     def find_log_problem(self) -> str | None:
         """Return a description of another program's change to the log, or None.
 
-        The writer calls this method before each commit, because a commit would hide that the log was truncated.
+        The writer calls this method before each commit, because the truncation of a log is not detectable after a
+        commit.
         """
         self._problem = self._problem or self._compare_log()
         return self._problem

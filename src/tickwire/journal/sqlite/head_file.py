@@ -1,8 +1,8 @@
 """The head file, which proves that a journal file contains the newest events of the journal.
 
-A journal file can go back in time, for example if a person restores a backup, or if another program overwrites a part
-of the file. The next events would then get the ids of the lost events, under the same epoch (see `Journal.epoch`). A
-returning reader would miss events without noticing.
+A journal file can return to an earlier state, for example if a person restores a backup, or if another program
+overwrites a part of the file. The next events would then have the ids of the lost events, under the same epoch (see
+`Journal.epoch`). A returning reader would miss events without noticing.
 
 The writer therefore stores the number of the newest event in a second file, after each commit. When Tickwire opens a
 journal, it compares both files. If the head file does not prove that the journal file is complete, the journal begins a
@@ -115,10 +115,10 @@ def find_discontinuity(path: Path, journal_descriptor: int, epoch: str, head: in
     """
     files = find_head_files(path)
     if len(files) != 1:
-        return "its head file is missing" if not files else f"it has {len(files)} head files"
+        return "the head file is missing" if not files else f"the journal has {len(files)} head files"
     content = _read_content(files[0])
     if content is None or content.epoch != epoch or content.identity != _read_identity(journal_descriptor):
-        return "its head file belongs to another file"
+        return "the head file belongs to another journal file"
     if content.head > head:
         return f"the events {head + 1} to {content.head} are missing"
     return None

@@ -155,7 +155,7 @@ class SQLiteJournal:
         now = self._clock.now()
         validate_entry(entry, now)
         future: asyncio.Future[SequenceRange] = asyncio.get_running_loop().create_future()
-        self._write_queue.put(AppendJob(entry, now, future))
+        self._write_queue.enqueue(AppendJob(entry, now, future))
         return await future
 
     async def read(self, after: int, *, limit: int = 10_000, kind: RecordKind | None = None) -> Sequence[JournalRecord]:
@@ -184,7 +184,7 @@ class SQLiteJournal:
         self._check_open()
         validate_snapshot(snapshot, self.head)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._write_queue.put(SnapshotJob(snapshot, self._clock.now(), future))
+        self._write_queue.enqueue(SnapshotJob(snapshot, self._clock.now(), future))
         await future
 
     async def load_snapshot(self, max_sequence: int | None = None) -> Snapshot | None:
@@ -221,7 +221,7 @@ class SQLiteJournal:
         await asyncio.shield(self._close_task)
 
     def fail(self, error: JournalError) -> None:
-        """Let all iterators of `follow` raise `error`; see `Journal.fail`."""
+        """Make all iterators of `follow` raise `error`; see `Journal.fail`."""
         self._tail.fail(error)
 
     def on_commit(self, result: CommitResult) -> None:
@@ -257,7 +257,7 @@ class SQLiteJournal:
         self._file_problem = problem
 
     def on_finished(self) -> None:
-        """Let `close` continue, because the writer thread is about to end."""
+        """End the wait in `close`, because the writer thread is about to end."""
         if not self._writer_finished.done():
             self._writer_finished.set_result(None)
 
@@ -313,7 +313,7 @@ def _check_or_create(path: Path, lock: JournalLock) -> JournalFileInfo:
 
 
 async def _upgrade_in_thread(connection: sqlite3.Connection) -> None:
-    """Upgrade a journal with an older format in a thread, because that takes long if the journal is large."""
+    """Upgrade a journal with an older format in a thread, because the upgrade of a large journal takes long."""
     upgrade = asyncio.ensure_future(asyncio.to_thread(upgrade_format, connection))
     try:
         await asyncio.shield(upgrade)

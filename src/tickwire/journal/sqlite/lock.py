@@ -74,7 +74,7 @@ class JournalLock:
     def release(self) -> None:
         """Remove the lock file, then release the locks.
 
-        If this process released the lock first, it could remove the lock file of the next owner.
+        If this process released the locks first, it could remove the lock file of the next owner.
         """
         with contextlib.suppress(OSError):
             if self._is_current_file(self._descriptor):

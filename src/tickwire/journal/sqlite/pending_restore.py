@@ -1,9 +1,9 @@
-"""The last part of a restore: rename the present files of a journal, and give the restored files their names.
+"""The last part of a restore: rename the present files of a journal, and then the restored files.
 
 A process can be killed between two renames. So the restore first renames the complete copy of the backup to
 `JOURNAL-restoring-ID`. While a file has this name, the restore is pending: `finish_restore` performs the renames that
-are missing. The next start of a server, or the next restore, calls this function. The last rename gives the journal its
-name, and so ends the restore.
+are missing. The next start of a server, or the next restore, calls this function. The restore ends with the last
+rename, after which the restored file has the name of the journal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def databases_of(journal: Path) -> tuple[Path, Path]:
 
 
 def new_copy_of(database: Path) -> Path:
-    """Return the path of a copy that does not have its name yet."""
+    """Return the temporary path of a copy that a restore has not renamed yet."""
     return side_file(database, _NEW_SUFFIX)
 
 
@@ -60,7 +60,7 @@ def cancel_restore(journal: Path) -> None:
 
 
 def find_pending_restore(journal: Path) -> Path | None:
-    """Return the file whose name makes a restore of the journal pending; None if no restore is pending."""
+    """Return the file whose name makes a restore of the journal pending, or None if no restore is pending."""
     prefix = f"{journal.name}{_RESTORING_SUFFIX}"
     return next((each for each in journal.parent.iterdir() if each.name.startswith(prefix)), None)
 
@@ -74,8 +74,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The present journal is renamed after its other files. So if the journal has its name, its other files are still
-    # the files of the present journal, and otherwise none of them is.
+    # The present journal is renamed after its other files. So if a file has the name of the journal, the other files
+    # belong to the present journal. Otherwise, none of them belongs to it.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)

@@ -66,7 +66,7 @@ def insert_records_sql(count: int) -> str:
 
 
 def record_checksum(record: JournalRecord, source: str, key: str | None) -> int:
-    """Return the checksum for the row of a record. It covers all other columns of the row."""
+    """Return the checksum for the row of a record. The checksum covers all other columns of the row."""
     head = f"{record.first} {record.event_count} {record.kind:d} {record.appended_ts} {source!r} {key!r}"
     return zlib.crc32(head.encode("utf-8"), zlib.crc32(record.data))
 
@@ -149,7 +149,7 @@ def read_records(
 
 
 def _collect_records(rows: Iterable[RecordRow], after: int, limit: int) -> tuple[list[JournalRecord], bool]:
-    """Return a pair: the first records that contain events after event `after`, and whether all rows were read.
+    """Return a pair: the first records that contain events after event `after`, and True if all rows were read.
 
     Stop as soon as the records contain at least `limit` events together.
     """

@@ -19,7 +19,7 @@ _MIN_FREE_SHARE = 1 / 20
 
 
 class WriteFaults:
-    """Remembers why the newest commits failed, until a commit succeeds."""
+    """Stores the reasons of failed commits until a commit succeeds."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self._connection = connection
@@ -29,7 +29,7 @@ class WriteFaults:
         self._set_lock_timeout(_LOCK_TIMEOUT_MS)
 
     def check_space(self) -> None:
-        """Raise OSError if the disk was full and still has too little free space."""
+        """Raise OSError if an earlier commit found the disk full, and the disk still has too little free space."""
         if not self._disk_was_full:
             return
         state = os.statvfs(self._folder)
@@ -37,14 +37,13 @@ class WriteFaults:
         needed = min(_MIN_FREE_BYTES, int(total * _MIN_FREE_SHARE))
         if free < needed:
             raise OSError(
-                f"the disk of {self._folder} was full: {free / 2**20:.1f} MiB are free, and the journal accepts events "
-                f"again with {needed / 2**20:.1f} MiB"
+                f"the disk of {self._folder} was full and has {free / 2**20:.1f} MiB free: free at least "
+                f"{needed / 2**20:.1f} MiB"
             )
 
     def record_failure(self, error: Exception, *, has_snapshot: bool) -> None:
-        """Handle the error of a commit.
-
-        If the commit contained a snapshot, which is large, smaller commits may still succeed.
+        """Record that a commit failed. A commit with a snapshot is large, so its failure does not prove that the disk
+        is full.
         """
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:

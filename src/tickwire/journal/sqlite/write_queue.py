@@ -49,7 +49,7 @@ WriteJob = AppendJob | SnapshotJob
 class WriteQueue:
     """The append jobs and snapshot jobs for the writer thread, in the order of their arrival.
 
-    The event loop calls `put` and `close`. The writer thread calls the other methods.
+    The event loop calls `enqueue` and `close`. The writer thread calls the other methods.
 
     The queue does not limit the number of jobs. Each caller waits for the result of its job, so there are never more
     jobs than callers.
@@ -58,11 +58,11 @@ class WriteQueue:
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[WriteJob | None] = queue.SimpleQueue()
 
-    def put(self, job: WriteJob) -> None:
+    def enqueue(self, job: WriteJob) -> None:
         self._jobs.put(job)
 
     def close(self) -> None:
-        """Put a mark at the end of the queue. The writer thread stops when it reads the mark."""
+        """Append an end mark to the queue. The writer thread stops when it reads the mark."""
         self._jobs.put(None)
 
     def next_batch(self, timeout_s: float) -> tuple[list[WriteJob], bool]:

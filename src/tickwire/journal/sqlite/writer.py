@@ -1,6 +1,5 @@
-"""The writer thread commits all queued jobs together. It also deletes old records, and checks the files.
-
-The writer thread reports the result of each commit to the event loop.
+"""The writer thread of an SQLite journal. The thread commits all queued jobs together, deletes old records, and checks
+the files. The thread reports the result of each commit to the event loop.
 """
 
 from __future__ import annotations
@@ -286,8 +285,8 @@ class SQLiteWriter:
     def _apply_retention(self, jobs: Sequence[WriteJob]) -> None:
         """Delete old records in small steps until another job arrives. Make at least one step.
 
-        `jobs` are the jobs of the newest commit. One step can delete twice as many records as there are jobs. So the
-        deletion keeps up with the appends, even if only one step follows each commit.
+        `jobs` are the jobs of the newest commit. One step can delete two records for each job. One step after each
+        commit is therefore enough to delete as fast as the appends.
         """
         if self._file_problem is not None:
             return

@@ -21,11 +21,11 @@ from tickwire.journal.unix.messages import (
     LastKey,
     LoadSnapshot,
     OwnerState,
+    OwnerWelcome,
     Read,
     Records,
     Request,
     SaveSnapshot,
-    Welcome,
 )
 from tickwire.journal.unix.owner_connection import OwnerConnection, OwnerLost
 
@@ -73,8 +73,8 @@ class FollowerJournal:
     ) -> FollowerJournal:
         """Connect to the owner of the journal whose socket is `path`. Wait for the owner without a time limit.
 
-        `node` is the name of this process in the cluster. While this call waits, it reports the reason to
-        `report_waiting`.
+        `node` is the name of this process in the cluster. While this call waits, it calls `report_waiting` with the
+        reason.
         """
         journal = cls(path, node)
         try:
@@ -189,7 +189,7 @@ class FollowerJournal:
         await asyncio.shield(self._close_task)
 
     def fail(self, error: JournalError) -> None:
-        """Let all future requests, and all iterators of `follow`, raise `error`. Only the first call has an effect."""
+        """Make all future requests, and all iterators of `follow`, raise `error`. Only the first call has an effect."""
         if self._fatal_error is None:
             self._fatal_error = error
             self._started.set()
@@ -200,7 +200,7 @@ class FollowerJournal:
         """Return the first message of a new connection."""
         return Hello(self._node, None if self._tail is None else self._tail.head)
 
-    def on_welcome(self, welcome: Welcome) -> None:
+    def on_welcome(self, welcome: OwnerWelcome) -> None:
         """Check that the owner has the same history as the previous owner."""
         if self._tail is None:
             self.epoch = welcome.epoch

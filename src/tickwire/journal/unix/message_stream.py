@@ -60,7 +60,7 @@ class MessageStream(asyncio.Protocol, Generic[T]):
         await self._writable.wait()
 
     def pause_reading(self) -> None:
-        """Leave further messages in the kernel, so that the sender has to wait."""
+        """Stop reading. Further messages stay in the kernel's buffer, and the sender waits when this buffer is full."""
         if not self.is_closing and self._transport is not None:
             self._transport.pause_reading()
 
@@ -110,7 +110,7 @@ class MessageStream(asyncio.Protocol, Generic[T]):
         self._received_bytes = len(received) - start
 
     def pause_writing(self) -> None:
-        """Let `wait_until_writable` wait."""
+        """Make `wait_until_writable` wait, because the kernel's buffer is full."""
         self._writable.clear()
 
     def resume_writing(self) -> None:

@@ -16,7 +16,8 @@ from tickwire.errors import JournalError
 from tickwire.journal.base import JournalStats
 
 PROTOCOL_VERSION = 2
-"""The version of the protocol. Raise it with every change, because an upgrade replaces one process after the other."""
+"""The version of the protocol. Increase it with every change of the protocol, because an upgrade replaces one process
+after the other."""
 LENGTH_BYTES = 4
 # The maximum size of a message. The largest regular messages are smaller: a snapshot with 5,000 symbols, or a read of
 # 64 MB of ticks. A longer message is an error of the sender.
@@ -104,7 +105,7 @@ class PeerMessage(msgspec.Struct, tag=9, array_like=True, frozen=True):
     reply_to: str
 
 
-class Welcome(msgspec.Struct, tag=16, array_like=True, frozen=True):
+class OwnerWelcome(msgspec.Struct, tag=16, array_like=True, frozen=True):
     """The owner's answer to a Hello. `node` is the name of the owner."""
 
     node: str
@@ -120,7 +121,8 @@ class Records(msgspec.Struct, tag=17, array_like=True, frozen=True):
 
 
 class OwnerState(msgspec.Struct, tag=18, array_like=True, frozen=True):
-    """The state of the journal. The owner sends this message regularly, so silence means that the owner hangs."""
+    """The state of the journal. The owner sends this message regularly. If no message arrives, the owner no longer
+    runs."""
 
     stats: JournalStats
     unavailable_reason: str | None
@@ -142,7 +144,7 @@ class Failure(msgspec.Struct, tag=20, array_like=True, frozen=True):
 
 Request: TypeAlias = Append | Read | FindSequenceBefore | LastKey | SaveSnapshot | LoadSnapshot
 FollowerMessage: TypeAlias = Hello | Request | Subscribe | Unsubscribe | PeerMessage
-OwnerMessage: TypeAlias = Welcome | Records | OwnerState | Reply | Failure | PeerMessage
+OwnerMessage: TypeAlias = OwnerWelcome | Records | OwnerState | Reply | Failure | PeerMessage
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -166,6 +168,6 @@ def error_reply(request: Request, error: JournalError) -> Reply:
 
 
 def decode_error(error: tuple[str, str]) -> JournalError:
-    """Return the error in a reply."""
+    """Return the error that a reply contains."""
     name, text = error
     return _ERROR_CLASSES.get(name, JournalError)(text)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from tickwire.errors import JournalBusy
 from tickwire.journal.base import Journal
-from tickwire.journal.cluster import Cluster, LocalLease, NoLease
+from tickwire.journal.cluster import Cluster, LocalLease, NoLease, new_node_name
 from tickwire.journal.shared.open import running_peers
 from tickwire.journal.shared.tasks import cancel_tasks, start_task
 from tickwire.journal.unix.journal import FollowerJournal
@@ -31,7 +30,7 @@ log = logging.getLogger("tickwire.journal")
 async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: Callable[[str], None]) -> T:
     """Call `open_once` until it no longer raises JournalBusy, and return its result. Wait without a time limit.
 
-    A process that waits here takes over when the owner of the journal ends. Call `report_waiting` with the reason.
+    When the owner of the journal ends, a waiting process becomes the owner. Call `report_waiting` with the reason.
     """
     is_logged = False
     while True:
@@ -48,11 +47,11 @@ async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: C
 
 @contextlib.asynccontextmanager
 async def share_journal(journal: Journal, path: Path) -> AsyncIterator[Cluster]:
-    """Let other processes follow `journal` at the socket `path` until the context ends. Join the cluster.
+    """Share `journal` with other processes through the socket `path` until the context ends. Join the cluster.
 
     The lock of the journal is the lease to run the feed: only one process can have the journal open.
     """
-    node = _new_node()
+    node = new_node_name()
     owner = JournalOwner(journal, path, node)
     connection = OwnerConnection(path, PeersOnly(node))
     tasks = []
@@ -75,14 +74,10 @@ async def follow_journal(
     path: Path, report_waiting: Callable[[str], None]
 ) -> AsyncIterator[tuple[FollowerJournal, Cluster]]:
     """Follow the journal whose socket is `path` until the context ends. Join the cluster."""
-    node = _new_node()
+    node = new_node_name()
     journal = await FollowerJournal.open(path, node, report_waiting)
     try:
         async with running_peers(UnixPeerChannel(journal.connection), node, journal.fail) as peers:
             yield journal, Cluster(NoLease(), peers)
     finally:
         await journal.close()
-
-
-def _new_node() -> str:
-    return secrets.token_hex(8)

@@ -27,6 +27,7 @@ from tickwire.journal.unix.messages import (
     LastKey,
     LoadSnapshot,
     OwnerState,
+    OwnerWelcome,
     PeerMessage,
     Read,
     Records,
@@ -34,7 +35,6 @@ from tickwire.journal.unix.messages import (
     SaveSnapshot,
     Subscribe,
     Unsubscribe,
-    Welcome,
     encode_message,
     error_reply,
     result_reply,
@@ -56,7 +56,7 @@ _decoder = msgspec.msgpack.Decoder(FollowerMessage)
 
 
 class JournalOwner:
-    """Accepts followers at the socket `path`, and gives them access to `journal`."""
+    """Accepts followers at the socket `path`, and executes their requests on `journal`."""
 
     def __init__(self, journal: Journal, path: Path, node: str) -> None:
         self.journal = journal
@@ -124,7 +124,8 @@ class JournalOwner:
 class FollowerSession:
     """The owner's side of the connection to one follower.
 
-    A follower that reads slowly gets its records from the history of the journal, so the owner stores nothing for it.
+    A slow follower receives its records from the history of the journal, so the owner stores no records for this
+    follower.
     """
 
     def __init__(self, owner: JournalOwner) -> None:
@@ -184,7 +185,7 @@ class FollowerSession:
         self._node = hello.node
         self._owner.sessions.add(self)
         head = self._journal.head
-        self.send(encode_message(Welcome(self._owner.node, self._journal.epoch, head)))
+        self.send(encode_message(OwnerWelcome(self._owner.node, self._journal.epoch, head)))
         self.send(self._owner.encode_state())
         if hello.wants_records:
             after = head if hello.after is None else hello.after

@@ -19,13 +19,13 @@ from tickwire.journal.unix.messages import (
     Hello,
     OwnerMessage,
     OwnerState,
+    OwnerWelcome,
     PeerMessage,
     Records,
     Reply,
     Request,
     Subscribe,
     Unsubscribe,
-    Welcome,
     decode_error,
     encode_message,
 )
@@ -54,7 +54,7 @@ class RecordsListener(Protocol):
         """Return the first message of a new connection."""
         ...
 
-    def on_welcome(self, welcome: Welcome) -> None:
+    def on_welcome(self, welcome: OwnerWelcome) -> None:
         """Handle the owner's answer to the Hello."""
         ...
 
@@ -81,7 +81,7 @@ class PeersOnly:
         """Return the first message of a new connection."""
         return Hello(self._node, wants_records=False)
 
-    def on_welcome(self, welcome: Welcome) -> None:
+    def on_welcome(self, welcome: OwnerWelcome) -> None:
         """Do nothing."""
 
     def on_records(self, records: Records) -> None:
@@ -114,7 +114,7 @@ class OwnerConnection:
 
     @property
     def owner(self) -> str:
-        """A description of the other end, for error messages."""
+        """A description of the owner, for error messages."""
         return f"the process that owns the journal ({self._path})"
 
     @property
@@ -147,14 +147,14 @@ class OwnerConnection:
             self.close()
 
     def close(self) -> None:
-        """Disconnect. Let all requests in progress fail."""
+        """Disconnect. All requests in progress then fail."""
         self._is_closed = True
         if self._stream is not None:
             self._stream.close()
         self._on_lost()
 
     async def request(self, create: Callable[[int], Request], result_type: Any) -> Any:
-        """Send the request that `create` returns for a new id, and return the result of the request.
+        """Send a request, and return its result. `create` returns the request for a new id.
 
         Raise OwnerLost if the connection ends before the reply. If the owner replies with a JournalError, raise this
         error.
@@ -206,12 +206,12 @@ class OwnerConnection:
                     callback(message)
             case OwnerState():
                 self._listener.on_state(message)
-            case Welcome():
+            case OwnerWelcome():
                 self._on_welcome(message)
             case _:
                 self._listener.on_failure(message.reason)
 
-    def _on_welcome(self, welcome: Welcome) -> None:
+    def _on_welcome(self, welcome: OwnerWelcome) -> None:
         if self._lost_at is not None:
             waited_s = asyncio.get_running_loop().time() - self._lost_at
             log.info("the journal has an owner again after %.2f s", waited_s)

@@ -29,7 +29,8 @@ class PeerConnection(Protocol):
 
 
 class PeerBroker:
-    """The subscriptions of all processes. `dropped_messages` counts the messages to processes that do not read."""
+    """The subscriptions of all processes. `dropped_messages` counts the messages that were dropped because their
+    receiver did not read."""
 
     def __init__(self) -> None:
         self.dropped_messages = 0

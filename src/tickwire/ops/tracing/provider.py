@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_tracing(ratio: float) -> Tracing | None:
-    """Return the tracing of a server; None if `ratio`, the sampled fraction of all traces, is 0.
+    """Return the tracing of a server, or None if `ratio`, the sampled fraction of all traces, is 0.
 
     Raise SettingsError if OpenTelemetry is not installed, or if a variable OTEL_* is not valid.
     """

@@ -55,7 +55,8 @@ class SpanQueue(BatchSpanProcessor):
 
 
 class _CountingExporter(SpanExporter):
-    """Sends spans with another exporter, counts them, and logs when an outage begins and ends, not each attempt."""
+    """Sends spans with another exporter, and counts them. Logs only the beginning and the end of an outage, not each
+    failed attempt."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self.sent_count = self.failed_count = 0
@@ -101,7 +102,7 @@ class _CountingExporter(SpanExporter):
 
 
 class _AttemptFilter(logging.Filter):
-    """Removes the messages of one thread from a logger, and stores the first message of each export.
+    """Drops the log messages of one thread, and stores the first message of each export.
 
     The first message contains the reason of a failure. Other threads may use the same exporter for another application.
     """
@@ -116,7 +117,7 @@ class _AttemptFilter(logging.Filter):
         self.text, self._thread_id = "", threading.get_ident()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the logger passes a record on."""
+        """Return False for a record of the filtered thread, so that the logger drops the record."""
         # `running_log` omits the thread from records, so compare with the current thread, which created the record.
         if threading.get_ident() != self._thread_id:
             return True

@@ -40,24 +40,23 @@ Append = Callable[[JournalEntry], Awaitable[SequenceRange]]
 
 
 class RequestSpan:
-    """The span of one HTTP request. If the request is not sampled, its appends are not sampled either."""
+    """The span of one HTTP request. If the request is not sampled, its appends are not sampled either.
 
-    __slots__ = ("_span", "context", "is_open")
+    `trace_id` has hexadecimal digits, and is None if the request is not sampled. A stream keeps this object until it
+    ends, so the object keeps only the trace id when the span has ended.
+    """
+
+    __slots__ = ("_span", "trace_id")
 
     def __init__(self, span: Span) -> None:
-        self._span = span
-        self.context = set_span_in_context(span, Context())
-        self.is_open = True
+        span_context = span.get_span_context()
+        self._span: Span | None = span
+        self.trace_id = f"{span_context.trace_id:032x}" if span_context.trace_flags.sampled else None
 
     @property
-    def is_sampled(self) -> bool:
-        """Whether the span is sent to the collector."""
-        return self._span.get_span_context().trace_flags.sampled
-
-    @property
-    def trace_id(self) -> str | None:
-        """The trace id as hexadecimal digits; None if the request is not sampled."""
-        return f"{self._span.get_span_context().trace_id:032x}" if self.is_sampled else None
+    def context(self) -> Context | None:
+        """The parent of the spans that the request causes; None if the request has ended."""
+        return None if self._span is None else set_span_in_context(self._span, Context())
 
     def activate(self) -> None:
         """Make this span the parent of the present task's appends, and add the trace id to the task's log lines."""
@@ -66,13 +65,13 @@ class RequestSpan:
 
     @staticmethod
     def deactivate() -> None:
-        """Let the present task belong to no request."""
+        """Detach the present task from this request."""
         _current_request.set(None)
         trace_id.set(None)
 
     def describe(self, method: str, route: str, status: int, request_id: str) -> None:
-        """Name the span after the route, and add the status of the response."""
-        if not self.is_sampled:
+        """Set the name of the span to the route, and add the status of the response."""
+        if self.trace_id is None or self._span is None:
             return
         self._span.update_name(f"{method} {route}")
         self._span.set_attributes(
@@ -88,9 +87,9 @@ class RequestSpan:
 
     def end(self) -> None:
         """End the span. A second call does nothing."""
-        if self.is_open:
-            self.is_open = False
-            self._span.end()
+        span, self._span = self._span, None
+        if span is not None:
+            span.end()
 
 
 _current_request: ContextVar[RequestSpan | None] = ContextVar("current_request", default=None)
@@ -115,12 +114,11 @@ class Tracing:
         """
         request = _current_request.get()
         # A background task may outlive the request that started it. Its appends then belong to no request.
-        if request is not None and request.is_open:
-            if not request.is_sampled:
-                return await append(entry)
-            parent = request.context
-        else:
+        parent = None if request is None else request.context
+        if parent is None:
             parent = Context()
+        elif request is not None and request.trace_id is None:
+            return await append(entry)
         span = self._tracer.start_span("journal append", parent, SpanKind.PRODUCER)
         if not span.is_recording():
             return await append(entry)
@@ -140,16 +138,13 @@ class Tracing:
         finally:
             span.end()
 
-    def record_delivery(self, records: Sequence[JournalRecord], prepare_ns: int, times: FlushTimes) -> None:
-        """Create the spans of a delivery that has just ended, if one of its records is sampled.
-
-        `prepare_ns` is the time that the follower needed for the records before the hub applied them.
-        """
+    def record_delivery(self, records: Sequence[JournalRecord], times: FlushTimes) -> None:
+        """Create the spans of a delivery that has just ended, if one of its records is sampled."""
         traceparents = [text for record in records for text in record.traceparents]
         if not traceparents:
             return
         parent, *others = [_PROPAGATOR.extract({"traceparent": text}, Context()) for text in traceparents]
-        stages = {"apply": prepare_ns + times.apply_ns, "dispatch": times.dispatch_ns, "flush": times.flush_ns}
+        stages = {"apply": times.apply_ns, "dispatch": times.dispatch_ns, "flush": times.flush_ns}
         end_ns = time.time_ns()
         start_ns = end_ns - sum(stages.values())
         delivery = self._tracer.start_span(

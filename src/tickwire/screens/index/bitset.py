@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tickwire.core.arrays import Bools, RowArray
 
 Bitset: TypeAlias = NDArray[np.uint8]
-"""Id n is bit n % 8 of byte n // 8."""
+"""A set of ids as bytes. Id n is bit n % 8 of byte n // 8."""
 EMPTY_BITSET: Bitset = np.empty(0, np.uint8)
 _MAX_UNPACKED_BYTES = 8 * 1024 * 1024
 

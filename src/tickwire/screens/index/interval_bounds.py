@@ -18,9 +18,9 @@ class Crossings(NamedTuple):
     """The interval bounds that the quotes of a batch crossed.
 
     A quote crosses a bound if the bound is between the symbol's previous value and its new value. The quote at index
-    `batch_indices[i]` of the batch crossed `counts[i]` bounds. `screen_ids` contains one screen id for every sorted
-    bound, crossed or not. The ids for the bounds that the quote crossed are the `counts[i]` elements from index
-    `starts[i]` on.
+    `batch_indices[i]` of the batch crossed `counts[i]` bounds. `screen_ids` contains the screen id of every sorted
+    bound, including bounds that were not crossed. The ids for the bounds that the quote crossed are the `counts[i]`
+    elements from index `starts[i]` on.
     """
 
     screen_ids: RowArray
@@ -97,7 +97,7 @@ class IntervalBounds:
 class _SortedBounds:
     """The sorted low bounds, or the sorted high bounds, of the intervals over one field or calculation.
 
-    Each search first merges the bounds added since the last search.
+    Each search first merges new bounds into the sorted bounds.
     """
 
     __slots__ = ("_nan_substitute", "_pending", "_screen_ids", "_searchsorted_side", "_values")

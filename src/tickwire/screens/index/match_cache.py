@@ -41,8 +41,9 @@ class MatchCache:
     def log_change(self, screen_id: int, live_count: int) -> None:
         """Record that a screen was added or removed. `live_count` is the number of screens that exist after the change.
 
-        Delete all these records if there are more than _MIN_LOG_ENTRIES records, and more than two per existing screen.
-        For the next tick of a symbol, a test of all screens is then cheaper than a test of the recorded screens.
+        Delete all these records if there are more than _MIN_LOG_ENTRIES records, and more than two records for each
+        existing screen. For the next tick of a symbol, a test of all screens is then cheaper than a test of the
+        recorded screens.
         """
         self._change_log.append(screen_id)
         if len(self._change_log) > max(_MIN_LOG_ENTRIES, 2 * live_count):

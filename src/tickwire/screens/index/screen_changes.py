@@ -41,10 +41,10 @@ class ScreenChanges(NamedTuple):
         return {screen_id: group.tolist() for screen_id, group in groups.items()}
 
     def record_differences(self, batch_indices: RowArray, sets_before: list[Bitset], sets_now: list[Bitset]) -> None:
-        """Record which screens some quotes enter and leave.
+        """Record which screens begin to match some quotes, and which screens no longer match them.
 
-        The lists contain, for each quote, the set of screens that match before the quote, and after the quote.
-        `batch_indices` contains the indexes of the quotes in the batch.
+        Each list contains one set of screens per quote: the screens that matched before the quote, or the screens that
+        match now. `batch_indices` contains the indexes of the quotes in the batch.
         """
         before, now = np.array(sets_before), np.array(sets_now)
         for differences, by_index in ((now & ~before, self.entered), (before & ~now, self.left)):
@@ -68,7 +68,8 @@ def group_by_batch_index(batch_indices: RowArray, screen_ids: RowArray, selected
 
 
 def run_starts(values: RowArray) -> Bools:
-    """Return a boolean array that is True for the first value, and for each value that differs from the one before."""
+    """Return a boolean array that is True for the first value, and for each value that differs from the previous
+    value."""
     starts = np.ones(len(values), np.bool_)
     np.not_equal(values[1:], values[:-1], out=starts[1:])
     return starts

@@ -1,4 +1,4 @@
-"""The index of all screens finds, for each tick, the screens that the symbol matches, enters and leaves.
+"""The index of all screens. For each tick, the index finds the screens that the symbol matches, enters and leaves.
 
 A screen tests values of a symbol against bounds. The result of the test can change only if a value crosses a bound. So
 for each field or calculation, the index keeps the bounds of all screens sorted. For a batch of ticks, the index finds
@@ -158,13 +158,31 @@ class ScreenIndex:
         matches = evaluate_shape(compiled.shape, intervals, texts) & values.has_quote[selected]
         return np.flatnonzero(matches) if rows is None else rows[matches]
 
+    def acquire_expression(self, expression: Node) -> None:
+        """Keep the newest values of a field or calculation for `values_of`.
+
+        Call `release_expression` once for each call. Raise ScreenLimitReached if a limit is reached.
+        """
+        self._add_new_rows()
+        self._values.acquire([expression])
+
+    def release_expression(self, expression: Node) -> None:
+        """Release the reference of one call of `acquire_expression`."""
+        self._delete_value(self._values.release(expression))
+
+    def values_of(self, expression: Node, rows: RowArray) -> Floats:
+        """Return the newest values of an acquired expression for the symbols in `rows`. NaN is a missing value."""
+        self._add_new_rows()
+        values: Floats = self._values.values_of(expression)[rows]
+        return values
+
     def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
         """Test the text conditions with symbols that the board is about to append (see `TextBitmaps`)."""
         self._add_new_rows()
         return self._text_bitmaps.test_announced(symbols)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         self._text_bitmaps.forget_announced()
 
     def test_texts(self, screen_id: int, rows: RowArray) -> list[Bools]:
@@ -173,7 +191,7 @@ class ScreenIndex:
         return self._text_bitmaps.test_conditions(self._registry[screen_id].compiled.text_conditions, rows)
 
     def load(self, rows: RowArray, quotes: Floats) -> None:
-        """Load the newest quotes of a board that already has quotes. Do not report screen changes.
+        """Load the newest quotes of a board that already has quotes. This method reports no screen changes.
 
         Quote i is for the symbol in board row `rows[i]`. No row may occur twice.
         """
@@ -294,7 +312,7 @@ class ScreenIndex:
 
     @property
     def _max_crossings(self) -> int:
-        """The maximum number of bounds that a quote may cross without a test of all screens."""
+        """The maximum number of crossed bounds. If a quote crosses more bounds, a test of all screens is cheaper."""
         return _MIN_CROSSINGS_FOR_FULL_TEST + len(self) // _FULL_TEST_DIVISOR
 
     def _test_crossed_screens(

@@ -26,7 +26,7 @@ _ROWS_PER_STEP = 4_096
 
 
 class _AnnouncedRows:
-    """Symbols that the board is about to append from row `first_row` on.
+    """Symbols that the board is about to append, starting at row `first_row`.
 
     `results` maps a condition to a boolean array with the result for each of the symbols.
     """
@@ -38,7 +38,7 @@ class _AnnouncedRows:
         self._columns: dict[str, TextColumn] = {}
 
     def covers(self, board_symbols: Sequence[str], first_row: int, end_row: int) -> bool:
-        """Whether the board rows from `first_row` to before `end_row` have the announced symbols."""
+        """Whether the symbols in the board rows `first_row` to `end_row` - 1 are the announced symbols."""
         begin, end = first_row - self.first_row, end_row - self.first_row
         return 0 <= begin < end <= len(self.symbols) and board_symbols[first_row:end_row] == self.symbols[begin:end]
 
@@ -120,7 +120,7 @@ class TextBitmaps:
             announced.results[condition] = np.concatenate(parts)
 
     def forget_announced(self) -> None:
-        """Release the results of `test_announced`."""
+        """Delete the stored results of `test_announced`."""
         self._announced = _NOTHING_ANNOUNCED
 
     def check_capacity(self, conditions: Sequence[Node]) -> None:

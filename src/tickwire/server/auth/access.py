@@ -196,7 +196,8 @@ def restrict_subscription(rights: Rights, requested: Subscription) -> Subscripti
     """Return the part of a subscription that the rights of the client allow.
 
     Raise Forbidden if the rights allow no part. Also raise Forbidden if the client requests delivery=all, but the token
-    sets a minimum interval between updates: with an interval, the server skips events, and delivery=all skips none.
+    sets a minimum interval between updates: an interval requires the server to skip events, but delivery=all does not
+    allow this.
     """
     if rights.interval and requested.delivery == "all":
         raise Forbidden(
@@ -212,12 +213,3 @@ def restrict_subscription(rights: Rights, requested: Subscription) -> Subscripti
     if requested.symbols_and_patterns and not allowed.symbols_and_patterns and allowed.wants_symbol_events:
         raise Forbidden("the token allows none of the requested symbols", field="symbols")
     return allowed
-
-
-def check_symbol_allowed(rights: Rights, symbol: str) -> None:
-    """Raise Forbidden if the rights do not allow the symbol.
-
-    The error is the same for existing and unknown symbols. Otherwise, it would reveal which symbols exist.
-    """
-    if not rights.symbols.includes(symbol):
-        raise Forbidden(f"the token does not allow {symbol[:40]!r}", field="symbol")

@@ -7,14 +7,16 @@ from math import isfinite
 from typing import Any
 
 from tickwire.core.timestamps import duration_s
-from tickwire.errors import InputError
+from tickwire.errors import FilterError, InputError
+from tickwire.screens.screen import Screen, parse_screen
 from tickwire.sessions.rights import SCOPES, Rights
 from tickwire.sessions.subscription import parse_interval, parse_symbols
 from tickwire.sessions.symbol_set import SymbolSet
 
 MAX_TOKEN_SYMBOLS = 10_000
 _CLAIM_NAMES = (
-    "sub", "jti", "symbols", "events", "scope", "readers", "interval", "delay", "iat", "exp", "nbf", "iss", "aud",
+    "sub", "jti", "symbols", "filter", "events", "scope", "readers", "interval", "delay", "iat", "exp", "nbf", "iss",
+    "aud",
 )  # fmt: skip
 _MAX_TEXT_LENGTH = 128
 MAX_DELAY_S = 86_400
@@ -33,6 +35,7 @@ def rights_from_claims(claims: Mapping[str, Any]) -> Rights:
         user=_read_text(claims, "sub"),
         token=_read_text(claims, "jti"),
         symbols=_read_symbols(claims.get("symbols", "*")),
+        filter=_read_filter(claims["filter"]) if "filter" in claims else None,
         events=None if events is None else tuple(_split_words(events, "events", ",")),
         scopes=frozenset(_split_words(claims.get("scope", ""), "scope", " ")) & frozenset(SCOPES),
         readers=_read_reader_limit(claims, "readers"),
@@ -55,6 +58,7 @@ def claims_from_rights(rights: Rights) -> dict[str, Any]:
         "sub": rights.user,
         "jti": rights.token,
         "symbols": list(rights.symbols.symbols_and_patterns),
+        "filter": None if rights.filter is None else str(rights.filter),
         "events": None if rights.events is None else list(rights.events),
         "scope": " ".join(sorted(rights.scopes)),
         "readers": rights.readers,
@@ -67,7 +71,7 @@ def claims_from_rights(rights: Rights) -> dict[str, Any]:
 
 
 def read_numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return the time in a claim as seconds since the Unix epoch (RFC 7519, NumericDate); None for a missing claim."""
+    """Return the time in a claim (RFC 7519, NumericDate) in seconds since the Unix epoch, or None if it is missing."""
     value = claims.get(name)
     if value is None:
         return None
@@ -92,6 +96,16 @@ def parse_delay(value: object) -> int:
 def _read_symbols(value: object) -> SymbolSet:
     names = _split_words(value, "symbols", ",")
     return SymbolSet(parse_symbols(names, max_symbols=MAX_TOKEN_SYMBOLS))
+
+
+def _read_filter(value: object) -> Screen:
+    if not isinstance(value, str):
+        raise InputError('invalid filter: expected a text such as exchange = "NYSE"', field="filter")
+    try:
+        # A ticket contains the normal form of the filter, which must be valid too.
+        return parse_screen(str(parse_screen(value)))
+    except FilterError as error:
+        raise InputError(f"invalid filter: {error}", field="filter", hint=error.hint) from None
 
 
 def _split_words(value: object, name: str, separator: str) -> list[str]:

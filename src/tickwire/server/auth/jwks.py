@@ -30,7 +30,7 @@ MIN_FETCH_INTERVAL_S = 10.0
 # The maximum duration of a whole fetch. Requests with an unknown key id wait for the fetch. A timeout for each read
 # would not end a fetch from an issuer that sends one byte a second.
 FETCH_TIMEOUT_S = 5.0
-# The maximum size of a key set. A hundred RSA keys with their certificates fit.
+# The maximum size of a key set. The limit is large enough for a hundred RSA keys with their certificates.
 MAX_KEY_SET_BYTES = 1024 * 1024
 _MAX_KEYS = 100
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -104,7 +104,7 @@ class JwksKeySource:
             except AuthUnavailable as error:
                 self._fetch_error = str(error)
                 log.warning("cannot fetch the token issuer's keys from %s: %s", redact_address(self._url), error)
-            except Exception as error:  # a task boundary: no code awaits the background task
+            except Exception as error:  # A task boundary: no code awaits the background task.
                 self._fetch_error = type(error).__name__
                 log.exception("cannot fetch the token issuer's keys from %s", redact_address(self._url))
 

@@ -72,6 +72,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("PUT", "/v1/simulator/scenario"): Rule("admin", audit_action="scenario"),
     ("DELETE", "/v1/simulator/scenario"): Rule("admin", audit_action="scenario"),
     ("GET", "/v1/operations"): Rule("admin"),
+    ("GET", "/v1/cluster"): Rule("admin"),
     ("GET", "/v1/clients"): Rule("admin"),
     ("DELETE", "/v1/clients"): Rule("admin", audit_action="revoke"),
     # Any token may call these routes. The routes let a user manage only the user's own clients, and let an admin manage

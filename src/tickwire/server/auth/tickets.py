@@ -72,7 +72,7 @@ class Tickets:
     async def redeem(self, ticket: str, address: str = "") -> Rights:
         """Return the rights of the ticket. Raise Unauthorized if the ticket is invalid, expired or already redeemed.
 
-        `address` is the network address of the client ("": unknown).
+        `address` is the network address of the client, or an empty string if the address is unknown.
         """
         # Import the module only here, because the import takes 60 ms and servers without tokens do not need the module.
         import jwt

@@ -63,7 +63,7 @@ class TokenVerifier:
         self._cache: OrderedDict[bytes, _CachedRights] = OrderedDict()
 
     def replace_key_source(self, key_source: KeySource) -> None:
-        """Accept only the tokens of these keys from now on."""
+        """Verify tokens only with the keys of this source from now on."""
         self.key_source = key_source
         self._cache.clear()
 

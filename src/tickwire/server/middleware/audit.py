@@ -30,8 +30,9 @@ class AuditLog:
     write call appends a whole line, so the file never contains a partial line. The log opens the file again for each
     line. Therefore a log rotation program may move the file without notifying the server.
 
-    If the next line would make the file larger than `max_bytes`, the log first renames `NAME` to `NAME.1`, `NAME.1` to
-    `NAME.2` and so on, and deletes the oldest of `max_files` files. If `max_bytes` is 0, the file has no limit.
+    If the next line would make the file larger than `max_bytes`, the log first rotates its files: `NAME` becomes
+    `NAME.1`, and `NAME.1` becomes `NAME.2`. The log deletes the oldest of `max_files` files. If `max_bytes` is 0, the
+    file has no limit.
     """
 
     def __init__(self, path: Path, max_bytes: int = 0, max_files: int = 1) -> None:
@@ -114,5 +115,5 @@ def add_audit_details(scope: Scope, **details: Any) -> None:
 
 
 def mark_unchanged(scope: Scope) -> None:
-    """Note for the audit log that a successful request has changed nothing."""
+    """Mark a successful request as unchanged, so that the audit log counts it as a request that changed nothing."""
     scope["state"]["is_unchanged"] = True

@@ -24,7 +24,8 @@ _PREFLIGHT_MAX_AGE_S = "600"
 # Browsers omit these ports in an origin.
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _ORIGIN = re.compile(r"https?://[a-z0-9._\-\[\]:]+")
-# The log names each blocked origin once. Anybody can invent origins, so the server remembers at most this many.
+# The log names each blocked origin once. Any client can invent origins, so the server remembers at most this number of
+# origins.
 _MAX_LOGGED_ORIGINS = 100
 _MAX_LOGGED_CHARS = 100
 
@@ -75,7 +76,7 @@ class Cors:
 
         An origin is foreign if it is neither the server's own origin nor an allowed origin. The check is necessary,
         because browsers let a foreign page send a request with the user's cookies, or a request to a server on the
-        user's computer. Requests with the authorization header are accepted: a page can set this header only after a
+        user's computer. Requests with the header Authorization are accepted: a page can set this header only after a
         preflight request, which the server rejects for foreign origins.
         """
         origin = first_header_value(scope, b"origin")
@@ -92,9 +93,9 @@ class Cors:
             )
 
     def _log_blocked_origin(self, scope: Scope) -> None:
-        """Log that browsers do not let pages of an origin read the responses. Log each origin only once.
-
-        The log helps, because the response may have the status 200, and only the browser's console shows the reason.
+        """Log that browsers do not let pages of an origin read the responses. Log each origin only once. Without the
+        log, an operator would not notice the problem: the response may have the status 200, and only the browser's
+        console shows the reason.
         """
         origin = (first_header_value(scope, b"origin") or "")[:_MAX_LOGGED_CHARS]
         if origin in self._logged_origins or len(self._logged_origins) >= _MAX_LOGGED_ORIGINS:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tickwire.clock import Clock
 from tickwire.core.close_reasons import CloseReason
+from tickwire.core.histogram import Exemplar
 from tickwire.core.log_text import MAX_FIELD_BYTES, safe_details, safe_text
 from tickwire.ops.log_format import request_id
 from tickwire.ops.log_handler import log_fields
@@ -68,7 +69,7 @@ class Guard:
     clock: Clock
     access: AccessPolicy = field(default_factory=OpenAccess)
     tickets: Tickets | None = None
-    # Verifies the tokens; None if the server requires no tokens.
+    # Verifies the tokens, or None if the server requires no tokens.
     token_verifier: TokenVerifier | None = None
     journal_writes: JournalWriteLimiter = field(default_factory=JournalWriteLimiter)
     proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(""))
@@ -83,7 +84,7 @@ class Guard:
         default_factory=lambda: RateLimiter(MAX_LOGGED_STREAMS_PER_S, "logged streams", MAX_LOGGED_STREAMS_PER_S)
     )
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
-    # Creates a span for each request; None if the server traces no requests.
+    # Creates a span for each request, or None if the server traces no requests.
     tracing: Tracing | None = None
     unlogged_by_call: Counter[str] = field(
         default_factory=lambda: Counter(dict.fromkeys((*PROBE_CALLS, PUBLISH_CALL, *STREAM_CALLS), 0))
@@ -91,7 +92,7 @@ class Guard:
 
     @cached_property
     def repeated_requests(self) -> RepeatedRequests | None:
-        """The audit lines of requests that changed nothing; None without an audit log."""
+        """The audit lines of requests that changed nothing, or None without an audit log."""
         return None if self.audit_log is None else RepeatedRequests(self.audit_log, self.clock)
 
     def close(self) -> None:
@@ -155,7 +156,7 @@ class Exchange:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Let the log lines and the spans of the block belong to this request. No request may be active before."""
+        """Assign the log lines and the spans of the `with` block to this request. No other request may be active."""
         self.activate()
         try:
             yield
@@ -167,9 +168,9 @@ class Exchange:
     def start_response(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], route: object = None, *, ends_span: bool = True
     ) -> list[tuple[bytes, bytes]]:
-        """Log and count the response, and return its headers together with the common headers.
+        """Log and count the response. Return its headers, including the common headers.
 
-        `route` is the FastAPI route that answers the request; None if no such route answers. Also end the
+        `route` is the FastAPI route that answers the request, or None if no such route answers. Also end the
         span of the request if `ends_span` is true. Otherwise, the caller must call `end_span`.
         """
         self._rights = self._scope["state"].get("rights", _NO_RIGHTS)
@@ -182,8 +183,10 @@ class Exchange:
         headers += self._guard.cors.response_headers(self._scope)
         if status in _DENIED_STATUSES:
             self._guard.denied_by_status[status] += 1
-        duration_s = self._guard.clock.monotonic() - self._started_at
-        template = self._guard.request_metrics.record(self._method, self.path, route, status, duration_s)
+        duration_ns = round((self._guard.clock.monotonic() - self._started_at) * 1e9)
+        trace_id = None if self._span is None else self._span.trace_id
+        exemplar = None if trace_id is None else Exemplar(trace_id, duration_ns, self._guard.clock.now())
+        template = self._guard.request_metrics.record(self._method, self.path, route, status, duration_ns, exemplar)
         self._log_response(status)
         if self._span is not None:
             self._span.describe(self._method, template, status, self.id)
@@ -243,8 +246,8 @@ class Exchange:
     def _describe_request(self, status: int) -> dict[str, Any]:
         """Return the log record of a request. Every text from the client has a bounded length and is escaped.
 
-        The record contains only the path of the URL. It omits the query string, which may contain a token in any
-        percent-encoding.
+        The record contains only the path of the URL. The record omits the query string, which may contain a token in
+        any percent-encoding.
         """
         rights = self._rights
         trace = None if self._span is None else self._span.trace_id
@@ -282,8 +285,8 @@ def _safe_short_text(text: str) -> str:
 class ResponseSender:
     """An ASGI `send` callable.
 
-    It adds the common headers to a response, and sends the head and the body in one write if the length of the body is
-    known.
+    The sender adds the common headers to a response, and sends the head and the body in one write if the length of the
+    body is known.
     """
 
     __slots__ = ("_exchange", "_held_head", "_scope", "_send")

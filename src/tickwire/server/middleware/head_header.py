@@ -1,4 +1,5 @@
-"""The response header `Tickwire-Head`: the position in the journal of the state that an answer describes."""
+"""The response header `Tickwire-Head`. An answer describes a state of the server; the header contains the journal
+position of this state."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ MAX_MESSAGES_PER_S, MAX_BURST_MESSAGES = 200, 2_000
 class JournalWriteLimiter:
     """Limits the events and the bytes that each client appends to the journal.
 
-    The argument `bearer` of the methods is the user, token or address of the client. It is None for an admin, who has
-    no limits. `now` is the monotonic time.
+    The argument `bearer` of the methods is the user, token or address of the client. `bearer` is None for an admin,
+    because admins have no limits. `now` is the monotonic time.
     """
 
     def __init__(self) -> None:

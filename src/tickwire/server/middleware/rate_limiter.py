@@ -17,7 +17,7 @@ BURST_S = 5.0
 class RateLimiter:
     """Limits how many units (such as requests) each client may consume. Each client has its own token bucket.
 
-    A bucket holds at most `burst` units and receives `rate_per_s` units a second. A rate of 0 sets no limit.
+    A bucket contains at most `burst` units and receives `rate_per_s` units a second. A rate of 0 sets no limit.
     `unit` is the plural noun for error messages, such as "requests".
     """
 
@@ -37,7 +37,8 @@ class RateLimiter:
         return self._rate_per_s > 0
 
     def consume(self, key: str | None, now: float, amount: float = 1) -> None:
-        """Remove `amount` units from the token bucket of a client. Raise RateLimited if the bucket holds fewer units.
+        """Remove `amount` units from the token bucket of a client. Raise RateLimited if the bucket contains fewer
+        units.
 
         `key` identifies the client; a request without a key is not limited. `now` is the monotonic time.
         """
@@ -50,7 +51,8 @@ class RateLimiter:
         return not self._remove(key, now, amount)
 
     def _remove(self, key: str | None, now: float, amount: float) -> float:
-        """Remove `amount` units from a bucket, and return 0. If units are missing, return the missing number."""
+        """Remove `amount` units from a bucket, and return 0. If the bucket has too few units, return the number of
+        missing units."""
         if not self._rate_per_s or not key:
             return 0
         available, updated_at = self._buckets.pop(key, (self._burst, now))

@@ -10,7 +10,8 @@ from tickwire.clock import Clock
 from tickwire.server.middleware.audit import AuditLog
 
 WINDOW_S = 1.0
-"""The length of a window. A bearer's requests that change nothing cause at most two audit lines in each window."""
+"""The length of a window. In each window, the requests of one bearer that change nothing cause at most two audit
+lines."""
 
 
 class _Window:

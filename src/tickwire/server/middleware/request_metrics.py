@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from tickwire.core.histogram import Histogram, HistogramCounts
+from tickwire.core.histogram import Exemplar, Histogram, HistogramCounts
 from tickwire.server.auth.rules import RULES, STREAM_METHODS, STREAM_PATH
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"))
@@ -28,17 +28,22 @@ class RequestMetrics:
         self._requests = Counter[tuple[str, str, int]]()
         self._times: dict[str, Histogram] = {}
 
-    def record(self, method: str, path: str, route: object, status: int, duration_s: float) -> str:
+    def record(  # noqa: PLR0917  # the facts of one request, each of its own type
+        self, method: str, path: str, route: object, status: int, duration_ns: int, exemplar: Exemplar | None
+    ) -> str:
         """Count a request whose response starts with `status`. Return the template of its route.
 
         `path` is the path below the mount of the application. `route` is the FastAPI route that answers, or None.
+        `exemplar` names the trace of a sampled request.
         """
         template = _route_template(route, path)
         self._requests[method if method in _METHODS else _OTHER, template, status] += 1
         times = self._times.get(template)
         if times is None:
             times = self._times[template] = Histogram()
-        times.observe(round(duration_s * 1e9))
+        times.observe(duration_ns)
+        if exemplar is not None:
+            times.add_exemplar(exemplar)
         if path == STREAM_PATH and method in STREAM_METHODS:
             self.connects[_connect_outcome(status)] += 1
         return template

@@ -14,7 +14,8 @@ from tickwire.core.codec import encode_json
 from tickwire.core.instrument import check_symbol
 from tickwire.core.timestamps import MAX_TIMESTAMP_NS, parse_timestamp
 from tickwire.errors import InputError
-from tickwire.server.auth.access import check_symbol_allowed, request_rights
+from tickwire.server.auth.access import request_rights
+from tickwire.server.auth.readable import check_symbol_readable
 from tickwire.server.hub_state import StateOfHub
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
@@ -59,7 +60,7 @@ async def read_candles(
     start_ns = None if start is None else parse_timestamp(start, field="start")
     query = CandleQuery(check_symbol(symbol, field="symbol"), seconds, start_ns, _parse_end(start_ns, end), limit)
     rights = request_rights(request.scope)
-    check_symbol_allowed(rights, symbol)
+    check_symbol_readable(rights, state.hub.board, symbol)
     delayed_hub = service.hub_pool.delayed_hub_for(rights)
     # A client with delayed data receives only candles that had closed at the delayed time, because the archive does not
     # store past states of an open candle.

@@ -15,7 +15,6 @@ from tickwire.core.codec import encode_json
 from tickwire.core.event import JournalEntry
 from tickwire.errors import InputError
 from tickwire.hub.client_list import MAX_PAGE_SIZE, ClientInfo, ClientQuery, ClientSortField, ClientSortKey
-from tickwire.screens.screen import Screen
 from tickwire.server.auth.access import bearer_of, request_rights, restrict_subscription
 from tickwire.server.cluster_clients import ClusterResult, ReaderRequest
 from tickwire.server.http_errors import Conflict, QuotaExceeded, ServerFull, TooLarge, filter_limits_as_problems
@@ -197,21 +196,23 @@ async def _publish_changes(
 
 
 async def _prepare_hubs(
-    request: Request, client_id: str, override: Subscription, screen: Screen | None, reservations: ExitStack
+    request: Request, client_id: str, current: Subscription, override: Subscription, reservations: ExitStack
 ) -> None:
     """Prepare the hubs of this process for the changed subscription of a client.
 
-    In each hub with readers of the client, test the patterns of the subscription, and reserve room for its new filter
-    `screen`, if any.
+    In each hub with readers of the client, test the patterns of the subscription. If its filter or its top-N screen
+    differs from the `current` one, reserve room for it.
     """
     service: Service = request.app.state.service
-    allowed = request_rights(request.scope).restrict(override)
+    rights = request_rights(request.scope)
+    allowed = rights.restrict(override)
+    needs_room = not {*allowed.screen_conditions} <= {*rights.restrict(current).screen_conditions}
     with filter_limits_as_problems():
         for hub in [*service.hub_pool]:
             if hub is service.live_hub or client_id in hub.roster:
                 await hub.test_patterns(allowed)
-                if screen is not None:
-                    reservations.enter_context(await hub.reserve_filter(screen, bearer_of(request.scope)))
+                if needs_room:
+                    reservations.enter_context(await hub.reserve_screen(allowed, bearer_of(request.scope)))
 
 
 @routes.delete("/v1/clients/{client_id:path}", response_class=Response)
@@ -322,8 +323,7 @@ async def _build_change_entries(
             changed[user, requested] = override = Subscription(**change.now)
             if not rights.has_scope("admin"):
                 restrict_subscription(rights, override)
-            screen = None if override.screen == current.screen else override.screen
-            await _prepare_hubs(request, client_id, override, screen, reservations)
+            await _prepare_hubs(request, client_id, current, override, reservations)
             entries[user, requested] = admin_event_entry(change)
         await asyncio.sleep(0)
     exceeded = overrides.exceeded_limit(client_id, changed)

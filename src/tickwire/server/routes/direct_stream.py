@@ -38,7 +38,7 @@ class DirectStreams:
         self._requests = TurnQueue(self._start_response, _REQUESTS_PER_TURN)
 
     def open(self, connection: StreamConnection, scope: Scope, body: bytes) -> None:
-        """Answer one stream request soon. `body` is the body of a QUERY request."""
+        """Start to answer one stream request. `body` is the body of a QUERY request."""
         self._requests.add((connection, scope, body))
 
     def _start_response(self, request: tuple[StreamConnection, Scope, bytes]) -> None:

@@ -12,6 +12,7 @@ from tickwire.core.codec import encode_json
 from tickwire.core.tick import Symbol
 from tickwire.errors import InputError
 from tickwire.server.auth.access import request_rights
+from tickwire.server.auth.readable import select_readable
 from tickwire.server.http_errors import Forbidden, QuotaExceeded
 from tickwire.server.hub_state import StateOfHub
 from tickwire.server.middleware.audit import add_audit_details
@@ -40,7 +41,7 @@ _OPENAPI = {"requestBody": {"required": True, "content": {"application/json": {"
 
 
 @routes.post("/v1/halts", response_class=Response, openapi_extra=_OPENAPI)
-async def change_trading(request: Request, _state: StateOfHub) -> Response:
+async def change_trading(request: Request, state: StateOfHub) -> Response:
     """Halt and resume trading in symbols. Readers that subscribe to `status` events receive each change."""
     service: Service = request.app.state.service
     rights = request_rights(request.scope)
@@ -61,6 +62,5 @@ async def change_trading(request: Request, _state: StateOfHub) -> Response:
         )
     await service.feed_proxy.change_trading(changes)
     add_audit_details(request.scope, halted=halts.halt[:10], resumed=halts.resume[:10])
-    return Response(
-        encode_json({"halted": sorted(filter(rights.symbols.includes, halted))}), media_type="application/json"
-    )
+    readable = await select_readable(rights, state.hub.board, sorted(halted))
+    return Response(encode_json({"halted": readable}), media_type="application/json")

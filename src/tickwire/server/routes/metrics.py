@@ -9,7 +9,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tickwire.ops.exposition import METRICS_MEDIA_TYPE
+from tickwire.ops.exposition import choose_format
 from tickwire.ops.log_handler import dropped_log_lines
 from tickwire.ops.metrics import FeedStats, HealthStats, RequestStats, SystemStats, render_metrics
 from tickwire.ops.process_resources import read_disk_space, read_process_resources
@@ -24,7 +24,11 @@ _VERSION = version("tickwire")
 
 @routes.get("/metrics", response_class=Response)
 async def read_metrics(request: Request) -> Response:
-    """Return counters, gauges and histograms for Prometheus."""
+    """Return counters, gauges and histograms for Prometheus.
+
+    The header `Accept` chooses between the Prometheus text format, which is the default, and OpenMetrics.
+    """
+    text_format = choose_format(request.headers.get("accept", ""))
     service: Service = request.app.state.service
     runtime = service.runtime
     # The operating system may take long to answer, for example for a slow disk.
@@ -49,8 +53,9 @@ async def read_metrics(request: Request) -> Response:
             disk,
             {} if runtime.tracing is None else runtime.tracing.span_counts(),
         ),
+        text_format=text_format,
     )
-    return Response(text, media_type=METRICS_MEDIA_TYPE)
+    return Response(text, media_type=text_format)
 
 
 def _feed_stats(runtime: Runtime) -> FeedStats:

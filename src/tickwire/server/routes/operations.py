@@ -1,4 +1,4 @@
-"""The overview for operators: current measurements, and samples of the last 15 minutes or day, in one response."""
+"""The overview for operators: measurements and samples of this process, and the processes of the cluster."""
 
 from __future__ import annotations
 
@@ -15,6 +15,16 @@ from tickwire.server.service import Service
 
 routes = APIRouter(tags=["health"])
 _VERSION = version("tickwire")
+
+
+@routes.get("/v1/cluster", response_class=Response)
+async def read_cluster(request: Request) -> Response:
+    """Return the processes of the cluster: their roles, readers, positions and problems.
+
+    The server asks all processes. If a process does not answer in time, `unanswered` contains its id.
+    """
+    service: Service = request.app.state.service
+    return Response(encode_json(await service.cluster_processes.describe_all()), media_type="application/json")
 
 
 @routes.get("/v1/operations", response_class=Response)

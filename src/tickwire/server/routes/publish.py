@@ -74,7 +74,7 @@ class PublishEndpoint:
 
 
 def _let_next_overlap(scope: Scope, count: int) -> None:
-    """Let the next pipelined publish request start before this request has been answered.
+    """Start the next pipelined publish request before this request has been answered.
 
     This request appends its ticks before the next request runs, so the order stays correct. Several waiting batches
     then become events in one flush, instead of one flush for each batch. `count` is the number of ticks in this batch.

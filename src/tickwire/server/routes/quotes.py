@@ -12,11 +12,14 @@ from starlette.responses import Response
 from tickwire.core.arrays import RowArray
 from tickwire.core.instrument import check_symbol
 from tickwire.market.board import Board
-from tickwire.server.auth.access import check_symbol_allowed, request_rights, restrict_subscription
+from tickwire.market.quote_columns import QuoteColumns
+from tickwire.server.auth.access import request_rights, restrict_subscription
+from tickwire.server.auth.readable import check_symbol_readable, test_quotes
 from tickwire.server.hub_state import StateOfHub
 from tickwire.server.loop_slices import OBJECTS_PER_SLICE, json_array_response, run_steps, slice_bounds
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
+from tickwire.sessions.rights import Rights
 from tickwire.sessions.subscription import Subscription, parse_symbols
 
 routes = APIRouter(tags=["quotes"])
@@ -37,20 +40,21 @@ async def read_quotes(
     service: Service = request.app.state.service
     copies: QuoteCopies = request.app.state.quote_copies
     board = state.hub.board
+    rights = request_rights(request.scope)
     selection = restrict_subscription(
-        request_rights(request.scope),
+        rights,
         Subscription(parse_symbols(symbols, max_symbols=service.limits.max_symbols_per_subscription)),
     )
     await run_steps(selection.test_patterns_stepwise(board.symbol_column))
     state.record_head()
-    return await json_array_response(copies.encode(board, _select_rows(board, selection)))
+    return await json_array_response(copies.encode(board, _select_rows(board, selection), rights))
 
 
 @routes.get("/v1/quotes/{symbol:path}", response_class=Response)
 async def read_quote(request: Request, state: StateOfHub, symbol: str) -> Response:
     """Return the newest quote of one symbol."""
-    check_symbol_allowed(request_rights(request.scope), check_symbol(symbol, field="symbol"))
     board = state.hub.board
+    check_symbol_readable(request_rights(request.scope), board, check_symbol(symbol, field="symbol"))
     row = board.find_row(symbol)
     if row is None:
         return problem(404, f"{symbol!r} has not traded on this server", field="symbol")
@@ -69,19 +73,26 @@ class QuoteCopies:
     def __init__(self) -> None:
         self._copied_quotes = 0
 
-    async def encode(self, board: Board, rows: RowArray) -> AsyncIterator[Sequence[bytes]]:
-        """Yield the encoded quotes of the board rows in `rows`."""
+    async def encode(self, board: Board, rows: RowArray, rights: Rights) -> AsyncIterator[Sequence[bytes]]:
+        """Yield the encoded quotes of the board rows in `rows`, without quotes that the client may not read."""
         if self._copied_quotes + len(rows) > MAX_COPIED_QUOTES:
             async for begin, end in slice_bounds(len(rows), OBJECTS_PER_SLICE):
-                yield board.quotes(rows[begin:end]).to_json_lines()
+                yield await _encode_readable(board, board.quotes(rows[begin:end]), rights)
             return
         quotes = board.quotes(rows)
         self._copied_quotes += len(rows)
         try:
             async for begin, end in slice_bounds(len(rows), OBJECTS_PER_SLICE):
-                yield quotes.select(range(begin, end)).to_json_lines()
+                yield await _encode_readable(board, quotes.select(range(begin, end)), rights)
         finally:
             self._copied_quotes -= len(rows)
+
+
+async def _encode_readable(board: Board, quotes: QuoteColumns, rights: Rights) -> Sequence[bytes]:
+    if rights.filter is None:
+        return quotes.to_json_lines()
+    is_readable = await run_steps(test_quotes(rights, board, quotes))
+    return quotes.select(np.flatnonzero(is_readable).tolist()).to_json_lines()
 
 
 def _select_rows(board: Board, selection: Subscription) -> RowArray:

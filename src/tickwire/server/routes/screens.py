@@ -15,8 +15,9 @@ from tickwire.core.instrument import check_symbol
 from tickwire.market.board import Board
 from tickwire.screens.explanation import FilterCheckResult, SymbolExplanation
 from tickwire.screens.field_table import FieldTable
-from tickwire.screens.screen import Screen, parse_screen
-from tickwire.server.auth.access import check_symbol_allowed, request_rights
+from tickwire.screens.screen import Screen, combine_screens, parse_screen
+from tickwire.server.auth.access import request_rights
+from tickwire.server.auth.readable import check_symbol_readable
 from tickwire.server.hub_state import StateOfHub
 from tickwire.server.loop_slices import in_slices, run_steps
 from tickwire.server.transport.body import decode_body, read_body
@@ -64,18 +65,22 @@ async def check_screen(request: Request, state: StateOfHub) -> Response:
         await read_body(request, _MAX_BODY_BYTES), ScreenCheckRequest, "the filter check", hint=_EXAMPLE_HINT
     )
     rights, screen = request_rights(request.scope), parse_screen(check.filter)
-    if check.symbol is not None:
-        check_symbol_allowed(rights, check_symbol(check.symbol, field="symbol"))
     board = state.hub.board
+    if check.symbol is not None:
+        check_symbol_readable(rights, board, check_symbol(check.symbol, field="symbol"))
     await run_steps(rights.symbols.test_patterns_stepwise(board.symbol_column))
     state.record_head()
     visible = np.flatnonzero(rights.symbols.mask(board.symbol_column))
-    symbols = list[str]()
+    symbols, readable = list[str](), combine_screens(screen, rights.filter) or screen
     async for part in in_slices(visible.tolist(), _ROWS_PER_SLICE):
         rows = np.array(part, np.intp)
-        matches = await run_steps(_field_table(board, rows).match_stepwise(screen.compiled))
+        matches = await run_steps(_field_table(board, rows).match_stepwise(readable.compiled))
         symbols += [board.symbols[row] for row in rows[matches].tolist()]
-    explanation = None if check.symbol is None else _explain_symbol(screen, board, check.symbol)
+    explanation = None
+    if check.symbol is not None:
+        # Meanwhile, the symbol may have ceased to match the filter in the token.
+        check_symbol_readable(rights, board, check.symbol)
+        explanation = _explain_symbol(screen, board, check.symbol)
     result = FilterCheckResult(
         filter=screen.text, fields=screen.field_names, cost=screen.cost, symbols=symbols, explained=explanation
     )

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from tickwire.core.candle import INTERVAL_SECONDS
 from tickwire.core.codec import encode_json
+from tickwire.screens.ranking import MAX_TOP
 from tickwire.server.auth.access import bearer_of, request_rights, restrict_subscription
 from tickwire.server.http_errors import QuotaExceeded, ServerFull
 from tickwire.server.service import Service
@@ -37,6 +38,8 @@ _SUBSCRIPTION_SCHEMA: dict[str, Any] = {
     "properties": {
         "symbols": _LIST_SCHEMA,
         "filter": {"type": "string", "example": "volume > 1M and change_rate > 5%"},
+        "order": {"type": "string", "example": "change_rate desc"},
+        "top": {"type": "integer", "minimum": 1, "maximum": MAX_TOP},
         "events": _LIST_SCHEMA,
         "candles": {"type": "string", "enum": [*INTERVAL_SECONDS]},
         "fields": _LIST_SCHEMA,

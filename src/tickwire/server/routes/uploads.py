@@ -59,14 +59,14 @@ _OPENAPI: dict[str, Any] = {
         "201": {"description": "all ticks are durable", "content": _RECEIPT},
         "400": {"description": "a line is invalid; the ticks before it are stored", "content": _PROBLEM},
         "413": {"description": "a line is too long; the ticks before it are stored", "content": _PROBLEM},
-        "503": {"description": "the server stops, or the journal cannot be written", "content": _PROBLEM},
+        "503": {"description": "the server is shutting down, or the journal cannot store events", "content": _PROBLEM},
     },
 }
 
 
 @routes.get("/v1/uploads/{name}", response_class=Response)
 async def read_upload(request: Request, name: _Name) -> Response:
-    """Return the number of ticks of an upload that the server stores; up to 1,000 more ticks may be stored."""
+    """Return the number of stored ticks of an upload. The server may have stored up to 1,000 more ticks."""
     service: Service = request.app.state.service
     rights = request_rights(request.scope)
     key = await service.runtime.journal.last_key(upload_source(publisher_source(rights), name))
@@ -80,8 +80,8 @@ async def upload_ticks(request: Request, name: _Name, offset: _Offset = 0) -> Re
     The server stores the ticks while they arrive, in batches of up to 1,000. If a tick is invalid, the server stores
     all ticks before it. The problem then contains the number of the line, and the number of stored ticks (`accepted`).
 
-    The upload has a name. If a client sends the ticks of an upload again, from the first one or from `offset` on, the
-    server skips the ticks that it stores already.
+    The upload has a name. If a client sends the ticks of an upload again, from the first tick or from the tick
+    `offset`, the server skips the stored ticks.
     """
     service: Service = request.app.state.service
     rights = request_rights(request.scope)
@@ -102,12 +102,12 @@ async def upload_ticks(request: Request, name: _Name, offset: _Offset = 0) -> Re
 
 
 class _Upload:
-    """One request of an upload. `position` is the number of the upload's ticks that the journal contains for certain.
+    """One request of an upload. The journal contains at least the first `position` ticks of the upload.
 
     The idempotency key of a batch is the number of ticks before the batch. If a request sends stored ticks again, for
-    example because the response was lost, the journal reports that it has a batch with this key, and the number of
-    ticks in that batch. Therefore each attempt may divide the ticks into other batches. Two concurrent requests store
-    no tick twice, even in different processes.
+    example because the response was lost, the journal recognizes the key, and returns the number of ticks in the stored
+    batch. Therefore each attempt may divide the ticks into other batches. Two concurrent requests store no tick twice,
+    even in different processes.
     """
 
     def __init__(self, request: Request, service: Service, rights: Rights, name: str) -> None:
@@ -146,7 +146,8 @@ class _Upload:
                 lines = lines[await self._publish_batch(lines[:_BATCH_TICKS]) :]
 
     async def _publish_batch(self, lines: Sequence[BodyLine]) -> int:
-        """Publish ticks from the beginning of `lines`, and return their number. If the journal has them, return 0.
+        """Publish ticks from the beginning of `lines`, and return their number. If the journal contains the ticks
+        already, return 0.
 
         If a line is invalid, publish only lines before it. Raise InputError if the first line is invalid.
         """
@@ -157,7 +158,7 @@ class _Upload:
                 return await self._publish(decode_tick_lines([line.text for line in lines]))
             except InputError as error:
                 valid_count = (error.index or 0) if isinstance(error, BatchRowError) else len(lines) // 2
-                # Each attempt has fewer lines than the one before, whatever the index is.
+                # Each attempt has fewer lines than the previous attempt, whatever the index is.
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
@@ -186,7 +187,8 @@ class _Upload:
             raise Unauthorized("the token was revoked")
 
     async def _wait_for_rate(self) -> None:
-        """Count each batch after the first like a request. Wait while the client exceeds the rate limit of requests."""
+        """Count each batch after the first batch like a request. Wait while the client exceeds the rate limit of
+        requests."""
         if self._is_first_batch or not self._limiter.is_enabled:
             self._is_first_batch = False
             return

@@ -16,7 +16,8 @@ routes = APIRouter(tags=["tokens"])
 class Whoami(msgspec.Struct, frozen=True):
     """The rights of a client.
 
-    `symbols` lists the allowed symbols and patterns. `events` lists the allowed event kinds; null allows all kinds.
+    `symbols` lists the allowed symbols and patterns. The client may read a symbol only while it matches `filter` (null:
+    always). `events` lists the allowed event kinds; null allows all kinds.
     `interval` is the minimum time between updates in milliseconds. `delay` is the delay of market data in seconds.
     `expires` is in microseconds since the Unix epoch, or null if the rights do not expire.
     """
@@ -24,6 +25,7 @@ class Whoami(msgspec.Struct, frozen=True):
     user: str | None
     scopes: list[str]
     symbols: tuple[str, ...]
+    filter: str | None
     events: tuple[str, ...] | None
     interval: int
     delay: int
@@ -35,7 +37,8 @@ class Whoami(msgspec.Struct, frozen=True):
             user=rights.user,
             scopes=[scope for scope in SCOPES if rights.has_scope(scope)],
             symbols=rights.symbols.symbols_and_patterns,
-            events=rights.events,
+            filter=None if rights.filter is None else str(rights.filter),
+            events=rights.event_kinds,
             interval=rights.interval,
             delay=rights.delay,
             expires=None if rights.expires is None else round(rights.expires * 1e6),

@@ -11,7 +11,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# The maximum length of an address. An IPv6 address with a zone fits.
+# The maximum length of an address. The limit is large enough for an IPv6 address with a zone.
 _MAX_ADDRESS_LENGTH = 64
 # The prefix length of the IPv6 networks that limits count as one client. A provider assigns a network of this size or
 # larger to each customer (RFC 6177).

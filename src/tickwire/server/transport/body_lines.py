@@ -16,7 +16,8 @@ MAX_LINE_BYTES = 16 * 1024
 """The maximum length of a line. A tick with all fields has about 300 bytes."""
 
 MAX_LINES = 1_000
-"""The maximum number of lines in memory. A line of a single byte would occupy a hundred times as much."""
+"""The maximum number of lines in memory. Without this limit, short lines could occupy much memory, because a line of
+one byte occupies a hundred bytes as an object."""
 
 
 class BodyLine(NamedTuple):
@@ -44,7 +45,7 @@ class BodyLines:
         self._connection = connection if isinstance(connection, StreamProtocol) else None
 
     async def parts(self) -> AsyncIterator[Sequence[BodyLine]]:
-        """Yield the complete lines that have arrived, up to MAX_LINES at a time, again and again until the body ends.
+        """Yield lists of the complete lines that have arrived, with at most MAX_LINES lines each, until the body ends.
 
         Raise TooLarge for a line that is too long, ServerStopping if the server stops, and InputError if the client
         disconnects. The iterator has then yielded all complete lines before the error.

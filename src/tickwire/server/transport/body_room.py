@@ -13,7 +13,8 @@ MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
 MAX_UNFINISHED_BYTES_PER_BEARER = 64 * 1024 * 1024
 """The maximum size of the incomplete bodies of one client."""
 UPLOAD_BYTES = 1024 * 1024
-"""The size that an upload counts as: one part of its body, the lines of this part, and the ticks of a batch."""
+"""The counted size of an upload. An upload occupies memory for one part of its body, the lines of this part, and the
+ticks of a batch."""
 
 
 class BodyRoom:
@@ -40,7 +41,7 @@ class BodyRoom:
 
     @contextmanager
     def reserved(self, bearer: str | None, size: int) -> Iterator[None]:
-        """Count `size` more bytes inside the `with` block; see `reserve`."""
+        """Reserve `size` bytes for the duration of the `with` block; see `reserve`."""
         self.reserve(bearer, size)
         try:
             yield

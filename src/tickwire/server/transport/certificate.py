@@ -30,14 +30,14 @@ class Certificate:
     def reload_if_changed(self) -> None:
         """If one of the files has changed, read both, and use them for the next connections.
 
-        If the new files are unusable, log the reason and keep the old context. This is usual while another program
-        replaces the files: until it has replaced both, the key does not match the certificate.
+        If the new files are unusable, log the reason and keep the old context. While another program replaces the
+        files, the key may not match the certificate for a moment.
         """
         try:
             status = self._read_status()
             if status == self._status:
                 return
-            # Remember the status first, so that unusable files are logged only once.
+            # Store the status first, so that unusable files are logged only once.
             self._status = status
             self.context = _create_context(self._certificate, self._key)
         except SettingsError as error:
@@ -106,4 +106,4 @@ def _explain(error: ssl.SSLError, certificate: Path, key: Path) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"the key {key} does not belong to the first certificate in {certificate}"
     reason = (error.reason or str(error)).replace("_", " ").lower()
-    return f"{certificate} and {key} are no certificate chain and key in PEM format: {reason}"
+    return f"{certificate} and {key} do not contain a certificate chain and a key in PEM format: {reason}"

@@ -1,4 +1,4 @@
-"""All connections of one server, and the limit of their number."""
+"""The table of all connections of one server. The table limits the number of connections."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class AbortableConnection(Protocol):
 class Deadlines:
     """Aborts connections that miss their deadline. The deadlines must be added in the order of their times.
 
-    Starting a timer for each connection would take a tenth of the time that the server needs to accept a connection.
+    A separate timer for each connection would take a tenth of the time that the server needs to accept a connection.
     """
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ class OverlappingCycle(RequestResponseCycle):
         cycle.waiting_for_100_continue = False
 
     def end_wait(self) -> None:
-        """Let the response begin. A second call does nothing."""
+        """Allow the response to begin. A second call does nothing."""
         if not self.turn.done():
             self.turn.set_result(None)
 

@@ -16,10 +16,12 @@ CONNECTION_EXTENSION = "tickwire.connection"
 """The key of the connection's StreamProtocol in `scope["extensions"]`."""
 
 MAX_HEAD_BYTES = 64 * 1024
-"""The maximum length of a request head. A query of a thousand symbols and the headers of a browser fit."""
+"""The maximum length of a request head. The limit is large enough for a query of a thousand symbols and the headers of
+a browser."""
 
 HEAD_TIMEOUT_S = 10.0
-"""The maximum time for a request head. A client that sends bytes slowly cannot keep its connection open longer."""
+"""The maximum time for a request head. A client that sends its bytes slowly cannot keep a connection open for
+longer."""
 
 BODY_TIMEOUT_S = 60.0
 """The maximum time for a request body. About 8 MB arrive in this time at 1 Mbit/s. See also `start_body_time`."""
@@ -103,7 +105,7 @@ class StreamProtocol(HttpToolsProtocol):
         self._is_reading_body = False
         # The request that the server is answering. `cycle` is the newest request that has arrived, and may be waiting.
         self._running_cycle: RequestResponseCycle | None = None
-        # The stream that delays the answers to the next requests; None if no stream is in progress.
+        # The stream that delays the answers to the next requests, or None if no stream is in progress.
         self._stream_in_progress: _StreamInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None
@@ -131,7 +133,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.send_400_response(f"the request head is longer than {MAX_HEAD_BYTES} bytes")
 
     def on_headers_complete(self) -> None:
-        """Start the request. If the server is stopping, the answer tells the client to close the connection."""
+        """Start the request. If the server is stopping, the answer contains the header `Connection: close`."""
         self._is_reading_head = False
         self._is_reading_body, self._body_overhead = True, 0
         self._start_timeout(BODY_TIMEOUT_S)
@@ -166,7 +168,7 @@ class StreamProtocol(HttpToolsProtocol):
         """Answer 400 to a malformed request, and close the connection.
 
         During a stream, or if an earlier request has not been answered, abort the connection instead. The client would
-        take the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
+        otherwise treat the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
         """
         is_streaming = self._stream_in_progress is not None or (
             self.sink is not None and self.sink.listener is not None
@@ -177,7 +179,7 @@ class StreamProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _can_answer_malformed_request(self) -> bool:
-        """Return whether a response that is written now would be the answer to the request that is malformed."""
+        """Return whether the malformed request is the next request that the server must answer."""
         newest = self.cycle
         if newest is None or newest.response_complete:
             return True
@@ -218,7 +220,8 @@ class StreamProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def limit_head_time(self, timeout_s: float) -> None:
-        """Replace the time limit of the request head, because the connection has waited for a while already."""
+        """Replace the time limit of the request head. Call this method if the connection has already waited for some
+        time."""
         if self._is_reading_head:
             self._start_timeout(timeout_s)
 

@@ -1,4 +1,4 @@
-"""Trusted reverse proxies, and the client address that they report."""
+"""Trusted reverse proxies, and the client address that these proxies report."""
 
 from __future__ import annotations
 

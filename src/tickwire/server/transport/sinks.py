@@ -35,7 +35,7 @@ class DirectWriter(Protocol):
         ...
 
     def release(self, sink: SocketSink) -> None:
-        """Never write to the sink again. A second call does nothing."""
+        """Forget the sink, and never write to it again. A second call does nothing."""
         ...
 
 
@@ -82,7 +82,7 @@ class SocketSink:
         """Return a descriptor of the socket for the sender `writer`, and remember the sender and its `handle`.
 
         Return None if the transport is not a plain TCP transport, if it is closing, if no descriptor is free, or if
-        other code has replaced `write`, for example to hold bytes back.
+        other code has replaced `write`.
         """
         connection = self._transport.get_extra_info("socket")
         if (
@@ -122,7 +122,8 @@ class SocketSink:
                 self.listener.on_write_error()
 
     def abort(self) -> None:
-        """Close the connection at once, because it is unknown which bytes the client has received."""
+        """Close the connection at once. Call this method if an error leaves unknown which bytes the client has
+        received."""
         if self.listener is not None:
             self.listener.on_write_error()
         self._transport.abort()

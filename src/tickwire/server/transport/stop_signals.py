@@ -1,7 +1,7 @@
 """Detect the stop of an ASGI server that is not Tickwire's own, such as plain uvicorn.
 
 An ASGI server reports its stop to the application only after all connections have closed. An endless stream never
-closes, so the application must learn about the stop from the signal that stops the server.
+closes, so the application must detect the signal that stops the server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A connection whose first request is a stream: answered without ASGI, without a task, and with little memory.
 
 Most connections of a market data server open a stream and never send another request. StreamConnection answers such a
-request itself. It hands every other request over to StreamProtocol, which answers through ASGI.
+request itself. StreamConnection passes every other request to StreamProtocol, which answers through ASGI.
 
 ::
 
@@ -41,7 +41,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 """The end of a response in chunked coding (RFC 9112, section 7.1)."""
 
 
-class ConnectionState(enum.Enum):
+class ClientState(enum.Enum):
     """The state of a StreamConnection. The module's docstring describes the states."""
 
     WAITING = "waiting"
@@ -55,10 +55,10 @@ class ConnectionState(enum.Enum):
     __hash__ = object.__hash__
 
 
-_WAITING, _OPENING, _STREAMING = ConnectionState.WAITING, ConnectionState.OPENING, ConnectionState.STREAMING
-_ENDING, _HANDED_OVER, _CLOSED = ConnectionState.ENDING, ConnectionState.HANDED_OVER, ConnectionState.CLOSED
+_WAITING, _OPENING, _STREAMING = ClientState.WAITING, ClientState.OPENING, ClientState.STREAMING
+_ENDING, _HANDED_OVER, _CLOSED = ClientState.ENDING, ClientState.HANDED_OVER, ClientState.CLOSED
 
-CONNECTION_TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = {
+CONNECTION_TRANSITIONS: Mapping[ClientState, frozenset[ClientState]] = {
     _WAITING: frozenset({_OPENING, _HANDED_OVER, _CLOSED}),
     _OPENING: frozenset({_STREAMING, _HANDED_OVER, _CLOSED}),
     _STREAMING: frozenset({_ENDING, _HANDED_OVER, _CLOSED}),
@@ -117,14 +117,14 @@ class StreamConnection(asyncio.Protocol):
         self._keep_alive = True
         self._sink: SocketSink | None = None
         self._opening: _Opening | None = None
-        # The protocol that parses the bytes after the stream request; None if no such bytes have arrived.
+        # The protocol that parses the bytes after the stream request, or None if no such bytes have arrived.
         self._successor: StreamProtocol | None = None
         self._on_finished: Callable[[], None] | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
 
     @property
     def is_closing(self) -> bool:
-        """Whether the client has gone, or the connection is about to close."""
+        """Whether the client has closed the connection, or the server is about to close it."""
         return self._state is _CLOSED or self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -177,7 +177,7 @@ class StreamConnection(asyncio.Protocol):
         return sink
 
     def end_opening(self) -> None:
-        """Send the bytes since `start_stream` in one write, and each later write at once."""
+        """Send all bytes since `start_stream` in one write. From now on, send the bytes of each write at once."""
         opening, self._opening = self._opening, None
         if opening is not None and self._sink is not None:
             self._sink.write = opening.write
@@ -186,8 +186,8 @@ class StreamConnection(asyncio.Protocol):
     def end_stream(self, on_finished: Callable[[], None], drain_timeout_s: float) -> None:
         """End the response, and call `on_finished`.
 
-        If the client does not read the last bytes within `drain_timeout_s`, abort the connection. Otherwise the client
-        could delay the end of the request.
+        If the client does not read the last bytes within `drain_timeout_s`, abort the connection. Otherwise, the client
+        could keep the request open without a limit.
         """
         self.end_opening()
         sink = self._sink
@@ -250,7 +250,7 @@ class StreamConnection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
-    def _enter(self, state: ConnectionState) -> None:
+    def _enter(self, state: ClientState) -> None:
         if state not in CONNECTION_TRANSITIONS[self._state]:
             raise ImpossibleConnectionTransition(f"{self._state.name} cannot change to {state.name}")
         self._state = state
@@ -332,7 +332,8 @@ class StreamConnection(asyncio.Protocol):
         self._transport.set_protocol(successor)
 
     def _parse_behind_stream(self, data: bytes) -> None:
-        """Let a StreamProtocol parse the bytes after the stream request. It answers these requests after the stream."""
+        """Pass the bytes after the stream request to a StreamProtocol. The StreamProtocol parses them, and answers
+        these requests after the stream."""
         if self.is_closing:
             return
         if self._successor is None:
@@ -349,7 +350,8 @@ class StreamConnection(asyncio.Protocol):
 
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int] | None:
-    """Return one end of the connection; None for a Unix socket, or if the client has gone."""
+    """Return the address of one end of the connection. Return None for a Unix socket, or if the client has closed the
+    connection."""
     try:
         address = transport.get_extra_info(name)
     except OSError:

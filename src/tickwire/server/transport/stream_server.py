@@ -22,7 +22,7 @@ class StoppableApp(Protocol):
 
     @property
     def direct_streams(self) -> StreamOpener | None:
-        """The object that answers stream requests without ASGI; None while the application does not run."""
+        """The object that answers stream requests without ASGI, or None while the application does not run."""
         ...
 
     def begin_drain(self) -> None:
@@ -99,7 +99,7 @@ class StreamServer(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Load a changed certificate, and let uvicorn update the date header. uvicorn calls this every 0.1 s."""
+        """Load a changed certificate, and let uvicorn update the date header. uvicorn calls this method every 0.1 s."""
         if self.server_state.certificate is not None and counter % CERTIFICATE_CHECK_TICKS == 0:
             self.server_state.certificate.reload_if_changed()
         return await super().on_tick(counter)

@@ -20,10 +20,10 @@ _SHUTDOWN_TIMEOUT_S = 2.0
 
 
 class TlsConnection(asyncio.Protocol):
-    """Shakes hands with the client, and then hands the encrypted connection over to a StreamConnection.
+    """Performs the TLS handshake with the client, and then passes the encrypted connection to a StreamConnection.
 
     uvloop's own server could also encrypt all connections. But the connection table would not count a connection before
-    the end of its handshake, and the buffer of uvloop's encryption would hold 64 KB for a slow reader.
+    the end of its handshake, and the buffer of uvloop's encryption would contain 64 KB for a slow reader.
     """
 
     def __init__(

@@ -43,9 +43,8 @@ class BatchSender:
     uses it.
 
     A sink is *direct* while the buffer of its transport is empty. The sender writes only to the descriptors of direct
-    sinks. If the socket accepts only some of the bytes, the transport gets the rest, and the sink is not direct until
-    the transport has written them. Before a sink writes its own bytes, it submits the queued bytes. The sink is then
-    not direct.
+    sinks. If the socket accepts only some of the bytes, the transport writes the remaining bytes. Until then, the sink
+    is not direct. Before a sink writes its own bytes, it submits the queued bytes. The sink is then not direct.
 
     Before each call, the sender compares stored handles with the current ones. A handle is valid for one registration
     of one sink, so the sender never writes to a descriptor that now belongs to another sink.

@@ -60,7 +60,7 @@ class Batch:
         return _all_sinks(self.groups)
 
     def sends_at(self, indexes: Sequence[int]) -> list[tuple[SocketSink, bytes]]:
-        """Return the sink and the bytes of these sends."""
+        """Return a pair of the sink and the bytes for each of the sends with these indexes."""
         return [(sink, self.bodies[number]) for sink, number in _sinks_at(self.groups, indexes)]
 
     def prepare(self) -> tuple[NDArray[np.int64], Lengths]:
@@ -119,7 +119,7 @@ class ChunksBatch:
         return [sink for number in numbers for sink in self._sinks_of(number)]
 
     def sends_at(self, indexes: Sequence[int]) -> list[tuple[SocketSink, bytes]]:
-        """Return the sink and the bytes of these sends."""
+        """Return a pair of the sink and the bytes for each of the sends with these indexes."""
         sinks, chunk_indexes = self.sinks(), self._chunk_indexes
         return [(sinks[index], self._chunks.join(int(chunk_indexes[index]))) for index in indexes]
 
@@ -142,6 +142,6 @@ def _all_handles(groups: Sequence[RegisteredSinks]) -> NDArray[np.int64]:
 
 
 def _sinks_at(groups: Sequence[RegisteredSinks], indexes: Sequence[int]) -> list[tuple[SocketSink, int]]:
-    """Return the sink and the index of its group for each of the sends with these indexes."""
+    """Return a pair for each of the sends with these indexes: the sink, and the index of its group."""
     pairs = [(sink, number) for number, group in enumerate(groups) for sink in group.sinks]
     return [pairs[index] for index in indexes]

@@ -43,7 +43,7 @@ def load_send_library(library: Path = LIBRARY_FILE) -> ctypes.CDLL:
 
 
 class NativeCall:
-    """Calls the C functions. The interpreter lock is released during the call."""
+    """Sends with the C functions. Python releases the interpreter lock during the call."""
 
     name = "native"
 
@@ -61,7 +61,7 @@ class NativeCall:
         return results
 
     def send_pieces(self, fds: Descriptors, pieces: Pieces, begins: Begins, counts: Counts) -> Results:
-        """Send the pieces of memory; see `SendCall.send_pieces`."""
+        """Send pieces of memory; see `SendCall.send_pieces`."""
         results = np.empty(len(fds), np.int32)
         self._send_pieces(
             fds.ctypes.data, pieces.ctypes.data, len(pieces), begins.ctypes.data, counts.ctypes.data,

@@ -109,7 +109,7 @@ class _Queues:
 
 
 class UringCall:
-    """Sends with one submission for up to `entries` sockets.
+    """Sends bytes to up to `entries` sockets with one submission.
 
     Only the thread that created the object may call it (SINGLE_ISSUER).
     """
@@ -149,7 +149,7 @@ class UringCall:
         return self._send_all(_OPCODE_SEND, fds, addresses, lengths)
 
     def send_pieces(self, fds: Descriptors, pieces: Pieces, begins: Begins, counts: Counts) -> Results:
-        """Send the pieces of memory; see `SendCall.send_pieces`."""
+        """Send pieces of memory; see `SendCall.send_pieces`."""
         messages = np.zeros(len(fds), _MESSAGE)
         messages["pieces"] = pieces.ctypes.data + begins * pieces.itemsize
         messages["piece_count"] = counts
@@ -180,7 +180,8 @@ class UringCall:
         lengths: Lengths,
         results: Results,
     ) -> None:
-        """Send at most `entries` bodies, and write their results to `results`, an array with the value -EAGAIN."""
+        """Send at most `entries` bodies, and write their results to the array `results`. Each element of `results` must
+        be -EAGAIN before the call."""
         count, tail, head = len(fds), int(queues.sq_tail[0]), int(queues.cq_head[0])
         begin = tail & queues.sq_mask
         # The queue is circular, so the SQEs may continue at its beginning.

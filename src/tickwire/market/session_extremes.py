@@ -1,0 +1,372 @@
+"""The highest and lowest trade prices of each symbol's session, which change if a trade is cancelled or corrected.
+
+For each symbol, the highest 32 and the lowest 32 different prices of the session are stored, each with its number of
+trades. Prices between them are not stored, so the memory is bounded. A withdrawal of a trade reduces the number of its
+price. The high and the low of the session are therefore exact, unless all 32 prices on one side are withdrawn.
+
+Trades are collected, and added to the stored prices later in one operation. The order of added trades makes no
+difference, so the result does not depend on the time of this operation. Only the order of additions and withdrawals
+does.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import inf, isnan, nan
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tickwire.core.arrays import Bools, Floats, Ints, RowArray
+from tickwire.core.codec import LargeBytes
+from tickwire.market.quote_state import LAST, SESSION_PRICE_ROWS
+from tickwire.market.sorted_batch import SortedBatch
+
+T = TypeVar("T", bound=np.generic)
+
+PRICES_PER_SIDE = 32
+# The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes less than
+# a millisecond.
+_SYMBOLS_PER_TABLE = 4_096
+# The trades that are added to the tables in one operation.
+_MAX_COLLECTED_TRADES = 8_192
+
+
+class _ExtremesSnapshot(msgspec.Struct, frozen=True):
+    """The format of the bytes in a snapshot. All symbols are in one table."""
+
+    keys: bytes
+    counts: bytes
+    low_bounds: bytes
+    high_bounds: bytes
+
+
+class SymbolExtremes:
+    """The stored prices of one symbol, as Python numbers.
+
+    The prices of all trades at or below `low_bound`, and at or above `high_bound`, are stored. The prices between are
+    not. If all prices are stored, the bounds are infinite.
+    """
+
+    def __init__(self, counts: dict[float, int], low_bound: float, high_bound: float) -> None:
+        self.counts = counts
+        self.low_bound = low_bound
+        self.high_bound = high_bound
+        self._prices = sorted(counts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the session has no trades. The value is False if this is not known."""
+        return not self._prices and self.low_bound == inf
+
+    @property
+    def highest(self) -> float | None:
+        """The highest price, or None if it is not known."""
+        return self._prices[-1] if self._prices and self._prices[-1] >= self.high_bound else None
+
+    @property
+    def lowest(self) -> float | None:
+        """The lowest price, or None if it is not known."""
+        return self._prices[0] if self._prices and self._prices[0] <= self.low_bound else None
+
+    def add(self, price: float) -> None:
+        """Add a trade."""
+        if not (price <= self.low_bound or price >= self.high_bound):
+            return
+        count = self.counts.get(price, 0)
+        self.counts[price] = count + 1
+        if not count:
+            insort(self._prices, price)
+            self._limit()
+
+    def withdraw(self, price: float) -> None:
+        """Remove a trade, if its price is stored."""
+        count = self.counts.get(price, 0)
+        if count > 1:
+            self.counts[price] = count - 1
+        elif count:
+            del self.counts[price]
+            self._prices.remove(price)
+
+    def _limit(self) -> None:
+        prices, limit = self._prices, PRICES_PER_SIDE
+        if self.low_bound == inf:
+            is_low_full = is_high_full = len(prices) > 2 * limit
+        else:
+            is_low_full = bisect_right(prices, self.low_bound) > limit
+            is_high_full = len(prices) - bisect_left(prices, self.high_bound) > limit
+        if is_low_full:
+            self.low_bound = prices[limit - 1]
+        if is_high_full:
+            self.high_bound = prices[-limit]
+        for price in prices[bisect_right(prices, self.low_bound) : bisect_left(prices, self.high_bound)]:
+            del self.counts[price]
+            self._prices.remove(price)
+
+
+class _Table:
+    """The stored prices of some symbols.
+
+    A key is a complex number, because NumPy sorts complex numbers by their real parts, and then by their imaginary
+    parts. The real part is the index of the symbol in the table, and the imaginary part is the price. `counts` contains
+    the number of trades of each key. `SymbolExtremes` explains the bounds.
+    """
+
+    def __init__(self, symbol_count: int) -> None:
+        self.keys = np.empty(0, np.complex128)
+        self.counts = np.empty(0, np.int32)
+        self.low_bounds = np.full(symbol_count, inf)
+        self.high_bounds = np.full(symbol_count, -inf)
+
+    def add(self, rows: RowArray, prices: Floats) -> None:
+        """Add trades. NaN as a price means that there was no trade."""
+        is_stored = self._is_stored(rows, prices)
+        keys, counts = _count_keys(rows[is_stored], prices[is_stored])
+        places = np.searchsorted(self.keys, keys)
+        is_known = places < len(self.keys)
+        is_known[is_known] = self.keys[places[is_known]] == keys[is_known]
+        self.counts[places[is_known]] += counts[is_known]
+        if not is_known.all():
+            self.keys = np.insert(self.keys, places[~is_known], keys[~is_known])
+            self.counts = np.insert(self.counts, places[~is_known], counts[~is_known])
+            self._limit()
+
+    def remove_symbols(self, rows: RowArray) -> None:
+        """Forget the prices of symbols, whose sessions begin."""
+        removed = np.zeros(len(self.low_bounds), bool)
+        removed[rows] = True
+        self._select(~removed[self._key_rows()])
+        self.low_bounds[rows], self.high_bounds[rows] = inf, -inf
+
+    def read_symbol(self, row: int) -> SymbolExtremes:
+        begin, end = np.searchsorted(self.keys, _make_keys(np.array([row, row + 1]), np.array([-inf, -inf])))
+        prices, counts = self.keys.imag[begin:end].tolist(), self.counts[begin:end].tolist()
+        return SymbolExtremes(
+            dict(zip(prices, counts, strict=True)), float(self.low_bounds[row]), float(self.high_bounds[row])
+        )
+
+    def store_symbol(self, row: int, extremes: SymbolExtremes) -> None:
+        self.remove_symbols(np.array([row]))
+        prices = np.array(sorted(extremes.counts), np.float64)
+        keys = _make_keys(np.full(len(prices), row), prices)
+        places = np.searchsorted(self.keys, keys)
+        self.keys = np.insert(self.keys, places, keys)
+        self.counts = np.insert(self.counts, places, [extremes.counts[price] for price in prices.tolist()])
+        self.low_bounds[row], self.high_bounds[row] = extremes.low_bound, extremes.high_bound
+
+    def copy_bounds(self) -> tuple[Floats, Floats]:
+        return self.low_bounds.copy(), self.high_bounds.copy()
+
+    def _limit(self) -> None:
+        """Remove the prices between the highest and the lowest prices of each symbol (see `SymbolExtremes`)."""
+        rows, limit, symbol_count = self._key_rows(), PRICES_PER_SIDE, len(self.low_bounds)
+        counts = np.bincount(rows, minlength=symbol_count)
+        if counts.max() <= limit:
+            return
+        prices = self.keys.imag
+        low_counts = np.bincount(rows[prices <= self.low_bounds[rows]], minlength=symbol_count)
+        high_counts = np.bincount(rows[prices >= self.high_bounds[rows]], minlength=symbol_count)
+        is_overfull = np.isinf(self.low_bounds) & (counts > 2 * limit)
+        is_limited = np.isfinite(self.low_bounds)
+        low = np.flatnonzero(is_overfull | (is_limited & (low_counts > limit)))
+        high = np.flatnonzero(is_overfull | (is_limited & (high_counts > limit)))
+        if len(low) or len(high):
+            ends = np.cumsum(counts)
+            self.low_bounds[low] = prices[ends[low] - counts[low] + limit - 1]
+            self.high_bounds[high] = prices[ends[high] - limit]
+            self._select(self._is_stored(rows, prices))
+
+    def _is_stored(self, rows: RowArray, prices: Floats) -> Bools:
+        # A comparison with NaN is false.
+        is_stored: Bools = (prices <= self.low_bounds[rows]) | (prices >= self.high_bounds[rows])
+        return is_stored
+
+    def _key_rows(self) -> RowArray:
+        return self.keys.real.astype(np.intp)
+
+    def _select(self, selection: Bools) -> None:
+        self.keys, self.counts = self.keys[selection], self.counts[selection]
+
+
+class _SavedTable(NamedTuple):
+    keys: NDArray[np.complex128]
+    counts: NDArray[np.int32]
+    low_bounds: Floats
+    high_bounds: Floats
+
+
+def _encode_tables(tables: Sequence[_SavedTable], count: int) -> bytes:
+    """Encode the prices of the first `count` symbols."""
+    keys = [table.keys + number * _SYMBOLS_PER_TABLE for number, table in enumerate(tables)]
+    return msgspec.msgpack.encode(
+        _ExtremesSnapshot(
+            _join(keys, np.complex128).tobytes(),
+            _join([table.counts for table in tables], np.int32).tobytes(),
+            _join([table.low_bounds for table in tables], np.float64)[:count].tobytes(),
+            _join([table.high_bounds for table in tables], np.float64)[:count].tobytes(),
+        )
+    )
+
+
+class _CollectedTrades(NamedTuple):
+    rows: RowArray
+    prices: Floats
+
+
+class SessionExtremes:
+    """The highest and lowest trade prices of each symbol's session. A symbol is identified by its row on the board."""
+
+    def __init__(self) -> None:
+        self._tables: list[_Table] = []
+        self._collected: list[_CollectedTrades] = []
+        self._collected_count = 0
+        self._single_rows: list[int] = []
+        self._single_prices: list[float] = []
+
+    def grow(self, capacity: int) -> None:
+        """Create tables for `capacity` symbols."""
+        while len(self._tables) * _SYMBOLS_PER_TABLE < capacity:
+            self._tables.append(_Table(_SYMBOLS_PER_TABLE))
+
+    def apply(self, batch: SortedBatch, state: Floats) -> None:
+        """Add the trades of a batch.
+
+        If the batch withdraws trades of a symbol, correct the open, high and low of the symbol in `state`, which has
+        one column for each tick.
+        """
+        withdrawals, rows, prices = batch.withdrawals, batch.rows, batch.trade_prices
+        if withdrawals is not None and withdrawals.any():
+            corrected = np.unique(rows[withdrawals])
+            is_corrected = np.isin(rows, corrected)
+            for row in corrected.tolist():
+                self._correct(row, np.flatnonzero(rows == row), batch, state)
+            rows, prices = rows[~is_corrected], prices[~is_corrected]
+        # Copy the prices, because they may be a part of a larger array.
+        self._collected.append(_CollectedTrades(rows, prices.copy()))
+        self._count_collected(len(rows))
+
+    def add_single(self, row: int, price: float) -> None:
+        """Add one trade. NaN as a price means that the tick reports no trade."""
+        self._single_rows.append(row)
+        self._single_prices.append(price)
+        self._count_collected(1)
+
+    def remove_symbols(self, rows: RowArray) -> None:
+        """Forget the trades of symbols, whose sessions begin."""
+        self._add_collected()
+        for table, selected in self._split(rows):
+            table.remove_symbols(rows[selected] % _SYMBOLS_PER_TABLE)
+
+    def capture(self, count: int) -> Callable[[], bytes]:
+        """Copy the prices of the first `count` symbols, and return a function that encodes the copy for `restore`."""
+        self._add_collected()
+        # The arrays of keys, which are the largest part, need no copy, because a table replaces them at each change.
+        tables = [_SavedTable(each.keys, each.counts.copy(), *each.copy_bounds()) for each in self._tables]
+        return partial(_encode_tables, tables, count)
+
+    def restore(self, data: LargeBytes) -> None:
+        """Restore the prices in `data`, which the function that `capture` returned has encoded."""
+        snapshot = msgspec.msgpack.decode(data, type=_ExtremesSnapshot)
+        keys, counts = np.frombuffer(snapshot.keys, np.complex128), np.frombuffer(snapshot.counts, np.int32)
+        self.restore_bounds(np.frombuffer(snapshot.low_bounds), np.frombuffer(snapshot.high_bounds))
+        for number, table in enumerate(self._tables):
+            is_here = keys.real // _SYMBOLS_PER_TABLE == number
+            table.keys = keys[is_here] - number * _SYMBOLS_PER_TABLE
+            table.counts = counts[is_here]
+
+    def restore_bounds(self, low_bounds: Floats, high_bounds: Floats) -> None:
+        """Restore symbols without stored prices. The trades between the bounds of a symbol are unknown."""
+        self._add_collected()
+        self._tables.clear()
+        self.grow(len(low_bounds))
+        for number, table in enumerate(self._tables):
+            part = slice(number * _SYMBOLS_PER_TABLE, (number + 1) * _SYMBOLS_PER_TABLE)
+            for bounds, saved in ((table.low_bounds, low_bounds[part]), (table.high_bounds, high_bounds[part])):
+                bounds[: len(saved)] = saved
+
+    def _correct(self, row: int, columns: RowArray, batch: SortedBatch, state: Floats) -> None:
+        """Apply the ticks of one symbol, some of which withdraw trades."""
+        self._add_collected()
+        table, table_row = self._tables[row // _SYMBOLS_PER_TABLE], row % _SYMBOLS_PER_TABLE
+        extremes = table.read_symbol(table_row)
+        session_prices = batch.prior_state[SESSION_PRICE_ROWS, columns[0]].tolist()
+        is_restated = False
+        sizes, prices = batch.sizes[columns].tolist(), batch.trade_prices[columns].tolist()
+        reported = batch.reported[LAST, columns].tolist()
+        for column, size, price, reported_price in zip(columns.tolist(), sizes, prices, reported, strict=True):
+            if size < 0.0:
+                extremes.withdraw(reported_price)
+                session_prices = _session_prices_after_withdrawal(extremes, *session_prices)
+            # A price without a size after a withdrawal is the price of an earlier trade.
+            elif not isnan(price) and not (is_restated and isnan(size)):
+                extremes.add(price)
+                session_prices = _session_prices_after_trade(price, *session_prices)
+            is_restated = size < 0.0
+            state[SESSION_PRICE_ROWS, column] = session_prices
+        table.store_symbol(table_row, extremes)
+
+    def _count_collected(self, count: int) -> None:
+        self._collected_count += count
+        if self._collected_count >= _MAX_COLLECTED_TRADES:
+            self._add_collected()
+
+    def _add_collected(self) -> None:
+        """Add the collected trades to the tables."""
+        if not self._collected_count:
+            return
+        singles = _CollectedTrades(np.array(self._single_rows, np.intp), np.array(self._single_prices, np.float64))
+        parts = [*self._collected, singles]
+        rows = np.concatenate([part.rows for part in parts])
+        prices = np.concatenate([part.prices for part in parts])
+        self._collected, self._single_rows, self._single_prices, self._collected_count = [], [], [], 0
+        for table, selected in self._split(rows):
+            table.add(rows[selected] % _SYMBOLS_PER_TABLE, prices[selected])
+
+    def _split(self, rows: RowArray) -> list[tuple[_Table, Bools | slice]]:
+        """Return the table of each symbol in `rows`, each with the selection of its symbols."""
+        numbers = rows // _SYMBOLS_PER_TABLE
+        first = int(numbers.min(initial=0)) if len(numbers) else 0
+        if first == (int(numbers.max()) if len(numbers) else 0):
+            return [(self._tables[first], slice(None))] if len(numbers) else []
+        return [(self._tables[number], numbers == number) for number in np.unique(numbers).tolist()]
+
+
+def _session_prices_after_trade(price: float, opened: float, high: float, low: float) -> list[float]:
+    """Return the open, high and low of a session after a trade. NaN means unknown."""
+    return [
+        price if isnan(opened) else opened,
+        high if price <= high else price,
+        low if price >= low else price,
+    ]
+
+
+def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, high: float, low: float) -> list[float]:
+    """Return the open, high and low of a session after a withdrawal."""
+    if extremes.is_empty:
+        return [nan, nan, nan]
+    highest, lowest = extremes.highest, extremes.lowest
+    return [opened, high if highest is None else highest, low if lowest is None else lowest]
+
+
+def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:
+    """Return the different keys of some trades in order, and the number of trades of each key."""
+    # NumPy sorts complex numbers slowly. These two sorts take a third of the time.
+    order = np.argsort(prices)
+    order = order[np.argsort(rows[order].astype(np.uint16), kind="stable")]
+    keys = _make_keys(rows[order], prices[order])
+    begins = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.empty(0, np.intp)
+    return keys[begins], np.diff(np.append(begins, len(keys)))
+
+
+def _make_keys(rows: RowArray, prices: Floats) -> NDArray[np.complex128]:
+    keys = np.empty(len(rows), np.complex128)
+    keys.real, keys.imag = rows, prices
+    return keys
+
+
+def _join(parts: Sequence[NDArray[T]], dtype: type[T]) -> NDArray[T]:
+    return np.concatenate([np.empty(0, dtype), *parts])
