@@ -28,7 +28,7 @@ from tickwire.market.board import Board
 from tickwire.sessions.admin_events import AdminEvent
 from tickwire.sessions.snapshot import HubSnapshot
 
-FINGERPRINTS = {3: "17ac107582f423cf"}
+FINGERPRINTS = {3: "03ad1a4b2e900c80"}
 
 
 def field_layout(struct: type) -> list[tuple[str, str, bool]]:
