@@ -13,7 +13,7 @@ from tickwire.candles.archive import CandleArchive
 from tickwire.candles.builder import CandleBuilder
 from tickwire.candles.outbox import CandleOutbox, OutboxState
 from tickwire.core.candle import CANDLE_DTYPE, INTERVAL_SECONDS, Candle, PackedCandles, candles_from_packed
-from tickwire.core.codec import encode_large_struct
+from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.core.event import JournalEntry, JournalRecord, RecordKind, named_entry, split_into_turns
 from tickwire.core.event_kinds import CLOCK_EVENT
 from tickwire.core.tick import contains_resets, ticks_from_bytes
@@ -85,7 +85,7 @@ class _RecorderState(msgspec.Struct, frozen=True, array_like=True):
     """
 
     lag_ns: int
-    candles: bytes
+    candles: LargeBytes
     outbox: OutboxState = []
 
 
@@ -180,7 +180,7 @@ class CandleRecorder:
         late_trades = dict(zip(INTERVAL_SECONDS, self.candles.late_trade_counts.tolist(), strict=True))
         return CandleStats(late_trades, self.archive.unwritten_candles, self.archive.dropped_candles, len(self.outbox))
 
-    async def recover(self, journal: CandleJournal, sequence: int, saved_state: bytes) -> None:
+    async def recover(self, journal: CandleJournal, sequence: int, saved_state: LargeBytes) -> None:
         """Restore the state `saved_state`, and apply all later records of the journal.
 
         The state was saved after event `sequence`.
@@ -205,7 +205,7 @@ class CandleRecorder:
         return candles_from_packed(self.candles.open_candles([row], query.interval_s), closed=False)
 
 
-def restore_candle_builder(saved_state: bytes, sessions: TradingSessions | None = None) -> CandleBuilder:
+def restore_candle_builder(saved_state: LargeBytes, sessions: TradingSessions | None = None) -> CandleBuilder:
     """Return a candle builder in the state `saved_state`, which `CandleRecorder.save` returned.
 
     If `saved_state` is empty, return a new builder.

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    LargeBytes: TypeAlias = bytes | memoryview
+else:
+    # msgspec decodes a field of this type as a view of the decoded message, without a copy.
+    LargeBytes = memoryview
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 
 from tickwire.clock import Clock
 from tickwire.core.close_reasons import CloseReason
+from tickwire.core.codec import LargeBytes
 from tickwire.core.event import JournalRecord, SequenceRange, split_into_turns
 from tickwire.errors import JournalError
 from tickwire.hub.catchup.history_replayer import ReplayableJournal
@@ -56,7 +57,7 @@ class CandleUpdater(Protocol):
         ...
 
 
-CandleUpdaterFactory: TypeAlias = Callable[[bytes], CandleUpdater]
+CandleUpdaterFactory: TypeAlias = Callable[[LargeBytes], CandleUpdater]
 """A function that creates a candle updater from a saved state."""
 
 

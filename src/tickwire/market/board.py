@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from tickwire.core.arrays import Bools, Floats, Ints, RowArray
-from tickwire.core.codec import encode_large_struct
+from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.core.instrument import SYMBOL_BYTES, Instrument
 from tickwire.core.tick import NOT_REPORTED, TICK_DTYPE, PackedTicks, are_resets
 from tickwire.market.derived_fields import count_decimals
@@ -58,15 +58,15 @@ class _BoardSnapshot(msgspec.Struct, frozen=True):
     """The format of the bytes that `Board.save` returns and `Board.restore` reads."""
 
     symbols: list[str]
-    state: bytes
-    sequences: bytes
-    ts: bytes
-    days: bytes
+    state: LargeBytes
+    sequences: LargeBytes
+    ts: LargeBytes
+    days: LargeBytes
     # Snapshots of earlier versions do not contain the times of trades and of bids and asks.
-    trade_ts: bytes = b""
-    quote_ts: bytes = b""
+    trade_ts: LargeBytes = b""
+    quote_ts: LargeBytes = b""
     # Snapshots of earlier versions do not contain the highest and lowest trade prices of the sessions.
-    extremes: bytes = b""
+    extremes: LargeBytes = b""
 
 
 def _encode_snapshot(snapshot: _BoardSnapshot, encode_extremes: Callable[[], bytes]) -> bytes:
@@ -216,7 +216,7 @@ class Board:
         """Return the state of the board as bytes, which `restore` accepts."""
         return self.capture()()
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: LargeBytes) -> None:
         """Restore the state in `data`, the result of an earlier call of `save`.
 
         The reference data of `instruments` replaces the reference data in the state.

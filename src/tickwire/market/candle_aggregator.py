@@ -32,7 +32,7 @@ import numpy as np
 
 from tickwire.core.arrays import Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
-from tickwire.core.codec import encode_large_struct
+from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
 from tickwire.market.corrections import is_replacement, split_trades
@@ -70,12 +70,12 @@ class _CandleSnapshot(msgspec.Struct, frozen=True):
     """The format of the bytes that `CandleAggregator.save` returns and `restore` reads."""
 
     symbols: list[bytes]
-    time_keys: bytes = msgspec.field(name="stages")
-    ohlcv: bytes = msgspec.field(name="values")
-    pending_seconds: bytes = msgspec.field(name="seconds")
-    pending_ohlcv: bytes = msgspec.field(name="waiting")
-    pending_trade_counts: bytes = msgspec.field(name="trades")
-    sequences: bytes
+    time_keys: LargeBytes = msgspec.field(name="stages")
+    ohlcv: LargeBytes = msgspec.field(name="values")
+    pending_seconds: LargeBytes = msgspec.field(name="seconds")
+    pending_ohlcv: LargeBytes = msgspec.field(name="waiting")
+    pending_trade_counts: LargeBytes = msgspec.field(name="trades")
+    sequences: LargeBytes
     late_trade_counts: list[int] = msgspec.field(name="late")
     # In snapshots of earlier versions, all symbols have the same newest time and watermark.
     newest_ts: int = msgspec.field(name="newest")
@@ -283,7 +283,7 @@ class CandleAggregator:
         )
         return partial(encode_large_struct, snapshot)
 
-    def restore(self, data: bytes, lag_ns: int = MAX_LIVE_LAG_NS) -> None:
+    def restore(self, data: LargeBytes, lag_ns: int = MAX_LIVE_LAG_NS) -> None:
         """Restore the state in `data`, the result of an earlier call of `save`.
 
         Earlier versions had one clock for all sources of ticks. If `data` is from such a version, `lag_ns` is the lag
@@ -481,5 +481,5 @@ def closed_candles(steps: ClosingSteps) -> PackedCandles:
     return np.concatenate([np.empty(0, CANDLE_DTYPE), *(part for part in steps if part is not None)])
 
 
-def _int64_array(data: bytes) -> Ints:
+def _int64_array(data: LargeBytes) -> Ints:
     return np.frombuffer(data, np.int64).copy()

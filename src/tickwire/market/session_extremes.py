@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.arrays import Bools, Floats, Ints, RowArray
+from tickwire.core.codec import LargeBytes
 from tickwire.market.quote_state import LAST, SESSION_PRICE_ROWS
 from tickwire.market.sorted_batch import SortedBatch
 
@@ -267,7 +268,7 @@ class SessionExtremes:
         tables = [_SavedTable(each.keys, each.counts.copy(), *each.copy_bounds()) for each in self._tables]
         return partial(_encode_tables, tables, count)
 
-    def restore(self, data: bytes) -> None:
+    def restore(self, data: LargeBytes) -> None:
         """Restore the prices in `data`, which the function that `capture` returned has encoded."""
         snapshot = msgspec.msgpack.decode(data, type=_ExtremesSnapshot)
         keys, counts = np.frombuffer(snapshot.keys, np.complex128), np.frombuffer(snapshot.counts, np.int32)

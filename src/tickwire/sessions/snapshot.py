@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tickwire.core.codec import encode_large_struct
+from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.sessions.admin_events import ScenarioStarted, SubscriptionChanged, TokensRevoked
 
 
@@ -34,11 +34,11 @@ class HubSnapshot(msgspec.Struct, frozen=True):
     `owners`, `revoked_ages`, `status` and `unreadable`.
     """
 
-    board: bytes
+    board: LargeBytes
     changes: list[tuple[int, SubscriptionChanged]] = msgspec.field(default_factory=list)
     kept: dict[str, dict[str, str]] = msgspec.field(default_factory=dict)
     revoked: list[TokensRevoked] = msgspec.field(default_factory=list)
-    candles: bytes = b""
+    candles: LargeBytes = b""
     stage: ScenarioStarted | None = None
     halted: list[str] = msgspec.field(default_factory=list)
     held: list[int] = msgspec.field(default_factory=list)

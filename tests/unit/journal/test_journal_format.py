@@ -28,11 +28,14 @@ from tickwire.market.board import Board
 from tickwire.sessions.admin_events import AdminEvent
 from tickwire.sessions.snapshot import HubSnapshot
 
-FINGERPRINTS = {3: "17ac107582f423cf"}
+FINGERPRINTS = {3: "03ad1a4b2e900c80"}
 
 
 def field_layout(struct: type) -> list[tuple[str, str, bool]]:
-    return [(field.encode_name, str(field.type), field.required) for field in msgspec.structs.fields(struct)]
+    # A view and bytes have the same encoding.
+    types = {memoryview: bytes}
+    fields = msgspec.structs.fields(struct)
+    return [(field.encode_name, str(types.get(field.type, field.type)), field.required) for field in fields]
 
 
 def layout_fingerprint() -> str:
