@@ -31,6 +31,7 @@ import numpy as np
 
 from tickwire.core.arrays import Bools, Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
+from tickwire.core.correction import is_replacement
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
 from tickwire.market.candle_table import INTERVAL_LENGTHS_S, NO_CANDLE, CandleTable
 from tickwire.market.ohlcv import (
@@ -475,9 +476,7 @@ def _is_replacement(ticks: PackedTicks, index: int) -> bool:
     """Return whether the tick at `index` replaces the trade that the previous tick withdraws."""
     if index >= len(ticks):
         return False
-    withdrawal, tick = ticks[index - 1], ticks[index]
-    is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
-    return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)
+    return is_replacement(ticks[index - 1], ticks[index])
 
 
 def _pack_closed(symbol: bytes, closed: list[ClosedCandle]) -> PackedCandles:
