@@ -113,6 +113,56 @@ async def test_a_replay_of_a_recording_has_the_same_candles(tmp_path: Path) -> N
     assert sum(candle["volume"] for candle in original[0]) == 28
 
 
+async def read_corrections(url: str, count: int) -> list[dict]:
+    async with open_stream(url, {"events": "correction", "delivery": "all", "since": "earliest"}) as stream:
+        return [event.data for event in await stream.next_events(count, name="correction")]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+async def test_a_replay_of_a_recording_has_the_same_corrections(tmp_path: Path, name: str) -> None:
+    """Corrections of the newest and of an earlier trade, cancels, and trades of another symbol between them."""
+    if name.endswith("parquet"):
+        pytest.importorskip("duckdb")
+
+    def tick(symbol: str, second: int, last: float, **fields: float) -> dict:
+        return {"symbol": symbol, "ts": START_US + second * 1_000_000, "last": last, **fields}
+
+    trades = [
+        tick(symbol, second, last, size=size, bid=9.5)
+        for second, symbol, last, size in [
+            (0, "A", 10.0, 3),
+            (1, "B", 7.0, 1),
+            (2, "A", 13.0, 2.5),
+            (70, "A", 12.0, 9),
+            (71, "A", 8.0, 4),
+            (72, "B", 8.0, 4),
+        ]
+    ]
+    corrections = [
+        tick("A", 2, 13.0, size=2.5, corrected_last=11.0, corrected_size=2),
+        tick("A", 71, 8.0, size=4, corrected_last=9.0, corrected_size=4),
+        tick("B", 72, 8.0, size=4),
+        tick("A", 70, 12.0, size=9),
+    ]
+    count = len(trades) + 6 + 2
+    async with run_server() as server, httpx2.AsyncClient(base_url=server.url, verify=False) as client:
+        assert (await client.post("/v1/quotes", json=trades)).is_success
+        assert (await client.post("/v1/corrections", json=corrections)).is_success
+        later = [{"symbol": "B", "bid": 7.5, "ts": START_US + 73_000_000}, tick("A", 74, 9.5, size=1)]
+        assert (await client.post("/v1/quotes", json=later)).is_success
+        arguments = (name, "--url", server.url, "--since", "earliest", "--count", count)
+        async with run_command("record", *arguments, cwd=tmp_path) as process:
+            await process.communicate()
+        original = await read_quotes(server.url, count), [await read_candles(server.url, symbol) for symbol in "AB"]
+        original_corrections = await read_corrections(server.url, 4)
+    async with run_server(feed=f"replay:{tmp_path / name}", speed=0) as server:
+        replayed = await read_quotes(server.url, count), [await read_candles(server.url, symbol) for symbol in "AB"]
+        assert await read_corrections(server.url, 4) == original_corrections
+    assert replayed == original
+    highs = [quote["high"] for quote in original[0] if quote["symbol"] == "A"]
+    assert (max(highs), highs[-1]) == (13.0, 11.0)
+
+
 async def test_trades_at_an_unchanged_price_are_recorded(tmp_path: Path) -> None:
     """The feed reports neither quantities nor totals. Each trade is in another minute, so it has its own candle."""
     ticks = [{"symbol": "A", "last": 5.0, "ts": START_US + minute * 60_000_000} for minute in range(5)]

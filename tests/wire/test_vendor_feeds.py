@@ -313,6 +313,24 @@ async def test_corrections_and_cancels_of_the_vendor_reach_readers() -> None:
         assert (cancelled["ts"], cancelled["corrected_last"]) == (start_us + 1_000_000, None)
         (quote,) = (await market.events(6))[-1:]
         assert (quote["last"], quote["volume"], quote["turnover"]) == (10.5, 6, 63)
+        # The corrected and the cancelled prices are neither the high nor the low.
+        assert (quote["high"], quote["low"]) == (10.5, 10.5)
+
+
+@pytest.mark.parametrize(("conditions", "last", "high"), [("sip", 10.0, 10.5), ("", 10.5, 90.0)])
+async def test_the_sale_conditions_of_trades(conditions: str, last: float, high: float) -> None:
+    trades = [(10.0, "@"), (90.0, "I"), (10.5, "Z")]
+    items = [
+        {"T": "t", "S": "AAPL", "x": "V", "z": "C", "i": number, "p": price, "s": 5, "c": [condition],
+         "t": vendor_messages.iso_time(10_000 * number)}
+        for number, (price, condition) in enumerate(trades)
+    ]  # fmt: skip
+    settings = {"feed_key": KEY, "feed_secret": SECRET, "conditions": conditions}
+    play = Alpaca([*vendor_messages.alpaca(0), json.dumps(items)])
+    async with run_market(play, "alpaca:AAPL", **settings) as market:
+        (quote,) = (await market.events(3))[-1:]
+        assert (quote["last"], quote["high"], quote["low"], quote["volume"]) == (last, high, 10.0, 15)
+        assert (await market.dirty_ticks()).get("condition", 0) == (2 if conditions else 0)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +341,7 @@ async def test_corrections_and_cancels_of_the_vendor_reach_readers() -> None:
         ({"feed": "coinbase:,"}, "names no symbol"),
         ({"feed": "binance:" + ",".join(f"S{number}" for number in range(513))}, "at most 512"),
         ({"feed": "coinbase:BTC-USD", "feed_key": "x"}, "applies only to"),
+        ({"feed": "coinbase:BTC-USD", "conditions": "sip"}, "applies only to"),
         ({"feed": "http", "feed_url": "wss://user:pass@host"}, "applies only to"),
         ({"feed": "alpaca:AAPL", "feed_key_file": "/does/not/exist"}, "cannot be read"),
     ],

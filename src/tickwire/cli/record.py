@@ -13,6 +13,7 @@ from tickwire.cli.options import server_url_option, token_from_environment
 from tickwire.client.events import Event
 from tickwire.client.stream import Stream, connect
 from tickwire.core.codec import decode_json
+from tickwire.core.correction import TradeCorrection
 from tickwire.core.event_id import parse_event_id
 from tickwire.core.quote import Quote
 from tickwire.errors import ClientError
@@ -41,7 +42,7 @@ def record(
     stream = connect(
         url,
         symbols or ("*",),
-        events=("quote", "status"),
+        events=("quote", "correction", "status"),
         delivery="all",
         since=since if recorder.last_id is None else None,
         last_event_id=recorder.last_id,
@@ -90,6 +91,9 @@ class _RecordingSession:
         if event.name == "quote":
             self._recorder.write(event.id, decode_json(event.text, Quote))
             return self._recorder.row_count == self._max_quotes
+        if event.name == "correction":
+            self._recorder.expect_correction(decode_json(event.text, TradeCorrection))
+            return False
         return event.name == "status" and event.data["state"] == "halted" and self._is_current(event)
 
     def _is_current(self, event: Event) -> bool:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 
 import msgspec
+import numpy as np
 
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
@@ -47,3 +48,28 @@ def correction_ticks(corrections: Iterable[TradeCorrection]) -> PackedTicks:
         tick["symbol"], tick["ts"] = correction.symbol.encode("ascii"), correction.ts * 1000
         tick["last"], tick["size"] = last, size
     return ticks
+
+
+def find_corrections(ticks: PackedTicks) -> list[TradeCorrection]:
+    """Return the corrections in a batch of ticks. This is the reverse of `correction_ticks`."""
+    corrections = []
+    for index in np.flatnonzero(ticks["size"] < 0.0).tolist():
+        wrong, right = ticks[index], ticks[index + 1] if index + 1 < len(ticks) else None
+        is_replaced = right is not None and is_replacement(wrong, right) and not np.isnan(right["size"])
+        corrections.append(
+            TradeCorrection(
+                symbol=wrong["symbol"].decode("ascii"),
+                ts=int(wrong["ts"]) // 1000,
+                last=float(wrong["last"]),
+                size=0.0 if wrong["size"] == -LEAST_SIZE else -float(wrong["size"]),
+                corrected_last=float(right["last"]) if right is not None and is_replaced else None,
+                corrected_size=float(right["size"]) if right is not None and is_replaced else None,
+            )
+        )
+    return corrections
+
+
+def is_replacement(withdrawal: np.void, tick: np.void) -> bool:
+    """Return whether a tick has the right price of the trade that the tick before it withdraws."""
+    is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
+    return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.clock import Clock
+from tickwire.core.correction import is_replacement
 from tickwire.core.tick import PackedTicks
 from tickwire.errors import InputError
 
@@ -98,7 +99,7 @@ class PlaybackClock:
             if self.is_pass_over:
                 return
             due_count = int(np.searchsorted(due, self._release_limit(float(due[begin])), "right"))
-            end = min(max(begin + 1, due_count), begin + MAX_BATCH_ROWS)
+            end = _avoid_split_correction(ticks, begin, min(max(begin + 1, due_count), begin + MAX_BATCH_ROWS))
             if not self.speed:
                 self._anchor = (self._clock.monotonic(), float(due[end - 1]))
             self._released_ts = int(ticks["ts"][end - 1])
@@ -258,3 +259,15 @@ def check_speed(speed: float) -> float:
     if not 0 <= speed <= MAX_SPEED:
         raise InputError(f"invalid speed {speed:g}: use a number from 0 (no waiting) to {MAX_SPEED:g}", field="speed")
     return speed
+
+
+def _avoid_split_correction(ticks: PackedTicks, begin: int, end: int) -> int:
+    """Return the end of a batch, changed by one tick if a withdrawn trade and its replacement would be in two batches.
+
+    Candles then know that the second tick is a replacement.
+    """
+    if end == len(ticks) or not ticks["size"][end - 1] < 0.0:
+        return end
+    if not is_replacement(ticks[end - 1], ticks[end]):
+        return end
+    return end - 1 if end - 1 > begin else end + 1

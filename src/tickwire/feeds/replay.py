@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tickwire.clock import Clock
+from tickwire.core.correction import find_corrections
 from tickwire.core.tick import PackedTicks, blank_ticks, reset_ticks
 from tickwire.errors import InputError
 from tickwire.feeds.base import END_OF_FEED_SUFFIX, ConnectionState, FeedBatch, FeedConnection, FeedMode
@@ -234,7 +235,8 @@ class Replay:
                         current_pass.reached_ts = int(ticks["ts"][-1]) - current_pass.day_offset * DAY_NS
                     current_pass.played_rows += len(ticks)
                     is_last_row = is_last_chunk and current_pass.played_rows == current_pass.read_rows
-                    yield FeedBatch(ticks, current_pass.key + END_OF_FEED_SUFFIX * (is_last_row and not self._loop))
+                    key = current_pass.key + END_OF_FEED_SUFFIX * (is_last_row and not self._loop)
+                    yield FeedBatch(ticks, key, corrections=find_corrections(ticks))
                 if self.playback_clock.is_pass_over:
                     return
             if recordings.skipped_rows:

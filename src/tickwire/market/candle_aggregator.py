@@ -35,7 +35,7 @@ from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
-from tickwire.market.corrections import is_replacement, split_trades
+from tickwire.market.corrections import find_replacement, split_trades
 from tickwire.market.ohlcv import (
     CLOSE,
     OhlcvBars,
@@ -397,7 +397,7 @@ class CandleAggregator:
             if row is None:
                 continue
             self._sequences[row] = max(self._sequences[row], first_sequence + index)
-            replacement = ticks[index + 1] if is_replacement(ticks, index + 1) else None
+            replacement = find_replacement(ticks, index)
             second = int(ticks["ts"][index]) // _SECOND_NS
             if self._pending_seconds[row] == second:
                 # The candles do not contain the pending bar yet.

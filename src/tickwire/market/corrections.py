@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tickwire.core.arrays import Bools, RowArray
+from tickwire.core.correction import is_replacement
 from tickwire.core.tick import PackedTicks
 
 
@@ -20,14 +21,11 @@ def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
         return is_trade, np.empty(0, np.intp)
     withdrawals = np.flatnonzero(is_withdrawal)
     is_trade[withdrawals] = False
-    is_trade[[index + 1 for index in withdrawals.tolist() if is_replacement(ticks, index + 1)]] = False
+    is_trade[[index + 1 for index in withdrawals.tolist() if find_replacement(ticks, index) is not None]] = False
     return is_trade, withdrawals
 
 
-def is_replacement(ticks: PackedTicks, index: int) -> bool:
-    """Return whether the tick at `index` replaces the trade that the previous tick withdraws."""
-    if index >= len(ticks):
-        return False
-    withdrawal, tick = ticks[index - 1], ticks[index]
-    is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
-    return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)
+def find_replacement(ticks: PackedTicks, index: int) -> np.void | None:
+    """Return the corrected trade that follows the withdrawal at `index`, or None if the trade is cancelled."""
+    following: np.void | None = ticks[index + 1] if index + 1 < len(ticks) else None
+    return following if following is not None and is_replacement(ticks[index], following) else None

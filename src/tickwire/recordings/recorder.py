@@ -8,10 +8,13 @@ import fcntl
 import gzip
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
+from math import isclose
 from pathlib import Path
 from typing import NamedTuple
 
+from tickwire.core.correction import LEAST_SIZE, TradeCorrection
 from tickwire.core.quote import Quote
 from tickwire.core.tick import EMPTY_SIDE
 from tickwire.errors import InputError
@@ -19,14 +22,19 @@ from tickwire.errors import InputError
 RECORDING_COLUMNS = ("id", "ts_us", "symbol", "last", "size", "bid", "bid_size", "ask", "ask_size", "volume")
 # The types of columns in Parquet. All other columns are DOUBLE.
 _PARQUET_TYPES = {"id": "VARCHAR", "ts_us": "BIGINT", "symbol": "VARCHAR"}
+_SIDE_COLUMNS = ("bid", "bid_size", "ask", "ask_size")
 _GZIP_LEVEL = 6
+# The corrections of a symbol that wait for their quotes. A server answers one request with at most 100 corrections.
+_MAX_EXPECTED_CORRECTIONS = 1_000
+# Volumes have up to nine decimals.
+_VOLUME_TOLERANCE = 1e-9
 _READ_BLOCK_BYTES = 4096
 
 
 class _RecordedQuote(NamedTuple):
     """The fields of a quote that determine whether the next quote reports a trade.
 
-    `session_open` and `prev_close` are None if the quote was restored from a part file.
+    `session_open`, `prev_close` and `ts` are None if the quote was restored from a part file.
     """
 
     last: float | None
@@ -34,6 +42,7 @@ class _RecordedQuote(NamedTuple):
     sides: tuple[float | None, ...]
     session_open: float | None = None
     prev_close: float | None = None
+    ts: int | None = None
 
     def follows_trade(self, previous: _RecordedQuote) -> bool:
         """Return whether a trade happened between the quote `previous` and this quote.
@@ -44,6 +53,13 @@ class _RecordedQuote(NamedTuple):
         """
         is_other_trade = (self.last, self.volume) != (previous.last, previous.volume)
         return is_other_trade or (self.last is not None and self.sides == previous.sides)
+
+    def withdraws(self, correction: TradeCorrection, previous: _RecordedQuote) -> bool:
+        """Return whether this quote withdraws the trade of a correction from the quote `previous`."""
+        if (self.last, self.sides) != (previous.last, previous.sides):
+            return False
+        left = max(0.0, (previous.volume or 0.0) - correction.size)
+        return isclose(self.volume or 0.0, left, rel_tol=_VOLUME_TOLERANCE, abs_tol=_VOLUME_TOLERANCE)
 
     def is_same_session(self, later: Quote) -> bool:
         """Return whether a later quote belongs to the session of this quote."""
@@ -69,6 +85,9 @@ class QuoteRecorder:
         self.last_id: str | None = None
         self.went_back = False
         self._newest_quotes: dict[str, _RecordedQuote] = {}
+        # The corrections of each symbol whose quotes have not arrived, and the row that must follow for each symbol.
+        self._corrections: dict[str, deque[TradeCorrection]] = {}
+        self._following: dict[str, TradeCorrection] = {}
         self._finalize = _choose_finalizer(path)
         if path.exists():
             raise InputError(f"{path} already exists: move it away or choose another name")
@@ -82,6 +101,10 @@ class QuoteRecorder:
             self._file.close()
             raise
 
+    def expect_correction(self, correction: TradeCorrection) -> None:
+        """Prepare for the quotes of a correction, which follow the correction."""
+        self._corrections.setdefault(correction.symbol, deque(maxlen=_MAX_EXPECTED_CORRECTIONS)).append(correction)
+
     def write(self, event_id: str, quote: Quote) -> None:
         """Write one quote as a row.
 
@@ -90,20 +113,47 @@ class QuoteRecorder:
         again at an earlier time, write no row, and set `went_back`.
         """
         sides = (quote.bid, quote.bid_size, quote.ask, quote.ask_size)
-        current = _RecordedQuote(quote.last, quote.volume, sides, quote.open, quote.prev_close)
+        current = _RecordedQuote(quote.last, quote.volume, sides, quote.open, quote.prev_close, quote.ts)
         previous = self._newest_quotes.get(quote.symbol)
         if quote.last is None and previous is not None and previous.last is not None:
             self.went_back = True
             del self._newest_quotes[quote.symbol]
             return
         self._newest_quotes[quote.symbol] = current
-        last = size = None
-        if previous is None or current.follows_trade(previous):
-            last, size = quote.last, _traded_quantity(quote, previous)
-        side_cells = (EMPTY_SIDE if value is None else value for value in sides)
-        self._write_row(event_id, quote.ts, quote.symbol, last, size, *side_cells, quote.volume)
+        corrected_row = None if previous is None else self._find_correction_row(quote, current, previous)
+        if corrected_row is not None:
+            ts, last, size = corrected_row
+            self._write_row(event_id, ts, quote.symbol, last, size, *(None for _ in sides), quote.volume)
+        else:
+            last = size = None
+            if previous is None or current.follows_trade(previous):
+                last, size = quote.last, _traded_quantity(quote, previous)
+            side_cells = (EMPTY_SIDE if value is None else value for value in sides)
+            self._write_row(event_id, quote.ts, quote.symbol, last, size, *side_cells, quote.volume)
         self.row_count += 1
         self.last_id = event_id
+
+    def _find_correction_row(
+        self, quote: Quote, current: _RecordedQuote, previous: _RecordedQuote
+    ) -> tuple[int, float | None, float | None] | None:
+        """Return the time, the price and the size of a row if the quote results from a correction; otherwise None.
+
+        The first quote after a correction withdraws the trade. The second contains the corrected trade. After a cancel,
+        the second may be the price of an earlier trade, without a size.
+        """
+        following = self._following.pop(quote.symbol, None)
+        if following is not None and current.sides == previous.sides:
+            if following.corrected_size is not None:
+                return following.ts, following.corrected_last, following.corrected_size
+            if quote.ts == previous.ts and quote.volume == previous.volume:
+                return following.ts, quote.last, None
+        expected = self._corrections.get(quote.symbol, ())
+        withdrawn = next((each for each in expected if current.withdraws(each, previous)), None)
+        if withdrawn is None:
+            return None
+        self._corrections[quote.symbol].remove(withdrawn)
+        self._following[quote.symbol] = withdrawn
+        return withdrawn.ts, withdrawn.last, -max(withdrawn.size, LEAST_SIZE)
 
     def finish(self) -> None:
         """Convert the part file to the final file. If the part file has no rows, delete it instead."""
@@ -140,7 +190,10 @@ class QuoteRecorder:
         previous = self._newest_quotes.get(row["symbol"])
         cells = {name: _parse_cell(row[name]) for name in RECORDING_COLUMNS[3:]}
         last = cells["last"] if cells["last"] is not None or previous is None else previous.last
-        sides = (cells["bid"], cells["bid_size"], cells["ask"], cells["ask_size"])
+        sides: tuple[float | None, ...] = (cells["bid"], cells["bid_size"], cells["ask"], cells["ask_size"])
+        if previous is not None and not any(row[name] for name in _SIDE_COLUMNS):
+            # The row of a correction contains neither the last price nor the sides of the quote.
+            last, sides = previous.last, previous.sides
         self._newest_quotes[row["symbol"]] = _RecordedQuote(last, cells["volume"], sides)
         self.row_count += 1
         self.last_id = row["id"]

@@ -17,13 +17,22 @@ from tickwire.recordings.value_parsers import ValueParser, choose_parser, infer_
 class RowParser:
     """Parses the cells of the columns `columns`. The first rows determine the formats of times and numbers.
 
-    If `must_be_positive`, prices must be above 0.
+    If `must_be_positive`, prices must be above 0. If `may_withdraw`, the size of a trade may be negative.
 
     `time_parser` is the parser of the column of times. `time_parser` is set when the first rows are parsed.
     """
 
-    def __init__(self, path: Path, table: Table, columns: list[Column], *, must_be_positive: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        table: Table,
+        columns: list[Column],
+        *,
+        must_be_positive: bool = False,
+        may_withdraw: bool = False,
+    ) -> None:
         self._must_be_positive = must_be_positive
+        self._may_withdraw = may_withdraw
         self._path = path
         self._column_names = table.column_names
         self._uncertain_marks = table.uncertain_marks
@@ -53,7 +62,9 @@ class RowParser:
                 if column.field == "ts":
                     self._parsers[column] = self._choose_time_parser(chunk, column)
                 else:
-                    self._parsers[column] = choose_parser(column, mark, must_be_positive=self._must_be_positive)
+                    self._parsers[column] = choose_parser(
+                        column, mark, must_be_positive=self._must_be_positive, may_withdraw=self._may_withdraw
+                    )
         except InputError as error:
             if not isinstance(error, BatchRowError) and not str(error).startswith("map:"):
                 raise InputError(f"{self._path}, {error}", field=error.field, hint=error.hint) from None

@@ -106,7 +106,7 @@ class Recording:
         try:
             columns = self._map_columns(options.mapping)
             fields = {column.field for column in columns}
-            self._parser = RowParser(path, self._table, columns)
+            self._parser = RowParser(path, self._table, columns, may_withdraw=self._is_own_recording)
             self.has_times = "ts" in fields
             self._has_bars = has_bar_fields(fields)
             self.symbol, self.symbol_source = self._choose_symbol(
@@ -256,8 +256,9 @@ class Recording:
             return ticks
         self._resolve_times(ticks)
         if self._first_chunk is None:
-            self._is_newest_first = _is_descending(ticks["ts"], 1 if self._has_bars else _MIN_DESCENDING_STEPS)
-            self._is_grouped = not self.symbol and not self._is_newest_first and _is_grouped_by_symbol(ticks)
+            if not self._is_own_recording:
+                self._is_newest_first = _is_descending(ticks["ts"], 1 if self._has_bars else _MIN_DESCENDING_STEPS)
+                self._is_grouped = not self.symbol and not self._is_newest_first and _is_grouped_by_symbol(ticks)
             self._inspect_columns()
             self._inspect_rows(ticks)
         if self.symbol:
@@ -324,11 +325,16 @@ class Recording:
     def _is_daily(self) -> bool:
         return self._bar_length is not None and (self._bar_length >= _MIN_DAILY_BAR_NS or self._bar_length == 0)
 
+    @property
+    def _is_own_recording(self) -> bool:
+        """Whether `tickwire record` wrote the file. Its rows are in the right order, even if a late row is earlier."""
+        return tuple(self._table.column_names) == RECORDING_COLUMNS
+
     def _inspect_columns(self) -> None:
         """Report the columns that no field uses, so that a user notices columns with unknown names."""
         names = self._table.column_names
         unused = unused_columns(names, self._parser.columns)
-        if tuple(names) == RECORDING_COLUMNS:
+        if self._is_own_recording:
             # A replay does not use the recorded ids. It assigns new ids.
             unused.remove("id")
         if unused:

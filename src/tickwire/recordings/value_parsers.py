@@ -37,11 +37,14 @@ _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+")
 _THOUSANDS_BY_POINTS = re.compile(r"[-+]?\d{1,3}(\.\d{3}){2,}")
 
 
-def choose_parser(column: Column, mark: DecimalMark, *, must_be_positive: bool = False) -> tuple[ValueParser, str]:
+def choose_parser(
+    column: Column, mark: DecimalMark, *, must_be_positive: bool = False, may_withdraw: bool = False
+) -> tuple[ValueParser, str]:
     """Return a pair: the parser for the cells of a column, and a description of a valid cell for error messages.
 
     The column contains symbols or numbers. `mark` is the decimal mark of the file. A missing number becomes
-    NOT_REPORTED. If `must_be_positive`, prices are above 0. Raise InputError if the unit of the column is invalid.
+    NOT_REPORTED. If `must_be_positive`, prices are above 0. If `may_withdraw`, the size of a trade may be negative (see
+    `tickwire.core.correction`). Raise InputError if the unit of the column is invalid.
     """
     if column.field == "symbol":
         return cache(_parse_symbol), "a symbol"
@@ -57,6 +60,8 @@ def choose_parser(column: Column, mark: DecimalMark, *, must_be_positive: bool =
     if is_price and must_be_positive:
         return _range_parser(math.ulp(0.0), MAX_PRICE, divisor, mark), "a number above 0"
     minimum, maximum = (-MAX_PRICE, MAX_PRICE) if is_price else (0.0, MAX_SIZE)
+    if may_withdraw and column.field == "size":
+        minimum = -MAX_SIZE
     parse = _range_parser(minimum, maximum, divisor, mark)
     expected = f"a number up to {maximum:g}" if is_price else f"a number from 0 to {maximum:g}"
     if column.field in _QUOTE_SIDE_FIELDS:

@@ -326,6 +326,11 @@ class FeedRunner:
         # If this append fails, the next call of this method repeats it.
         with contextlib.suppress(JournalUnavailable):
             await self._append_scenario_run()
+        # Readers receive a correction before the corrected quotes, as for published corrections.
+        for correction in batch.corrections:
+            await self._appender.append_until_accepted(
+                self._leadership.sign(named_entry(EventKind.CORRECTION, correction))
+            )
         if len(batch.ticks):
             entry = ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self._leadership.term)
             try:
@@ -335,9 +340,6 @@ class FeedRunner:
                 log.warning("%d ticks of the feed %s may be lost: %s", len(batch.ticks), feed.name, error)
         if batch.trading_changes:
             await self._status_publisher.publish_trading_changes(batch.trading_changes)
-        for correction in batch.corrections:
-            entry = self._leadership.sign(named_entry(EventKind.CORRECTION, correction))
-            await self._appender.append_until_accepted(entry)
         await self._publish_connection(feed, batch.notice)
 
     async def _publish_connection(self, feed: Feed, notice: FeedNotice | None) -> None:

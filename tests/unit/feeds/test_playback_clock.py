@@ -200,3 +200,17 @@ def test_commands_do_not_change_the_ticks(gaps: list[float], commands: list[tupl
     releases = asyncio.run(play())
     assert [ts for _, ts in releases] == [round(each * SECOND) / SECOND for each in np.cumsum(gaps)]
     assert [moment for moment, _ in releases] == sorted(moment for moment, _ in releases)
+
+
+@pytest.mark.parametrize("place", [0, 1, 498, 499, 500, 999])
+async def test_a_correction_is_released_in_one_batch(place: int) -> None:
+    """The tick at `place` withdraws a trade, and the next tick replaces the trade."""
+    ticks = ticks_at(*range(1_100))
+    ticks["last"], ticks["size"][place] = 1.0, -1.0
+    ticks["ts"][place : place + 2] = 0
+    playback_clock = PlaybackClock(ManualClock(), speed=0)
+    playback_clock.begin_pass()
+    batches = [batch async for batch in playback_clock.release_when_due(ticks)]
+    assert np.array_equal(np.concatenate(batches)["ts"], ticks["ts"])
+    assert max(map(len, batches)) <= 500
+    assert not any(batch["size"][-1] < 0.0 for batch in batches)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tickwire.core.codec import decode_json
+from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.quote import Quote
+from tickwire.core.tick import Tick, pack_ticks
 from tickwire.errors import InputError
+from tickwire.market.board import Board
 from tickwire.recordings.recorder import QuoteRecorder
 from tickwire.recordings.tick_reader import Recording
 
@@ -50,3 +55,38 @@ def test_a_part_is_readable_and_a_later_recorder_continues_it(tmp_path: Path) ->
         f"e-1,{START_US},A,1.5,,inf,inf,inf,inf,0.0",
         f"e-2,{START_US},A,,,1.0,inf,inf,inf,0.0",
     ]
+
+
+@pytest.mark.parametrize("stop_after", range(8))
+def test_the_rows_of_corrections_are_those_of_the_ticks(tmp_path: Path, stop_after: int) -> None:
+    """Another recorder continues after some rows. The last cancel is followed by the price of the trade before it."""
+    trades = [Tick(symbol="A", ts=START_US + i, last=float(10 + i), size=2.0, bid=1.0) for i in range(4)]
+    changes = [
+        TradeCorrection(symbol="A", ts=START_US + 1, last=11.0, size=2.0, corrected_last=9.0, corrected_size=1.0),
+        TradeCorrection(symbol="A", ts=START_US + 3, last=13.0, size=2.0),
+    ]
+    restated = pack_ticks([Tick(symbol="A", ts=START_US + 3, last=12.0)], now=0)
+    ticks = np.concatenate([pack_ticks(trades, now=0), correction_ticks(changes), restated])
+    board, original = Board(), list[Quote]()
+    for number in range(len(ticks)):
+        # Keep each pair of a withdrawal and the tick after it in one batch.
+        if number in (5, 7):
+            continue
+        batch = ticks[number : number + (2 if number in (4, 6) else 1)]
+        original += [decode_json(line, Quote) for line in board.apply(batch, number + 1, 2**62).to_json_lines()]
+    recorder = QuoteRecorder(tmp_path / "a.csv")
+    for number, quote in enumerate(original):
+        if number == stop_after:
+            recorder.close()
+            recorder = QuoteRecorder(tmp_path / "a.csv")
+        if number == 4:
+            for change in changes:
+                recorder.expect_correction(change)
+        recorder.write(f"e-{number}", quote)
+    recorder.finish()
+    with Recording(tmp_path / "a.csv") as recording:
+        (replayed,) = recording.chunks()
+    if stop_after <= 4:
+        for name in ("ts", "last", "size"):
+            assert np.array_equal(replayed[name], ticks[name], equal_nan=name != "ts"), name
+    assert len(replayed) == len(ticks)

@@ -22,6 +22,7 @@ class SaleEffect(NamedTuple):
 
 
 FULL_EFFECT = SaleEffect()
+"""The effect of a trade without conditions. `sale_effect` returns this object for each such trade."""
 _VOLUME_ONLY = SaleEffect(last=False, range=False)
 # The processors also let such a trade change the last price if it is the first trade of the day.
 _OUT_OF_SEQUENCE = SaleEffect(last=False)
@@ -53,4 +54,5 @@ def _combined_effect(tape: str, codes: str) -> SaleEffect:
     effects = [_EFFECTS.get(code, FULL_EFFECT) for code in codes]
     if _AVERAGE_PRICE_CODE.get(tape, "W") in codes:
         effects.append(_VOLUME_ONLY)
-    return SaleEffect(*(all(values) for values in zip(FULL_EFFECT, *effects, strict=True)))
+    effect = SaleEffect(*(all(values) for values in zip(FULL_EFFECT, *effects, strict=True)))
+    return FULL_EFFECT if effect == FULL_EFFECT else effect

@@ -150,13 +150,15 @@ class SessionOutput:
             self._dirty_ticks.add(DirtyTick.NOT_A_NUMBER, 1)
             return
         is_first = is_history and not self._trades.has_trades_of(name)
-        trade = self._restrict(name, RememberedTrade(ts, price, size), effect)
+        trade = RememberedTrade(ts, price, size)
+        if effect is not FULL_EFFECT:
+            trade = self._restrict(name, trade, effect)
         if not self._trades.add(name, number, trade):
             # Vendors repeat historical trades after a reconnect by design, so only other repetitions are dirty.
             if not is_history:
                 self._dirty_ticks.add(DirtyTick.DUPLICATE, 1)
             return
-        if effect != FULL_EFFECT:
+        if effect is not FULL_EFFECT:
             self._dirty_ticks.add(DirtyTick.CONDITION, 1)
         self._add_trade_row(name, trade._replace(size=NOT_REPORTED) if is_first else trade)
 
@@ -184,7 +186,9 @@ class SessionOutput:
         if withdrawn.size or not math.isnan(withdrawn.price):
             self._add_trade_row(name, withdrawn._replace(size=-max(withdrawn.size, LEAST_SIZE)))
         right = None if corrected is None else corrected[1]
-        trade = None if right is None else self._restrict(name, right._replace(ts=ts), effect)
+        trade = None if right is None else right._replace(ts=ts)
+        if trade is not None and effect is not FULL_EFFECT:
+            trade = self._restrict(name, trade, effect)
         if wrong is not None and not math.isnan(wrong.price) and (trade is None or math.isnan(trade.price)):
             newest = self._trades.newest(name)
             if newest is not None and newest.ts <= ts:
@@ -231,8 +235,6 @@ class SessionOutput:
         A trade that may change the high and low, and not the last price, becomes a late trade: it receives a time
         before the newest trade. If there is no other trade, it changes the last price, too.
         """
-        if effect == FULL_EFFECT:
-            return trade
         newest = self._trades.newest(name) if effect.range and not effect.last else None
         return RememberedTrade(
             trade.ts if newest is None else min(trade.ts, newest.ts - _LATE_NS),

@@ -207,9 +207,7 @@ class WebSocketFeed:
 
         from tickwire.feeds.vendors.message_connection import MessageConnection
 
-        output = SessionOutput(
-            self._symbols.names, self._trades, self.dirty_ticks, applies_conditions=self._applies_conditions
-        )
+        output = self._create_output()
         session = self._vendor.open_session(self._credentials, output)
         # The vendor may send messages together with its handshake, so the session exists before the connection.
         self._symbols.begin_connection()
@@ -251,6 +249,11 @@ class WebSocketFeed:
             if self._silence_reason() is None and not isinstance(end, ConnectionClosedOK):
                 raise end
             raise VendorError(self._silence_reason() or "the vendor closed the connection")
+
+    def _create_output(self) -> SessionOutput:
+        return SessionOutput(
+            self._symbols.names, self._trades, self.dirty_ticks, applies_conditions=self._applies_conditions
+        )
 
     def _receive(self, session: VendorSession, message: bytes) -> None:
         """Decode a message."""

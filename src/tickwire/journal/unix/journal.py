@@ -28,6 +28,7 @@ from tickwire.journal.unix.messages import (
     SaveSnapshot,
 )
 from tickwire.journal.unix.owner_connection import OwnerConnection, OwnerLost
+from tickwire.journal.unix.send_order import SendOrder
 
 # The longest time that a request waits for the owner. Another process becomes the owner within a second.
 _REQUEST_TIMEOUT_S = 3.0
@@ -59,7 +60,7 @@ class FollowerJournal:
         self._appended_events = self._commit_count = 0
         self._appends_in_progress = 0
         # Appends that wait for the owner are sent in the order of the calls.
-        self._append_order = asyncio.Lock()
+        self._send_order = SendOrder()
         self._appends_settled = asyncio.Event()
         self._appends_settled.set()
         self._started = asyncio.Event()
@@ -254,10 +255,10 @@ class FollowerJournal:
 
     async def _append_once(self, entry: JournalEntry) -> SequenceRange:
         """Append an entry with a key exactly once, even if the owner ends. See `append` for an entry without a key."""
-        head, is_repeated = self.head, False
+        head, is_repeated, number = self.head, False, self._send_order.next_number()
         while True:
-            async with self._append_order:
-                await self._wait_until_connected()
+            # An append that is sent again comes before all later appends.
+            await self._send_order.wait_for_turn(number, self._wait_until_connected)
             try:
                 span: SequenceRange = await self.connection.request(lambda id_: Append(id_, entry), SequenceRange)
             except OwnerLost as error:

@@ -131,6 +131,37 @@ async def test_an_append_with_a_key_is_repeated_at_the_next_owner(path):
             assert await journal.append(sample_entry(1, source="slow", key="k")) == (1, 1, False)
 
 
+async def test_an_append_that_is_sent_again_comes_before_later_appends(path):
+    """The later appends already wait for the next owner when the earlier ones learn that their owner has ended."""
+    stored = MemoryJournal(Retention(), SystemClock())
+    async with contextlib.AsyncExitStack() as stack:
+        async with owning_until_killed(stored, path):
+            journal, _ = await stack.enter_async_context(following(path))
+            received = []
+
+            async def append_never(entry):
+                received.append(entry)
+                await asyncio.get_running_loop().create_future()
+
+            stored.append = append_never
+            keyed = [asyncio.create_task(journal.append(sample_entry(1, key=f"{number}"))) for number in range(3)]
+            await wait_until(lambda: len(received) == 3)
+            later, on_lost = [], journal.connection._on_lost
+
+            def append_then_lose():
+                # The tasks of the later appends run before the tasks of the earlier ones wake.
+                later.extend(asyncio.create_task(journal.append(sample_entry(2))) for _ in range(3))
+                asyncio.get_running_loop().call_soon(on_lost)
+                journal.connection._connected.clear()
+
+            append_then_lose()
+            await asyncio.sleep(0)
+        stored.append = lambda entry: MemoryJournal.append(stored, entry)
+        async with owning_until_killed(stored, path):
+            spans = await asyncio.gather(*keyed, *later)
+    assert [span.first for span in spans] == [1, 2, 3, 4, 6, 8]
+
+
 async def test_a_follower_fails_after_a_new_epoch(path):
     """The follower's board contains events of another history, so its process must be restarted."""
     async with contextlib.AsyncExitStack() as stack:
