@@ -156,6 +156,38 @@ async def test_a_filter_selects_quotes_and_sends_screen_events(wire) -> None:
         assert quote.sequence < leave.sequence
 
 
+async def test_an_order_selects_the_first_symbols(wire) -> None:
+    """The first `matches` event lists the best symbol first. A symbol may enter and leave without a new quote.
+
+    The quote of such a symbol has no id.
+    """
+    await wire.publish(A=1, B=2, C=3)
+    async with wire.stream("A,B,C", order="last desc", top=2) as stream:
+        subscription = (await wire.read_welcome(stream))["subscription"]
+        assert (subscription["order"], subscription["top"], subscription["interval"]) == ("last desc", 2, 100)
+        matches = await stream.next_event()
+        assert (matches.name, matches.data) == (
+            "matches",
+            {"filter": None, "symbols": [wire.prefixed("C"), wire.prefixed("B")]},
+        )
+        members = {*matches.data["symbols"]}
+        await wire.publish(C=0)
+        seen_quotes = {}
+        while members != {wire.prefixed("A"), wire.prefixed("B")} or wire.prefixed("A") not in seen_quotes:
+            event = await stream.next_event()
+            if event.name == "matches":
+                members = {*event.data["symbols"]}
+            elif event.name == "enter":
+                assert (event.id, event.data["quote"]["last"]) == (None, 1.0)
+                members.add(event.data["symbol"])
+            elif event.name == "leave":
+                members.discard(event.data["symbol"])
+            else:
+                seen_quotes[event.data["symbol"]] = event
+        entered = seen_quotes[wire.prefixed("A")]
+        assert (entered.name, entered.id, entered.data["last"]) == ("quote", None, 1.0)
+
+
 @pytest.mark.parametrize("delivery", ["latest", "all"])
 async def test_open_candles_have_no_id_and_closed_ones_are_sent_once_with_an_id(wire, delivery: str) -> None:
     """Filters do not affect candles. A stream that resumes after a closed candle sends all later closed candles."""
@@ -301,6 +333,10 @@ INVALID_PARAMETERS = [
     ({"client_id": "x" * 65}, "client_id", "client_id"),
     ({"client_id": "user:ann"}, "client_id", "does not start with 'user:'"),
     ({"filter": "last >"}, "filter", ""),
+    ({"order": "last desc"}, "order", "requires the number of symbols"),
+    ({"order": "last desc", "top": 101}, "top", "from 1 to 100"),
+    ({"order": "last desc", "top": 5, "delivery": "all"}, "order", "delivery=all"),
+    ({"top": 5}, "top", "requires an order"),
 ]
 
 
