@@ -140,5 +140,5 @@ lock:  ## resolve the dependencies again (requires uv)
 		--no-emit-index-url --upgrade -o locks/node.txt
 
 clean:  ## delete all files that the targets created, except the data in .tickwire
-	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis artifacts dist dashboard/node_modules \
+	rm -rf $(VENV) .bench .locust .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis artifacts dist dashboard/node_modules \
 		clients/js/node_modules clients/js/dist clients/js/.build $(dir $(PAGE))

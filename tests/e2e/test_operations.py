@@ -91,7 +91,7 @@ async def test_the_processes_of_a_cluster(visit, accessible, artifacts, tmp_path
         await expect(table.get_by_role("row", name="edge")).to_have_count(2)
         await expect(table.get_by_role("row", name="answers this page")).to_have_count(1)
         await expect(table.get_by_text("ready", exact=True)).to_have_count(3)
-        await expect(table.locator("tbody tr td:nth-child(3)", has_text="1")).to_have_count(1)
+        await expect(table.locator("tbody tr td:nth-child(4)", has_text="1")).to_have_count(1)
         await accessible(page)
         await table.scroll_into_view_if_needed()
         await page.screenshot(path=artifacts / "operations-cluster.png")

@@ -52,7 +52,7 @@ function HeaderRow() {
   return (
     <thead>
       <tr>
-        {[process, role].map((name) => (
+        {[process, role, state].map((name) => (
           <th key={name} scope="col">
             {name}
           </th>
@@ -62,11 +62,7 @@ function HeaderRow() {
             {name}
           </th>
         ))}
-        {[version, state].map((name) => (
-          <th key={name} scope="col">
-            {name}
-          </th>
-        ))}
+        <th scope="col">{version}</th>
       </tr>
     </thead>
   );
@@ -84,6 +80,7 @@ function Row({ process, answeredBy }: { process: ProcessDescription; answeredBy:
       <td>
         {labels.roles[role]} {leads && <small>{labels.leads}</small>}
       </td>
+      <td class="level">{problems.length > 0 ? problems.join("; ") : labels.ready}</td>
       <td class="number">
         {wholeNumber(readers)} {behind > 0 && <small>{labels.behindCount(wholeNumber(behind))}</small>}
       </td>
@@ -91,7 +88,6 @@ function Row({ process, answeredBy }: { process: ProcessDescription; answeredBy:
       <td class="number">{wholeNumber(lag)}</td>
       <td class="number">{elapsed(Math.max(0, (freshness.answeredAt.value ?? 0) / 1000 - since / 1e6))}</td>
       <td>{version}</td>
-      <td class="level">{problems.length > 0 ? problems.join("; ") : labels.ready}</td>
     </tr>
   );
 }
