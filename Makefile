@@ -88,7 +88,7 @@ check-python:
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python docs/check_links.py
-	@$(BIN)/python docs/generate.py --check
+	@$(BIN)/python -m docs.generate --check
 
 check-page:
 	@$(BIN)/python dashboard/build.py check
@@ -122,7 +122,7 @@ release-check: dev $(PAGE)  ## build the release twice, install it without Node 
 	@$(BIN)/python -m deploy.release_check $(ARGS)
 
 docs: dev  ## write the generated settings page, tables and dashboard field list
-	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m docs.generate
 
 docs-site: dev  ## build the documentation site in artifacts/docs-site/html, and check its links
 	@$(BIN)/python -m docs.site.build

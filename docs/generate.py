@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from typescript import typescript_interfaces
+from docs.typescript import typescript_interfaces
 
 from tickwire.core.close_reasons import CloseReason
 from tickwire.core.event_kinds import EventKind, StreamEvent
