@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from tickwire.feeds.feed_controller import MODEL_REJECTED
 from tickwire.simulation.model import MarketModel
 from tickwire.simulation.universe import built_in_model
 from tickwire.testing.feed_server import run_feed_server
+from tickwire.testing.ports import find_free_port
+from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
 
@@ -133,7 +138,7 @@ async def serve_app(app: Any) -> AsyncIterator[str]:
 
 
 @contextlib.contextmanager
-def bucket_server() -> Iterator[str]:
+def run_moto(_: Path) -> Iterator[str]:
     """Run Moto's S3 server in a thread; return its address."""
     moto = pytest.importorskip("moto.server", reason="this test needs Moto's S3 server: pip install 'moto[server]'")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -144,15 +149,46 @@ def bucket_server() -> Iterator[str]:
         server.stop()
 
 
-async def test_a_model_in_a_bucket_is_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def run_versitygw(folder: Path) -> Iterator[str]:
+    """Run the S3 server of compose.full.yaml, which stores a bucket in a folder; return its address."""
+    if shutil.which("versitygw") is None:
+        pytest.skip("not installed: go install github.com/versity/versitygw/cmd/versitygw@latest")
+    address = f"127.0.0.1:{find_free_port()}"
+    command = ["versitygw", "--access", "a", "--secret", "b", "--port", address, "posix", str(folder)]
+    with (
+        (folder.parent / "versitygw.log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as server,
+    ):
+        try:
+            yield f"http://{address}"
+        finally:
+            server.terminate()
+
+
+async def is_serving(url: str) -> bool:
+    with contextlib.suppress(httpx2.TransportError):
+        async with httpx2.AsyncClient() as client:
+            return bool((await client.get(url)).status_code)
+    return False
+
+
+@pytest.mark.parametrize("run_bucket_server", [run_moto, run_versitygw])
+async def test_a_model_in_a_bucket_is_polled(
+    run_bucket_server: Callable[[Path], AbstractContextManager[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A missing object is reported at the start."""
     obstore = pytest.importorskip("obstore", reason="models in S3 need obstore: pip install 'tickwire[s3]'")
-    with bucket_server() as address:
+    folder = tmp_path / "buckets"
+    (folder / "models").mkdir(parents=True)
+    with run_bucket_server(folder) as address:
         variables = {"ENDPOINT": address, "REGION": "us-east-1", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
         for name, value in variables.items():
             monkeypatch.setenv(f"AWS_{name}", value)
-        async with httpx2.AsyncClient() as client:
-            assert (await client.put(f"{address}/models")).status_code == 200
+        await wait_until(lambda: is_serving(address))
+        if run_bucket_server is run_moto:
+            async with httpx2.AsyncClient() as client:
+                assert (await client.put(f"{address}/models")).status_code == 200
         store = obstore.store.S3Store("models", client_options={"allow_http": True})
         await asyncio.to_thread(obstore.put, store, "a/model.json", encode_json(modified_model("one")))
         async with run_feed_server(model="s3://models/a/model.json", model_poll=0.05) as feed:
