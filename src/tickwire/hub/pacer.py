@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from operator import attrgetter
 
 from tickwire.core.close_reasons import CloseReason
 from tickwire.hub.catchup.catch_up import CatchUp
@@ -57,17 +58,31 @@ class Pacer:
 
         If many top-N screens are due, the call leaves some of their channels for the next call.
         """
-        wait, ranking_s = IDLE_POLL_S, 0.0
+        wait, ranked = IDLE_POLL_S, list[Channel]()
         for channel in channels:
-            if channel.flush_due_at <= now and channel.ranking is None:
+            if channel.ranking is not None:
+                ranked.append(channel)
+                continue
+            if channel.flush_due_at <= now:
                 self._try_flush(channel, now)
-            elif channel.flush_due_at <= now and ranking_s < _MAX_RANKING_S:
-                started_at = time.perf_counter()
-                self._try_flush(channel, now)
-                ranking_s += time.perf_counter() - started_at
             wait = min(wait, channel.flush_due_at - now)
+        if ranked:
+            self._flush_ranked([channel for channel in ranked if channel.flush_due_at <= now], now)
+            wait = min(wait, *(channel.flush_due_at - now for channel in ranked))
         self._sender.submit()
         return max(wait, 0.001)
+
+    def _flush_ranked(self, due: list[Channel], now: float) -> None:
+        """Flush channels with a top-N screen for at most _MAX_RANKING_S, the channel that has waited longest first.
+
+        In any other order, the same channels would wait forever if the evaluation of all screens takes longer than
+        their intervals.
+        """
+        started_at = time.perf_counter()
+        for channel in sorted(due, key=attrgetter("flush_due_at")):
+            self._try_flush(channel, now)
+            if time.perf_counter() - started_at >= _MAX_RANKING_S:
+                return
 
     def can_join_at_flush(self, reader: Reader, channel: Channel) -> bool:
         """Whether the reader can wait for the next flush of the channel, without a catch-up before the flush.

@@ -262,3 +262,25 @@ async def test_a_flush_leaves_screens_for_the_next_flush_if_they_take_too_long(m
         market.flush_paced_channels(0.001)
         assert sum(client.reader.state.name == "LIVE" for client in clients) == live
     await market.close()
+
+
+async def test_every_screen_has_its_turn_if_the_evaluation_of_all_takes_longer_than_their_intervals(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(pacer, "_MAX_RANKING_S", 1e-9)
+    market = HubHarness()
+    await market.append_trades(("A", 1.0))
+    clients = [Client(market, Subscription(order="last desc", top=top), top) for top in (1, 2, 3)]
+    await market.run_until_idle()
+    # All screens are due again at each of these flushes, and a flush evaluates only one of them.
+    for _ in clients:
+        market.flush_paced_channels(0.2)
+    assert all(client.reader.state.name == "LIVE" for client in clients)
+    for price in (2.0, 3.0):
+        await market.append_trades(("A", price))
+        for _ in clients:
+            market.flush_paced_channels(0.2)
+        for client in clients:
+            client.receive()
+            assert client.quotes == {"A": price}
+    await market.close()
