@@ -12,6 +12,7 @@ from tickwire.errors import ScreenLimitReached
 from tickwire.hub import pacer
 from tickwire.hub.catchup import catch_up
 from tickwire.hub.catchup.resume import start_after, start_fresh
+from tickwire.hub.catchup.state_changes import StateChanges
 from tickwire.hub.fanout import ranked_screens
 from tickwire.sessions.admin_events import SubscriptionChanged
 from tickwire.sessions.rights import Rights
@@ -283,4 +284,25 @@ async def test_every_screen_has_its_turn_if_the_evaluation_of_all_takes_longer_t
         for client in clients:
             client.receive()
             assert client.quotes == {"A": price}
+    await market.close()
+
+
+@pytest.mark.parametrize("screen", [{"order": "last desc", "top": 2}, {"filter": "last > 1", "interval": 1_000}])
+async def test_readers_that_reconnect_together_share_their_missed_frames(screen, monkeypatch) -> None:
+    market = HubHarness()
+    await market.append_trades(("A", 1.0), ("B", 2.0), ("C", 3.0))
+    clients = [Client(market, Subscription(events=EVENTS, **screen), number) for number in range(20)]
+    await settle(market)
+    for client in clients:
+        client.disconnect(1.0)
+    await market.append_trades(("B", 9.0))
+    await market.run_until_idle()
+    calls, screen_matches = list[object](), StateChanges.screen_matches
+    monkeypatch.setattr(StateChanges, "screen_matches", lambda *each: calls.append(each) or screen_matches(*each))
+    market.flush_paced_channels(2.0)
+    assert len(calls) == 1
+    for client in clients:
+        client.receive()
+        assert client.reader.state.name == "LIVE"
+        assert (client.members, client.quotes["B"]) == ({"B", "C"}, 9.0)
     await market.close()
