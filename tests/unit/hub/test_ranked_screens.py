@@ -108,7 +108,7 @@ class Client:
 def random_subscription(rng: random.Random) -> Subscription:
     return Subscription(
         rng.choice([["*"], ["A*"], ["A1", "A2", "B9", "B1"]]),
-        events=rng.choice([["quote", "screen"], ["quote"], ["screen"], ["quote", "screen", "status"]]),
+        events=rng.choice([["quote", "screen"], ["quote"], ["screen"], ["quote", "screen", "status"], ["status"]]),
         filter=rng.choice([None, None, "last > 4"]),
         order=rng.choice(["last desc", "last asc", "1 / (last - 5) desc", "1 / (last - 5)"]),
         top=rng.choice([1, 2, 5, 50]),
@@ -305,4 +305,22 @@ async def test_readers_that_reconnect_together_share_their_missed_frames(screen,
         client.receive()
         assert client.reader.state.name == "LIVE"
         assert (client.members, client.quotes["B"]) == ({"B", "C"}, 9.0)
+    await market.close()
+
+
+async def test_a_reader_without_quotes_does_not_change_the_screen_of_other_readers() -> None:
+    """Both channels share the screen, but the channel without quotes has no board rows."""
+    market = HubHarness()
+    await market.append_trades(("A", 1.0), ("B", 2.0))
+    screen = {"symbols": ["A", "B"], "order": "last desc", "top": 1}
+    clients = [
+        Client(market, Subscription(events=["status"], **screen), 1),
+        Client(market, Subscription(events=EVENTS, **screen), 2),
+    ]
+    await settle(market)
+    for prices in ({"A": 3.0, "B": 2.0}, {"A": 3.0, "B": 4.0}):
+        await market.append_trades(*prices.items())
+        await settle(market)
+        for client in clients:
+            client.check(prices)
     await market.close()
