@@ -14,6 +14,7 @@ from tickwire.screens.syntax_tree import Node
 # write: about 35 KB for this number.
 MAX_TOP = 100
 
+_EXAMPLE_HINT = "example: change_rate desc"
 _DIRECTION = re.compile(r"\s(asc|desc)\s*$", re.IGNORECASE)
 
 
@@ -51,6 +52,8 @@ def parse_ranking(order: str, top: int) -> Ranking:
     direction = _DIRECTION.search(order)
     expression = order if direction is None else order[: direction.start()]
     try:
+        if not expression.strip():
+            raise FilterError("the order is empty", position=0, hint=_EXAMPLE_HINT)
         node = normalize_expression(analyze_expression(parse(expression)))
     except FilterError as error:
         error.text, error.field = order, "order"
