@@ -21,7 +21,7 @@ def test_an_empty_order_is_an_error_about_the_order(order) -> None:
         ("last", "last asc"),
         ("LAST  DESC ", "last desc"),
         ("涨跌幅 desc", "change_rate desc"),
-        ("-(last - (bid*2)) Asc", "-(last - (bid * 2)) asc"),
+        ("-(last - (bid*2)) Asc", "-(last - (2 * bid)) asc"),
     ],
 )
 def test_the_normal_form_is_parsed_to_an_equal_order(order, normal) -> None:
