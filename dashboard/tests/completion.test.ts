@@ -32,3 +32,15 @@ test("a suggestion replaces the word before the caret", () => {
   const { from, to, typed } = complete("last > 1 and vol", 16, values);
   assert.deepEqual([from, to, typed], [13, 16, "vol"]);
 });
+
+const aliases = { 涨跌幅: "change_rate", 涨跌额: "change", 行业: "sector", 且: "and", 或: "or" };
+const suggestChinese = (text: string): string[] =>
+  complete(text, text.length, values, aliases).options.map((option) => option.text);
+
+test("Chinese names are understood, and suggested after a Chinese character", () => {
+  assert.deepEqual(suggestChinese("涨跌"), ["涨跌幅", "涨跌额"]);
+  assert.deepEqual(suggestChinese("last > 1 且 行"), ["行业"]);
+  assert.ok(suggestChinese("涨跌幅 ").includes(">"));
+  assert.deepEqual(suggestChinese("涨跌幅 > 3% "), ["and", "or"]);
+  assert.deepEqual(suggestChinese("行业 = "), ['"Energy"', '"Technology"']);
+});

@@ -61,5 +61,10 @@ async def test_texts_of_the_server_are_chinese(visit, market) -> None:
     }.items():
         await field.fill(text)
         await expect(page.locator("#verdict")).to_have_text(problem)
+    await field.fill("")
+    await field.press_sequentially("涨跌")
+    await page.locator("[role=option]", has_text="涨跌幅").click()
+    await field.press_sequentially("> -100%")
+    await expect(page.locator("#verdict")).to_contain_text("涉及 涨跌幅")
     await page.evaluate("location.hash = '#/market'")
     await expect(page.locator(".model")).to_contain_text("内置模型：约一百个知名品种")

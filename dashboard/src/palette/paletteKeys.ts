@@ -13,9 +13,11 @@ addEventListener("keydown", (event) => {
     openDialog.value = { name: "palette", text: "" };
     return;
   }
-  if (!typingOpens.value || event.defaultPrevented || openDialog.value?.name === "keys") return;
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || isField(event.target)) return;
-  // While the palette loads, append further letters to the text.
+  if (event.defaultPrevented || openDialog.value?.name === "keys") return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  // While the palette loads, further letters belong to it, also if a field still has the focus.
+  const isLoading = openDialog.value !== null && document.querySelector("dialog[open]") === null;
+  if (!isLoading && (!typingOpens.value || isField(event.target))) return;
   const text = openDialog.value?.text ?? "";
   if (event.key === "?" && openDialog.value === null) {
     event.preventDefault();

@@ -36,7 +36,7 @@ export function FilterInput({ text, onText, verdict, running }: FilterInputProps
   });
 
   function suggest(field: HTMLInputElement, value: string, position: number): void {
-    const next = complete(value, position, valuesOf);
+    const next = complete(value, position, valuesOf, labels.aliases);
     setCompletion(next);
     list.setActive(enterRunsFilter(next) ? -1 : 0);
     list.setOpen(document.activeElement === field);
@@ -114,8 +114,8 @@ const isBeingTyped = (verdict: Verdict, { from, typed }: Completion, text: strin
   verdict.kind === "wrong" && typed !== "" && verdict.problem.position === [...text.slice(0, from)].length;
 
 function OptionText({ option: { text, kind } }: { option: Option }) {
-  const { fields, functions, operators } = words.value.screener;
-  const about = isField(text) ? fields[text as Field] : (functions[text] ?? operators[text] ?? "");
+  const { fields, functions, operators, aliases } = words.value.screener;
+  const about = isField(text) ? fields[text as Field] : (functions[text] ?? operators[text] ?? aliases[text] ?? "");
   return (
     <>
       <code data-kind={kind}>{text}</code>

@@ -17,7 +17,12 @@ export interface Completion {
 /** Returns the known values of a text field, to complete `sector = `. */
 export type Values = (field: TextField) => readonly string[];
 
-const TOKEN = /"(?:[^"]|"")*"?|'(?:[^']|'')*'?|\d[\d.]*(?:e[+-]?\d+)?[KMBT%]?|[a-z_]\w*|<=|>=|!=|\S/giy;
+/** Names of other languages than English, such as 涨跌幅 for `change_rate`, and the English name of each. */
+export type Aliases = Readonly<Record<string, string>>;
+
+const TOKEN =
+  /"(?:[^"]|"")*"?|'(?:[^']|'')*'?|\d[\d.]*(?:e[+-]?\d+)?[KMBT%万亿]?|[且或非]|[a-z_\u4e00-\u9fff](?:(?![且或非])[\w\u4e00-\u9fff])*|<=|>=|!=|\S/giy;
+const HAN = /[\u4e00-\u9fff]/;
 const COMPARISONS = ["=", "!=", "<", "<=", ">", ">=", "in", "like", "between"];
 const CONNECTIVES = ["and", "or", "not"];
 const FUNCTIONS = ["abs", "min", "max"];
@@ -25,16 +30,26 @@ const ARITHMETIC = ["+", "-", "*", "/"];
 const MAX_OPTIONS = 12;
 
 /** Suggest how to continue at the caret. The grammar here is approximate; the server checks the filter. */
-export function complete(text: string, caret: number, values: Values): Completion {
+export function complete(text: string, caret: number, values: Values, aliases: Aliases = {}): Completion {
   const before = tokens(text.slice(0, caret));
   const last = before.at(-1);
   const open = last !== undefined && last.end === caret && isUnfinished(last.text);
   const typed = open ? last.text : "";
-  const context = (open ? before.slice(0, -1) : before).map((token) => token.text);
+  const context = (open ? before.slice(0, -1) : before).map((token) => englishName(token.text, aliases));
   // The number may get more digits.
   const insideNumber = !open && last?.end === caret && /^\d/.test(last.text);
-  const options = insideNumber ? [] : rankOptions(typed, optionsAfter(context, values));
+  const found = insideNumber ? [] : optionsAfter(context, values);
+  const options = rankOptions(typed, HAN.test(typed) ? found.map((option) => withAlias(option, aliases)) : found);
   return { from: caret - typed.length, to: caret, typed, options };
+}
+
+const englishName = (token: string, aliases: Aliases): string =>
+  Object.hasOwn(aliases, token) ? (aliases[token] ?? token) : token;
+
+/** Return an option with its name in the other language, if it has one. */
+function withAlias(option: Option, aliases: Aliases): Option {
+  const alias = Object.entries(aliases).find(([, name]) => name === option.text);
+  return alias ? { ...option, text: alias[0] } : option;
 }
 
 interface Token {
@@ -56,7 +71,10 @@ function tokens(text: string): Token[] {
 
 /** Whether a token is a word, or a text without its closing quote. */
 function isUnfinished(token: string): boolean {
-  return /^[a-z_]\w*$/i.test(token) || (/^["']/.test(token) && (token.length === 1 || token.at(-1) !== token[0]));
+  return (
+    /^[a-z_\u4e00-\u9fff][\w\u4e00-\u9fff]*$/i.test(token) ||
+    (/^["']/.test(token) && (token.length === 1 || token.at(-1) !== token[0]))
+  );
 }
 
 function optionsAfter(context: readonly string[], values: Values): Option[] {

@@ -166,6 +166,8 @@ export const en = {
       exchange: "Exchange",
       currency: "Currency",
     },
+    /** The names that a filter may use besides the English ones, and the English name of each. */
+    aliases: {} as Readonly<Record<string, string>>,
     functions: { "abs(": "absolute value", "min(": "smallest value", "max(": "largest value" } as Record<
       string,
       string

@@ -1,4 +1,4 @@
-"""The Chinese texts of filter errors and of the built-in model, which the dashboard contains."""
+"""The Chinese texts of filter errors, field names and of the built-in model, which the dashboard contains."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from tests.unit.screens.test_filter_language import INVALID
 
 import tickwire.screens
 from tickwire.errors import FilterError
+from tickwire.screens.fields import CHINESE_FIELD_NAMES
 from tickwire.screens.screen import parse_screen
 from tickwire.simulation import universe
 
-TRANSLATIONS = Path(__file__).parents[3] / "dashboard" / "src" / "words" / "serverTextsZh.ts"
+WORDS = Path(__file__).parents[3] / "dashboard" / "src" / "words"
+TRANSLATIONS = WORDS / "serverTextsZh.ts"
 ENGLISH_TEXT = re.compile(r"""^  (?:  |\[)(?P<text>"(?:[^"\\]|\\.)*"|'[^']*'),""", re.MULTILINE)
 
 
@@ -70,3 +72,10 @@ def test_the_invalid_filters_raise_every_error(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_description_of_the_built_in_model_is_translated() -> None:
     assert is_translated(str(universe.__doc__))
+
+
+def test_filters_accept_the_field_names_of_the_chinese_page() -> None:
+    """The page suggests these names."""
+    _, _, block = (WORDS / "zh.ts").read_text(encoding="utf-8").partition("const fields = {")
+    names = re.findall(r'(\w+): "(.+)"', block.partition("}")[0])
+    assert {chinese: english for english, chinese in names} == CHINESE_FIELD_NAMES
