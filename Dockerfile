@@ -16,12 +16,13 @@ RUN python3 -m venv /opt/build \
 RUN python3 -m venv /opt/tickwire \
  && /opt/tickwire/bin/pip install --no-deps --require-hashes -r locks/image.txt
 COPY . .
-# The final image needs neither pip nor the tests and sources of compiled packages.
+# The final image needs neither pip, nor the tests and sources of compiled packages, nor the 12 MB of uvloop's symbols.
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/tickwire/bin/pip install --no-deps /wheels/*.whl \
  && find /opt/tickwire -depth \( -path '*/numpy/*' -name tests -o -path '*/numpy/f2py' \
     -o -path '*/numpy/_core/*' \( -name '_simd.*.so' -o -name '*_tests.*.so' \) \) -exec rm -r {} + \
  && find /opt/tickwire/lib -name '*.py[ixd]' -o -name '*.pxd' -o -name '*.[ach]' | xargs rm \
+ && strip --strip-unneeded /opt/tickwire/lib/python3*/site-packages/uvloop/*.so \
  && { /opt/tickwire/bin/pip uninstall --yes setuptools; /opt/tickwire/bin/pip uninstall --yes pip; }
 
 FROM ${BASE}

@@ -26,12 +26,12 @@ def write_report(path: Path, result: LoadResult, targets: Sequence[Target]) -> N
     """Write the report of a load test, and its plots to the SVG file beside it."""
     moment = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     options, machine = result.options, describe_machine()
+    load = f"{options.rate:,.0f} requests/s and {options.readers:,} streams for {options.seconds} s"
     head = (
-        f"{options.rate:,.0f} requests/s and {options.readers:,} streams for {options.seconds} s, "
-        f"{options.processes} load processes; Tickwire {version('tickwire')}; "
+        f"{load}, {options.processes} load processes; Tickwire {version('tickwire')}; "
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}; {moment}"
     )
-    plots = render_document("Load test", head, _plots(result), legend=())
+    plots = render_document("Load test", load, _plots(result), legend=())
     path.with_suffix(".svg").write_text(plots, encoding="utf-8")
     failures = "".join(f"<li>{escape(name)}: {count:,}</li>" for name, count in result.failures.items())
     path.write_text(

@@ -50,7 +50,6 @@ def pack_twice(checkouts: Sequence[Path], version: str, folder: Path) -> Path:
         source, target = checkout / CLIENT, folder / f"npm-{number}"
         target.mkdir()
         (source / "node_modules").symlink_to((ROOT / CLIENT / "node_modules").resolve())
-        shutil.copy(checkout / "LICENSE", source)
         _npm(node, source, "run", "--silent", "build")
         _npm(node, source, "pack", "--silent", "--pack-destination", str(target))
         packages.append(next(target.glob("*.tgz")))

@@ -29,19 +29,27 @@ test("one slow second changes nothing, two in a row ask for a longer interval", 
 
 test("after a change, the next readings are not judged", () => {
   const slower = after(initialPace, slow, 2);
-  assert.deepEqual(slower, { level: 1, phase: "settling", run: 0, patience: 10 });
+  assert.deepEqual(slower, { level: 1, phase: "settling", run: 0, strained: 0, patience: 10 });
   assert.equal(after(slower, slow, 4).level, 1);
   assert.equal(after(slower, slow, 5).level, 2);
 });
 
 test("under lasting strain, the interval grows to the longest one and stays there", () => {
-  const state = after(initialPace, late, 100);
+  let state = after(initialPace, late, 100);
+  assert.equal(state.level, PACES.length - 1);
+  for (let count = 0; count < 100; count++) state = after(nextPace(state, calm), late, 2);
   assert.equal(state.level, PACES.length - 1);
 });
 
 test("when the page is well again, the interval returns to the shortest one", () => {
   const slowest = after(initialPace, late, 100);
   assert.equal(after(slowest, calm, 100).level, 0);
+});
+
+test("single slow seconds do not prevent the return to a faster pace", () => {
+  let state: PaceState = { level: 1, phase: "steady", run: 0, strained: 0, patience: 320 };
+  for (let minute = 0; minute < 6; minute++) state = nextPace(after(state, calm, 59), slow);
+  assert.equal(state.level, 0);
 });
 
 test("readings between calm and strain keep the interval", () => {
@@ -65,7 +73,7 @@ test("a faster pace that fails is tried less and less often", () => {
 });
 
 test("a faster pace that lasts resets the patience", () => {
-  const tired: PaceState = { level: 1, phase: "steady", run: 0, patience: 160 };
+  const tired: PaceState = { level: 1, phase: "steady", run: 0, strained: 0, patience: 160 };
   const state = after(tired, calm, 160 + 10);
   assert.deepEqual([state.level, state.phase, state.patience], [0, "steady", 10]);
 });

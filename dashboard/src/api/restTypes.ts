@@ -18,8 +18,8 @@ export interface Client {
 /**
  * The processes of the cluster: first the process that runs the feed, then the others by role and id.
  *
- * `answered_by` is the process that answers the request. `unanswered` has the ids of the processes that did not answer
- * in time. They may have ended.
+ * `answered_by` is the process that answers the request. `unanswered` has the ids of the processes that did not
+ * describe themselves in time. They may have ended, or have another version.
  */
 export interface ClusterState {
   answered_by: string;

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { compact, NONE } from "../format/numbers";
+import { byteSize, compact, NONE } from "../format/numbers";
 import { duration, elapsed, shortTime } from "../format/times";
 import { connectionLog } from "../live/connectionLog";
 import {
@@ -111,7 +111,7 @@ function TrafficCard() {
       <h2>{labels.traffic}</h2>
       <dl>
         <Fact name={labels.quotes}>{compact(quotes)}</Fact>
-        <Fact name={labels.bytes}>{characters === null ? NONE : `${compact(characters / 1000)} KB`}</Fact>
+        <Fact name={labels.bytes}>{byteSize(characters)}</Fact>
         <Fact name={labels.symbols}>{symbolCount.value}</Fact>
         <Fact name={labels.interval}>
           {updateInterval.value === 0 ? labels.everyUpdate : duration(updateInterval.value)}

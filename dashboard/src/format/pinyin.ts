@@ -22,13 +22,24 @@ export function usePinyin(text: string, instruments: ReadonlyMap<string, Instrum
   }, [needed]);
 }
 
+/** Return a matcher that stores its results for one query, because the board searches all names again every second. */
+export function withMemory(match: PinyinMatcher): PinyinMatcher {
+  let stored = { query: "", results: new Map<string, boolean>() };
+  return (text, query) => {
+    if (stored.query !== query) stored = { query, results: new Map() };
+    const result = stored.results.get(text) ?? match(text, query);
+    stored.results.set(text, result);
+    return result;
+  };
+}
+
 const isLatin = (text: string): boolean => /^[a-zü]+$/i.test(text);
 const hasChineseName = ({ name_zh }: Instrument): boolean => name_zh !== null && /\p{Script=Han}/u.test(name_zh);
 
 async function load(): Promise<void> {
   try {
     const { default: library } = await import("pinyin-match");
-    pinyin.value = (text, query) => library.match(text, query) !== false;
+    pinyin.value = withMemory((text, query) => library.match(text, query) !== false);
   } catch {
     // The server does not answer, as the header shows. The next search tries again.
   }

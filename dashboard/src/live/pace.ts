@@ -19,8 +19,10 @@ export interface PaceState {
   /** The index in `PACES`. */
   level: number;
   phase: Phase;
-  /** The number of readings of the same kind in a row. */
+  /** The number of calm readings while the pace is steady, and of all readings in another phase. */
   run: number;
+  /** The number of strained readings in a row while the pace is steady. */
+  strained: number;
   /** The number of calm readings before the next faster pace. */
   patience: number;
 }
@@ -34,7 +36,7 @@ const PROBING_READINGS = 10;
 /** A page at the limit of its machine tries a faster pace less and less often. */
 const PATIENCE = { first: 10, last: 320 };
 
-export const initialPace: PaceState = { level: 0, phase: "steady", run: 0, patience: PATIENCE.first };
+export const initialPace: PaceState = { level: 0, phase: "steady", run: 0, strained: 0, patience: PATIENCE.first };
 
 type Verdict = "strained" | "calm" | "neither";
 
@@ -46,12 +48,12 @@ export function nextPace(state: PaceState, load: Load): PaceState {
 const transitions: Record<Phase, (state: PaceState, verdict: Verdict) => PaceState> = {
   steady(state, verdict) {
     const { level, patience } = state;
-    // `run` counts strained readings below zero and calm readings above it.
-    const run =
-      verdict === "strained" ? Math.min(state.run, 0) - 1 : verdict === "calm" ? Math.max(state.run, 0) + 1 : 0;
-    if (-run >= STRAINED_READINGS && level < PACES.length - 1) return slower(state);
-    if (run >= patience && level > 0) return { ...state, level: level - 1, phase: "probing", run: 0 };
-    return { ...state, run };
+    // A slow second now and then does not prevent the return to a faster pace.
+    const run = verdict === "calm" ? state.run + 1 : state.run;
+    const strained = verdict === "strained" ? state.strained + 1 : 0;
+    if (strained >= STRAINED_READINGS) return level < PACES.length - 1 ? slower(state) : { ...state, run: 0, strained };
+    if (run >= patience && level > 0) return { ...state, level: level - 1, phase: "probing", run: 0, strained: 0 };
+    return { ...state, run, strained };
   },
   settling(state) {
     const run = state.run + 1;
@@ -66,7 +68,13 @@ const transitions: Record<Phase, (state: PaceState, verdict: Verdict) => PaceSta
   },
 };
 
-const slower = (state: PaceState): PaceState => ({ ...state, level: state.level + 1, phase: "settling", run: 0 });
+const slower = (state: PaceState): PaceState => ({
+  ...state,
+  level: state.level + 1,
+  phase: "settling",
+  run: 0,
+  strained: 0,
+});
 
 function judge({ slowFrames, delay }: Load): Verdict {
   const strain = Math.max(slowFrames / STRAIN.slowFrames, delay / STRAIN.delay);

@@ -1,3 +1,4 @@
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { unseenCount } from "../alerts/alertStore";
 import { words } from "../words";
 import { href, route } from "./route";
@@ -5,10 +6,16 @@ import { viewNames } from "./views";
 
 /** The tabs of the views: under the header, on a phone at the bottom in reach of a thumb. */
 export function Navigation() {
+  const bar = useRef<HTMLElement>(null);
+  const { view } = route.value;
+  // On a phone, the bar is wider than the screen.
+  useLayoutEffect(() => {
+    bar.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [view]);
   return (
-    <nav class="views" aria-label={words.value.shell.views}>
+    <nav ref={bar} class="views" aria-label={words.value.shell.views}>
       {viewNames.map((name) => (
-        <a key={name} href={href(name)} aria-current={route.value.view === name ? "page" : undefined}>
+        <a key={name} href={href(name)} aria-current={view === name ? "page" : undefined}>
           {words.value.views[name]}
           {name === "alerts" && unseenCount.value > 0 && <span class="badge">{unseenCount.value}</span>}
         </a>

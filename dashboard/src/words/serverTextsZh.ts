@@ -62,6 +62,7 @@ export const serverTextsZh: readonly (readonly [string, string])[] = [
   ["expected a text field", "此处应为文本字段"],
   ["unknown field {}", "未知字段 {0}"],
   ["the comparison contains no field", "比较中没有字段"],
+  ["the order contains no field", "排序表达式中没有字段"],
   ["{} is not a condition", "{0} 不是条件"],
   ["compare it: {}", "请加上比较：{0}"],
   ["expected a condition", "此处应为条件"],
@@ -79,7 +80,7 @@ export const serverTextsZh: readonly (readonly [string, string])[] = [
   ["must not be larger than the price, {}", "不得大于价格 {0}"],
   ["must exceed {}, the volatility that the jumps cause by themselves", "必须大于价格跳跃本身造成的波动率 {0}"],
   [
-    "The built-in model: about a hundred well-known instruments. The numbers are rounded, come from general knowledge, and describe the start of 2026. The numbers are accurate enough for a simulation. They are not market data, so do not base trades on them. Prices and earnings per share are in the currency of the venue.",
+    "The built-in model: about a hundred well-known instruments. The numbers are rounded, come from general knowledge, and describe the start of 2026. The numbers are accurate enough for a simulation. The numbers are not market data, so do not base trades on them. Prices and earnings per share are in the currency of the venue.",
     "内置模型：约一百个知名品种。数值经过取整，来自常识，反映 2026 年初的情况，足以用于模拟。它们不是市场数据，请勿据此交易。价格和每股收益以交易场所的货币计。",
   ],
 ];

@@ -86,8 +86,9 @@ def count_in_buckets(
     repeats = None if weights is None else np.frombuffer(array("q", weights), np.int64)
     buckets = np.searchsorted(_to_array(tuple(bounds)), numbers)
     counts = np.bincount(buckets, repeats, minlength=len(bounds) + 1).astype(np.int64)
-    numbers = np.maximum(numbers, 0)
-    return counts.tolist(), int(numbers.sum() if repeats is None else numbers @ repeats)
+    # The sum of an hour of latencies of many ticks exceeds 64 bits.
+    sums = np.maximum(numbers, 0).astype(np.float64)
+    return counts.tolist(), int(sums.sum() if repeats is None else sums @ repeats)
 
 
 @cache

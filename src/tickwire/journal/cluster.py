@@ -24,11 +24,13 @@ InputError."""
 class PeerReplies(NamedTuple):
     """The replies of all processes to a request.
 
-    `missing` has the names of the processes that did not reply, which can include processes that have ended.
+    `missing` has the names of the processes that did not reply, which can include processes that have ended. `silent`
+    has the names of the other processes that replied without data: they have no handler, or their handler failed.
     """
 
     replies: Sequence[bytes]
     missing: Collection[str] = ()
+    silent: Collection[str] = ()
 
     @property
     def missing_count(self) -> int:

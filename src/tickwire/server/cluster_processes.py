@@ -43,8 +43,8 @@ class ProcessDescription(msgspec.Struct, frozen=True):
 class ClusterState(msgspec.Struct, frozen=True):
     """The processes of the cluster: first the process that runs the feed, then the others by role and id.
 
-    `answered_by` is the process that answers the request. `unanswered` has the ids of the processes that did not answer
-    in time. They may have ended.
+    `answered_by` is the process that answers the request. `unanswered` has the ids of the processes that did not
+    describe themselves in time. They may have ended, or have another version.
     """
 
     answered_by: str
@@ -67,7 +67,7 @@ class ClusterProcesses:
         answer = await self._peers.request_all(_PROCESSES_TOPIC)
         processes = [decode_json(reply, ProcessDescription) for reply in answer.replies]
         processes.sort(key=lambda process: (not process.leads, process.role, process.id))
-        return ClusterState(self._peers.node, processes, sorted(answer.missing))
+        return ClusterState(self._peers.node, processes, sorted({*answer.missing, *answer.silent}))
 
     async def _answer(self, _: bytes) -> bytes:
         return encode_json(self._describe())

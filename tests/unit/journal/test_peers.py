@@ -83,7 +83,7 @@ async def test_request_all_returns_every_reply():
         b.register_handler("topic", reply_with(b"b"))
         c.register_handler("topic", reply_with(None))
         replies = await a.request_all("topic", b"x")
-        assert (sorted(replies.replies), replies.missing_count) == ([b"a", b"b"], 0)
+        assert (sorted(replies.replies), replies.missing_count, replies.silent) == ([b"a", b"b"], 0, {"c"})
 
 
 async def test_request_all_joins_the_chunks_of_a_large_reply():
@@ -111,7 +111,7 @@ async def test_request_all_returns_no_reply_of_a_failed_handler(caplog):
     async with run_peers(MemoryBroker(), "a", "b") as (a, b):
         a.register_handler("topic", reply_with(b"a"))
         b.register_handler("topic", fail)
-        assert await a.request_all("topic") == ([b"a"], set())
+        assert await a.request_all("topic") == ([b"a"], set(), {"b"})
     assert "cannot answer a request of another process (topic: topic)" in caplog.text
 
 
@@ -127,7 +127,7 @@ async def test_request_all_counts_other_processes_as_missing_without_a_connectio
         a.register_handler("topic", reply_with(b"a"))
         b.register_handler("topic", reply_with(b"b"))
         broker.channels[0].is_connected = False
-        assert await a.request_all("topic") == ([b"a"], {"b"})
+        assert await a.request_all("topic") == ([b"a"], {"b"}, set())
 
 
 async def test_process_that_leaves_is_not_missing():
@@ -137,4 +137,4 @@ async def test_process_that_leaves_is_not_missing():
             while a.count < 2:
                 await asyncio.sleep(0)
         assert a.count == 1
-        assert await a.request_all("topic") == ([], set())
+        assert await a.request_all("topic") == ([], set(), set())

@@ -48,6 +48,15 @@ def test_the_number_of_waiting_times_is_limited() -> None:
     assert sum(times.latency().counts) == 2 * most + 1
 
 
+def test_latencies_after_a_long_interruption_have_a_correct_sum() -> None:
+    """An edge without its journal for ten hours then receives many ticks. Their sum exceeds 64 bits."""
+    clock = ManualClock()
+    times = DeliveryTimes(clock)
+    latency_ns, ticks = 36_000 * 10**9, 1_000_000
+    times.record_flush([record(clock.now() - latency_ns, ticks)], FlushTimes(1, 2, 3))
+    assert times.latency().sum_ns == latency_ns * ticks
+
+
 def test_the_newest_sampled_record_is_the_exemplar_of_its_bucket() -> None:
     clock = ManualClock()
     times = DeliveryTimes(clock)

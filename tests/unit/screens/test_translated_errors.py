@@ -14,9 +14,11 @@ from tests.unit.screens.test_filter_language import INVALID
 import tickwire.screens
 from tickwire.errors import FilterError
 from tickwire.screens.fields import CHINESE_FIELD_NAMES
+from tickwire.screens.ranking import parse_ranking
 from tickwire.screens.screen import parse_screen
 from tickwire.simulation import universe
 
+INVALID_ORDER = "1 desc"
 WORDS = Path(__file__).parents[3] / "dashboard" / "src" / "words"
 TRANSLATIONS = WORDS / "serverTextsZh.ts"
 ENGLISH_TEXT = re.compile(r"""^  (?:  |\[)(?P<text>"(?:[^"\\]|\\.)*"|'[^']*'),""", re.MULTILINE)
@@ -44,6 +46,13 @@ def test_every_error_and_hint_is_translated(text: str) -> None:
     assert caught.value.hint is None or is_translated(caught.value.hint)
 
 
+def test_the_error_and_the_hint_of_an_order_are_translated() -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_ranking(INVALID_ORDER, 1)
+    assert is_translated(str(caught.value))
+    assert is_translated(str(caught.value.hint))
+
+
 def test_the_invalid_filters_raise_every_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each line that creates a FilterError is reached, so that the test above sees every message."""
     created: set[tuple[str, int]] = set()
@@ -60,6 +69,8 @@ def test_the_invalid_filters_raise_every_error(monkeypatch: pytest.MonkeyPatch) 
     for text, *_ in INVALID:
         with pytest.raises(FilterError):
             parse_screen(text)
+    with pytest.raises(FilterError):
+        parse_ranking(INVALID_ORDER, 1)
     missed = [
         (path.name, call.lineno)
         for path in Path(tickwire.screens.__path__[0]).glob("*.py")

@@ -19,6 +19,7 @@ _LINES: dict[Product, str] = {
     "Caddy": "use a site address with https, and remove `protocols h1`",
     "Varnish": "start varnishd with `-p feature=+http2`, behind a TLS proxy that offers h2",
     "Squid": "Squid has no HTTP/2: use another proxy",
+    "Envoy": "add a `transport_socket` with TLS and `alpn_protocols: [h2, http/1.1]` to the filter chain",
 }
 
 

@@ -158,7 +158,8 @@ class SharedPeers:
             # Without a connection, only this process replies.
             others = {}
         own_replies = [] if own_reply is None else [own_reply]
-        return PeerReplies([*own_replies, *_decode_replies(others)], possible - others.keys())
+        silent = {node for node, chunks in others.items() if chunks[0].outcome == "silent"}
+        return PeerReplies([*own_replies, *_decode_replies(others)], possible - others.keys(), silent)
 
     async def run(self) -> None:
         """Send heartbeats and answer requests until cancelled, then announce the exit of this process."""
