@@ -134,7 +134,7 @@ ACTIONS: dict[str, list[Action]] = {
 # The tests of the other resources, in the folder `tests`.
 TESTED_ELSEWHERE = {
     "streams of one address": "wire/test_stream_admission.py::test_limits_per_address_count_networks_of_clients",
-    "journal: published ticks": "wire/test_guard.py::test_the_rate_of_a_user_counts_all_addresses",
+    "published ticks in the journal": "wire/test_guard.py::test_the_rate_of_a_user_counts_all_addresses",
     "different delays": "wire/test_delayed_market.py::test_more_different_delays_than_the_limit_are_503",
     "revocations": "wire/test_authorization.py::test_the_number_of_revocations_is_bounded",
     "audit log: requests that change something": (
