@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import NamedTuple
 
 from tickwire.core.close_reasons import CloseReason
 from tickwire.hub.catchup.catch_up import CatchUp
-from tickwire.hub.fanout.channel import Channel
+from tickwire.hub.fanout.channel import Channel, NumberedEvent
 from tickwire.hub.fanout.counters import HubCounters
+from tickwire.hub.fanout.encoder import EncodedBlock, Encoder
 from tickwire.hub.fanout.open_candles import OPEN_CANDLE_INTERVAL_S, OpenCandleFrames
 from tickwire.hub.fanout.position import HubPosition
 from tickwire.hub.fanout.reader import RECONNECT_DELAY_MS, Reader
@@ -32,6 +35,24 @@ IDLE_POLL_S = 0.05
 # The time in seconds after which one call of `flush_due` flushes no more channels with a top-N screen. The evaluation
 # of one screen takes up to 2 ms.
 _MAX_RANKING_S = 0.01
+
+
+# The number of positions for which a flush shares the missed frames of joining readers. The readers of a channel
+# usually reconnect with the id of the same flush, so they have few positions.
+_MAX_SHARED_POSITIONS = 8
+
+
+class _MissedFrames(NamedTuple):
+    """The frames that the readers at one position have missed, in one body.
+
+    `event_count` counts the events with an id, and `quote_count` the quotes among them. `encoded` maps an encoder to
+    the encoded body, which all these readers share.
+    """
+
+    body: bytes
+    event_count: int
+    quote_count: int
+    encoded: dict[Encoder, EncodedBlock]
 
 
 class Pacer:
@@ -57,17 +78,31 @@ class Pacer:
 
         If many top-N screens are due, the call leaves some of their channels for the next call.
         """
-        wait, ranking_s = IDLE_POLL_S, 0.0
+        wait, ranked = IDLE_POLL_S, list[Channel]()
         for channel in channels:
-            if channel.flush_due_at <= now and channel.ranking is None:
+            if channel.ranking is not None:
+                ranked.append(channel)
+                continue
+            if channel.flush_due_at <= now:
                 self._try_flush(channel, now)
-            elif channel.flush_due_at <= now and ranking_s < _MAX_RANKING_S:
-                started_at = time.perf_counter()
-                self._try_flush(channel, now)
-                ranking_s += time.perf_counter() - started_at
             wait = min(wait, channel.flush_due_at - now)
+        if ranked:
+            self._flush_ranked([channel for channel in ranked if channel.flush_due_at <= now], now)
+            wait = min(wait, *(channel.flush_due_at - now for channel in ranked))
         self._sender.submit()
         return max(wait, 0.001)
+
+    def _flush_ranked(self, due: list[Channel], now: float) -> None:
+        """Flush channels with a top-N screen for at most _MAX_RANKING_S, the channel that has waited longest first.
+
+        In any other order, the same channels would wait forever if the evaluation of all screens takes longer than
+        their intervals.
+        """
+        started_at = time.perf_counter()
+        for channel in sorted(due, key=attrgetter("flush_due_at")):
+            self._try_flush(channel, now)
+            if time.perf_counter() - started_at >= _MAX_RANKING_S:
+                return
 
     def can_join_at_flush(self, reader: Reader, channel: Channel) -> bool:
         """Whether the reader can wait for the next flush of the channel, without a catch-up before the flush.
@@ -107,9 +142,10 @@ class Pacer:
         self._counters.deliveries += len(frames) * len(channel.live_readers)
         if frames:
             channel.queue(b"".join(frames), now)
+        missed_by_position: dict[int, _MissedFrames] = {}
         for reader in list(channel.joining_readers):
             if _may_receive_quotes(reader, flush_at):
-                self._try_join(reader, channel)
+                self._try_join(reader, channel, missed_by_position)
 
     def _open_candle_frames(self, channel: Channel, now: float) -> list[bytes]:
         """Return the frames of the open candles that changed since the channel last received open candles.
@@ -125,10 +161,10 @@ class Pacer:
         after, channel.candle_position = channel.candle_position, self._head.sequence
         return self._open_candles.render_traded_after(channel, after)
 
-    def _try_join(self, reader: Reader, channel: Channel) -> None:
+    def _try_join(self, reader: Reader, channel: Channel, missed_by_position: dict[int, _MissedFrames]) -> None:
         del channel.joining_readers[reader]
         try:
-            self._join(reader, channel)
+            self._join(reader, channel, missed_by_position)
         except Exception:
             # A failure for one reader must not prevent the other readers from joining.
             log.exception(
@@ -137,8 +173,12 @@ class Pacer:
             )
             reader.disconnect(CloseReason.ERROR, RECONNECT_DELAY_MS)
 
-    def _join(self, reader: Reader, channel: Channel) -> None:
-        """Send a joining reader all missed events up to the channel's position, and make the reader live."""
+    def _join(self, reader: Reader, channel: Channel, missed_by_position: dict[int, _MissedFrames]) -> None:
+        """Send a joining reader all missed events up to the channel's position, and make the reader live.
+
+        `missed_by_position` is the cache of this flush. Without it, thousands of readers that reconnect together would
+        occupy the event loop for seconds.
+        """
         named_events = self._backlog.events_in_window(reader)
         # If `named_events` is None, the reader waited so long that the event window has evicted some of the missed
         # events. The reader must then catch up from the journal first.
@@ -146,18 +186,30 @@ class Pacer:
             reader.enter(ReaderState.CATCHING_UP)
             reader.on_drained()
             return
-        frames, quote_count = self._state_changes.changed_frames(channel, reader.position, named_events)
-        matches = self._state_changes.screen_matches(channel)
-        matches += self._state_changes.unchanged_ranked_frames(channel, reader.position)
+        missed = None if named_events else missed_by_position.get(reader.position)
+        if missed is None:
+            missed = self._render_missed(channel, reader.position, named_events)
+            # Some named events are for a single reader.
+            if not named_events and len(missed_by_position) < _MAX_SHARED_POSITIONS:
+                missed_by_position[reader.position] = missed
         reader.position = channel.position
-        reader.quotes_sent_since_leave += quote_count
+        reader.quotes_sent_since_leave += missed.quote_count
+        candles: list[bytes] = []
         if channel.candle_interval_s:
-            frames += self._open_candles.render_traded_after(channel, reader.candle_position)
+            candles = self._open_candles.render_traded_after(channel, reader.candle_position)
             reader.candle_position = self._head.sequence
         channel.add_live_reader(reader)
-        if frames or matches:
-            reader.write(matches + b"".join(frames))
-            self._counters.deliveries += len(frames)
+        if candles:
+            reader.write(missed.body + b"".join(candles))
+        elif missed.body:
+            reader.write_shared(missed.body, missed.encoded)
+        self._counters.deliveries += missed.event_count + len(candles)
+
+    def _render_missed(self, channel: Channel, position: int, named_events: Sequence[NumberedEvent]) -> _MissedFrames:
+        frames, quote_count = self._state_changes.changed_frames(channel, position, named_events)
+        matches = self._state_changes.screen_matches(channel)
+        matches += self._state_changes.unchanged_ranked_frames(channel, position)
+        return _MissedFrames(matches + b"".join(frames), len(frames), quote_count, {})
 
 
 def _may_receive_quotes(reader: Reader, flush_at: float) -> bool:

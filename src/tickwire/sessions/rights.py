@@ -42,11 +42,11 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
 
     `user` and `token` are the names of the user and of the token, or None if they are unknown. The caller may read the
     symbols in `symbols` while they match `filter`, and the event kinds in `events`. If `filter` is None, the caller may
-    always read the symbols. If `events` is None, the caller may read every kind. `scopes`
-    permit actions other than reading. `readers` is the maximum number of concurrent streams. 0 means no limit.
-    `interval` is the shortest time between two updates of a symbol, in milliseconds. `delay` is the minimum age, in
-    seconds, of the market data that the caller may read. `issued` and `expires` are seconds since the Unix epoch, or
-    None if the token does not contain them.
+    always read the symbols. If `events` is None, the caller may read every kind. `scopes` permit actions other than
+    reading. `readers` is the maximum number of concurrent streams. 0 means no limit. `interval` is the shortest time
+    between two updates of a symbol, in milliseconds. `delay` is the minimum age, in seconds, of the market data that
+    the caller may read. `issued` and `expires` are seconds since the Unix epoch, or None if the token does not contain
+    them.
     """
 
     user: str | None = None

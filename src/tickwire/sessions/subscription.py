@@ -235,7 +235,9 @@ class Subscription:
     def describe(self) -> dict[str, Any]:
         """Return the subscription as a dict for the welcome event.
 
-        `Subscription(**result)` is equal to this subscription, except that `restricts_status` may be False in the copy.
+        `Subscription(**result)` has the same symbols, kinds and filter. If rights restrict this subscription, the copy
+        lacks `required_screen`, and `restricts_status` may be False. So only a requested subscription may be restored
+        from its description; the server then restricts the copy again.
         """
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}

@@ -12,6 +12,7 @@ from tickwire.errors import ScreenLimitReached
 from tickwire.hub import pacer
 from tickwire.hub.catchup import catch_up
 from tickwire.hub.catchup.resume import start_after, start_fresh
+from tickwire.hub.catchup.state_changes import StateChanges
 from tickwire.hub.fanout import ranked_screens
 from tickwire.sessions.admin_events import SubscriptionChanged
 from tickwire.sessions.rights import Rights
@@ -107,7 +108,7 @@ class Client:
 def random_subscription(rng: random.Random) -> Subscription:
     return Subscription(
         rng.choice([["*"], ["A*"], ["A1", "A2", "B9", "B1"]]),
-        events=rng.choice([["quote", "screen"], ["quote"], ["screen"], ["quote", "screen", "status"]]),
+        events=rng.choice([["quote", "screen"], ["quote"], ["screen"], ["quote", "screen", "status"], ["status"]]),
         filter=rng.choice([None, None, "last > 4"]),
         order=rng.choice(["last desc", "last asc", "1 / (last - 5) desc", "1 / (last - 5)"]),
         top=rng.choice([1, 2, 5, 50]),
@@ -261,4 +262,65 @@ async def test_a_flush_leaves_screens_for_the_next_flush_if_they_take_too_long(m
     for live in (1, 2, 3):
         market.flush_paced_channels(0.001)
         assert sum(client.reader.state.name == "LIVE" for client in clients) == live
+    await market.close()
+
+
+async def test_every_screen_has_its_turn_if_the_evaluation_of_all_takes_longer_than_their_intervals(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(pacer, "_MAX_RANKING_S", 1e-9)
+    market = HubHarness()
+    await market.append_trades(("A", 1.0))
+    clients = [Client(market, Subscription(order="last desc", top=top), top) for top in (1, 2, 3)]
+    await market.run_until_idle()
+    # All screens are due again at each of these flushes, and a flush evaluates only one of them.
+    for _ in clients:
+        market.flush_paced_channels(0.2)
+    assert all(client.reader.state.name == "LIVE" for client in clients)
+    for price in (2.0, 3.0):
+        await market.append_trades(("A", price))
+        for _ in clients:
+            market.flush_paced_channels(0.2)
+        for client in clients:
+            client.receive()
+            assert client.quotes == {"A": price}
+    await market.close()
+
+
+@pytest.mark.parametrize("screen", [{"order": "last desc", "top": 2}, {"filter": "last > 1", "interval": 1_000}])
+async def test_readers_that_reconnect_together_share_their_missed_frames(screen, monkeypatch) -> None:
+    market = HubHarness()
+    await market.append_trades(("A", 1.0), ("B", 2.0), ("C", 3.0))
+    clients = [Client(market, Subscription(events=EVENTS, **screen), number) for number in range(20)]
+    await settle(market)
+    for client in clients:
+        client.disconnect(1.0)
+    await market.append_trades(("B", 9.0))
+    await market.run_until_idle()
+    calls, screen_matches = list[object](), StateChanges.screen_matches
+    monkeypatch.setattr(StateChanges, "screen_matches", lambda *each: calls.append(each) or screen_matches(*each))
+    market.flush_paced_channels(2.0)
+    assert len(calls) == 1
+    for client in clients:
+        client.receive()
+        assert client.reader.state.name == "LIVE"
+        assert (client.members, client.quotes["B"]) == ({"B", "C"}, 9.0)
+    await market.close()
+
+
+async def test_a_reader_without_quotes_does_not_change_the_screen_of_other_readers() -> None:
+    """Both channels share the screen, but the channel without quotes has no board rows."""
+    market = HubHarness()
+    await market.append_trades(("A", 1.0), ("B", 2.0))
+    screen = {"symbols": ["A", "B"], "order": "last desc", "top": 1}
+    clients = [
+        Client(market, Subscription(events=["status"], **screen), 1),
+        Client(market, Subscription(events=EVENTS, **screen), 2),
+    ]
+    await settle(market)
+    for prices in ({"A": 3.0, "B": 2.0}, {"A": 3.0, "B": 4.0}):
+        await market.append_trades(*prices.items())
+        await settle(market)
+        for client in clients:
+            client.check(prices)
     await market.close()

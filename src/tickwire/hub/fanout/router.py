@@ -99,6 +99,9 @@ class Router:
 
         The channel must include all rows in `rows`.
         """
+        # A channel that sends no quotes has no board rows, and must not evaluate a top-N screen that it shares.
+        if not channel.subscription.wants_quotes:
+            return rows[:0]
         if channel.ranking is not None:
             return rows[np.isin(rows, self.screen_router.ranked_rows(channel))]
         return rows if channel.screen is None else self.screen_router.matching_rows(channel, rows)

@@ -17,9 +17,9 @@ class Whoami(msgspec.Struct, frozen=True):
     """The rights of a client.
 
     `symbols` lists the allowed symbols and patterns. The client may read a symbol only while it matches `filter` (null:
-    always). `events` lists the allowed event kinds; null allows all kinds.
-    `interval` is the minimum time between updates in milliseconds. `delay` is the delay of market data in seconds.
-    `expires` is in microseconds since the Unix epoch, or null if the rights do not expire.
+    always). `events` lists the allowed event kinds; null allows all kinds. `interval` is the minimum time between
+    updates in milliseconds. `delay` is the delay of market data in seconds. `expires` is in microseconds since the Unix
+    epoch, or null if the rights do not expire.
     """
 
     user: str | None
