@@ -43,13 +43,15 @@ class Ranking:
 def parse_ranking(order: str, top: int) -> Ranking:
     """Parse an order such as `change_rate desc`: an expression of numbers, and `asc` (the default) or `desc`.
 
-    Raise FilterError if the order is invalid; the error's `text` is the order. Raise InputError if `top` is not between
-    1 and MAX_TOP.
+    Raise FilterError if the order is invalid; the error's `text` is the order. Raise InputError if the order is empty,
+    or if `top` is not between 1 and MAX_TOP.
     """
     if not 1 <= top <= MAX_TOP:
         raise InputError(f"invalid top {top}: choose a number from 1 to {MAX_TOP}", field="top")
     direction = _DIRECTION.search(order)
     expression = order if direction is None else order[: direction.start()]
+    if not expression.strip():
+        raise InputError("the order is empty", field="order", hint="example: change_rate desc")
     try:
         node = normalize_expression(analyze_expression(parse(expression)))
     except FilterError as error:

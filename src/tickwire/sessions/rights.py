@@ -18,9 +18,11 @@ from tickwire.screens.screen import Screen
 from tickwire.sessions.subscription import Subscription
 from tickwire.sessions.symbol_set import ALL_SYMBOLS, SymbolSet
 
-# The maximum number of cached restricted subscriptions, and of symbols in each: together about 10 MB.
+# The maximum number of cached restricted subscriptions, of symbols in each, and of characters in each requested filter
+# and order. All symbols together occupy about 10 MB, and all filters about 25 MB.
 _MAX_CACHED_RESULTS = 1_024
 _MAX_CACHED_SYMBOLS = 500
+_MAX_CACHED_FILTER_CHARS = 1_000
 
 USER_PREFIX = "user:"
 """The prefix that distinguishes a user address from a client id. No client id begins with this prefix."""
@@ -120,7 +122,11 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.allows_all_symbols and self.events is None and not self.interval:
             return requested
-        if len(self.symbols.symbols) + len(requested.symbols) > _MAX_CACHED_SYMBOLS:
+        is_long = (
+            len(self.symbols.symbols) + len(requested.symbols) > _MAX_CACHED_SYMBOLS
+            or requested.filter_length > _MAX_CACHED_FILTER_CHARS
+        )
+        if is_long:
             return self._restrict(requested)
         return _restrict_cached(self, requested)
 

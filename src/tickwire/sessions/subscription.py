@@ -133,6 +133,12 @@ class Subscription:
         return self.screen is not None or self.ranking is not None
 
     @property
+    def filter_length(self) -> int:
+        """The number of characters in the filter and in the order."""
+        filter_length = 0 if self.screen is None else len(self.screen.text)
+        return filter_length + (0 if self.ranking is None else len(self.ranking.order))
+
+    @property
     def ranked_selection(self) -> RankedSelection:
         """The key of the top-N screen."""
         return RankedSelection(self._symbol_set, self.pattern_allowlist, self.screen, self.ranking)

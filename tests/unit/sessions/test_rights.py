@@ -75,3 +75,24 @@ def test_the_bearer_is_the_user_or_else_the_token_or_else_the_address(rights, be
     """An admin has no bearer, because limits do not apply to admins."""
     assert rights.bearer("10.0.0.1") == bearer
     assert Rights().bearer("") is None
+
+
+LONG_FILTER = " and ".join(f"last > {number}.00000001" for number in range(60))
+LONG_ORDER = f"max({', '.join(f'last - {number}.00000001' for number in range(60))})"
+
+
+@pytest.mark.parametrize(
+    ("requested", "is_cached"),
+    [
+        (Subscription(filter="last > 1"), True),
+        (Subscription(filter=LONG_FILTER), False),
+        (Subscription(order="last", top=1), True),
+        (Subscription(order=LONG_ORDER, top=1), False),
+    ],
+)
+def test_only_results_with_short_filters_are_cached(requested, is_cached) -> None:
+    """With long filters, the cache could occupy more than 100 MB."""
+    rights = Rights(symbols=SymbolSet(["A"]))
+    first, second = rights.restrict(requested), rights.restrict(requested)
+    assert first == second
+    assert (first is second) == is_cached
