@@ -18,7 +18,10 @@ OWNERS = {
     "journal": ("", "memory", "sqlite:j", "nats://h", "tls://h"),
 }
 # A valid value that is not the default, for settings whose type does not suggest one.
-VALUES = {"bar_time": "end", "start": "2026-01-05", "synchronous": "FULL", "codec": "json", "seed": 3, "replicas": 3}
+VALUES = {
+    "bar_time": "end", "codec": "json", "conditions": "sip", "replicas": 3, "seed": 3, "start": "2026-01-05",
+    "synchronous": "FULL",
+}  # fmt: skip
 SCOPES = {
     name: field.json_schema_extra["only_with"]
     for name, field in Settings.model_fields.items()
