@@ -9,6 +9,7 @@ import httpx2
 from playwright.async_api import Locator, Page, expect
 
 from tickwire.testing.server import run_server
+from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
 
 RECORD_NOTIFICATIONS = """
 window.shown = [];
@@ -24,7 +25,7 @@ window.Notification = class {
 async def trade(url: str, **prices: float) -> None:
     """Publish one trade of each symbol."""
     ticks = [{"symbol": symbol, "last": price, "size": 10} for symbol, price in prices.items()]
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(headers=bearer_header(sign_token("publish"))) as client:
         response = await client.post(f"{url}/v1/quotes", json=ticks)
         assert response.status_code == 201, response.text
 
@@ -186,3 +187,20 @@ async def test_notifications_are_requested_once_and_combined(visit) -> None:
         await expect(page.locator(".screen-log li[data-kind=enter]")).to_have_count(6)
         await page.get_by_role("button", name="Notify me").click()
         assert await page.evaluate("shown") == ["New in “last > 10”: AAA, BBB, CCC and 2 more"]
+
+
+async def test_a_symbol_that_leaves_the_filter_of_the_token_keeps_its_last_quote(visit) -> None:
+    """The server does not send the quote that no longer matches, so the page must not need this quote."""
+    async with run_server(auth="secret", auth_secret=TEST_SECRET) as server:
+        await trade(server.url, AAA=5.25, BBB=6)
+        page = await visit(f"{server.url}/healthz", shared_worker=False)
+        token = sign_token(filter="last < 10")
+        await page.evaluate("token => sessionStorage.setItem('tickwire.token', token)", token)
+        await page.goto(screen_url(server.url, "last > 1"))
+        await expect(row(page, "AAA")).to_contain_text("5.25")
+        await trade(server.url, AAA=50)
+        await expect(page.locator(".screen-log li").first).to_contain_text("AAA")
+        await expect(row(page, "AAA")).to_have_count(0)
+        await trade(server.url, BBB=7)
+        await expect(row(page, "BBB")).to_contain_text("7.00")
+        assert (await log_entries(page))[0].endswith("AAA")

@@ -22,7 +22,11 @@ export interface Matches {
   symbols: string[];
 }
 
-/** A symbol that began or ceased to match the filter, or to be one of the first symbols. */
+/**
+ * A symbol that began or ceased to match the filter, or to be one of the first symbols.
+ *
+ * If the token has a filter, the quote of a `leave` has only the key `symbol`.
+ */
 export interface Move {
   filter: string | null;
   symbol: string;

@@ -39,7 +39,7 @@ function EntryText({ entry }: { entry: ScreenLogEntry }) {
   return (
     <>
       <b>{labels.moves[entry.kind]}</b> <a href={href("chart", [entry.symbol])}>{entry.symbol}</a>
-      <span class="numbers muted">{price(entry.quote.last, decimalsFor(entry.quote))}</span>
+      {entry.quote && <span class="numbers muted">{price(entry.quote.last, decimalsFor(entry.quote))}</span>}
     </>
   );
 }

@@ -5,7 +5,7 @@ import { type ConnectionState, EventStream } from "../live/eventStream";
 import { PaintQueue } from "../live/paintQueue";
 
 type EntryContent =
-  | { kind: "enter" | "leave"; symbol: string; quote: Quote }
+  | { kind: "enter" | "leave"; symbol: string; quote: Quote | null }
   | { kind: "matches"; count: number }
   | { kind: Interruption };
 
@@ -121,30 +121,32 @@ export class MatchStream {
     this.addToLog({ kind: "matches", count: symbols.length });
   };
 
-  private readonly enter = (move: Move): void => {
-    const { symbol } = this.recordMove("enter", move, this.recentlyEntered, this.recentlyLeft);
+  private readonly enter = ({ symbol, quote }: Move): void => {
+    this.storeQuote(quote);
+    this.recordMove({ kind: "enter", symbol, quote }, this.recentlyEntered, this.recentlyLeft);
     this.symbols?.add(symbol);
     this.onEnter(symbol);
   };
 
-  private readonly leave = (move: Move): void => {
-    const { symbol } = this.recordMove("leave", move, this.recentlyLeft, this.recentlyEntered);
+  private readonly leave = ({ symbol, quote: newest }: Move): void => {
+    // If the token has a filter, the quote contains only the symbol. The row then keeps its last quote.
+    const quote = newest.last === undefined ? null : newest;
+    if (quote) this.storeQuote(quote);
+    this.recordMove({ kind: "leave", symbol, quote }, this.recentlyLeft, this.recentlyEntered);
     this.symbols?.delete(symbol);
   };
 
   private recordMove(
-    kind: "enter" | "leave",
-    { symbol, quote }: Move,
+    entry: { kind: "enter" | "leave"; symbol: string; quote: Quote | null },
     to: Map<string, number>,
     from: Map<string, number>,
-  ): Quote {
-    this.storeQuote(quote);
+  ): void {
+    const { symbol } = entry;
     from.delete(symbol);
     // Deleting first moves the symbol to the end, which keeps the map ordered by time.
     to.delete(symbol);
     to.set(symbol, performance.now() + HIGHLIGHT_MS);
-    this.addToLog({ kind, symbol, quote });
-    return quote;
+    this.addToLog(entry);
   }
 
   private addToLog(content: EntryContent): void {

@@ -335,16 +335,13 @@ def connect(
     The stream calls `on_state` with each new state (`connecting`, `live` or `closed`) and its reason, or "".
     """
     parameters = {"symbols": _join_list(symbols), "delivery": delivery}
-    if heartbeats != "comment":
-        # Earlier servers do not know the parameter.
-        parameters["heartbeats"] = heartbeats
-    if not snapshot:
-        parameters["snapshot"] = "false"
     lists = {"events": events, "fields": fields}
     parameters |= {name: _join_list(values) for name, values in lists.items() if values is not None}
     interval_text = _format_interval(interval) if isinstance(interval, int | float) else interval
     optional = {"filter": filter, "order": order, "top": None if top is None else str(top), "candles": candles}
     optional |= {"interval": interval_text, "since": since, "client_id": client_id}
+    # Earlier servers do not know the parameter `heartbeats`.
+    optional |= {"heartbeats": heartbeats if heartbeats == "event" else None, "snapshot": None if snapshot else "false"}
     parameters |= {name: value for name, value in optional.items() if value is not None}
     return Stream(
         url,
