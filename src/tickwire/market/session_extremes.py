@@ -389,7 +389,12 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
     if extremes.is_empty:
         return [nan, nan, nan]
     highest, lowest = extremes.highest, extremes.lowest
-    return [opened, high if highest is None else highest, low if lowest is None else lowest]
+    # If all stored prices of a side are withdrawn, no other trade is beyond the bound.
+    return [
+        opened,
+        min(high, extremes.high_bound) if highest is None else highest,
+        max(low, extremes.low_bound) if lowest is None else lowest,
+    ]
 
 
 def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:

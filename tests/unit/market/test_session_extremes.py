@@ -225,6 +225,9 @@ def test_a_board_of_an_earlier_version_keeps_the_high_and_follows_new_trades() -
 
     wrong = TradeCorrection(symbol="A", ts=MONDAY_US, last=12.0, size=1.0)
     assert high_after(correction_ticks([wrong])) == 12.0
+    assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 1, last=15.0, size=1.0)], now=0)) == 15.0
+    wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 1, last=15.0, size=1.0)
+    assert high_after(correction_ticks([wrong])) == 12.0
     assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 1, last=13.0, size=1.0)], now=0)) == 13.0
     assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 2, last=14.0, size=1.0)], now=0)) == 14.0
     wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 2, last=14.0, size=1.0)
