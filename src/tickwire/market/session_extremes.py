@@ -318,18 +318,17 @@ class SessionExtremes:
         table.add_collected()
         extremes = table.read_symbol(table_row)
         session_prices = batch.prior_state[SESSION_PRICE_ROWS, columns[0]].tolist()
-        is_restated = False
+        restated = [False] * len(columns) if batch.restated is None else batch.restated[columns].tolist()
         sizes, prices = batch.sizes[columns].tolist(), batch.trade_prices[columns].tolist()
         reported = batch.reported[LAST, columns].tolist()
-        for column, size, price, reported_price in zip(columns.tolist(), sizes, prices, reported, strict=True):
+        ticks = zip(columns.tolist(), sizes, prices, reported, restated, strict=True)
+        for column, size, price, reported_price, is_restated in ticks:
             if size < 0.0:
                 extremes.withdraw(reported_price)
                 session_prices = _session_prices_after_withdrawal(extremes, *session_prices)
-            # A price without a size after a withdrawal is the price of an earlier trade.
-            elif not isnan(price) and not (is_restated and isnan(size)):
+            elif not isnan(price) and not is_restated:
                 extremes.add(price)
                 session_prices = _session_prices_after_trade(price, *session_prices)
-            is_restated = size < 0.0
             state[SESSION_PRICE_ROWS, column] = session_prices
         table.store_symbol(table_row, extremes)
 
@@ -389,7 +388,12 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
     if extremes.is_empty:
         return [nan, nan, nan]
     highest, lowest = extremes.highest, extremes.lowest
-    return [opened, high if highest is None else highest, low if lowest is None else lowest]
+    # If all stored prices of a side are withdrawn, no other trade is beyond the bound.
+    return [
+        opened,
+        min(high, extremes.high_bound) if highest is None else highest,
+        max(low, extremes.low_bound) if lowest is None else lowest,
+    ]
 
 
 def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:

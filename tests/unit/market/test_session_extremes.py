@@ -225,10 +225,25 @@ def test_a_board_of_an_earlier_version_keeps_the_high_and_follows_new_trades() -
 
     wrong = TradeCorrection(symbol="A", ts=MONDAY_US, last=12.0, size=1.0)
     assert high_after(correction_ticks([wrong])) == 12.0
+    assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 1, last=15.0, size=1.0)], now=0)) == 15.0
+    wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 1, last=15.0, size=1.0)
+    assert high_after(correction_ticks([wrong])) == 12.0
     assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 1, last=13.0, size=1.0)], now=0)) == 13.0
     assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 2, last=14.0, size=1.0)], now=0)) == 14.0
     wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 2, last=14.0, size=1.0)
     assert high_after(correction_ticks([wrong])) == 13.0
+
+
+def test_a_trade_without_a_size_in_the_batch_of_a_cancel_changes_the_high() -> None:
+    board = Board()
+    board.apply(pack_ticks([Tick(symbol="A", ts=MONDAY_US, last=10.0)], now=0), 1, LATER)
+    wrong = TradeCorrection(symbol="A", ts=MONDAY_US, last=10.0, size=0.0)
+    trades = pack_ticks(
+        [Tick(symbol="B", ts=MONDAY_US, last=1.0), Tick(symbol="A", ts=MONDAY_US + 1, last=12.0)], now=0
+    )
+    board.apply(np.concatenate([correction_ticks([wrong]), trades]), 2, LATER)
+    quote = decode_json(board.quotes().to_json_lines()[0], Quote)
+    assert (quote.open, quote.high, quote.low, quote.last) == (12.0, 12.0, 12.0, 12.0)
 
 
 def test_a_trade_without_a_size_can_be_cancelled() -> None:
