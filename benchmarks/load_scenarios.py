@@ -70,5 +70,5 @@ class Scenarios:
 
 
 def sequence_of(event_id: str) -> int:
-    """Return the sequence number in an event id; 0 for the empty id."""
+    """Return the sequence number in an event id, or 0 for the empty id."""
     return int(event_id.rpartition("-")[2] or 0)

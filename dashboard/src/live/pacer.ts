@@ -4,7 +4,7 @@ import { initialPace, nextPace, PACES } from "./pace";
 const READING_INTERVAL_MS = 1_000;
 
 interface PacedStream {
-  /** Whether quotes arrive, so that a reading means something. */
+  /** Whether quotes arrive. Other readings have no meaning. */
   flows: () => boolean;
   /** The delay of prices on their way to the page, in ms. */
   delay: () => number;
@@ -13,7 +13,7 @@ interface PacedStream {
 }
 
 /**
- * Asks for a longer interval between updates while the page shows prices late, and for a shorter one when it is well.
+ * Asks for a longer interval between updates while the page shows prices late, and for a shorter one afterwards.
  *
  * Call `restart` with every new stream, which begins without an interval.
  */

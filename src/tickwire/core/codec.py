@@ -43,7 +43,8 @@ def decode_json(data: bytes | str, target_type: type[T]) -> T:
 def encode_large_struct(struct: msgspec.Struct) -> bytes:
     """Return the same bytes as `msgspec.msgpack.encode`, but do not hold the interpreter lock while they are copied.
 
-    Call this function in a thread for a struct with fields of many megabytes. `bytes.join` releases the lock.
+    Call this function in a thread for a struct with fields of many megabytes. `bytes.join` releases the lock. The
+    struct must have neither a tag nor `omit_defaults`.
     """
     fields, is_array = msgspec.structs.fields(struct), struct.__struct_config__.array_like
     count = len(fields)

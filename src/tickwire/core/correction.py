@@ -73,3 +73,11 @@ def is_replacement(withdrawal: np.void, tick: np.void) -> bool:
     """Return whether a tick has the right price of the trade that the tick before it withdraws."""
     is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
     return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)
+
+
+def end_of_part(ticks: PackedTicks, end: int) -> int:
+    """Return `end`, the end of a part of `ticks`, or one more if the next part would begin with the replacement of a
+    withdrawn trade.
+    """
+    is_split = 0 < end < len(ticks) and ticks["size"][end - 1] < 0.0 and is_replacement(ticks[end - 1], ticks[end])
+    return end + 1 if is_split else end

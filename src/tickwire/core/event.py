@@ -15,7 +15,8 @@ import msgspec
 
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.codec import decode_json, encode_json
-from tickwire.core.tick import TICK_DTYPE, PackedTicks
+from tickwire.core.correction import end_of_part
+from tickwire.core.tick import TICK_DTYPE, PackedTicks, ticks_from_bytes
 from tickwire.core.trace_context import Traceparents
 
 NEW_TERM = 0
@@ -177,13 +178,19 @@ def split_into_turns(records: Sequence[JournalRecord]) -> Iterator[Turn]:
 
 
 def _split_ticks(record: JournalRecord) -> Iterator[JournalRecord]:
-    """Split a record of ticks. Each part has MAX_EVENTS_PER_TURN ticks; the last part may have fewer."""
+    """Split a record of ticks. Each part has MAX_EVENTS_PER_TURN ticks; the last part may have fewer.
+
+    A part has one more tick if it would end between a withdrawn trade and its replacement, which the board must receive
+    together.
+    """
+    ticks = ticks_from_bytes(record.data, record.event_count)
     # A tick that Tickwire 0.1.0 stored has fewer bytes than a tick of `TICK_DTYPE`.
-    size = len(record.data) // record.event_count
-    for begin in range(0, record.event_count, MAX_EVENTS_PER_TURN):
-        count = min(MAX_EVENTS_PER_TURN, record.event_count - begin)
-        data = record.data[begin * size : (begin + count) * size]
-        yield record._replace(first=record.first + begin, event_count=count, data=data)
+    size, begin = len(record.data) // record.event_count, 0
+    while begin < record.event_count:
+        end = end_of_part(ticks, min(begin + MAX_EVENTS_PER_TURN, record.event_count))
+        data = record.data[begin * size : end * size]
+        yield record._replace(first=record.first + begin, event_count=end - begin, data=data)
+        begin = end
 
 
 class PublishReceipt(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.clock import Clock
-from tickwire.core.correction import is_replacement
+from tickwire.core.correction import end_of_part
 from tickwire.core.tick import PackedTicks
 from tickwire.errors import InputError
 
@@ -266,8 +266,5 @@ def _avoid_split_correction(ticks: PackedTicks, begin: int, end: int) -> int:
 
     Candles then know that the second tick is a replacement.
     """
-    if end == len(ticks) or not ticks["size"][end - 1] < 0.0:
-        return end
-    if not is_replacement(ticks[end - 1], ticks[end]):
-        return end
-    return end - 1 if end - 1 > begin else end + 1
+    later_end = end_of_part(ticks, end)
+    return end - 1 if later_end > end > begin + 1 else later_end

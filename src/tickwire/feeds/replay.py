@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tickwire.clock import Clock
-from tickwire.core.correction import find_corrections
+from tickwire.core.correction import end_of_part, find_corrections
 from tickwire.core.tick import PackedTicks, blank_ticks, reset_ticks
 from tickwire.errors import InputError
 from tickwire.feeds.base import END_OF_FEED_SUFFIX, ConnectionState, FeedBatch, FeedConnection, FeedMode
@@ -287,6 +287,7 @@ FEED_KIND = FeedKind("replay", "replay", _open_replay, argument="PATH")
 async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterator[tuple[PackedTicks, bool]]:
     """Return pairs: each chunk, and whether it is the last chunk.
 
+    Join two chunks if the first ends with a withdrawn trade, and its replacement is in the second.
     An error is raised only after all valid chunks have been returned.
     """
     chunk = await _read_next_chunk(chunks)
@@ -296,6 +297,9 @@ async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterato
             following = await _read_next_chunk(chunks)
         except InputError as error:
             failure = error
+        if following is not None and end_of_part(np.concatenate([chunk[-1:], following[:1]]), 1) == 2:
+            chunk = np.concatenate([chunk, following])
+            continue
         yield chunk, following is None and failure is None
         if failure is not None:
             raise failure

@@ -158,10 +158,10 @@ class Board:
         if is_plain and len(ticks) == 1:
             return self._apply_single(ticks, first_sequence)
         days = self._sessions.days(ticks["ts"])
-        unpriced = None
+        marks = None
         if not is_plain:
             self.dirty_ticks.count_times(ticks["ts"], now)
-            ticks, unpriced = self._omit_late_values(ticks, rows, now)
+            ticks, marks = self._omit_late_values(ticks, rows, now)
         parts, begin = [], 0
         while begin < len(ticks):
             end = begin + self._session_prefix_length(rows[begin:], days[begin:])
@@ -171,7 +171,7 @@ class Board:
                     rows[begin:end],
                     days[begin:end],
                     first_sequence + begin,
-                    None if unpriced is None else unpriced[begin:end],
+                    None if marks is None else marks[:, begin:end],
                     is_plain=is_plain,
                 )
             )
@@ -261,15 +261,17 @@ class Board:
     def _omit_late_values(self, ticks: PackedTicks, rows: RowArray, now: int) -> tuple[PackedTicks, Bools | None]:
         """Return the ticks without the values that are too late to change a quote.
 
-        The second result is a boolean array that is True for each tick that reports a late trade or withdraws a trade;
-        None if there is no such tick. These ticks do not change the last price, but keep their price, because the price
-        is part of the session's high and low. The time of a late tick becomes the time of its symbol's quote.
+        The second result is None if there is no late tick and no withdrawal. Otherwise, it contains two marks for each
+        tick. The first is True if the tick reports a late trade or withdraws a trade. Such a tick does not change the
+        last price, but keeps its price, because the price is part of the session's high and low. The second is True if
+        the tick restates the last price after a cancel. The time of a late tick becomes the time of its symbol's quote.
         """
         is_withdrawal = ticks["size"] < 0.0
         late = self._order.advance(ticks, rows, now)
         if late is None:
             return ticks, None
-        late.trades[_restated_prices(ticks)] = False
+        is_restated = _restated_mask(ticks)
+        late.trades[is_restated] = False
         self.dirty_ticks.add(DirtyTick.WITHDRAWAL, int(np.count_nonzero(is_withdrawal)))
         self.dirty_ticks.add(DirtyTick.LATE_TRADE, int(np.count_nonzero(late.trades)))
         self.dirty_ticks.add(DirtyTick.LATE_QUOTE, int(np.count_nonzero(late.quotes)))
@@ -278,7 +280,7 @@ class Board:
         for name in ("bid", "ask", "bid_size", "ask_size"):
             timely[name][late.quotes] = NOT_REPORTED
         timely["volume"][late.trades] = NOT_REPORTED
-        return timely, late.trades | is_withdrawal
+        return timely, np.stack([late.trades | is_withdrawal, is_restated])
 
     def _apply_single(self, ticks: PackedTicks, sequence: int) -> QuoteColumns:
         """Apply a batch of one tick that is not late and has usual numbers.
@@ -319,19 +321,19 @@ class Board:
         rows: RowArray,
         days: Ints,
         first_sequence: int,
-        unpriced: Bools | None,
+        marks: Bools | None,
         *,
         is_plain: bool,
     ) -> QuoteColumns:
         words = ticks.view("<f8").reshape(len(ticks), TICK_DTYPE.itemsize // 8)
         if self._are_unique(rows):
-            batch = self._build_batch(words, rows, unpriced, unique=True, is_plain=is_plain)
+            batch = self._build_batch(words, rows, marks, unique=True, is_plain=is_plain)
             state = self._compute_states(batch, days)
             self._store_states(rows, state, first_sequence + np.arange(len(rows)), ticks["ts"])
             return QuoteColumns(rows, self.symbols, state, ticks["ts"])
         order = np.argsort(rows, kind="stable")
-        unpriced = None if unpriced is None else unpriced[order]
-        batch = self._build_batch(words[order], rows[order], unpriced, is_plain=is_plain)
+        marks = None if marks is None else marks[:, order]
+        batch = self._build_batch(words[order], rows[order], marks, is_plain=is_plain)
         state = self._compute_states(batch, days[order])
         last = batch.segments.last_rows
         self._store_states(batch.rows[last], state[:, last], first_sequence + order[last], ticks["ts"][order[last]])
@@ -351,13 +353,14 @@ class Board:
         return bool((self._uniqueness_marks[rows] == marks).all())
 
     def _build_batch(
-        self, words: Floats, rows: RowArray, unpriced: Bools | None, *, unique: bool = False, is_plain: bool
+        self, words: Floats, rows: RowArray, marks: Bools | None, *, unique: bool = False, is_plain: bool
     ) -> SortedBatch:
         reported = np.array(words[:, _FIRST_NUMBER_WORD:].T, order="C")
         if not is_plain:
             self.dirty_ticks.add(DirtyTick.ZERO_SIDED, empty_zero_sides(reported))
+        unpriced, restated = (None, None) if marks is None else marks
         return SortedBatch(
-            rows, Segments(rows, unique=unique), reported, self._state[:, rows], unpriced, None, is_plain
+            rows, Segments(rows, unique=unique), reported, self._state[:, rows], unpriced, restated, None, is_plain
         )
 
     def _compute_states(self, batch: SortedBatch, days: Ints) -> Floats:
@@ -445,8 +448,8 @@ class Board:
         )
 
 
-def _restated_prices(ticks: PackedTicks) -> Ints:
-    """Return the indexes of the ticks that report the last price after a cancel.
+def _restated_mask(ticks: PackedTicks) -> Bools:
+    """Return a boolean array that is True for each tick that reports the last price after a cancel.
 
     Such a tick has a price and no size. It follows the tick that withdraws the trade, and has the same symbol and time.
     Its price is the price of an earlier trade, and is not late, whatever the time of the cancelled trade is.
@@ -454,7 +457,7 @@ def _restated_prices(ticks: PackedTicks) -> Ints:
     before, after = ticks[:-1], ticks[1:]
     is_restated = (before["size"] < 0.0) & (before["symbol"] == after["symbol"]) & (before["ts"] == after["ts"])
     is_restated &= np.isnan(after["size"]) & np.isfinite(after["last"])
-    return np.flatnonzero(is_restated) + 1
+    return np.append(False, is_restated)
 
 
 def _initial_states(instruments: Sequence[Instrument | None]) -> Floats:

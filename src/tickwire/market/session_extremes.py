@@ -4,45 +4,47 @@ For each symbol, the highest 32 and the lowest 32 different prices of the sessio
 trades. Prices between them are not stored, so the memory is bounded. A withdrawal of a trade reduces the number of its
 price. The high and the low of the session are therefore exact, unless all 32 prices on one side are withdrawn.
 
-Trades are collected, and added to the stored prices later in one operation. The order of added trades makes no
-difference, so the result does not depend on the time of this operation. Only the order of additions and withdrawals
-does.
+Trades are collected, and added to the stored prices of many symbols later in one operation. The order of added trades
+makes no difference, so the result does not depend on the time of this operation. Only the order of additions,
+withdrawals and sessions does.
 """
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf, isnan, nan
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tickwire.core.arrays import Bools, Floats, Ints, RowArray
-from tickwire.core.codec import LargeBytes
+from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.market.quote_state import LAST, SESSION_PRICE_ROWS
 from tickwire.market.sorted_batch import SortedBatch
 
-T = TypeVar("T", bound=np.generic)
-
 PRICES_PER_SIDE = 32
-# The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes less than
-# a millisecond.
-_SYMBOLS_PER_TABLE = 4_096
-# The trades that are added to the tables in one operation.
+# The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes a
+# few milliseconds.
+_SYMBOLS_PER_TABLE = 1_024
+# When this number of trades is collected, the trades of one table are added to its prices.
 _MAX_COLLECTED_TRADES = 8_192
+# The price of a collected item that is no trade, but the begin of the next session of its symbol.
+_NEXT_SESSION = inf
+_BOUND_BYTES = 8
 
 
 class _ExtremesSnapshot(msgspec.Struct, frozen=True):
     """The format of the bytes in a snapshot. All symbols are in one table."""
 
-    keys: bytes
-    counts: bytes
-    low_bounds: bytes
-    high_bounds: bytes
+    keys: LargeBytes
+    counts: LargeBytes
+    low_bounds: LargeBytes
+    high_bounds: LargeBytes
 
 
 class SymbolExtremes:
@@ -108,8 +110,15 @@ class SymbolExtremes:
             self._prices.remove(price)
 
 
+class _CollectedTrades(NamedTuple):
+    """Trades in the order of their arrival. The price is NaN for a tick without a trade."""
+
+    rows: RowArray
+    prices: Floats
+
+
 class _Table:
-    """The stored prices of some symbols.
+    """The stored prices of some symbols, and the collected trades of these symbols.
 
     A key is a complex number, because NumPy sorts complex numbers by their real parts, and then by their imaginary
     parts. The real part is the index of the symbol in the table, and the imaginary part is the price. `counts` contains
@@ -121,9 +130,38 @@ class _Table:
         self.counts = np.empty(0, np.int32)
         self.low_bounds = np.full(symbol_count, inf)
         self.high_bounds = np.full(symbol_count, -inf)
+        self._collected: list[_CollectedTrades] = []
+        self.collected_count = 0
 
-    def add(self, rows: RowArray, prices: Floats) -> None:
-        """Add trades. NaN as a price means that there was no trade."""
+    def copy(self) -> _Table:
+        """Return a copy that another thread may use. The arrays of keys are never changed in place."""
+        copied = _Table(0)
+        copied.keys, copied.counts = self.keys, self.counts.copy()
+        copied.low_bounds, copied.high_bounds = self.low_bounds.copy(), self.high_bounds.copy()
+        copied._collected, copied.collected_count = list(self._collected), self.collected_count
+        return copied
+
+    def collect(self, trades: _CollectedTrades) -> None:
+        self._collected.append(trades)
+        self.collected_count += len(trades.rows)
+
+    def add_collected(self) -> None:
+        """Add the collected trades to the stored prices."""
+        if not self.collected_count:
+            return
+        rows, prices = map(np.concatenate, zip(*self._collected, strict=True))
+        self._collected, self.collected_count = [], 0
+        begins = np.flatnonzero(prices == _NEXT_SESSION)
+        if len(begins):
+            # The index at which the present session of each symbol begins; -1 if all trades belong to it.
+            session_begins = np.full(len(self.low_bounds), -1)
+            session_begins[rows[begins]] = begins
+            self._remove_symbols(session_begins >= 0)
+            is_present = np.arange(len(rows)) > session_begins[rows]
+            rows, prices = rows[is_present], prices[is_present]
+        self._add(rows, prices)
+
+    def _add(self, rows: RowArray, prices: Floats) -> None:
         is_stored = self._is_stored(rows, prices)
         keys, counts = _count_keys(rows[is_stored], prices[is_stored])
         places = np.searchsorted(self.keys, keys)
@@ -135,31 +173,29 @@ class _Table:
             self.counts = np.insert(self.counts, places[~is_known], counts[~is_known])
             self._limit()
 
-    def remove_symbols(self, rows: RowArray) -> None:
-        """Forget the prices of symbols, whose sessions begin."""
-        removed = np.zeros(len(self.low_bounds), bool)
-        removed[rows] = True
-        self._select(~removed[self._key_rows()])
-        self.low_bounds[rows], self.high_bounds[rows] = inf, -inf
-
     def read_symbol(self, row: int) -> SymbolExtremes:
-        begin, end = np.searchsorted(self.keys, _make_keys(np.array([row, row + 1]), np.array([-inf, -inf])))
-        prices, counts = self.keys.imag[begin:end].tolist(), self.counts[begin:end].tolist()
+        """Return the stored prices of a symbol. They do not include the collected trades."""
+        stored = self._slice_of(row)
+        prices, counts = self.keys.imag[stored].tolist(), self.counts[stored].tolist()
         return SymbolExtremes(
             dict(zip(prices, counts, strict=True)), float(self.low_bounds[row]), float(self.high_bounds[row])
         )
 
     def store_symbol(self, row: int, extremes: SymbolExtremes) -> None:
-        self.remove_symbols(np.array([row]))
+        stored = self._slice_of(row)
         prices = np.array(sorted(extremes.counts), np.float64)
         keys = _make_keys(np.full(len(prices), row), prices)
-        places = np.searchsorted(self.keys, keys)
-        self.keys = np.insert(self.keys, places, keys)
-        self.counts = np.insert(self.counts, places, [extremes.counts[price] for price in prices.tolist()])
+        counts = np.array([extremes.counts[price] for price in prices.tolist()], np.int32)
+        self.keys = np.concatenate([self.keys[: stored.start], keys, self.keys[stored.stop :]])
+        self.counts = np.concatenate([self.counts[: stored.start], counts, self.counts[stored.stop :]])
         self.low_bounds[row], self.high_bounds[row] = extremes.low_bound, extremes.high_bound
 
-    def copy_bounds(self) -> tuple[Floats, Floats]:
-        return self.low_bounds.copy(), self.high_bounds.copy()
+    def _slice_of(self, row: int) -> slice:
+        return slice(*np.searchsorted(self.keys, _make_keys(np.array([row, row + 1]), np.array([-inf, -inf]))).tolist())
+
+    def _remove_symbols(self, is_removed: Bools) -> None:
+        self._select(~is_removed[self._key_rows()])
+        self.low_bounds[is_removed], self.high_bounds[is_removed] = inf, -inf
 
     def _limit(self) -> None:
         """Remove the prices between the highest and the lowest prices of each symbol (see `SymbolExtremes`)."""
@@ -192,29 +228,18 @@ class _Table:
         self.keys, self.counts = self.keys[selection], self.counts[selection]
 
 
-class _SavedTable(NamedTuple):
-    keys: NDArray[np.complex128]
-    counts: NDArray[np.int32]
-    low_bounds: Floats
-    high_bounds: Floats
-
-
-def _encode_tables(tables: Sequence[_SavedTable], count: int) -> bytes:
-    """Encode the prices of the first `count` symbols."""
-    keys = [table.keys + number * _SYMBOLS_PER_TABLE for number, table in enumerate(tables)]
-    return msgspec.msgpack.encode(
+def _encode_tables(tables: Sequence[_Table], count: int) -> bytes:
+    """Encode the prices of the first `count` symbols. The bytes of each table are small, so that other threads run."""
+    for table in tables:
+        table.add_collected()
+    return encode_large_struct(
         _ExtremesSnapshot(
-            _join(keys, np.complex128).tobytes(),
-            _join([table.counts for table in tables], np.int32).tobytes(),
-            _join([table.low_bounds for table in tables], np.float64)[:count].tobytes(),
-            _join([table.high_bounds for table in tables], np.float64)[:count].tobytes(),
+            b"".join([(table.keys + number * _SYMBOLS_PER_TABLE).tobytes() for number, table in enumerate(tables)]),
+            b"".join([table.counts.tobytes() for table in tables]),
+            b"".join([table.low_bounds.tobytes() for table in tables])[: count * _BOUND_BYTES],
+            b"".join([table.high_bounds.tobytes() for table in tables])[: count * _BOUND_BYTES],
         )
     )
-
-
-class _CollectedTrades(NamedTuple):
-    rows: RowArray
-    prices: Floats
 
 
 class SessionExtremes:
@@ -246,41 +271,39 @@ class SessionExtremes:
                 self._correct(row, np.flatnonzero(rows == row), batch, state)
             rows, prices = rows[~is_corrected], prices[~is_corrected]
         # Copy the prices, because they may be a part of a larger array.
-        self._collected.append(_CollectedTrades(rows, prices.copy()))
-        self._count_collected(len(rows))
+        self._collect(_CollectedTrades(rows, prices.copy()))
 
     def add_single(self, row: int, price: float) -> None:
         """Add one trade. NaN as a price means that the tick reports no trade."""
         self._single_rows.append(row)
         self._single_prices.append(price)
-        self._count_collected(1)
+        self._collected_count += 1
+        if self._collected_count >= _MAX_COLLECTED_TRADES:
+            self._add_to_fullest_tables()
 
     def remove_symbols(self, rows: RowArray) -> None:
         """Forget the trades of symbols, whose sessions begin."""
-        self._add_collected()
-        for table, selected in self._split(rows):
-            table.remove_symbols(rows[selected] % _SYMBOLS_PER_TABLE)
+        self._collect(_CollectedTrades(rows, np.full(len(rows), _NEXT_SESSION)))
 
     def capture(self, count: int) -> Callable[[], bytes]:
         """Copy the prices of the first `count` symbols, and return a function that encodes the copy for `restore`."""
-        self._add_collected()
-        # The arrays of keys, which are the largest part, need no copy, because a table replaces them at each change.
-        tables = [_SavedTable(each.keys, each.counts.copy(), *each.copy_bounds()) for each in self._tables]
-        return partial(_encode_tables, tables, count)
+        self._distribute_collected()
+        return partial(_encode_tables, [table.copy() for table in self._tables], count)
 
     def restore(self, data: LargeBytes) -> None:
         """Restore the prices in `data`, which the function that `capture` returned has encoded."""
         snapshot = msgspec.msgpack.decode(data, type=_ExtremesSnapshot)
         keys, counts = np.frombuffer(snapshot.keys, np.complex128), np.frombuffer(snapshot.counts, np.int32)
         self.restore_bounds(np.frombuffer(snapshot.low_bounds), np.frombuffer(snapshot.high_bounds))
+        begins = np.searchsorted(keys.real, np.arange(len(self._tables) + 1) * _SYMBOLS_PER_TABLE).tolist()
         for number, table in enumerate(self._tables):
-            is_here = keys.real // _SYMBOLS_PER_TABLE == number
-            table.keys = keys[is_here] - number * _SYMBOLS_PER_TABLE
-            table.counts = counts[is_here]
+            stored = slice(begins[number], begins[number + 1])
+            table.keys = keys[stored] - number * _SYMBOLS_PER_TABLE
+            table.counts = counts[stored].copy()
 
     def restore_bounds(self, low_bounds: Floats, high_bounds: Floats) -> None:
         """Restore symbols without stored prices. The trades between the bounds of a symbol are unknown."""
-        self._add_collected()
+        self._distribute_collected()
         self._tables.clear()
         self.grow(len(low_bounds))
         for number, table in enumerate(self._tables):
@@ -290,49 +313,65 @@ class SessionExtremes:
 
     def _correct(self, row: int, columns: RowArray, batch: SortedBatch, state: Floats) -> None:
         """Apply the ticks of one symbol, some of which withdraw trades."""
-        self._add_collected()
+        self._distribute_collected()
         table, table_row = self._tables[row // _SYMBOLS_PER_TABLE], row % _SYMBOLS_PER_TABLE
+        table.add_collected()
         extremes = table.read_symbol(table_row)
         session_prices = batch.prior_state[SESSION_PRICE_ROWS, columns[0]].tolist()
-        is_restated = False
+        restated = [False] * len(columns) if batch.restated is None else batch.restated[columns].tolist()
         sizes, prices = batch.sizes[columns].tolist(), batch.trade_prices[columns].tolist()
         reported = batch.reported[LAST, columns].tolist()
-        for column, size, price, reported_price in zip(columns.tolist(), sizes, prices, reported, strict=True):
+        ticks = zip(columns.tolist(), sizes, prices, reported, restated, strict=True)
+        for column, size, price, reported_price, is_restated in ticks:
             if size < 0.0:
                 extremes.withdraw(reported_price)
                 session_prices = _session_prices_after_withdrawal(extremes, *session_prices)
-            # A price without a size after a withdrawal is the price of an earlier trade.
-            elif not isnan(price) and not (is_restated and isnan(size)):
+            elif not isnan(price) and not is_restated:
                 extremes.add(price)
                 session_prices = _session_prices_after_trade(price, *session_prices)
-            is_restated = size < 0.0
             state[SESSION_PRICE_ROWS, column] = session_prices
         table.store_symbol(table_row, extremes)
 
-    def _count_collected(self, count: int) -> None:
-        self._collected_count += count
+    def _collect(self, trades: _CollectedTrades) -> None:
+        if not len(trades.rows):
+            return
+        self._collect_singles()
+        self._collected.append(trades)
+        self._collected_count += len(trades.rows)
         if self._collected_count >= _MAX_COLLECTED_TRADES:
-            self._add_collected()
+            self._add_to_fullest_tables()
 
-    def _add_collected(self) -> None:
-        """Add the collected trades to the tables."""
+    def _collect_singles(self) -> None:
+        if self._single_rows:
+            rows, prices = np.array(self._single_rows, np.intp), np.array(self._single_prices, np.float64)
+            self._collected.append(_CollectedTrades(rows, prices))
+            self._single_rows, self._single_prices = [], []
+
+    def _add_to_fullest_tables(self) -> None:
+        """Distribute the collected trades to the tables. Add the trades of the table that has the most of them.
+
+        A table with 65,536 prices needs a few milliseconds for this, whether it adds few or many trades. So only one
+        table changes for each _MAX_COLLECTED_TRADES trades. If all symbols have equally many trades, each table adds as
+        many trades at once as a single table would.
+        """
+        table_count = self._collected_count // _MAX_COLLECTED_TRADES
+        self._distribute_collected()
+        for table in heapq.nlargest(table_count, self._tables, key=lambda table: table.collected_count):
+            table.add_collected()
+
+    def _distribute_collected(self) -> None:
+        self._collect_singles()
         if not self._collected_count:
             return
-        singles = _CollectedTrades(np.array(self._single_rows, np.intp), np.array(self._single_prices, np.float64))
-        parts = [*self._collected, singles]
-        rows = np.concatenate([part.rows for part in parts])
-        prices = np.concatenate([part.prices for part in parts])
-        self._collected, self._single_rows, self._single_prices, self._collected_count = [], [], [], 0
-        for table, selected in self._split(rows):
-            table.add(rows[selected] % _SYMBOLS_PER_TABLE, prices[selected])
-
-    def _split(self, rows: RowArray) -> list[tuple[_Table, Bools | slice]]:
-        """Return the table of each symbol in `rows`, each with the selection of its symbols."""
-        numbers = rows // _SYMBOLS_PER_TABLE
-        first = int(numbers.min(initial=0)) if len(numbers) else 0
-        if first == (int(numbers.max()) if len(numbers) else 0):
-            return [(self._tables[first], slice(None))] if len(numbers) else []
-        return [(self._tables[number], numbers == number) for number in np.unique(numbers).tolist()]
+        rows, prices = map(np.concatenate, zip(*self._collected, strict=True))
+        self._collected, self._collected_count = [], 0
+        numbers, table_rows = np.divmod(rows, _SYMBOLS_PER_TABLE)
+        if len(self._tables) > 1:
+            order = np.argsort(numbers.astype(np.uint16), kind="stable")
+            numbers, table_rows, prices = numbers[order], table_rows[order], prices[order]
+        begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])).tolist()
+        for begin, end in zip(begins, [*begins[1:], len(numbers)], strict=True):
+            self._tables[int(numbers[begin])].collect(_CollectedTrades(table_rows[begin:end], prices[begin:end]))
 
 
 def _session_prices_after_trade(price: float, opened: float, high: float, low: float) -> list[float]:
@@ -349,7 +388,12 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
     if extremes.is_empty:
         return [nan, nan, nan]
     highest, lowest = extremes.highest, extremes.lowest
-    return [opened, high if highest is None else highest, low if lowest is None else lowest]
+    # If all stored prices of a side are withdrawn, no other trade is beyond the bound.
+    return [
+        opened,
+        min(high, extremes.high_bound) if highest is None else highest,
+        max(low, extremes.low_bound) if lowest is None else lowest,
+    ]
 
 
 def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:
@@ -366,7 +410,3 @@ def _make_keys(rows: RowArray, prices: Floats) -> NDArray[np.complex128]:
     keys = np.empty(len(rows), np.complex128)
     keys.real, keys.imag = rows, prices
     return keys
-
-
-def _join(parts: Sequence[NDArray[T]], dtype: type[T]) -> NDArray[T]:
-    return np.concatenate([np.empty(0, dtype), *parts])

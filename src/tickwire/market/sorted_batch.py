@@ -34,9 +34,10 @@ class SortedBatch(NamedTuple):
 
     `prior_state` contains, for each tick, the state of its symbol before the batch. `unpriced` is True for each tick
     that does not change the last price, because its trade is late or because the tick withdraws an earlier trade.
+    `restated` is True for each tick whose price is not that of a new trade, but the last price after a cancel.
     `untraded` is True for each tick that does not raise the high or lower the low, because the tick withdraws a trade,
-    or because its trade happened in an earlier session. Both are None if there is no such tick. If `is_plain` is True,
-    the batch has a few ticks, and none of them is late or has an unusual number.
+    or because its trade happened in an earlier session. All three are None if there is no such tick. If `is_plain` is
+    True, the batch has a few ticks, and none of them is late or has an unusual number.
     """
 
     rows: RowArray
@@ -44,6 +45,7 @@ class SortedBatch(NamedTuple):
     reported: Floats
     prior_state: Floats
     unpriced: Bools | None
+    restated: Bools | None
     untraded: Bools | None
     is_plain: bool
 

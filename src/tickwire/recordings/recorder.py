@@ -127,7 +127,10 @@ class QuoteRecorder:
         else:
             last = size = None
             if previous is None or current.follows_trade(previous):
-                last, size = quote.last, _traded_quantity(quote, previous)
+                size = _traded_quantity(quote, previous)
+                # If the session has no open yet, the trade changed the volume only. Its price is not known, and `last`
+                # is the price of an earlier session.
+                last = None if previous is not None and quote.open is None else quote.last
             side_cells = (EMPTY_SIDE if value is None else value for value in sides)
             self._write_row(event_id, quote.ts, quote.symbol, last, size, *side_cells, quote.volume)
         self.row_count += 1

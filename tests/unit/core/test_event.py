@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.event import (
     MAX_EVENTS_PER_TURN,
     MAX_RECORDS_PER_TURN,
@@ -60,3 +61,17 @@ def test_a_turn_is_small_and_contains_every_event_once(counts: list[int], turns:
 def test_a_record_of_candles_is_never_split() -> None:
     record = JournalRecord(1, MAX_EVENTS_PER_TURN + 1, RecordKind.CANDLES, 5, b"")
     assert [*split_into_turns([record])] == [Turn([record], [record])]
+
+
+def test_a_corrected_trade_is_in_the_same_turn_as_the_wrong_one() -> None:
+    """The hub applies the parts of a record one by one, but a catch-up applies the whole record to its board."""
+    correction = TradeCorrection(symbol="A", ts=5, last=10.0, size=1.0, corrected_last=11.0, corrected_size=2.0)
+    trades = pack_ticks([Tick(symbol=f"S{number}", last=1.0) for number in range(MAX_EVENTS_PER_TURN)], now=0)
+    ticks = np.concatenate([trades[1:], correction_ticks([correction]), trades])
+    record = JournalRecord(1, len(ticks), RecordKind.TICKS, 5, ticks.tobytes(), "a")
+    parts = [part for turn in split_into_turns([record]) for part in turn.parts]
+    assert [(part.first, part.event_count) for part in parts] == [
+        (1, MAX_EVENTS_PER_TURN + 1),
+        (MAX_EVENTS_PER_TURN + 2, MAX_EVENTS_PER_TURN),
+    ]
+    assert b"".join(part.data for part in parts) == record.data

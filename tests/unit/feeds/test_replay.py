@@ -11,6 +11,8 @@ from pathlib import Path
 from tickwire.feeds.base import END_OF_FEED_SUFFIX, ConnectionState
 from tickwire.feeds.replay import Replay
 from tickwire.market.trading_sessions import DAY_NS
+from tickwire.recordings.recorder import RECORDING_COLUMNS
+from tickwire.recordings.text_table import CHUNK_ROWS
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.waiting import wait_until
 
@@ -147,3 +149,19 @@ async def test_repetition_shifts_the_times_by_whole_days(tmp_path: Path) -> None
     assert recording is not None
     assert recording["shifted_days"] >= 1
     await player.stop()
+
+
+async def test_a_corrected_trade_stays_with_the_wrong_one(tmp_path: Path) -> None:
+    """The reader of a file returns the two rows in different chunks."""
+    path = tmp_path / "recording.csv"
+    rows = [f"{number},{number},A,10.0,1.0,,,,," for number in range(1, CHUNK_ROWS)]
+    rows += [f"{CHUNK_ROWS},5,A,10.0,-1.0,,,,,", f"{CHUNK_ROWS + 1},5,A,11.0,2.0,,,,,"]
+    path.write_text("\n".join([",".join(RECORDING_COLUMNS), *rows]) + "\n")
+    feed, corrections, keys = Replay([path], ManualClock(), speed=0), [], []
+    async for batch in feed.batches(None):
+        if feed.connection.state is ConnectionState.ENDED:
+            break
+        corrections += batch.corrections
+        keys.append(batch.key)
+    assert [(each.last, each.corrected_last, each.corrected_size) for each in corrections] == [(10.0, 11.0, 2.0)]
+    assert keys[-1] == f"0:{CHUNK_ROWS + 1}{END_OF_FEED_SUFFIX}"

@@ -148,6 +148,7 @@ def split_at_random(rng: random.Random, ticks: list[PackedTicks]) -> list[Packed
 @pytest.mark.parametrize("collected", [1, 50, 8_192])
 def test_each_quote_equals_that_of_all_trades(collected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", collected)
+    monkeypatch.setattr(session_extremes, "_SYMBOLS_PER_TABLE", 2)
     seed = random.randrange(2**32)
     print("seed", seed)
     rng = random.Random(seed)
@@ -224,10 +225,25 @@ def test_a_board_of_an_earlier_version_keeps_the_high_and_follows_new_trades() -
 
     wrong = TradeCorrection(symbol="A", ts=MONDAY_US, last=12.0, size=1.0)
     assert high_after(correction_ticks([wrong])) == 12.0
+    assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 1, last=15.0, size=1.0)], now=0)) == 15.0
+    wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 1, last=15.0, size=1.0)
+    assert high_after(correction_ticks([wrong])) == 12.0
     assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 1, last=13.0, size=1.0)], now=0)) == 13.0
     assert high_after(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 2, last=14.0, size=1.0)], now=0)) == 14.0
     wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 2, last=14.0, size=1.0)
     assert high_after(correction_ticks([wrong])) == 13.0
+
+
+def test_a_trade_without_a_size_in_the_batch_of_a_cancel_changes_the_high() -> None:
+    board = Board()
+    board.apply(pack_ticks([Tick(symbol="A", ts=MONDAY_US, last=10.0)], now=0), 1, LATER)
+    wrong = TradeCorrection(symbol="A", ts=MONDAY_US, last=10.0, size=0.0)
+    trades = pack_ticks(
+        [Tick(symbol="B", ts=MONDAY_US, last=1.0), Tick(symbol="A", ts=MONDAY_US + 1, last=12.0)], now=0
+    )
+    board.apply(np.concatenate([correction_ticks([wrong]), trades]), 2, LATER)
+    quote = decode_json(board.quotes().to_json_lines()[0], Quote)
+    assert (quote.open, quote.high, quote.low, quote.last) == (12.0, 12.0, 12.0, 12.0)
 
 
 def test_a_trade_without_a_size_can_be_cancelled() -> None:
@@ -240,3 +256,47 @@ def test_a_trade_without_a_size_can_be_cancelled() -> None:
     quote = decode_json(line, Quote)
     assert (quote.high, quote.low, quote.last) == (11.0, 10.0, 11.0)
     assert b'"volume":0,' in line
+
+
+def test_the_work_for_trades_does_not_grow_with_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each 100 trades, or first ticks of a session, change one table, even if their symbols are in many tables."""
+    monkeypatch.setattr(session_extremes, "_SYMBOLS_PER_TABLE", 4)
+    monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", 100)
+    changes = list[int]()
+
+    class CountingTable(session_extremes._Table):
+        def add_collected(self) -> None:
+            changes.append(self.collected_count)
+            super().add_collected()
+
+    monkeypatch.setattr(session_extremes, "_Table", CountingTable)
+    symbols = [f"S{number}" for number in range(80)]
+    board, sequence = Board(), 1
+    for day in range(5):
+        for second in range(10):
+            ts = MONDAY_US + day * DAY_US + second * 1_000_000
+            trades = [Tick(symbol=symbol, ts=ts, last=100.0 + second) for symbol in symbols]
+            # The first trades of each session arrive one by one.
+            batches = [trades] if second else [[trade] for trade in trades]
+            for batch in batches:
+                board.apply(pack_ticks(batch, now=0), sequence, LATER)
+                sequence += len(batch)
+    collected_count = sequence - 1 + 4 * len(symbols)
+    assert len(changes) <= collected_count // 100
+    # The trades of all tables are added sooner or later.
+    assert sum(changes) > collected_count // 2
+    assert max(changes) < 300
+
+
+def test_a_snapshot_contains_collected_trades_and_does_not_change_the_board() -> None:
+    board = Board()
+    for second, price in enumerate((10.0, 12.0, 11.0)):
+        board.apply(pack_ticks([Tick(symbol="A", ts=MONDAY_US + second, last=price, size=1.0)], now=0), 1, LATER)
+    encode = board.capture()
+    board.apply(pack_ticks([Tick(symbol="A", ts=MONDAY_US + 3, last=13.0, size=1.0)], now=0), 4, LATER)
+    restored = Board()
+    restored.restore(encode())
+    wrong = TradeCorrection(symbol="A", ts=MONDAY_US + 1, last=12.0, size=1.0)
+    for each, high in ((restored, 11.0), (board, 13.0)):
+        each.apply(correction_ticks([wrong]), 5, LATER)
+        assert decode_json(each.quotes().to_json_lines()[0], Quote).high == high

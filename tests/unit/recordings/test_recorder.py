@@ -90,3 +90,23 @@ def test_the_rows_of_corrections_are_those_of_the_ticks(tmp_path: Path, stop_aft
         for name in ("ts", "last", "size"):
             assert np.array_equal(replayed[name], ticks[name], equal_nan=name != "ts"), name
     assert len(replayed) == len(ticks)
+
+
+def test_a_replay_has_the_same_quotes_if_a_trade_changes_the_volume_only(tmp_path: Path) -> None:
+    """The first such trade is before the first price of a session."""
+    next_day_us = START_US + 86_400_000_000
+    ticks = [
+        Tick(symbol="A", ts=START_US, last=10.0, size=2.0),
+        Tick(symbol="A", ts=next_day_us, size=5.0),
+        Tick(symbol="A", ts=next_day_us + 1, bid=11.0),
+        Tick(symbol="A", ts=next_day_us + 2, last=12.0, size=1.0),
+        Tick(symbol="A", ts=next_day_us + 3, size=7.0),
+    ]
+    recorder = QuoteRecorder(tmp_path / "a.csv")
+    original = Board().apply(pack_ticks(ticks, now=0), 1, 2**62).to_json_lines()
+    for number, line in enumerate(original):
+        recorder.write(f"e-{number}", decode_json(line, Quote))
+    recorder.finish()
+    with Recording(tmp_path / "a.csv") as recording:
+        (replayed,) = recording.chunks()
+    assert Board().apply(replayed, 1, 2**62).to_json_lines() == original

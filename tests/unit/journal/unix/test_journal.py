@@ -225,7 +225,7 @@ async def test_requests_reach_all_processes(path):
             assert sorted((await cluster.peers.request_all("name")).replies) == [b"0", b"1", b"2"]
         await stack.aclose()
         await wait_until(lambda: first.peers.count == 2)
-        assert await first.peers.request_all("name") == ([b"1", b"0"], set())
+        assert await first.peers.request_all("name") == ([b"1", b"0"], set(), set())
 
 
 def reply_with(data):
