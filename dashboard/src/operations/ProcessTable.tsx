@@ -71,21 +71,21 @@ function HeaderRow() {
 function Row({ process, answeredBy }: { process: ProcessDescription; answeredBy: string }) {
   const { operations: labels } = words.value;
   const { id, pid, role, leads, readers, behind, head, lag, version, since, problems } = process;
-  const level = problems.length > 0 ? "bad" : levelOf("lag", lag);
+  const hasProblems = problems.length > 0;
   return (
-    <tr data-level={level}>
+    <tr data-level={hasProblems ? "bad" : levelOf("lag", lag)}>
       <th scope="row" title={`pid ${pid}`}>
         {id} {id === answeredBy && <small>{labels.thisProcess}</small>}
       </th>
       <td>
         {labels.roles[role]} {leads && <small>{labels.leads}</small>}
       </td>
-      <td class="level">{problems.length > 0 ? problems.join("; ") : labels.ready}</td>
+      <td class={hasProblems ? "level" : undefined}>{hasProblems ? problems.join("; ") : labels.ready}</td>
       <td class="number">
         {wholeNumber(readers)} {behind > 0 && <small>{labels.behindCount(wholeNumber(behind))}</small>}
       </td>
       <td class="number">{head}</td>
-      <td class="number">{wholeNumber(lag)}</td>
+      <td class={hasProblems ? "number" : "number level"}>{wholeNumber(lag)}</td>
       <td class="number">{elapsed(Math.max(0, (freshness.answeredAt.value ?? 0) / 1000 - since / 1e6))}</td>
       <td>{version}</td>
     </tr>
