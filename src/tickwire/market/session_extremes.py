@@ -32,7 +32,7 @@ PRICES_PER_SIDE = 32
 # few milliseconds.
 _SYMBOLS_PER_TABLE = 1_024
 # When this number of trades is collected, the trades of one table are added to its prices.
-_MAX_COLLECTED_TRADES = 8_192
+_MAX_COLLECTED_TRADES = 16_384
 # The price of a collected item that is no trade, but the begin of the next session of its symbol.
 _NEXT_SESSION = inf
 _BOUND_BYTES = 8

@@ -145,7 +145,7 @@ def split_at_random(rng: random.Random, ticks: list[PackedTicks]) -> list[Packed
     return batches
 
 
-@pytest.mark.parametrize("collected", [1, 50, 8_192])
+@pytest.mark.parametrize("collected", [1, 50, 16_384])
 def test_each_quote_equals_that_of_all_trades(collected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", collected)
     monkeypatch.setattr(session_extremes, "_SYMBOLS_PER_TABLE", 2)
@@ -175,7 +175,7 @@ def test_the_quotes_do_not_depend_on_batches_and_restarts(monkeypatch: pytest.Mo
     rng = random.Random(seed)
     ticks = [ticks for _, ticks in RandomMarket(rng).steps(3_000)]
     results = []
-    for collected in (1, 20, 8_192):
+    for collected in (1, 20, 16_384):
         monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", collected)
         board, quotes, sequence = Board(), list[tuple](), 1
         for batch in split_at_random(rng, ticks):
