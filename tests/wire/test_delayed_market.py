@@ -385,7 +385,7 @@ async def test_the_start_applies_few_records_in_one_turn_of_the_event_loop(
     await market.clock.advance(10)
     sizes, apply = [], Hub.apply
     monkeypatch.setattr(
-        Hub, "apply", lambda hub, records, now: (sizes.append(len(records)), apply(hub, records, now))[1]
+        Hub, "apply", lambda hub, records, *rest: (sizes.append(len(records)), apply(hub, records, *rest))[1]
     )
     assert await market.quotes(delay="5s") == {"A": 299.0}
     assert sum(sizes) >= 300
