@@ -156,7 +156,7 @@ async def _drawing(table: WatchTable, stream: Stream, url: str) -> AsyncIterator
 
 @contextlib.contextmanager
 def _handling_signals(table: WatchTable, live: Live, keys: KeyReader) -> Iterator[None]:
-    """Redraw the table when the terminal changes its size. Restore the terminal before the program stops or ends."""
+    """Redraw the table when the terminal changes its size. Restore the terminal before Ctrl-Z or an exit."""
 
     def suspend() -> None:
         keys.stop()

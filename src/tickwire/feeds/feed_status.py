@@ -88,9 +88,10 @@ class FeedStatus:
 
     @property
     def is_silent(self) -> bool:
-        """Whether this process has prices, but the open market has sent no tick for `stale_after_s` seconds.
+        """Whether no tick has arrived for `stale_after_s` seconds, although the feed runs and the market is open.
 
-        A feed that is paused or stopped, or has ended, is not silent.
+        A waiting feed is silent only if this process has prices. A feed that is idle, paused or stopped, or has ended,
+        is not silent.
         """
         is_expected = self._state == "running" or (self._state == "waiting" and self._has_prices)
         return self._is_silent and self._is_market_open and is_expected and not self.is_idle

@@ -141,7 +141,7 @@ class PollFeed:
 def _open_feed(argument: str, options: FeedOptions, clock: Clock, _initial_state: MarketState) -> PollFeed:
     if not argument.startswith(("http://", "https://")):
         raise InputError(
-            "the feed poll needs an address such as https://host/path: write poll:https://...", field="feed"
+            f"invalid feed 'poll:{argument}': write an address such as poll:https://host/path", field="feed"
         )
     mapping = JsonMapping(options.recording_options.mapping, options.recording_options.symbol)
     return PollFeed(argument, mapping, options.poll_interval_s, clock)

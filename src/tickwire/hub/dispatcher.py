@@ -68,8 +68,9 @@ class Dispatcher:
         Gap events, and events for single readers, are written to the readers directly. The channels of these readers
         must therefore write all earlier events first.
 
-        The caller must call this method before the head (the position of the hub) includes the event. If the flush
-        fills the send buffer of a reader, this reader then catches up from the head, and so receives the event.
+        Call this method before the head (the position of the hub) includes the event. If the flush fills the send
+        buffer of a reader, this reader later receives all events after the head. With a head that included the event,
+        the reader would miss the event.
         """
         if isinstance(item, RenderedUnreadable):
             self.flush(now)

@@ -398,7 +398,10 @@ class Hub:
         self.reader_admin.drop_if_empty(self.roster.remove(reader))
 
     async def listed_symbols(self) -> set[str]:
-        """Return the symbols that the subscriptions of readers list by name. Other tasks can run in between."""
+        """Return the symbols that the subscriptions of readers list by name.
+
+        Other tasks can run while the method visits the channels.
+        """
         listed = set[str]()
         for number, channel in enumerate([*self._router.channels.values()], 1):
             listed.update(channel.subscription.symbols)

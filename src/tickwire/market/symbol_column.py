@@ -43,7 +43,7 @@ class SymbolColumn(TextColumn):
         super().__init__()
 
     def test_stepwise(self, pattern: TextPattern) -> Iterator[None]:
-        """Test all symbols in steps of a few milliseconds, and store the result."""
+        """Match all symbols against the pattern in steps of a few milliseconds, and store the result."""
         while self._results.get(pattern, _EMPTY).row_count < len(self):
             self._extend_result(pattern, self._results.get(pattern, _EMPTY).row_count + MAX_ROWS_PER_STEP)
             yield

@@ -213,7 +213,7 @@ class Monitor:
 
 
 def _summarize(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return one sample for several consecutive samples: the means of rates, and the largest of all other values."""
+    """Return one sample for several consecutive samples: the mean of each rate, and the maximum of all others."""
     summary = {}
     for name, column in samples.items():
         values = [value for value in column if not math.isnan(value)] or [_MISSING_VALUE]

@@ -50,7 +50,9 @@ def symbol_in_filename(path: Path) -> FileSymbol:
 
 
 def _without_general_words(part: str) -> str:
-    """Remove general words at the start of `part`, and everything from the next general word or date on.
+    """Remove words about the content, such as `trades`, from the start of `part`.
+
+    Then cut `part` before the next such word, bar length or date.
 
     For example, BTC-USD-1m-2024-01-02 becomes BTC-USD.
     """

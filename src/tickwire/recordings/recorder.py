@@ -141,8 +141,8 @@ class QuoteRecorder:
     ) -> tuple[int, float | None, float | None] | None:
         """Return the time, the price and the size of a row if the quote results from a correction; otherwise None.
 
-        The first quote after a correction withdraws the trade. The second contains the corrected trade. After a cancel,
-        the second may be the price of an earlier trade, without a size.
+        Two quotes follow a correction. The first quote withdraws the trade, and the second quote contains the corrected
+        trade. After a cancel, the second quote may contain the price of an earlier trade. Its row then has no size.
         """
         following = self._following.pop(quote.symbol, None)
         if following is not None and current.sides == previous.sides:

@@ -306,7 +306,7 @@ def _chunks(path: Path, rows: Iterator[NumberedRow], column_count: int, row_filt
 
 
 class _RowChecker:
-    """Checks the number of cells of each row. `error` describes the first invalid row that may not be skipped."""
+    """Checks the number of cells of each row. `error` describes the first invalid row that is not skipped."""
 
     def __init__(self, path: Path, column_count: int, row_filter: RowFilter) -> None:
         self._path = path

@@ -51,8 +51,8 @@ def choose_parser(
     scale = _SCALE_UNIT.fullmatch(column.unit)
     if column.unit and not scale and column.unit not in DECIMAL_MARKS:
         raise InputError(
-            f"map: invalid unit {column.unit!r} of the column {column.name!r}: use a unit from e1 to e9, or comma or "
-            "point for the decimal mark",
+            f"map: invalid unit {column.unit!r} of the column {column.name!r}: write e1 to e9 for the scale, or "
+            "comma or point for the decimal mark",
             field="map",
         )
     divisor = 10.0 ** int(scale[1]) if scale else 1.0

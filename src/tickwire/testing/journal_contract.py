@@ -48,7 +48,8 @@ def sample_entry(count: int, *, key: str | None = None, source: str = "feed") ->
 async def collect_records(journal: Journal, after: int, last_sequence: int) -> list[JournalRecord]:
     """Return records from `journal.follow(after)`, and stop after the event with the number `last_sequence`.
 
-    `journal.follow` yields lists of records. The result contains this whole list, even if the list has later events.
+    `journal.follow` yields lists of records. The result contains the whole list with the event `last_sequence`, also
+    the later events of this list.
     """
     collected: list[JournalRecord] = []
     async for records in journal.follow(after):

@@ -1,8 +1,8 @@
-"""The limits for the filters of one client.
+"""The limits for the filters of one bearer.
 
 The screen index (the index of all filters in use) has room for a limited number of different calculations, text
-patterns, structures and top-N screens. Without limits, the filters of one client could occupy all of this room. The
-server counts the filters of each bearer together. A bearer is a user, or else a token, or else a network address.
+patterns, structures and top-N screens. Without limits, the filters of one bearer could occupy all of this room. The
+user identifies the bearer. Without a user, the token identifies the bearer, and without a token, the network address.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _Condition: TypeAlias = Screen | RankedSelection
 class ScreenShares:
     """Counts the calculations, text patterns, structures and top-N screens in the subscriptions of each bearer.
 
-    A bearer is a user, or else a token, or else a network address. A calculation that occurs in several filters of a
-    bearer counts once. If an argument `bearer` is None, the client (such as an admin) has no limits.
+    A calculation that occurs in several filters of a bearer counts once. If an argument `bearer` is None, the client
+    (such as an admin) has no limits.
     """
 
     def __init__(self) -> None:

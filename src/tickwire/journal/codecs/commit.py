@@ -105,8 +105,9 @@ def check_commit(commit: Commit) -> None:
             raise unreadable_message(error) from None
     if not 1 <= commit.first <= commit.last <= MAX_SEQUENCE:
         raise unreadable_message(f"invalid event numbers {commit.first} to {commit.last}")
-    if any(not 0 <= item.term <= MAX_SEQUENCE for item in commit.items if item.term is not None):
-        raise unreadable_message("an entry has an invalid term")
+    for item in commit.items:
+        if item.term is not None and not 0 <= item.term <= MAX_SEQUENCE:
+            raise unreadable_message(f"an entry has the invalid writer term {item.term}")
 
 
 def unreadable_commit(first: int, ts: int, event_count: int = 1) -> Commit:

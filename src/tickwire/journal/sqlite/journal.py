@@ -313,7 +313,7 @@ def _check_or_create(path: Path, lock: JournalLock) -> JournalFileInfo:
 
 
 async def _upgrade_in_thread(connection: sqlite3.Connection) -> None:
-    """Upgrade a journal with an older format in a thread, because the upgrade of a large journal takes long."""
+    """Upgrade the format of an older journal. The upgrade of a large journal takes long, so it runs in a thread."""
     upgrade = asyncio.ensure_future(asyncio.to_thread(upgrade_format, connection))
     try:
         await asyncio.shield(upgrade)

@@ -234,7 +234,7 @@ class OwnerConnection:
 
     def _on_lost(self) -> None:
         if self.is_connected and not self._is_closed:
-            log.warning("%s has ended: waiting for the next owner", self.owner)
+            log.warning("%s has ended: waiting for another process to open the journal", self.owner)
             self._lost_at = asyncio.get_running_loop().time()
         self._connected.clear()
         self._lost.set()

@@ -128,7 +128,7 @@ class _Upload:
         self.position = int(newest_key or 0)
         if offset > self.position:
             raise InputError(
-                f"offset {offset}: the server is only certain of the first {self.position} ticks of the upload",
+                f"invalid offset {offset}: the journal contains only the first {self.position} ticks of the upload",
                 field="offset",
                 hint=f"send the upload from tick {self.position} on",
             )

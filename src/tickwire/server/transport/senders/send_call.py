@@ -96,7 +96,7 @@ def check_send_call(call: SendCall) -> None:
         )
         _check_received([bodies[0], bodies[1] + bodies[0]], results, [far for _, far in pairs])
     except OSError as error:
-        raise SendCallUnavailable(f"a test of the call failed: {error.strerror}") from error
+        raise SendCallUnavailable(f"a test through a socket pair failed: {error.strerror}") from error
     finally:
         for near, far in pairs:
             near.close()
