@@ -159,9 +159,14 @@ async def test_board_groups_rows_by_sector(visit, market) -> None:
     await expect(page.locator(ROW).first).to_have_attribute("data-symbol", symbols[count])
 
 
+async def wait_for_whole_board(page: Page) -> None:
+    """Wait until the board has all symbols. A new symbol moves the rows below it, so a click can hit another row."""
+    await expect(page.locator("#count")).to_have_text("105 symbols")
+
+
 async def test_watchlists_survive_a_reload(visit, market) -> None:
     page = await visit(market.url)
-    await page.wait_for_selector(ROW)
+    await wait_for_whole_board(page)
     await page.get_by_role("button", name="Add AAPL to the list").click()
     await page.get_by_role("button", name="New list").click()
     await page.keyboard.type("Chips")
@@ -184,10 +189,10 @@ async def test_watchlists_survive_a_reload(visit, market) -> None:
 async def test_tabs_share_their_watchlists(visit, market) -> None:
     """Each tab keeps the changes of the other tab. The user can restore a removed list."""
     one = await visit(market.url)
-    await one.wait_for_selector(ROW)
+    await wait_for_whole_board(one)
     other = await one.context.new_page()
     await other.goto(market.url)
-    await other.wait_for_selector(ROW)
+    await wait_for_whole_board(other)
     await one.get_by_role("button", name="Add AAPL to the list").click()
     await expect(other.get_by_role("button", name="Watchlist 1")).to_be_visible()
     # This tab has missed the change in the other tab.
@@ -226,7 +231,7 @@ async def test_invalid_stored_settings_are_replaced(visit, market) -> None:
 
 async def test_tap_on_a_phone_opens_the_chart(visit, market) -> None:
     page = await visit(market.url, viewport={"width": 390, "height": 844}, has_touch=True)
-    await page.wait_for_selector(ROW)
+    await wait_for_whole_board(page)
     await page.get_by_role("button", name="Add AAPL to the list").tap()
     await expect(page.get_by_role("button", name="Watchlist 1")).to_be_visible()
     await page.locator("[data-symbol=AAPL] .last").tap()
