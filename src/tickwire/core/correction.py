@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
+from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
 LEAST_SIZE = sys.float_info.min
@@ -54,30 +55,50 @@ def find_corrections(ticks: PackedTicks) -> list[TradeCorrection]:
     """Return the corrections in a batch of ticks. This is the reverse of `correction_ticks`."""
     corrections = []
     for index in np.flatnonzero(ticks["size"] < 0.0).tolist():
-        wrong, right = ticks[index], ticks[index + 1] if index + 1 < len(ticks) else None
-        is_replaced = right is not None and is_replacement(wrong, right) and not np.isnan(right["size"])
+        wrong, right = ticks[index], find_replacement(ticks, index)
+        if right is not None and np.isnan(right["size"]):
+            right = None
         corrections.append(
             TradeCorrection(
                 symbol=wrong["symbol"].decode("ascii"),
                 ts=int(wrong["ts"]) // 1000,
                 last=float(wrong["last"]),
                 size=0.0 if wrong["size"] == -LEAST_SIZE else -float(wrong["size"]),
-                corrected_last=float(right["last"]) if right is not None and is_replaced else None,
-                corrected_size=float(right["size"]) if right is not None and is_replaced else None,
+                corrected_last=None if right is None else float(right["last"]),
+                corrected_size=None if right is None else float(right["size"]),
             )
         )
     return corrections
 
 
-def is_replacement(withdrawal: np.void, tick: np.void) -> bool:
-    """Return whether a tick has the right price of the trade that the tick before it withdraws."""
-    is_same_trade = tick["symbol"] == withdrawal["symbol"] and tick["ts"] == withdrawal["ts"]
-    return bool(is_same_trade and np.isfinite(tick["last"]) and not tick["size"] < 0.0)
+def find_replacement(ticks: PackedTicks, index: int) -> np.void | None:
+    """Return the corrected trade that follows the withdrawal at `index`, or None if the trade is cancelled."""
+    if index + 1 >= len(ticks):
+        return None
+    withdrawal, following = ticks[index], ticks[index + 1]
+    is_same_trade = following["symbol"] == withdrawal["symbol"] and following["ts"] == withdrawal["ts"]
+    return following if is_same_trade and np.isfinite(following["last"]) and not following["size"] < 0.0 else None
+
+
+def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
+    """Return a pair: a boolean array that is True for each trade, and the indexes of the ticks that withdraw a trade.
+
+    The corrected trade that follows a withdrawal does not count as a trade.
+    """
+    is_trade = np.isfinite(ticks["last"])
+    # A tick without a price withdraws a trade that no candle contains.
+    is_withdrawal = is_trade & (ticks["size"] < 0.0)
+    if not is_withdrawal.any():
+        return is_trade, np.empty(0, np.intp)
+    withdrawals = np.flatnonzero(is_withdrawal)
+    is_trade[withdrawals] = False
+    is_trade[[index + 1 for index in withdrawals.tolist() if find_replacement(ticks, index) is not None]] = False
+    return is_trade, withdrawals
 
 
 def end_of_part(ticks: PackedTicks, end: int) -> int:
     """Return `end`, the end of a part of `ticks`, or one more if the next part would begin with the replacement of a
     withdrawn trade.
     """
-    is_split = 0 < end < len(ticks) and ticks["size"][end - 1] < 0.0 and is_replacement(ticks[end - 1], ticks[end])
+    is_split = 0 < end < len(ticks) and ticks["size"][end - 1] < 0.0 and find_replacement(ticks, end - 1) is not None
     return end + 1 if is_split else end

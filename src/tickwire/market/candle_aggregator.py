@@ -33,9 +33,9 @@ import numpy as np
 from tickwire.core.arrays import Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.codec import LargeBytes, encode_large_struct
+from tickwire.core.correction import find_replacement, split_trades
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
-from tickwire.market.corrections import find_replacement, split_trades
 from tickwire.market.ohlcv import (
     CLOSE,
     OhlcvBars,
