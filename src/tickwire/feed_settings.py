@@ -72,7 +72,8 @@ class FeedSettings(BaseSettings):
     feed_send: str = Field(
         "",
         repr=False,
-        description="Send these messages, one per line, each time the feed ws has connected. They may contain a key.",
+        description="Send these messages, one per line, each time the feed ws:URL has connected. The messages may "
+        "contain a key.",
         json_schema_extra={"group": "Feed", "only_with": {"feed": ["ws"]}},
     )
     every: float = Field(

@@ -98,14 +98,14 @@ class Settings(FeedSettings):
     keep_candles: int = Field(
         5_000,
         ge=100,
-        description="Keep this many closed candles per symbol and interval. Candles in memory: at most 1,000.",
+        description="Keep this many closed candles per symbol and interval. A journal in memory has at most 1,000.",
         json_schema_extra=_JOURNAL,
     )
     keep_candle_bytes: int = Field(
         1_000_000_000,
         ge=1_000_000,
         description="Keep fewer candles per symbol and interval when the file of closed candles would be larger than "
-        "this many bytes. Candles in memory: at most 256 MB.",
+        "this many bytes. With a journal in memory, the limit is at most 256 MB.",
         json_schema_extra=_JOURNAL,
     )
 
@@ -124,7 +124,11 @@ class Settings(FeedSettings):
         json_schema_extra=_CLUSTER,
     )
     replicas: int = Field(
-        1, ge=1, le=5, description="Store the NATS journal on this many NATS servers.", json_schema_extra=_NATS
+        1,
+        ge=1,
+        le=5,
+        description="Store a copy of the NATS journal on this many NATS servers.",
+        json_schema_extra=_NATS,
     )
     codec: Literal["packed", "json", "protobuf", "flatbuffers"] = Field(
         "packed",

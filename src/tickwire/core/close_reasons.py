@@ -31,16 +31,16 @@ class CloseReason(enum.StrEnum):
 
     DRAIN = (
         "drain", "a stopping server", True,
-        "the server stops; `reconnect_in_ms` is 100 if another server accepts the reader now. Otherwise it differs "
-        "from reader to reader, so readers do not all reconnect at once",
+        "the server stops; `reconnect_in_ms` is 100 if another server accepts the reader now. Otherwise each reader "
+        "has a different `reconnect_in_ms`, so that readers do not all reconnect at once",
     )  # fmt: skip
     LIFETIME = "lifetime", "the server", True, "the stream has lasted for `--max-lifetime`"
-    EXPIRED = "expired", "the server", False, "the server rejects the expired token from now on; use a new token"
+    EXPIRED = "expired", "the server", False, "the token has expired; connect again with a new token"
     EVICTED = (
         "evicted", "the server, for `DELETE /v1/clients`", True,
         "an operator or the user ended the stream; an `EventSource` "
-        "[does not return](#see-and-end-connected-streams). The server rejects the token from now on if it was also "
-        "revoked",
+        "[does not return](#see-and-end-connected-streams). If the token was also revoked, the server rejects it from "
+        "now on",
     )  # fmt: skip
     LIMIT = (
         "limit", "the server", True,

@@ -37,7 +37,7 @@ class EventKind(enum.StrEnum):
     SCREEN = (
         "screen",
         True,
-        "while catching up, or paced",
+        "while the reader catches up or is paced",
         "the symbols that match the filter or are in the top N, and changes of this set",
     )
     STATUS = "status", True, "never", "the state of the feed, and of trading in a symbol"
@@ -69,7 +69,7 @@ class StreamEvent(enum.StrEnum):
     QUOTE = (
         "quote",
         EventKind.QUOTE,
-        "yes, except for older quotes after a changed subscription or an `enter`",
+        "yes, unless the quote is older than the reader's last id (after a changed subscription or an `enter`)",
         "a quote; the event has no name on the wire",
     )
     CANDLE = "candle", EventKind.CANDLE, "if closed", "a candle of one symbol, open or closed"
@@ -77,10 +77,10 @@ class StreamEvent(enum.StrEnum):
     ENTER = (
         "enter",
         EventKind.SCREEN,
-        "if no quote follows, and the symbol has a new quote",
+        "if a new quote of the symbol caused it, and no separate `quote` event follows",
         "a symbol entered this set",
     )
-    LEAVE = "leave", EventKind.SCREEN, "if the symbol has a new quote", "a symbol left this set"
+    LEAVE = "leave", EventKind.SCREEN, "if a new quote of the symbol caused it", "a symbol left this set"
     STATUS = (
         "status",
         EventKind.STATUS,
@@ -89,10 +89,10 @@ class StreamEvent(enum.StrEnum):
     )
     CORRECTION = "correction", EventKind.CORRECTION, "yes", "a trade was corrected or cancelled"
     SUBSCRIPTION = "subscription", None, "no", "a change of the subscription is in force"
-    GAP = "gap", None, "no", "events that will not be sent; the current state follows"
+    GAP = "gap", None, "no", "the server cannot send some events; the current state follows"
     HEARTBEAT = "heartbeat", None, "no", "only with `heartbeats=event`: the stream was silent, and the server is alive"
     EXPIRING = "expiring", None, "no", "the token expires in `in_ms` milliseconds"
-    BYE = "bye", None, "if evicted", "the last event before the server ends the stream"
+    BYE = "bye", None, "if the reader is evicted", "the last event before the server ends the stream"
 
 
 EVENT_KINDS = tuple(kind.value for kind in EventKind)
