@@ -187,7 +187,7 @@ def close_reason_table() -> str:
 
 def share_table() -> str:
     """Return the table of the resources that all clients share."""
-    head = "| shared resource | bound in total | bound of one bearer | counted for | answer above it |\n"
+    head = "| shared resource | bound in total | bound of one bearer | counted for each | answer above the bound |\n"
     return f"{head}|---|---|---|---|---|\n" + "".join(_table_row(*share) for share in SHARES)
 
 

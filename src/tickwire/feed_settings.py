@@ -79,13 +79,13 @@ class FeedSettings(BaseSettings):
     every: float = Field(
         3.0,
         gt=0,
-        description="Request the prices of the feed poll at intervals of this many seconds.",
+        description="Request the prices of the feed poll:URL at intervals of this many seconds.",
         json_schema_extra={"group": "Feed", "only_with": {"feed": ["poll"]}},
     )
     conditions: Literal["", "sip"] = Field(
         "",
-        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of trades: an odd lot "
-        "changes the volume only. Empty: each trade changes last, high, low and volume.",
+        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of trades. For "
+        "example, an odd lot changes only the volume. Empty: each trade changes last, high, low and volume.",
         json_schema_extra=_ALPACA,
     )
     distinct_symbols: bool = Field(
@@ -101,8 +101,8 @@ class FeedSettings(BaseSettings):
     )
     calendar: str = Field(
         "",
-        description="Begin a trading session on each trading day of this exchange, such as XNYS. Empty: on "
-        "every UTC day.",
+        description="Begin a trading session on each trading day of this exchange, such as XNYS. Empty: "
+        "begin a session on each UTC day.",
         json_schema_extra=_FEED,
     )
 
@@ -157,8 +157,8 @@ class FeedSettings(BaseSettings):
     map: str = Field(
         "",
         description="Map columns to fields (FIELD=COLUMN,...), such as symbol=ticker,ts=time@ms,last=px. Empty: detect "
-        "the fields by the names of the columns. For several recordings: FILE:FIELD=COLUMN,...;... For the feeds ws "
-        "and poll: paths in the JSON, such as symbol=data.*.s,last=data.*.p.",
+        "the fields by the names of the columns. For several recordings: FILE:FIELD=COLUMN,...;... For ws:URL "
+        "and poll:URL: paths in the JSON, such as symbol=data.*.s,last=data.*.p.",
         json_schema_extra=_MAPPED,
     )
     symbol: str = Field(
