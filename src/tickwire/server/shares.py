@@ -139,20 +139,20 @@ SHARES: tuple[Share, ...] = (
         "`--audit-files` files of `--audit-bytes`",
         "2 lines a second",
         _BEARER,
-        "the usual answer; the second line counts the other requests",
+        "the client receives the usual answer, and the second line counts the other requests",
     ),
     Share(
         "request log: opened streams, with their ends",
         f"{MAX_LOGGED_STREAMS_PER_S:.0f} streams a second",
         "",
         "",
-        "the usual answer; a metric counts the requests without a line",
+        "the client receives the usual answer, and a metric counts the requests without a line",
     ),
     Share(
         "lines that wait for a slow disk or pipe",
         f"{MAX_QUEUED_BYTES // 2**20} MB for each log",
         "",
         "",
-        "the usual answer; the server drops the line, and counts it",
+        "the client receives the usual answer; the server drops the line, and counts it",
     ),
 )
