@@ -70,8 +70,8 @@ _variant_option = click.option(
     callback=lambda _context, _option, texts: [_parse_variant(text) for text in texts],
     help="Add a row for Tickwire with these options of `tickwire serve`, such as 'plain=--compress off'. Repeatable.",
 )
-# The benchmark `all` must not override the defaults of these two options, because one round takes minutes. So their
-# parameters have names that `all` does not pass on.
+# The benchmark `all` passes its own `readers` and `rounds` to each benchmark that has these parameters. One round of
+# the following benchmarks takes minutes, so their parameters have other names, and keep their defaults.
 _many_readers_option = click.option(
     "--readers",
     "many",
@@ -436,7 +436,9 @@ def run_soak(minutes: float, seed: int, plot: Path, file: Path | None) -> list[R
     help="Write a report to this HTML file, and its plots to the SVG file beside it.",
 )
 def run_load(*, report: Path, processes: int | None, read_only: bool, **options: Any) -> None:
-    """Send requests and read streams, and compare the server with its targets. Exit with code 1 if one is not met.
+    """Send requests and read streams, and compare the server with its targets.
+
+    Exit with code 1 if the server misses a target.
 
     If the server requires a token, set TICKWIRE_TOKEN to a token with the scopes publish and metrics.
     """
@@ -511,7 +513,7 @@ def run_report(paths: tuple[Path, ...], page: Path) -> None:
 def run_all(context: click.Context, /, folder: Path | None, **options: Any) -> None:
     """Run all benchmarks, one after the other. This takes about 20 minutes."""
     for name, command in bench.commands.items():
-        # The soak test takes longer than all benchmarks together.
+        # Leave out the soak test, because it takes longer than all benchmarks together.
         if command not in (run_all, run_load, run_report, run_soak, print_markdown):
             accepted = {parameter.name for parameter in command.params}
             arguments = {key: value for key, value in options.items() if key in accepted}

@@ -100,7 +100,7 @@ class LoadWorker:
             )
 
     async def _run_client(self, number: int) -> None:
-        """Send requests on one connection at its share of the rate. A client that is late skips no request."""
+        """Send requests on one connection at the client's share of the rate. A client that is late skips no request."""
         scenarios = Scenarios(random.Random(self._plan.seed * 10_007 + number), publishes=self._plan.publishes)
         interval_s = self._plan.connections / self._plan.rate
         due_at = self._plan.begins_at + interval_s * number / self._plan.connections

@@ -31,7 +31,7 @@ from tickwire.redaction import redact_urls
 
 # An error shows this many characters of the filter on either side of a mistake.
 _CARET_CONTEXT_CHARS = 60
-# A hint lists the valid names only if there are at most this many.
+# A hint lists the valid names only if their number is at most this.
 _MAX_LISTED_NAMES = 20
 
 
@@ -107,7 +107,7 @@ class BatchRowError(InputError):
 
 
 RowError = BatchRowError
-"""The older name of BatchRowError, for programs that still import it."""
+"""The former name of BatchRowError, for programs that still import it."""
 
 
 class SettingsError(InputError):

@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings
 
 from tickwire.feeds.registry import FEED_SYNTAX, SPEC_SEPARATOR, VENDOR_NAMES
 
-# `only_with` maps another setting to kinds of its values. The kind of a value is the part before a colon. A setting has
-# an effect only with these kinds. With any other kind, tickwire/settings_rules.py rejects the setting.
+# `only_with` maps another setting to the kinds of values with which a setting has an effect. The kind of a value is its
+# part before a colon. If the other setting has a value of another kind, tickwire/settings_rules.py rejects the setting.
 _FEED: JsonDict = {"group": "Feed"}
 _PLAYBACK: JsonDict = {"group": "Feed", "only_with": {"feed": ["simulator", "replay"]}}
 _VENDOR: JsonDict = {"group": "Feed", "only_with": {"feed": [*VENDOR_NAMES]}}
@@ -72,13 +72,15 @@ class FeedSettings(BaseSettings):
     feed_send: str = Field(
         "",
         repr=False,
-        description="Send these messages, one per line, each time the feed ws has connected. They may contain a key.",
+        description=(
+            "Send these messages, one per line, each time the feed `ws` has connected. The messages can contain a key."
+        ),
         json_schema_extra={"group": "Feed", "only_with": {"feed": ["ws"]}},
     )
     every: float = Field(
         3.0,
         gt=0,
-        description="Request the prices of the feed poll at intervals of this many seconds.",
+        description="With the feed `poll`, request the prices at intervals of this many seconds.",
         json_schema_extra={"group": "Feed", "only_with": {"feed": ["poll"]}},
     )
     conditions: Literal["", "sip"] = Field(
@@ -155,9 +157,10 @@ class FeedSettings(BaseSettings):
     )
     map: str = Field(
         "",
-        description="Map columns to fields (FIELD=COLUMN,...), such as symbol=ticker,ts=time@ms,last=px. Empty: detect "
-        "the fields by the names of the columns. For several recordings: FILE:FIELD=COLUMN,...;... For the feeds ws "
-        "and poll: paths in the JSON, such as symbol=data.*.s,last=data.*.p.",
+        description="Map columns to fields (FIELD=COLUMN,...), such as symbol=ticker,ts=time@ms,last=px. Empty: "
+        "detect the fields by the names of the columns. For several recordings: "
+        "FILE:FIELD=COLUMN,...;... For the feeds `ws` and `poll`: paths in the JSON, such as "
+        "symbol=data.*.s,last=data.*.p.",
         json_schema_extra=_MAPPED,
     )
     symbol: str = Field(

@@ -34,7 +34,7 @@ OTHER_VARIABLES = frozenset(
 )
 """The environment variables of Tickwire that are not settings, without the prefix."""
 
-# tickwire/feed_settings.py describes `only_with`.
+# The comment in tickwire/feed_settings.py explains `only_with`.
 _JOURNAL: JsonDict = {"group": "Journal"}
 _SQLITE: JsonDict = {"group": "Journal", "only_with": {"journal": ["", "sqlite"]}}
 _CLUSTER: JsonDict = {"group": "Cluster"}

@@ -67,7 +67,10 @@ export function clearFirings(): void {
   firings.value = [];
 }
 
-/** Switch an alert on again. `last` is the newest price of its symbol, from which the line is reached anew. */
+/**
+ * Switch an alert on again. `last`, the newest price of its symbol, decides from which side the price has to reach the
+ * line.
+ */
 export const enableAlert = (id: string, last: number | null): void =>
   change((all) => all.map((each) => (each.id === id ? enabled(each, last) : each)));
 

@@ -3,7 +3,10 @@ import { signal } from "@preact/signals";
 /** The connections to one host that a browser shares among all of its tabs over HTTP/1.1. */
 const MAX_CONNECTIONS = 6;
 
-/** Whether the streams of all tabs occupy every connection. Any further request then waits, also that of a new tab. */
+/**
+ * Whether the streams of all tabs occupy every connection. Any further request then waits, including the requests of a
+ * new tab.
+ */
 export const connectionsExhausted = signal(false);
 
 /** Store the number of streams that all tabs have together. */

@@ -166,7 +166,7 @@ export const en = {
       exchange: "Exchange",
       currency: "Currency",
     },
-    /** The names that a filter may use besides the English ones, and the English name of each. */
+    /** The names that a filter may use besides the English names, each with the English name. */
     aliases: {} as Readonly<Record<string, string>>,
     functions: { "abs(": "absolute value", "min(": "smallest value", "max(": "largest value" } as Record<
       string,
@@ -253,7 +253,7 @@ export const en = {
     moveDown: (column: string) => `Move ${column} to the right`,
     resetColumns: "Restore the columns",
     other: "Other",
-    /** Translations of the server's sector names. English shows them as they are. */
+    /** Translations of the server's sector names. In English, the page shows the server's names. */
     sectors: {} as Record<string, string>,
     lists: "Lists",
     all: "All",

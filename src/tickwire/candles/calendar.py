@@ -11,8 +11,7 @@ from tickwire.errors import InputError
 from tickwire.market.market_hours import MarketHours
 from tickwire.market.trading_sessions import DAY_NS, TradingSessions
 
-# The age, in years, of the oldest supported recordings. If a calendar starts later, its sessions are loaded from its
-# first day.
+# The age, in years, of the oldest supported recordings. A calendar of the library may start later than this.
 _YEARS_BACK = 40
 # Exchanges publish their holidays about one year ahead.
 _YEARS_AHEAD = 1

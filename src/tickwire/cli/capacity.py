@@ -16,7 +16,8 @@ from tickwire.errors import SettingsError
 
 # The number of descriptors reserved for files of the journal, and for connections to a feed, a broker and a key server.
 RESERVED_FILES = 32
-# The number of connections reserved for health checks, metrics, admins and publishers at the limit of readers.
+# When the server has its maximum number of readers, this number of connections remains for health checks, metrics,
+# admins and publishers.
 RESERVED_CONNECTIONS = 32
 # The maximum number of connections without a stream. An idle connection occupies about 10 KB.
 MAX_OTHER_CONNECTIONS = 4_096

@@ -19,7 +19,7 @@ from tickwire.errors import BatchRowError
 # The maximum number of attempts for each batch. All attempts together take only a few seconds, because a user waits for
 # the result.
 MAX_ATTEMPTS = 4
-# A read returns at most this many bytes. With the shortest tick (14 bytes), a batch then has fewer ticks than a server
+# The maximum number of bytes per read. The shortest tick has 14 bytes, so a batch never has more ticks than a server
 # accepts.
 _MAX_READ_BYTES = 64 * 1024
 

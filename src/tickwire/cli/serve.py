@@ -199,7 +199,7 @@ async def _run_server(
     def announce(url: str, banner: list[str]) -> None:
         is_ready.set()
         print_banner(banner)
-        # Log the capacity after the address of the server, because a user first needs the address.
+        # Log the capacity after the address of the server, because a user looks for the address first.
         log_capacity(capacity, configured_readers(settings))
         ready.notify(url, banner)
 
@@ -220,7 +220,7 @@ async def _run_app(  # noqa: PLR0917  # six collaborators of one server
     listeners: list[socket.socket],
     announce: Callable[[str, list[str]], None],
 ) -> None:
-    """Run the application until the HTTP server stops. Raise the error that ended the application, if there is one.
+    """Run the application until the HTTP server stops. If an error ended the application, raise this error.
 
     When the application runs, call `announce` with the URL of the server and the lines for standard output.
     """

@@ -1,4 +1,7 @@
-"""The standard streams of a server process: a closed, full or unread output neither ends nor blocks the server."""
+"""The standard streams of a server process.
+
+Even if an output is closed, full or read by nobody, the server neither ends nor waits.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def open_standard_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The system assigns the lowest free number.
+            # The system assigns the lowest free descriptor, which is the descriptor of the closed stream.
             os.open(os.devnull, os.O_RDWR)
 
 

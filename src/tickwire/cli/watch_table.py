@@ -130,7 +130,7 @@ class WatchTable:
         self._first_row += steps.get(key, 0)
 
     def _type(self, key: str) -> None:
-        """Change the text that selects symbols."""
+        """Edit the search text, which selects the visible symbols."""
         match key:
             case _ if key in (ENTER, ESCAPE):
                 self._is_typing = False
@@ -192,7 +192,7 @@ class WatchTable:
             )
         now_s, is_live = time.monotonic(), self._state == "live"
         for row in rows:
-            # Old prices must not look like current ones.
+            # Old prices must not look like current prices.
             table.add_row(*(_cell(row, column.field, now_s) for column in columns), style="" if is_live else "dim")
         return table
 

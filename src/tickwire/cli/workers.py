@@ -67,7 +67,7 @@ class WorkerProcess:
         self.name = name
         self.ready_message: ReadyMessage | None = None
         self.last_exit_code: int | None = None
-        # The number of processes that ended before they were ready, since the last process that became ready.
+        # The number of processes of this worker that ended before they were ready, since a process was last ready.
         self.failed_starts = 0
         # The event `start_failed` is set after this number of failed starts.
         self.max_failed_starts = _MAX_FAILED_STARTS
@@ -112,8 +112,7 @@ class WorkerProcess:
         return self.ready_message
 
     async def wait_until_started_or_failed(self) -> None:
-        """Wait until a process of this worker is ready, the worker reports failed starts, or the supervisor calls
-        `stop`."""
+        """Wait until a process of this worker is ready, too many starts have failed, or the supervisor calls `stop`."""
         events = (self._serving, self.start_failed, self._stopping)
         waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
@@ -239,7 +238,7 @@ class Supervisor:
         present = {name: getattr(settings, name) for name in RELOADABLE}
         settings = settings.model_copy(update=self._add_ticket_secret(present))
         self._drain_delay_s = settings.drain_delay
-        # Set if the processes stop without the drain delay.
+        # When this event is set, the processes stop without the drain delay.
         self.skip_delay = asyncio.Event()
         self.edge_workers = [_edge_worker(settings, port, number) for number in range(settings.workers)]
         self.feed_workers = [] if settings.role == "edge" else [_feed_worker(settings, "feed process 0", 0)]
@@ -297,8 +296,8 @@ class Supervisor:
         """Replace the edge processes one after the other. The new processes have the changed settings `changes`.
 
         For each edge process, start a new process. When the new process is ready, stop the old process. If the new
-        process ends before that, the old process and all remaining processes continue to serve. A stop of all workers
-        ends the restart.
+        process ends before it is ready, the old process and all remaining processes continue to serve. If the
+        supervisor stops, the restart ends.
         """
         if changes:
             changes = self._add_ticket_secret(changes)
@@ -307,8 +306,8 @@ class Supervisor:
                 if self._is_stopping:
                     return
                 new = old.clone(changes)
-                # A second start would open another listening socket, and the end of the old process would close
-                # connections that wait in the old socket.
+                # Do not start a second process after a failure. It would open another listening socket, and the end of
+                # the old process would then close the connections that wait in the old socket.
                 new.max_failed_starts = 1
                 self._start_workers([new])
                 await new.wait_until_started_or_failed()
@@ -416,14 +415,14 @@ async def supervise(settings: Settings, port: int, ready: ReadyNotifier, reloade
     def restart_edges() -> None:
         changes = reloader.reload(check_keys)
         if changes is None:
-            log.error("the worker processes are not replaced")
+            log.error("the worker processes keep the old settings: correct the settings, and send SIGHUP again")
             return
         task = asyncio.create_task(supervisor.restart_edges(changes))
         restarts.add(task)
         task.add_done_callback(on_restarted)
 
     def stop(number: signal.Signals) -> None:
-        # SIGINT, and a second signal of either kind, skip the wait for load balancers.
+        # SIGINT, or a second signal of any kind, skips the wait for load balancers.
         if stopped.is_set() or number is signal.SIGINT:
             supervisor.skip_delay.set()
         stopped.set()

@@ -76,7 +76,7 @@ class LiveBoard(Mapping[str, Quote]):
         return self._quotes[symbol]
 
     def __iter__(self) -> Iterator[str]:
-        # The task may add a symbol during an iteration.
+        # Iterate over a copy, because the task may add a symbol during the iteration.
         return iter(tuple(self._quotes))
 
     def __len__(self) -> int:

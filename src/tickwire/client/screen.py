@@ -16,7 +16,7 @@ class ScreenChange(NamedTuple):
     """A change of a screen, or a new quote of a symbol in the screen.
 
     `kind` is `enter` if the symbol began to match the filter, `leave` if it no longer matches, and `quote` if it has a
-    new quote and still matches. `quote` is the newest quote of the symbol. The value can be None only if `kind` is
+    new quote and still matches. `quote` is the newest quote of the symbol. `quote` can be None only if `kind` is
     `leave`.
     """
 

@@ -31,8 +31,8 @@ class _ReaderProgress(NamedTuple):
     stalls: int
     gaps: int
     since: int
-    # The rank for a list in the order of client ids. All readers have the same rank, so the id, the next part of the
-    # sort key, determines the order.
+    # The rank for a list in the order of client ids. All readers have the same rank, so only the next part of the sort
+    # key, the id, determines the order.
     id: int = 0
 
 

@@ -18,7 +18,7 @@ from tickwire.core.tick import EMPTY_SIDE
 from tickwire.market.quote_state import ASK, BID, LAST
 from tickwire.market.segmented_scan import Segments
 
-# If a tick is dated after its arrival by at most this time, the tick does not count as dirty, because clocks differ.
+# A tick may be dated after its arrival by this time, because clocks differ. A tick with a later time is dirty.
 FUTURE_TOLERANCE_NS = 10**9
 # A trade is a jump if its price differs from the previous price by more than this fraction of the previous price.
 MAX_USUAL_MOVE = 0.5
@@ -39,7 +39,7 @@ class DirtyTick(enum.StrEnum):
     effect: str
 
     def __new__(cls, text: str, rule: str, meaning: str, effect: str) -> Self:
-        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        """Create a member with the value `text`, and store the other arguments as its attributes."""
         member = str.__new__(cls, text)
         member._value_ = text
         member.rule, member.meaning, member.effect = rule, meaning, effect

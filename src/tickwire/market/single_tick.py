@@ -64,7 +64,7 @@ def _update_session_totals(state: list[float], numbers: Sequence[float]) -> None
     state[VOLUME] = volume = round_number(total * AMOUNT_SCALE) / AMOUNT_SCALE if total < MAX_ROUNDED_AMOUNT else total
     last = state[LAST]
     grown = volume - before
-    # If `grown` is NaN, the turnover becomes NaN, as in the operations on arrays.
+    # If `grown` is NaN, the turnover becomes NaN, as in `sorted_batch`.
     state[TURNOVER] += (0.0 if grown < 0.0 else grown) * (0.0 if isnan(last) else last)
 
 

@@ -38,7 +38,8 @@ def read_process_resources() -> ProcessResources:
     known = ProcessResources(times.user + times.system, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     if not sys.platform.startswith("linux"):
         return known
-    # The name of the process, which may contain spaces and parentheses, ends with the last parenthesis.
+    # Split the text after the last parenthesis, which ends the name of the process. The name may contain spaces and
+    # parentheses.
     fields = (_PROC / "self" / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     threads, start_ticks, virtual_bytes, resident_pages = (int(fields[index]) for index in (17, 19, 20, 21))
     return known._replace(

@@ -168,14 +168,15 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
     `routes` are the other operations of the document.
     """
     generate = app.openapi
-    # Since version 3.2, a document can describe the events of a stream, and the method QUERY.
+    # Version 3.2 is the first version that can describe the events of a stream, and the method QUERY.
     app.openapi_version = "3.2.0"
 
     def openapi() -> dict[str, Any]:
         document = generate()
         for operations in document["paths"].values():
             for operation in operations.values():
-                # FastAPI documents 422 for invalid input, but this server answers 400 with a problem document.
+                # Remove the status 422, which FastAPI documents for invalid input, because this server answers 400 with
+                # a problem document.
                 if operation["responses"].pop("422", None):
                     operation["responses"]["400"] = _BAD_REQUEST
         for route in routes:
@@ -202,7 +203,10 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
 
 
 def _describe_answers(document: dict[str, Any]) -> None:
-    """Add the schemas of the answers to the operations of a document. The application may lack some operations."""
+    """Add the schemas of the answers to the operations of a document.
+
+    Skip operations that the application does not have.
+    """
     answers, schemas = rest_schemas()
     document["components"]["schemas"] |= schemas
     for (method, path), schema in answers.items():
@@ -217,9 +221,11 @@ def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _event_item(data: dict[str, Any], name: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of one Server-Sent Event. `name` is the schema of its name, or None for an unnamed event.
+    """Return the schema of one Server-Sent Event.
 
-    The argument `data` is the schema of the JSON text in the event's field `data`.
+    `name` is the schema of the event's name, or None for an unnamed event.
+
+    `data` is the schema of the JSON text in the event's field `data`.
     """
     fields = {
         "id": {"type": "string", "example": "m3x9f-5121"},

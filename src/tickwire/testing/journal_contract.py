@@ -104,7 +104,7 @@ class JournalContract:
         assert [record.traceparents for record in records] == [(), (traceparent,), ()]
 
     async def test_read_applies_position_limit_and_kind(self, journal: Journal) -> None:
-        """The journal returns whole records, even if the start position or the limit falls inside a record."""
+        """The journal returns whole records, even if the start position or the limit is inside a record."""
         for count in (4, 4, 4):
             await journal.append(sample_entry(count))
         await journal.append(named_entry("note", {}))
@@ -243,9 +243,8 @@ class JournalContract:
     async def test_retention_deletes_covered_records_beyond_the_size(
         self, journal_factory: JournalFactory, clock: ManualClock
     ) -> None:
-        """Retention deletes records if the journal has too many bytes, even if it does not have too many events.
-
-        Retention deletes only as many records as the limit of bytes requires, and only records before a snapshot.
+        """Retention deletes records if the journal has too many bytes, even if the number of events is within its
+        limit. Retention deletes no more records than the limit of bytes requires, and only records before a snapshot.
         """
         journal = await journal_factory(Retention(1_000_000, 86_400.0, 200_000), clock)
         await journal.append(sample_entry(4_000))

@@ -45,7 +45,7 @@ export class ChartElement extends LiveElement {
 
   protected listen(client: TickwireClient): void {
     const symbol = this.getAttribute("symbol") ?? "";
-    // Every connection loads the candles that were missed in between.
+    // After each connect, load the candles that the chart missed while it was disconnected.
     client.on("welcome", () => {
       // The stream continues without the older candles. The next connection loads them again.
       this.load(symbol).catch(() => undefined);

@@ -47,7 +47,7 @@ async def find_browser_version(url: str) -> str | None:
 
 
 async def check_browser_version(url: str, diagnosis: Diagnosis) -> None:
-    """Note that the streams of a browser may use up its connections, if browsers use HTTP/1.1 for `url`."""
+    """If browsers use HTTP/1.1 for `url`, add a note that streams may use up the connections of a browser."""
     version = await find_browser_version(url)
     if version is None:
         return

@@ -7,7 +7,7 @@ from tickwire.client.doctor.stream_record import MAX_HEARTBEAT_LATENESS_S, Strea
 from tickwire.core.received_request import ReceivedRequest
 
 _GATEWAY_STATUSES = (502, 503, 504)
-# The longest delay of a heartbeat that is not a finding. HAProxy without `option http-no-delay` adds about 0.21 s.
+# A heartbeat with a longer delay is a finding. HAProxy without `option http-no-delay` adds about 0.21 s.
 _MAX_DELAY_S = 0.15
 
 

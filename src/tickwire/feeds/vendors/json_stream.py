@@ -14,7 +14,7 @@ from tickwire.feeds.vendors.vendor import Credentials, SessionOutput, Vendor, Ve
 from tickwire.feeds.vendors.websocket_feed import WebSocketFeed
 from tickwire.market.dirty_ticks import DirtyTick
 
-# The longest time without a message. A source may send no heartbeats, and few prices.
+# The longest time without a message. It is long, because a source may send few prices and no heartbeats.
 _MAX_SILENCE_S = 300.0
 
 

@@ -51,7 +51,7 @@ def parse_nats_address(spec: str, default_name: str, credentials: NatsCredential
     result, the secrets replace the corresponding fields of `credentials`. The other fields stay unchanged.
     """
     if spec == EMBEDDED_NATS:
-        # `tickwire serve` replaces this address by the URL of the server that it starts.
+        # In `tickwire serve`, the URL of the server that it starts has already replaced this address.
         raise InputError(
             f"{spec} is not the address of a NATS server: only tickwire serve starts a NATS server by itself",
             field="journal",

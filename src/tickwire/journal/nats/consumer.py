@@ -37,11 +37,11 @@ _SILENCE_CHECKS = 4
 # The pause before the next JetStream consumer doubles while no JetStream consumer delivers anything. With the longest
 # pause, a process sends about three requests every two seconds to a failing NATS cluster.
 _MIN_RETRY_INTERVAL_S, _MAX_RETRY_INTERVAL_S = 0.2, 2.0
-# For this time, a request for a missing stream is repeated. A NATS server that has just become the leader may not have
-# information about every stream yet.
+# For this time, a request for a missing stream is repeated, because a NATS server that has just become the leader may
+# not know every stream yet.
 _MISSING_STREAM_GRACE_S = 1.0
-# For this time, a request is repeated if newer messages seem to be missing. A NATS server that has just become the
-# leader may not have applied all messages yet.
+# For this time, a request is repeated if newer messages seem to be missing, because a NATS server that has just become
+# the leader may not have applied all messages yet.
 _SHORT_STREAM_GRACE_S = 5.0
 # The server deletes the JetStream consumer after this time without a subscriber, for example after this process died.
 _INACTIVE_TIMEOUT_S = 5.0
@@ -222,11 +222,11 @@ class StreamConsumer:
     async def _wait_until_broken(self) -> None:
         """Wait until the JetStream consumer must be replaced.
 
-        A JetStream consumer must be replaced if a message is missing or cannot be applied, if the server sends neither
-        messages nor heartbeats, or if the client has reconnected.
+        The reason may be a missing message, a message that cannot be applied, a silent server, or a reconnect of the
+        client.
 
         To detect silence, count checks instead of comparing times. If the event loop of this process was blocked for
-        some seconds, unread messages have arrived in the meantime. The process reads them before the next check.
+        some seconds, the process reads the waiting messages before the next check.
         """
         while not self._restart_needed.is_set() and self._silent_checks <= _SILENCE_CHECKS:
             with contextlib.suppress(TimeoutError):
@@ -276,8 +276,8 @@ class StreamConsumer:
 
     async def _on_status_message(self, message: Msg, headers: dict[str, str]) -> None:
         self._silent_checks = 0
-        # A flow-control message requires an answer. If the answer was lost, the next heartbeat reports that the server
-        # still waits.
+        # A flow-control message requires an answer. If the answer is lost, the next heartbeat contains the request
+        # again.
         reply = message.reply or headers.get("Nats-Consumer-Stalled") or ""
         if is_flow_control(reply):
             await self._connection.publish(reply, b"")

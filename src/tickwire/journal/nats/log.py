@@ -60,7 +60,7 @@ class NatsLog:
 
     @contextlib.asynccontextmanager
     async def publication(self, message: LogMessage, reject: Callable[[JournalError], None]) -> AsyncIterator[SendOnce]:
-        """Prepare to send a message. Yield a function that sends the message at each call.
+        """Prepare to send a message. Yield a function that sends the message, and can be called again to repeat it.
 
         If JetStream answers with a permanent error, this context manager calls `reject` with the error.
         """

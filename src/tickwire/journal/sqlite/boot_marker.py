@@ -6,8 +6,8 @@ events again, under the same epoch (see `Journal.epoch`).
 
 To detect a power cut, Tickwire marks an open journal: the journal file contains the boot id of the machine from the
 opening of the journal until the journal is closed. If Tickwire opens a journal file that still contains the boot id of
-an earlier boot, the machine may have lost power. The journal then begins a new epoch. In this case, the head file
-(head_file.py) proves nothing, because the head file may also lack its newest writes.
+an earlier boot, the machine may have lost power. The journal then begins a new epoch. The head file (head_file.py)
+cannot detect this loss, because the head file may also lack its newest writes.
 """
 
 from __future__ import annotations
