@@ -25,7 +25,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _DIRECTION_STYLES = {1: "green", 0: "", -1: "red"}
 _FLASH_STYLES = {1: "bold black on green", 0: "", -1: "bold white on red"}
 HELP = (
-    ("left, right or < >", "choose the column that sorts the rows"),
+    ("left, right or < >", "choose the column by which the rows are sorted"),
     ("r", "reverse the order"),
     ("up, down, page up, page down, home, end", "scroll"),
     ("/", "show only symbols that contain a text or match a pattern such as BTC-*; escape shows all"),

@@ -410,7 +410,7 @@ async def supervise(settings: Settings, port: int, ready: ReadyNotifier, reloade
         restarts.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("cannot replace the worker processes", exc_info=error)
+            log.error("cannot replace the worker processes, so the old processes continue to serve", exc_info=error)
 
     def restart_edges() -> None:
         changes = reloader.reload(check_keys)

@@ -148,8 +148,9 @@ def _check_candles(candles: PackedCandles, event_count: int) -> None:
         return
     _check_rows(candles, event_count)
     _check_times(candles["start"])
-    if not _IS_INTERVAL.issuperset(candles["interval"].tolist()):
-        raise InputError("a candle has an unknown interval")
+    unknown = set(candles["interval"].tolist()) - _IS_INTERVAL
+    if unknown:
+        raise InputError(f"a candle has the unknown interval {min(unknown)} s")
     if not all(np.isfinite(candles[name]).all() for name in _CANDLE_NUMBERS):
         raise InputError("a candle contains a number that is not finite")
 

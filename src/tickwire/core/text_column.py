@@ -184,7 +184,7 @@ class TextColumn:
         return np.concatenate([*first, rows])
 
     def _words_at(self, begin: int, rows: RowArray) -> _Words:
-        """Return the characters of some texts from place `begin` on, as numbers that have the same order as the texts."""
+        """Return the characters of some texts from place `begin` on, as numbers with the same order as the texts."""
         if begin:
             return _pack_words(self._characters[begin : begin + _WORD_BYTES, rows])
         if len(self._first_words) < len(self):

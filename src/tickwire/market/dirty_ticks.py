@@ -71,7 +71,12 @@ class DirtyTick(enum.StrEnum):
         "a bid or ask with the price 0 and the size 0",
         "this side of the book is empty, so its price and size are `null`",
     )
-    NEGATIVE = ("negative", "accept", "a price below 0, such as that of oil on 2020-04-20", "the quote shows the price")
+    NEGATIVE = (
+        "negative",
+        "accept",
+        "a price below 0, such as the oil price of 2020-04-20",
+        "the quote shows the price",
+    )
     JUMP = (
         "jump",
         "accept",
@@ -81,9 +86,12 @@ class DirtyTick(enum.StrEnum):
     WITHDRAWAL = (
         "withdrawal",
         "mark",
-        "the cancel of an earlier trade, or its correction, which a trade with the right price and size follows",
-        "`volume` and `turnover` decrease, `high` and `low` are those of the other trades, and `last` changes "
-        "if the trade was the newest",
+        (
+            "the withdrawal of an earlier trade, because it was cancelled, or because it was corrected (the corrected "
+            "trade follows)"
+        ),
+        "`volume` and `turnover` decrease, `high` and `low` no longer include the trade, and `last` changes if the "
+        "trade was the newest",
     )
     CONDITION = (
         "condition",

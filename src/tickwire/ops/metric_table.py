@@ -34,7 +34,7 @@ def _histogram(name: str, help_text: str, *labels: str) -> Metric:
 
 _READERS = (
     _gauge("readers", "connected readers"),
-    _gauge("readers_live", "readers that have every event up to the head"),
+    _gauge("readers_live", "readers that have received every event up to the newest"),
     _gauge("readers_limit", "readers that the server accepts"),
     _gauge("channels", "distinct subscriptions"),
     _gauge("changed_subscriptions", "subscription overrides"),
@@ -44,7 +44,7 @@ _READERS = (
     _counter("sent_bytes_total", "bytes sent to readers"),
     _counter("spared_bytes_total", "bytes saved by compression"),
     _counter("stalls_total", "times that a reader's socket was full"),
-    _counter("conflated_total", "quotes replaced by a newer one before they were sent"),
+    _counter("conflated_total", "quotes that a newer quote replaced before they were sent"),
     _counter("gaps_total", "gap events sent to readers"),
     _counter("streams_opened_total", "streams opened"),
     _counter("streams_closed_total", "streams closed", "reason"),
@@ -53,14 +53,14 @@ _READERS = (
         "connects_total", "stream requests by outcome: opened, denied, limited, invalid, refused, failed", "outcome"
     ),
     _counter("resumes_total", "streams that began after an event id or a time: complete, gap or expired", "outcome"),
-    _histogram("catchup_seconds", "time from the start of a catch-up until its reader was live"),
+    _histogram("catchup_seconds", "time from the start of a reader's catch-up until the reader was live"),
     _gauge("sender", "the sender, which writes events to readers", "sender"),
 )
 _LATENCY = (
     _histogram("latency_seconds", "time from the append of a tick to the write of its quote"),
     _histogram("stage_seconds", "time in one stage: feed, journal, apply, dispatch, flush", "stage"),
     _gauge("lag", "durable events that the hub has not applied yet"),
-    _gauge("loop_delay_seconds", "longest delay of an event loop timer in 5 s"),
+    _gauge("loop_delay_seconds", "longest delay of an event loop timer in the last 5 s"),
     _histogram("loop_lag_seconds", "delays of event loop timers"),
     _histogram("gc_pause_seconds", "pauses by Python's garbage collector", "generation"),
 )
@@ -88,15 +88,15 @@ _FEEDS = (
     _gauge("tick_age_seconds", "time since the newest tick"),
     _gauge("feed_connected", "1 if the feed is connected to its vendor, else 0", "feed"),
     _gauge("feed_message_age_seconds", "time since the newest message of the vendor", "feed"),
-    _counter("feed_reconnects_total", "connections to the vendor after the first", "feed"),
+    _counter("feed_reconnects_total", "reconnects to the vendor", "feed"),
     _counter("feed_messages_total", "messages of the vendor", "feed"),
     _counter("feed_dropped_total", "ticks and messages of the vendor that the feed dropped", "feed", "rule"),
     _counter("feed_holes_total", "lost connections to the vendor that left a gap in the prices", "feed"),
     _counter("feed_lost_ticks_total", "ticks of the feed that may be missing from the journal"),
     _counter("dirty_ticks_total", "dirty ticks: ticks that were late, unusual or dropped", "kind"),
     _gauge("model", "the simulator's model", "version"),
-    _counter("models_total", "models offered to the simulator, and failed polls", "outcome"),
-    _counter("late_trades_total", "trades too late for their candle", "interval"),
+    _counter("models_total", "new models for the simulator, and failed polls for a model, by outcome", "outcome"),
+    _counter("late_trades_total", "trades that arrived after their candle had closed", "interval"),
     _gauge("candles_waiting", "closed candles that the archive has not written yet"),
     _counter("candles_dropped_total", "closed candles that the archive dropped"),
     _gauge("candles_owed", "closed candles that are not in the journal yet"),
@@ -125,7 +125,7 @@ _SERVER = (
     Metric("process_open_fds", "gauge", "open files of the process"),
     Metric("process_max_fds", "gauge", "limit of open files of the process"),
     Metric("process_threads", "gauge", "threads of the process"),
-    Metric("process_start_time_seconds", "gauge", "start of the process since the Unix epoch"),
+    Metric("process_start_time_seconds", "gauge", "start time of the process since the Unix epoch"),
 )
 
 METRIC_GROUPS = {"Readers": _READERS, "Latency": _LATENCY, "Journal": _JOURNAL, "Feeds": _FEEDS, "Server": _SERVER}

@@ -59,7 +59,9 @@ def has_bar_fields(fields: set[str]) -> bool:
     present = {"open", "high", "low"} & fields
     if present and len(present) < len({"open", "high", "low"}):
         raise InputError(
-            f"map: a bar needs open, high and low; the file has only {', '.join(sorted(present))}", field="map"
+            f"map: of the fields open, high and low, the file has only {', '.join(sorted(present))}: map all three, or "
+            "none of them",
+            field="map",
         )
     return bool(present)
 

@@ -354,8 +354,8 @@ class Recording:
             is_far = np.maximum(price[1:], price[:-1]) > _MAX_PRICE_RATIO * np.minimum(price[1:], price[:-1])
             if ((steps <= 0) & is_far).sum() > len(steps) // 4 and len(steps) > 1:
                 self.findings.append(
-                    f"the prices look like those of several symbols, but all get the symbol {self.symbol}: name the "
-                    "column of symbols with --map symbol=COLUMN"
+                    f"the prices seem to belong to several symbols, but all rows have the symbol {self.symbol}: "
+                    "name the column of symbols with --map symbol=COLUMN"
                 )
         if self._is_newest_first:
             self.findings.append("the newest rows come first: the rows are played in the order of time")

@@ -160,7 +160,9 @@ class StreamConsumer:
             if state["last_seq"] >= self.position:
                 last: int = state["last_seq"]
                 return last
-            self._set_stall_reason(f"{self._connection.server} has only messages that this server has already read")
+            self._set_stall_reason(
+                f"the stream on {self._connection.server} ends before the newest message that this server has read"
+            )
             if loop.time() > deadline:
                 raise LogRolledBack(
                     f"the stream {name} on NATS has lost messages: it ends at message {state['last_seq']}, and this "

@@ -53,7 +53,9 @@ class MessageNumbering:
             # A missing message may have contained several events.
             missing_events = max(missing, commit.first - self.event) if missing else 0
             if commit.first != self.event + missing_events:
-                raise unreadable_message(f"it begins with event {commit.first}, not {self.event + missing_events}")
+                raise unreadable_message(
+                    f"the message begins with event {commit.first}, not {self.event + missing_events}"
+                )
             self._last_ts = commit.items[-1].ts
         except JournalUnreadable as error:
             self.unreadable_reason, missing_events = str(error), missing

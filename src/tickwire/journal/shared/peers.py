@@ -29,7 +29,7 @@ GOODBYE_TOPIC = "gone"
 log = logging.getLogger("tickwire.journal")
 
 ChannelCallback = Callable[[bytes, str], Awaitable[None]]
-"""A function that receives the data of a message, and the address for replies (empty if the sender expects no reply)."""
+"""A function that receives the data of a message, and the address for replies ("" if the sender expects no reply)."""
 
 Unsubscribe = Callable[[], Awaitable[None]]
 

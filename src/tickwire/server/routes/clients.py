@@ -51,7 +51,9 @@ async def read_clients(
     request: Request,
     sort: Annotated[
         ClientSortField,
-        Query(description="sort by this field: id alphabetically, every other field with the highest value first"),
+        Query(
+            description=("sort by this field: `id` alphabetically, and every other field with the highest value first")
+        ),
     ] = "id",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="the maximum number of readers")] = MAX_PAGE_SIZE,
     search: Annotated[

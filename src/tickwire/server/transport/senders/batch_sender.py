@@ -187,7 +187,7 @@ class BatchSender:
         for (sink, body), result in zip(batch.sends_at(short.tolist()), results[short].tolist(), strict=True):
             self._finish(sink, body, result)
         if not call.is_open:
-            log.error("the sender %s failed: the server now uses the sender transport", call.name)
+            log.error("the sender %s failed: the server now uses the sender 'transport'", call.name)
             self._call = None
             self.limit_descriptors(0)
 

@@ -106,4 +106,4 @@ def check_send_call(call: SendCall) -> None:
 def _check_received(bodies: Sequence[bytes], results: Results, receivers: Sequence[socket.socket]) -> None:
     for body, result, receiver in zip(bodies, results.tolist(), receivers, strict=True):
         if result != len(body) or receiver.recv(2 * len(body), socket.MSG_DONTWAIT) != body:
-            raise SendCallUnavailable(f"a test of the call sent wrong bytes (result {result})")
+            raise SendCallUnavailable(f"a test through a socket pair received wrong bytes (result {result})")
