@@ -102,7 +102,7 @@ _ticks_option = click.option(
 def _parse_variant(text: str) -> Peer:
     name, equals, options = text.partition("=")
     if not name or not equals:
-        raise InputError(f"--variant {text!r} is not a name and options: write NAME=OPTIONS", field="variant")
+        raise InputError(f"--variant {text!r} has no name and options: write NAME=OPTIONS", field="variant")
     return tickwire_variant(name, options)
 
 
@@ -488,8 +488,8 @@ def print_markdown(files: tuple[Path, ...], page: Path | None) -> None:
 def run_report(paths: tuple[Path, ...], page: Path) -> None:
     """Write one HTML page with the tables and plots of the measurements at PATHS.
 
-    A path is a file that --json wrote, or a folder that `all --folder` wrote. With two paths, the page
-    compares the second run with the first one.
+    A path is a file that --json wrote, or a folder that `all --folder` wrote. With two paths, the page compares the
+    second run with the first run.
     """
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths given: name one run, or an earlier and a later run", field="paths")

@@ -1,7 +1,7 @@
 """The load test: REST clients and readers of streams, a table of targets, and a report with plots.
 
-The test measures a server at any address, or a server of its own. It reads the CPU time and the memory of the server
-from `GET /metrics`, so the server may run on another machine.
+The test measures a server at any address, or starts a server. It reads the CPU time and the memory of the server from
+`GET /metrics`, so the server may run on another machine.
 """
 
 from __future__ import annotations

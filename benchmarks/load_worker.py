@@ -168,7 +168,8 @@ class LoadWorker:
             async for line in _lines(reader):
                 if line.startswith(b"id: "):
                     sequence = sequence_of(line[4:].decode())
-                    # Several events, such as the events of a snapshot, may have the same id.
+                    # An equal id is not an error, because several events, such as the events of a snapshot, may have
+                    # the same id.
                     self._id_errors += sequence < newest
                     newest, last_id = sequence, line[4:].decode()
                     self._events += 1

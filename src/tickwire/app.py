@@ -202,7 +202,8 @@ class App:
             await self._run_lifespan(receive, send)
         elif self._http_app is not None:
             if self._stop_signals is not None:
-                # The ASGI server has installed its signal handlers before it sends the first request.
+                # Install the handlers now, because the ASGI server has installed its own signal handlers before it
+                # sends the first request.
                 self._stop_signals.install()
             await self._http_app(scope, receive, send)
         elif scope["type"] == "http" and self._start_settled is not None:
@@ -401,7 +402,8 @@ async def _open_journal(
 
     async def open_once() -> Journal:
         if path is None:
-            # The lock of a journal in a file also protects its socket. A journal in memory has no lock of its own.
+            # Create the folder first, because the lock of a journal in a file also protects its socket. A journal in
+            # memory has no lock.
             settings.data.mkdir(parents=True, exist_ok=True)
             stack.callback(JournalLock(settings.data / _MEMORY_JOURNAL_NAME).release)
         journal, _ = await _open_in_this_process(settings, clock, stack, report_waiting)

@@ -160,8 +160,8 @@ class JournalPositionExpired(JournalError):
 class JournalUnavailable(JournalError):
     """The journal cannot be reached at the moment.
 
-    If an append raises this error, the journal may or may not have stored the events. The caller may repeat the append
-    with the same key, because the journal stores events with the same key only once.
+    If an append raises this error, it is unknown whether the journal has stored the events. The caller may repeat the
+    append with the same key, because the journal stores events with the same key only once.
     """
 
 

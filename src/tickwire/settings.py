@@ -101,14 +101,16 @@ class Settings(FeedSettings):
     keep_candles: int = Field(
         5_000,
         ge=100,
-        description="Keep this many closed candles per symbol and interval. Candles in memory: at most 1,000.",
+        description=(
+            "Keep this many closed candles per symbol and interval. The maximum for candles in memory is 1,000."
+        ),
         json_schema_extra=_JOURNAL,
     )
     keep_candle_bytes: int = Field(
         1_000_000_000,
         ge=1_000_000,
-        description="Keep fewer candles per symbol and interval when the file of closed candles would be larger than "
-        "this many bytes. Candles in memory: at most 256 MB.",
+        description="Keep fewer candles per symbol and interval when the file of closed candles would be larger "
+        "than this many bytes. The maximum for candles in memory is 256 MB.",
         json_schema_extra=_JOURNAL,
     )
 
@@ -461,7 +463,7 @@ def load_settings(overrides: Mapping[str, Any], *, config_path: Path | None = No
     except ValidationError as error:
         raise _to_settings_error(error, overrides, config_path) from None
     except ValueError as error:
-        # The TOML parser raises ValueError for invalid syntax.
+        # Also catch ValueError, which the TOML parser raises for invalid syntax.
         raise SettingsError(f"{config_path}: {error}", field="config") from None
 
 

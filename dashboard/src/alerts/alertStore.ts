@@ -31,7 +31,7 @@ const isFiring = hasForm<Firing>({
   filter: isText,
 });
 
-/** Every user has alerts of their own: several users may sign in to one browser. */
+/** Every user has a separate list of alerts, because several users may sign in to one browser. */
 const ofUser = { share: true, owner: userName };
 
 /** The alerts of the user in all tabs, the newest first. */

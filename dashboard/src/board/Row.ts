@@ -68,7 +68,7 @@ export class Row {
     return writer;
   }
 
-  /** Show another symbol and forget the previous one. */
+  /** Show another symbol, and forget the values of the previous symbol. */
   assign(symbol: string): void {
     this.symbol = symbol;
     this.quote = null;

@@ -123,8 +123,8 @@ export class CandleHistory {
   }
 
   /**
-   * Load candles. The first load requests the newest candles, and each later load all candles from the first one that
-   * may still change.
+   * Load candles. The first load requests the newest candles, and each later load requests all candles from the first
+   * candle that may still change.
    */
   private async load(): Promise<void> {
     window.clearTimeout(this.timer);

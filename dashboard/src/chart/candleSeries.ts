@@ -55,7 +55,7 @@ export class CandleSeries {
     this.candles = [...byStart.values()].sort((one, other) => one.start - other.start);
   }
 
-  /** Return the newest candle that starts at or before `start`, and the one before it. */
+  /** Return the newest candle that starts at or before `start`, and the previous candle. */
   barAt(start: number): { bar: Candle; previous: Candle | undefined } | null {
     const index = this.indexOf(start + 1) - 1;
     const bar = this.candles[index];

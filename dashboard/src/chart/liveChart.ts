@@ -26,7 +26,7 @@ const INDICATOR_INTERVAL_MS = 250;
  */
 const MIN_SESSION_INTERVAL_S = 60;
 
-/** A bar and the one before it. */
+/** A bar and the previous bar. */
 export interface PointedBar {
   bar: Candle;
   previous: Candle | undefined;
@@ -209,7 +209,7 @@ export class LiveChart {
     if (affordable && this.sessions.newest > 0 && this.history.loadedFrom > this.sessions.newest) this.loadOlder();
   }
 
-  /** Return the bars to show: those of the newest session in an intraday chart. */
+  /** Return the bars to show. An intraday chart shows only the bars of the newest session. */
   private visible(bars: readonly Candle[]): readonly Candle[] {
     return this.pane.kind === "intraday" ? bars.filter(({ start }) => start >= this.sessions.newest) : bars;
   }

@@ -56,7 +56,7 @@ export class Notifier {
     this.pending = [];
     this.lastShownAt = performance.now();
     try {
-      // A notification with the same tag replaces the one before.
+      // A notification with the same tag replaces the previous notification.
       const notification = new Notification(notificationTitle(name), { body, tag: "tickwire-screen" });
       notification.onclick = () => {
         window.focus();

@@ -29,7 +29,7 @@ const shared: Stored[] = [];
 /**
  * Return a signal that is stored in the browser. A stored value that is not valid is replaced by `initial`.
  *
- * With `owner`, every user has a value of their own. While the owner is unknown, the value is `initial` and is not stored.
+ * With `owner`, every user has a separate value. While the owner is unknown, the value is `initial` and is not stored.
  */
 export function pref<T>(
   name: string,

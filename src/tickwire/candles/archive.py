@@ -333,7 +333,7 @@ class CandleArchive:
         path = self._file_of_writer
         if self._writer_connection is None and path is not None:
             connection = None
-            # Another process may be creating the file at this moment.
+            # Ignore errors, because another process may be creating the file at this moment.
             with contextlib.suppress(sqlite3.Error):
                 connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
                 if connection.execute(_SELECT_META).fetchall():
@@ -361,7 +361,7 @@ class CandleArchive:
             operation(self._connection.execute)
             self._connection.execute("COMMIT")
         except BaseException:
-            # SQLite may have rolled back the transaction already.
+            # Ignore errors, because SQLite may already have rolled back the transaction.
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
@@ -416,7 +416,7 @@ class CandleArchive:
             )
             self._delete_surplus(self._connection.execute(_SELECT_SERIES).fetchall())
         if shrink(self._connection, self._max_file_bytes, _SHRINK_PAGES):
-            # SQLite shrinks the database file only when it copies the write-ahead log into the file.
+            # Copy the write-ahead log into the database file, because only this step shrinks the file.
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _delete_surplus(self, all_series: Sequence[tuple[str, int]]) -> None:

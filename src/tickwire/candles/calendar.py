@@ -51,7 +51,7 @@ def load_calendar(name: str, now: int) -> ExchangeCalendar:
             hint="choose a code such as XNYS, XLON, XTKS, XHKG, 24/7",
         )
     with warnings.catch_warnings():
-        # The exchange-calendars library calls deprecated functions of pandas. Hide the deprecation warnings.
+        # Hide deprecation warnings, because the exchange-calendars library calls deprecated functions of pandas.
         warnings.simplefilter("ignore", DeprecationWarning)
         calendar = _read_calendar(exchange_calendars, name, now)
         return ExchangeCalendar(_build_sessions(calendar), _build_hours(calendar))

@@ -39,7 +39,7 @@ def raise_open_file_limit() -> None:
     On many systems, the initial limit of a process is 1,024 files.
     """
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems reject the value "unlimited". The limit then remains unchanged.
+    # Some systems reject the value "unlimited". In this case, keep the present limit.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 

@@ -42,7 +42,7 @@ class HeartbeatSender:
         """Send heartbeats until the parent process has ended."""
         with contextlib.suppress(BrokenPipeError):
             while self._descriptor is not None:
-                # A suspended parent process does not empty the pipe.
+                # Ignore a full pipe, because a suspended parent process does not empty it.
                 with contextlib.suppress(BlockingIOError):
                     os.write(self._descriptor, b".")
                 await asyncio.sleep(HEARTBEAT_INTERVAL_S)

@@ -39,7 +39,7 @@ def token_from_environment() -> str | None:
 class GroupedCommand(click.Command):
     """A command whose help lists the options in groups.
 
-    The groups appear in the order in which their first options are declared. The group General is the last one.
+    The groups appear in the order in which their first options are declared. The group General comes last.
     """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -36,7 +36,7 @@ def print_banner(lines: Sequence[str]) -> None:
     """Write lines to standard output. If no program reads standard output or the write fails, continue without an
     error."""
     text = "\n".join([*lines, ""]).encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace")
-    # If nobody reads a full pipe, the thread stays blocked until the process ends.
+    # Use a daemon thread: if no program reads a full pipe, the thread stays blocked until the process ends.
     writer = threading.Thread(target=_write, args=(text,), name="tickwire-banner", daemon=True)
     writer.start()
     writer.join(_MAX_PRINT_WAIT_S)

@@ -109,7 +109,7 @@ class KeyReader:
 
     def _read(self) -> None:
         data = b""
-        # A read fails if the terminal no longer exists.
+        # Ignore errors, because a read fails if the terminal no longer exists.
         with contextlib.suppress(OSError):
             data = os.read(self._descriptor, _MAX_READ_BYTES)
         if not data:

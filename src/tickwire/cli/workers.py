@@ -92,7 +92,8 @@ class WorkerProcess:
             served = await self._run_process_or_log()
             if self._stopping.is_set():
                 return
-            # A process that has never been ready was not stable, even if it waited for the journal for a long time.
+            # Require that the process became ready, because it may have waited for the journal for a long time without
+            # ever being ready.
             was_stable = served and loop.time() - started_at > _STABLE_AFTER_S
             delay = _INITIAL_RESTART_DELAY_S if was_stable else delay
             self.failed_starts = 0 if served else self.failed_starts + 1
@@ -155,11 +156,11 @@ class WorkerProcess:
     async def _run_process_or_log(self) -> bool:
         try:
             return await self._run_process()
-        except Exception:  # A task boundary: the caller restarts the worker later.
+        except Exception:  # Catch all errors at this task boundary, because the caller restarts the worker later.
             log.exception("cannot run %s", self.name)
             return False
         finally:
-            # After an error, or if this task was cancelled, the process may still run.
+            # Kill the process if it still runs, because an error occurred or this task was cancelled.
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
                 await self._process.wait()
@@ -182,7 +183,7 @@ class WorkerProcess:
             )
             pipe.close_write_end()
             heartbeats.close_write_end()
-            # `stop` may have been called while the process was being created.
+            # Check again, because `stop` may have been called while the process was being created.
             if self._stopping.is_set():
                 self._process.terminate()
             message = await pipe.wait()
@@ -384,14 +385,15 @@ def _edge_worker(settings: Settings, port: int, number: int) -> WorkerProcess:
         "port": port,
         "share_port": True,
         "metrics_port": metrics_port,
-        # The supervisor itself waits for the drain delay: once for all edges, and only when all workers stop.
+        # Set no delay for the edges, because the supervisor itself waits: once for all edges, and only when all workers
+        # stop.
         "drain_delay": 0,
     }
     return WorkerProcess(f"worker {number}", process_environment(settings, overrides), (settings.host, port))
 
 
 def _feed_worker(settings: Settings, name: str, number: int) -> WorkerProcess:
-    # No reader connects to a feed process. It listens on loopback, on a port after the last metrics port.
+    # No reader connects to a feed process, so it listens on loopback, on a port after the last metrics port.
     port = settings.metrics_port and settings.metrics_port + settings.workers + number
     overrides = {"role": "feed", "workers": 1, "host": "127.0.0.1", "port": port, "metrics_port": 0, "drain_delay": 0}
     return WorkerProcess(name, process_environment(settings, overrides))

@@ -75,7 +75,7 @@ def _column_values(column: Any) -> np.ndarray[Any, Any]:
     if values.dtype.kind == "M":
         return _whole_numbers(values.astype("datetime64[us]").astype(np.int64), np.isnat(values))
     if column.name == "ts" and values.dtype.kind == "f":
-        # A column of whole numbers with a missing value contains floats.
+        # Convert floats to whole numbers, because a column of whole numbers with a missing value contains floats.
         return _whole_numbers(values, np.isnan(values))
     return values
 

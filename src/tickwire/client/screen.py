@@ -105,8 +105,8 @@ class Screen:
 
     def _update(self, quote: Quote) -> None:
         symbol = quote.symbol
-        # A quote can arrive between the events `leave` and `enter` of its symbol. The quote in `enter` arrives again as
-        # a separate event.
+        # Ignore a quote that arrives between the events `leave` and `enter` of its symbol, and a quote that `enter` has
+        # already contained.
         if symbol not in self._symbols or self._quotes.get(symbol) == quote:
             return
         is_new = symbol not in self._quotes

@@ -149,7 +149,7 @@ class Stream:
                 await self._prepare_reconnect(_describe_error(error))
             else:
                 self._process_control_fields(sse)
-                # A block without data is not an event (HTML standard, section 9.2.6).
+                # Skip a block without data, which is not an event (HTML standard, section 9.2.6).
                 if sse.data:
                     return self._process_event(sse)
 
@@ -181,7 +181,7 @@ class Stream:
 
     def _process_bye(self, reason: str, delay_s: float) -> None:
         self._retry_delay_s, self._last_reason = delay_s, reason
-        # A newer server may send a reason that this client does not know.
+        # The reason can be unknown, because a newer server may send a reason that this client does not know.
         known_reason = _WIRE_REASONS.get(reason)
         if known_reason is not None and not known_reason.may_return and not callable(self._token):
             hint = "set token= to a function that returns a valid token"
@@ -341,7 +341,7 @@ def connect(
     interval_text = _format_interval(interval) if isinstance(interval, int | float) else interval
     optional = {"filter": filter, "order": order, "top": None if top is None else str(top), "candles": candles}
     optional |= {"interval": interval_text, "since": since, "client_id": client_id}
-    # Earlier servers do not know the parameter `heartbeats`.
+    # Send the parameter `heartbeats` only if it differs from the default, because earlier servers do not know it.
     optional |= {"heartbeats": heartbeats if heartbeats == "event" else None, "snapshot": None if snapshot else "false"}
     parameters |= {name: value for name, value in optional.items() if value is not None}
     return Stream(

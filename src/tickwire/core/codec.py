@@ -81,7 +81,8 @@ def find_non_number(data: bytes, error: Exception) -> NonNumber | None:
     position = _ERROR_POSITION_PATTERN.search(str(error))
     if position is None:
         return None
-    # The field name precedes the position in the error message, and the value ends after this position.
+    # Search between the position and the end of the value. The field name in the error message comes before this
+    # position.
     end = int(position[1]) + _MAX_NON_NUMBER_BYTES
     found = [*_NON_NUMBER_PATTERN.finditer(data, max(0, end - _MAX_FIELD_BYTES), end)]
     return NonNumber(found[-1][1].decode(), found[-1][2].decode(), found[-1].start()) if found else None

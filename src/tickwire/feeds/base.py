@@ -60,7 +60,7 @@ class FeedBatch(NamedTuple):
     `key` is the position of the feed after the batch. `Feed.batches(after=key)` continues from this position. `key` is
     None if the feed cannot resume. `trading_changes` maps each symbol that starts trading with this batch to True, and
     each symbol that stops trading to False. Readers receive `notice` as a status event, and each item of `corrections`
-    as an event of its own. `ticks` already contains the corrections.
+    as a separate event. `ticks` already contains the corrections.
     """
 
     ticks: PackedTicks

@@ -1,4 +1,4 @@
-"""The mapping from the values of JSON documents to the fields of ticks, for sources that have no feed of their own."""
+"""The mapping from the values of JSON documents to the fields of ticks, for sources without a special feed."""
 
 from __future__ import annotations
 

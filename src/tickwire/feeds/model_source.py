@@ -1,7 +1,6 @@
-"""Sources of a model file: a path, a web address, an object in an S3 bucket, or a file that contains one of these
-addresses.
+"""Sources of a model file. A source reports whether the file has changed.
 
-A source reports whether the file has changed.
+A source is a path, a web address, an object in an S3 bucket, or a file that contains one of these addresses.
 """
 
 from __future__ import annotations

@@ -227,11 +227,12 @@ class Dispatcher:
         """Send an event to a single reader. The reader's channel must have written all earlier events."""
         channel = self._roster.channels[reader]
         view = item.view_for_channel(channel)
-        # A reader that is not live receives the event during its catch-up.
+        # Do not write to a reader that is not live, because it receives the event during its catch-up.
         if not reader.is_live or view is None:
             return
         if channel.is_paced:
-            # The next flush sends each joining reader the events that the reader has missed, including this event.
+            # Do not write to joining readers, because the next flush sends them all events that they have missed,
+            # including this event.
             channel.leave(reader)
             channel.join(reader)
         else:

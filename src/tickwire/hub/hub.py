@@ -371,7 +371,7 @@ class Hub:
         # The snapshot is correct although unreadable events came before it, so the reader needs no gap event for them.
         reader.known_unreadable = self.head.unreadable.last if start.snapshot else start.position
         reader.start_position = self.head.sequence if start.snapshot else start.position
-        # A reader that requested only events from now on receives no open candles that changed before its start.
+        # Do not send open candles that changed before the start to a reader that requested only events from now on.
         if start.resume is None and start.position == self.head.sequence:
             reader.candle_position = self.head.sequence
         if has_new_override:

@@ -77,7 +77,7 @@ class HubPool:
             await enter_task()
             async with self._start_lock:
                 self._stop_idle_hubs(self._clock.monotonic())
-                # While this caller waited for the lock, another caller may have started the hub.
+                # Look again, because another caller may have started the hub while this caller waited for the lock.
                 delayed = self._delayed_hubs.get(rights.delay) or await self._start_delayed_hub(rights.delay)
         delayed.last_used_at = self._clock.monotonic()
         if delayed.failure is not None:

@@ -115,7 +115,7 @@ class ReaderAdmin:
 
         The caller must close `reservations` after it has applied the event.
         """
-        # An invalid event fails again in `apply`, which logs the error.
+        # Ignore errors, because an invalid event fails again in `apply`, which logs the error.
         with suppress(Exception):
             change = decode_admin_event(event)
             if isinstance(change, SubscriptionChanged):
@@ -230,7 +230,8 @@ class ReaderAdmin:
         channel = self._roster.channels[reader]
         if reader.is_live:
             channel.flush(now)
-        # A flush may fill the reader's send buffer. In this case, the reader has already left the channel.
+        # Check again whether the reader is live, because the flush may have filled its send buffer, so that it has left
+        # the channel.
         if reader.is_live:
             channel.leave(reader)
         event_id = None if event.at is None else evicted_event_id(self._resume_position(reader), event.at)
@@ -253,7 +254,7 @@ class ReaderAdmin:
             # symbols may be older than every position that the reader has had since the first change.
             if not changed_at:
                 return None
-            # A reader that resumes before the change receives all quotes of the changed subscription.
+            # Resume before the change, so that the reader receives all quotes of the changed subscription.
             position = min(position, changed_at - 1)
         return EventId(self._head.epoch, position)
 
@@ -286,7 +287,8 @@ class ReaderAdmin:
         if reader.is_live:
             old.flush(now)
         self._interval_holds.hold(reader, now)
-        # A flush may fill the reader's send buffer (sink). In this case, the reader has already left the channel.
+        # Check again whether the reader is live, because the flush may have filled its send buffer (sink), so that it
+        # has left the channel.
         if reader.is_live:
             old.leave(reader)
         was_counted = reader.eligible_quotes_at_leave is not None
@@ -294,8 +296,8 @@ class ReaderAdmin:
         try:
             new = self._router.find_or_create_channel(subscription)
         except ScreenLimitReached:
-            # The screen index had room when the request was checked, but other filters have filled the index since
-            # then.
+            # The screen index has no room, although it had room when the request was checked. Other filters have filled
+            # it since then.
             reader.disconnect(CloseReason.LIMIT, RECONNECT_DELAY_MS)
             return
         # Cache the rows for each pair of channels, because the readers of one old channel can move to different new

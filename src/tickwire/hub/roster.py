@@ -112,7 +112,7 @@ class Roster:
 
     def _match_readers(self, readers: Iterable[Reader], query: ClientQuery) -> Iterator[tuple[ClientSortKey, Reader]]:
         for reader in readers:
-            # The reader may have closed while another task ran.
+            # Check again, because the reader may have closed while another task ran.
             if reader in self.channels:
                 rank = -getattr(self._progress(reader), query.sort)
                 sort_key = ClientSortKey(rank, reader.identity.client_id, reader.identity.connected_at_us)

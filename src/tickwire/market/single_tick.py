@@ -42,7 +42,8 @@ def apply_tick(state: list[float], numbers: Sequence[float]) -> None:
     `numbers` contains the fields of the tick after its time. `quote_state` explains the numbers in `state`.
     """
     for row, value in enumerate(numbers[:_SIZE], TICK_ROWS.start):
-        # An infinite number means an empty side of the order book. NaN means that the tick does not report the number.
+        # Skip NaN, which means that the tick does not report the number. An infinite number means an empty side of the
+        # order book.
         if not isnan(value):
             state[row] = nan if isinf(value) else value
     _update_session_totals(state, numbers)

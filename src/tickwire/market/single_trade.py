@@ -96,7 +96,7 @@ class SymbolCandles:
 
     def _close(self, interval: int) -> None:
         time_key = self._time_keys[interval]
-        # The time key of an open candle is even.
+        # Close only open candles, whose time key is even.
         if time_key % 2 == 0:
             self.closed.append(ClosedCandle(interval, time_key // 2, self._bars[interval].tolist()))
             self._time_keys[interval] = time_key + 1

@@ -145,7 +145,7 @@ def _update_session_volume(batch: SortedBatch, state: Floats) -> Floats:
         state[VOLUME] = added
         segments.scan(state[VOLUME], np.add)
     else:
-        # If a tick reports the total volume, this total replaces the sum of all earlier sizes.
+        # A tick that reports the total volume replaces the sum of all earlier sizes.
         pairs = np.stack([np.isfinite(total).astype(float), np.where(np.isnan(total), added, total)])
         segments.scan(pairs, add_or_set)
         state[VOLUME] = pairs[1]

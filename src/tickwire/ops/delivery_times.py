@@ -31,7 +31,7 @@ class DeliveryTimes:
         self._latency = LatencyHistogram()
         self._stages = {stage: Histogram() for stage in ("journal", *_FLUSH_STAGES)}
         self._arrivals: list[int] = []
-        # The durations of the three stages of the first batch, followed by those of the second batch, and so on.
+        # The durations of the three stages of the first batch, then of the second batch, and so on.
         self._flush_times: list[int] = []
         self._latencies: list[int] = []
         self._tick_counts: list[int] = []

@@ -62,7 +62,7 @@ def read_disk_space(folder: str) -> DiskSpace | None:
 
 def _count_open_files() -> int:
     folder = _PROC / "self" / "fd"
-    # Since Linux 6.2, the size of the folder is the number of open files.
+    # Use the size of the folder, which is the number of open files since Linux 6.2. Count the entries on older systems.
     return folder.stat().st_size or sum(1 for _ in folder.iterdir()) - 1
 
 

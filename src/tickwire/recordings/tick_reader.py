@@ -341,7 +341,7 @@ class Recording:
         names = self._table.column_names
         unused = unused_columns(names, self._parser.columns)
         if self._is_own_recording:
-            # A replay does not use the recorded ids. It assigns new ids.
+            # Do not report the recorded ids, because a replay assigns new ids.
             unused.remove("id")
         if unused:
             self.findings.append(f"the columns {', '.join(unused)} are not used")

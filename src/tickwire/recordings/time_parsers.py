@@ -342,7 +342,7 @@ def _time_of_day(match: re.Match[str]) -> tuple[int, int, int]:
     parts = match
     if match["compact"]:
         digits = match["compact"]
-        # Some programs store a time of day as a number without the leading zero.
+        # Add a zero if necessary, because some programs store a time of day as a number without the leading zero.
         compact = _COMPACT_TIME.fullmatch(digits.zfill(len(digits) + len(digits) % 2))
         if compact is None:
             raise ValueError

@@ -65,7 +65,7 @@ class CandlePublisher:
                 # when the outbox is full.
                 await self._clock.sleep(_INTERVAL_S)
             else:
-                # The outbox removes the candles when this process applies the journal entry.
+                # Wait until this process has applied the journal entry, because the outbox then removes the candles.
                 await self._hub.wait_until_applied(span.last)
 
     async def _append_clock_entry(self) -> None:

@@ -324,7 +324,7 @@ class FeedRunner:
         second time. So if the journal may already have stored a batch without a key, the method does not retry, and
         counts the ticks of the batch as lost.
         """
-        # If this append fails, the next call of this method repeats it.
+        # Ignore a failure, because the next call of this method repeats the append.
         with contextlib.suppress(JournalUnavailable):
             await self._append_scenario_run()
         # Append the corrections first, because readers must receive a correction before the corrected quotes, as for

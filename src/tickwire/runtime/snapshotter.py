@@ -88,7 +88,7 @@ class Snapshotter:
             # Ignore a failure: the journal then stores more events until the next snapshot succeeds.
             with contextlib.suppress(JournalError):
                 await self._journal.save_snapshot(snapshot)
-            # A process that starts from this snapshot reads the state of the feed from the status event after the
-            # snapshot.
+            # Append a status event after the snapshot. A process that starts from the snapshot reads the state of the
+            # feed from this event.
             if self._leadership.is_shared:
                 await self._status_publisher.publish()

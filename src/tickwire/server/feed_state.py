@@ -49,7 +49,8 @@ def _describe_earlier(service: Service, hub: Hub, delay_s: int, live_state: dict
         "scenario": status.get("scenario"),
         "notice": status["notice"],
     }
-    # Only a feed with its own market time, such as a simulator, has a speed and trading halts.
+    # Add these members only if the feed has its own market time, as a simulator has. Other feeds have neither a speed
+    # nor trading halts.
     if "speed" in live_state:
         state |= {
             "speed": status["speed"],

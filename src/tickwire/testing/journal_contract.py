@@ -189,7 +189,7 @@ class JournalContract:
     async def test_cancelled_append_leaves_no_gap(self, journal: Journal) -> None:
         """After a cancelled append, the sequence numbers have no gap.
 
-        The journal may or may not contain the events of the cancelled append.
+        The test does not check whether the journal contains the events of the cancelled append.
         """
         append = asyncio.create_task(journal.append(sample_entry(1)))
         await asyncio.sleep(0)
@@ -243,8 +243,9 @@ class JournalContract:
     async def test_retention_deletes_covered_records_beyond_the_size(
         self, journal_factory: JournalFactory, clock: ManualClock
     ) -> None:
-        """Retention deletes records if the journal has too many bytes, even if the number of events is within its
-        limit. Retention deletes no more records than the limit of bytes requires, and only records before a snapshot.
+        """Retention deletes records if the journal has too many bytes, even if it has few events.
+
+        Retention deletes no more records than the limit of bytes requires, and only records before a snapshot.
         """
         journal = await journal_factory(Retention(1_000_000, 86_400.0, 200_000), clock)
         await journal.append(sample_entry(4_000))

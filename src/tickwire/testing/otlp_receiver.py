@@ -31,8 +31,9 @@ class ReceivedSpan(NamedTuple):
 
 
 class OtlpReceiver:
-    """Receives spans at `endpoint`, the value of OTEL_EXPORTER_OTLP_ENDPOINT, and answers with the HTTP status
-    `status`.
+    """Receives spans at `endpoint`, the value of OTEL_EXPORTER_OTLP_ENDPOINT.
+
+    The receiver answers with the HTTP status `status`.
     """
 
     def __init__(self, endpoint: str) -> None:

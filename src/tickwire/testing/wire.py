@@ -142,8 +142,7 @@ class _StrictGzipDecoder:
         self._unreleased = b""
 
     def decompress(self, data: bytes) -> bytes:
-        # Compare only the bytes after the first byte, which the sync point of a compressed block shares with its
-        # padding.
+        # The first byte of the sync point of a compressed block also contains padding, so compare only the other bytes.
         marker = DEFLATE_SYNC_POINT[1:]
         complete, found, rest = (self._unreleased + data).rpartition(marker)
         self._unreleased = rest

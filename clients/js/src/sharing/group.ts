@@ -63,7 +63,7 @@ export class Group {
     return this.#stream.state === "open" || this.#stream.state === "connecting";
   }
 
-  /** Add a client, and bring it up to date. `key` identifies the client among those of all pages. */
+  /** Add a client, and bring it up to date. `key` identifies the client among the clients of all pages. */
   join(key: string, { subscription, wish, position, state, known }: Subscribe, link: MemberLink): void {
     const first = this.isEmpty;
     const member = new Member(subscription, wish, position, link);
@@ -354,7 +354,7 @@ export class Group {
     const error = await changeSubscription(url, wanted, headers, this.#spec.withCredentials);
     this.#changing = false;
     let delay = 0;
-    // The answer for an earlier stream has no meaning for this one.
+    // Ignore the answer if it belongs to an earlier stream.
     if (clientId === this.#clientId) {
       if (error === null) {
         this.#requested = wanted;

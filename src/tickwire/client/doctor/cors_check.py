@@ -46,7 +46,7 @@ async def check_preflight(
         "access-control-request-method": "GET",
         "access-control-request-headers": ",".join(wanted),
     }
-    # Browsers ignore the body of the answer.
+    # Do not check the body, because browsers ignore it.
     async with client.stream("OPTIONS", base_url + STREAM_PATH, headers=headers) as response:
         values = response.headers.get("access-control-allow-headers", "").lower().split(",")
     allowed = {value.strip() for value in values} if response.is_success else set()

@@ -20,7 +20,7 @@ _HEADER_WORDS: tuple[tuple[str, Product], ...] = (
     ("envoy", "Envoy"),
 )
 _HEADERS = ("via", "x-cache", "x-varnish", "server")
-# HAProxy sends no header of its own, but its error pages have these sentences.
+# HAProxy sends no header with its name, but its error pages have these sentences.
 _HAPROXY_SENTENCES = (
     "No server is available to handle this request",
     "The server didn't respond in time",
@@ -54,7 +54,7 @@ async def provoke_product(url: str) -> Product | None:
     is_tls = parts.scheme == "https"
     writer = None
     answer = b""
-    # A proxy that closes the connection without an answer does not name itself.
+    # Ignore errors, because a proxy that closes the connection without an answer does not name itself.
     with contextlib.suppress(OSError, TimeoutError):
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):

@@ -27,8 +27,7 @@ _MAX_BODY_CHARS = 64_000
 
 
 class HeartbeatArrival(NamedTuple):
-    """The time at which a heartbeat arrived, by this machine's clock, and the time at which the server sent it, by the
-    server's clock.
+    """The arrival of a heartbeat by this machine's clock, and its departure by the server's clock.
 
     Both times are in microseconds since the Unix epoch.
     """
@@ -146,7 +145,7 @@ async def record_stream(
                         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
         record.ended_after_s = record.age_s
     except TimeoutError:
-        # The stream was still open at the end of the watch.
+        # The time of the watch is over, and the stream is still open, as it should be.
         pass
     except httpx2.DecodingError as error:
         record.is_undecodable, record.failure = True, str(error)

@@ -41,7 +41,7 @@ class _TradesMessage(msgspec.Struct, tag_field="channel", tag="market_trades"):
 
 
 class _Book(msgspec.Struct):
-    """The best bid and ask, which have no time of their own."""
+    """The best bid and ask. Coinbase sends no time with these prices."""
 
     product_id: str
     best_bid: float

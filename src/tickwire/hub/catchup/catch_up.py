@@ -209,8 +209,7 @@ class CatchUp:
             if matches_sent is None:
                 matches_sent = self._write_screen_matches(reader)
                 continue
-            # The snapshot contains the state at the start position. After the snapshot, the reader receives every later
-            # event.
+            # First send the snapshot, which contains the state at the start position. Then send every later event.
             if reader.needs_snapshot:
                 await self._write_newest(reader, reader.start_position)
                 continue
@@ -269,8 +268,7 @@ class CatchUp:
         return CatchUpBatch(b"".join(frames), end_position, {}, quote_count)
 
     def _write_replayed_batch(self, reader: Reader, batch: CatchUpBatch) -> None:
-        # The `bye` of an evicted reader contains its position. No other task may run between the write and the update
-        # of the position.
+        # Update the position directly after the write, because the `bye` of an evicted reader contains its position.
         if batch.body:
             self._count_gaps(reader, batch.gap_count)
             reader.write_shared(batch.body, batch.encoded)

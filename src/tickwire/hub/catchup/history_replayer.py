@@ -108,14 +108,15 @@ class HistoryReplayer:
             return items
         await enter_task()
         async with self._replay_lock:
-            # The previous reader that held the lock may have requested the same events.
+            # Look into the cache again, because the previous reader that held the lock may have requested the same
+            # events.
             items = self._cache.items_after(sequence, _MAX_RECORDS)
             if not items:
                 records = await self._read_step(sequence)
                 items = [await self._replay_record(record) for record in records if record.last <= head]
             if not items:
-                # The hub has applied only a part of a large record, and applies the rest in the next turns of the event
-                # loop.
+                # Wait for the hub, which has applied only a part of a large record, and applies the rest in the next
+                # turns of the event loop.
                 await asyncio.sleep(0)
             return items[:_MAX_RECORDS]
 

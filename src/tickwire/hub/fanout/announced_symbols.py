@@ -52,7 +52,7 @@ class AnnouncedSymbols:
                         yield
             elif budget.spend(count):
                 yield
-            # The channel may have been removed during a pause.
+            # Check again, because the channel may have been removed during a pause.
             if channel in self.untested_channels:
                 del self.untested_channels[channel]
                 matches = find_matches(channel.subscription, self.symbols, self._column)

@@ -2,7 +2,7 @@
 
 A top-N screen is evaluated when a channel needs it, not with every tick. Between two evaluations, the screen stores its
 candidates: all rows up to a cutoff, several times as many as the screen has symbols. An evaluation then tests only the
-symbols that changed since the last one. It searches all symbols again only if too few candidates are left.
+symbols that changed since the previous evaluation. It searches all symbols again only if too few candidates are left.
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ class ScreenRouter:
         """
         if self._index is None:
             index = yield from self._build_index()
-            # Another reservation may have built the index during a pause.
+            # Check again, because another reservation may have built the index during a pause.
             if self._index is None:
                 self._index = index
         for screen in subscription.filters:

@@ -85,7 +85,7 @@ def _with_secret(credentials: NatsCredentials, secret: str) -> NatsCredentials:
 
 
 def _server_url(scheme: str, host: str) -> str:
-    # A colon inside brackets belongs to an IPv6 address, not to a port.
+    # Ignore colons inside brackets, which belong to an IPv6 address, not to a port.
     if not host.rpartition("]")[2].count(":"):
         host = f"{host}:{DEFAULT_PORT}"
     return f"{scheme}://{host}"

@@ -218,8 +218,8 @@ class NatsConnection:
         with contextlib.suppress(OSError, asyncio.TimeoutError, nats.errors.Error):
             if self._client.is_connected:
                 await self._client.flush(1)
-        # The client raises OSError if messages are pending and the server is unreachable. On Python 3.12.1, a write
-        # to a closed connection raises TypeError instead, and uvloop raises RuntimeError.
+        # Ignore these errors. The client raises OSError if messages are pending and the server is unreachable. On
+        # Python 3.12.1, a write to a closed connection raises TypeError instead, and uvloop raises RuntimeError.
         with contextlib.suppress(OSError, TypeError, RuntimeError):
             await self._client.close()
 

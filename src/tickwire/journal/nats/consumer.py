@@ -258,7 +258,7 @@ class StreamConsumer:
             self._hole_at = self.position
             self._restart_needed.set()
         if self._restart_needed.is_set() or delivery.delivery != self._next_delivery:
-            # A message is missing. A new JetStream consumer will deliver the missing message.
+            # Create a new JetStream consumer, which will deliver the missing message.
             self._restart_needed.set()
             return
         self._next_delivery += 1
@@ -285,10 +285,12 @@ class StreamConsumer:
             await self._connection.publish(reply, b"")
         last_delivery, last_number = (_parse_count(headers.get(name)) for name in _HEARTBEAT_COUNTS)
         if last_delivery >= self._next_delivery:
-            # The server has sent messages that have not arrived at this process.
+            # Create a new JetStream consumer, because the server has sent messages that have not arrived at this
+            # process.
             self._restart_needed.set()
         elif last_delivery == self._next_delivery - 1 and last_number > self.position:
-            # An operator has deleted the newest messages of the stream, but their numbers remain in use.
+            # An operator has deleted the newest messages of the stream. Their numbers remain in use, so deliver empty
+            # messages in their place.
             for number in range(self.position + 1, last_number + 1):
                 self._deliver_or_fail(number, b"")
 

@@ -183,7 +183,7 @@ class EmbeddedNatsServer:
             # Ctrl-C in a terminal must not end the server before the workers.
             start_new_session=True,
         )
-        # `_stop` may have been called while the process started.
+        # Check again, because `_stop` may have been called while the process started.
         if self._stopping.is_set():
             process.terminate()
         assert process.stderr is not None  # noqa: S101  # a pipe

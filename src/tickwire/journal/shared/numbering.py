@@ -50,7 +50,7 @@ class MessageNumbering:
         commits = []
         try:
             commit, self.unreadable_reason = decode_commit(data), None
-            # A missing message may have contained several events.
+            # Count the missing events by their numbers, because a missing message may have contained several events.
             missing_events = max(missing, commit.first - self.event) if missing else 0
             if commit.first != self.event + missing_events:
                 raise unreadable_message(

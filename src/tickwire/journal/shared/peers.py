@@ -155,7 +155,7 @@ class SharedPeers:
         try:
             others = await self._request_others(topic, data)
         except JournalError:
-            # Without a connection, only this process replies.
+            # Ask no other process, because there is no connection.
             others = {}
         own_replies = [] if own_reply is None else [own_reply]
         silent = {node for node, chunks in others.items() if chunks[0].outcome == "silent"}

@@ -197,8 +197,8 @@ class LogWriter:
             span = self._view.find_recent_span(entry.source, entry.key) or await self._view.find_stored_span(
                 entry.source, entry.key
             )
-            # Search the memory again. During the lookup in the log, this process may have read a message of another
-            # process that contains this entry.
+            # Search the memory again, because this process may have read a message with this entry during the lookup in
+            # the log.
             span = self._view.find_recent_span(entry.source, entry.key) or span
             if span is not None:
                 self._queue.popleft()
@@ -327,7 +327,8 @@ class LogWriter:
 
 
 def _resolve_append(append: PendingAppend, span: SequenceRange) -> None:
-    # If the caller was cancelled, the future is already done, but the journal contains the entry nevertheless.
+    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
+    # nevertheless.
     if not append.future.done():
         append.future.set_result(span)
 

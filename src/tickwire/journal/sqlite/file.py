@@ -142,8 +142,8 @@ def _check_header(path: Path, header: bytes) -> None:
             f"wrote the file, or {_MOVE_HINT}"
         )
     page_size = int.from_bytes(header[16:18], "big")
-    # If a file is shorter than the size in its header, the file is damaged, unless a write-ahead log exists. The log
-    # may contain the missing pages.
+    # If a file is shorter than the size in its header, the file is damaged, unless a write-ahead log exists. In that
+    # case, the log may contain the missing pages.
     if not file_size(side_file(path, "-wal")) and file_size(path) < _read_uint32(header, 28) * (
         65536 if page_size == 1 else page_size
     ):

@@ -64,7 +64,8 @@ class HeadFile:
         old = find_head_files(path)
         self._path = _new_path(path)
         if len(old) == 1:
-            # A rename leaves exactly one head file, even if the process is killed now.
+            # Rename the file instead of creating a new one, so that exactly one head file exists even if the process is
+            # killed now.
             old[0].rename(self._path)
             revoke_access_of_others(self._path)
         else:

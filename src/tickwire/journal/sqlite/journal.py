@@ -327,7 +327,8 @@ async def _upgrade_in_thread(connection: sqlite3.Connection) -> None:
 
 
 def _resolve_job(job: WriteJob, span: SequenceRange | None) -> None:
-    # If the caller was cancelled, the future is already done, but the journal contains the entry nevertheless.
+    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
+    # nevertheless.
     if not job.future.done():
         job.future.set_result(span)  # type: ignore[arg-type]  # a range for an append, None for a snapshot
 

@@ -38,7 +38,7 @@ SnapshotRow = tuple[int, int, int, bytes]
 
 INSERT_RECORD = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?)"
 # Two snapshots with the same sequence contain the same state, but a newer version of Tickwire may have saved the later
-# snapshot. So the later snapshot replaces the earlier one.
+# snapshot. So the later snapshot replaces the earlier snapshot.
 INSERT_SNAPSHOT = "INSERT OR REPLACE INTO states VALUES (?,?,?,?)"
 SELECT_SPAN_BY_KEY = "SELECT first, count FROM records WHERE source = ? AND key = ?"
 SELECT_LAST_KEY = "SELECT key FROM records WHERE source = ? AND key IS NOT NULL ORDER BY first DESC LIMIT 1"
@@ -194,7 +194,7 @@ def find_sequence_before(connection: sqlite3.Connection, ts: int, first: int, he
     while low < high:
         rows = connection.execute(_SELECT_RECORD_AT, ((low + high + 1) // 2,)).fetchall()
         if not rows:
-            # Retention has deleted the record since the search began.
+            # Stop the search, because retention has deleted the record since the search began.
             return low
         start, count, appended_ts = rows[0]
         if appended_ts < ts:

@@ -64,5 +64,8 @@ class PeerBroker:
                 connection.send(data)
                 continue
             if not self.dropped_messages:
-                log.warning("a process of the cluster does not read: it misses the messages of the other processes")
+                log.warning(
+                    "a process of the cluster does not read its messages, so the owner of the journal "
+                    "drops further messages to it"
+                )
             self.dropped_messages += 1

@@ -114,7 +114,8 @@ class Tracing:
         An append outside of requests, such as of a batch from the feed, begins a new trace.
         """
         request = _current_request.get()
-        # A background task may outlive the request that started it. Its appends then belong to no request.
+        # The request may already have ended, because a background task may outlive the request that started it. Its
+        # appends then belong to no request.
         parent = None if request is None else request.context
         if parent is None:
             parent = Context()

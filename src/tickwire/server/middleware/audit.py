@@ -90,7 +90,7 @@ class AuditLog:
             if not self._max_bytes or not size or size + len(line) <= self._max_bytes:
                 os.write(file, line)
                 return True
-            # Another process may have rotated the file after this process opened it.
+            # Ignore a missing file, because another process may have rotated it after this process opened it.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), self.path.stat()):
                     self._rotate()

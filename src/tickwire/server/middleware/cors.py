@@ -102,7 +102,7 @@ class Cors:
         if origin in self._logged_origins or len(self._logged_origins) >= _MAX_LOGGED_ORIGINS:
             return
         self._logged_origins.add(origin)
-        # Browsers send `null` for a page from a file, and for a page in a sandbox.
+        # The origin is `null` for a page from a file, and for a page in a sandbox.
         advice = "serve the page from a web server" if origin == "null" else f"add --cors {origin!r}"
         log.warning("browsers do not let pages of %r read the answers of this server (CORS): %s", origin, advice)
 
@@ -145,9 +145,9 @@ def _split_origin(text: str) -> tuple[str, str]:
     """Return the origin of a URL and the rest of the URL. The origin is empty if the URL has none."""
     try:
         parts = urlsplit(text)
-        # Browsers send international host names in ASCII.
+        # Encode the host in ASCII, because browsers send international host names in this form.
         host = parts.netloc.encode("idna").decode().lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))
-        # The property `port` raises ValueError if the port is invalid.
+        # Read the property `port`, which raises ValueError if the port is invalid.
         origin = f"{parts.scheme}://{host}" if parts.port != 0 else ""
     except ValueError:
         return "", ""

@@ -93,7 +93,7 @@ class _DirectStream:
         connection, prepared = self._connection, admitted.prepared
         headers = self._exchange.start_response(200, response_headers(prepared.coding), ends_span=False)
         self._exchange.release_request()
-        # The client may have disconnected before the response started.
+        # Start no response if the client has already disconnected.
         if connection.is_closing:
             self._finish(CloseReason.LOST)
             return

@@ -156,14 +156,14 @@ class StreamEndpoint:
                 reason = await self._serve_over_socket(prepared, connection, scope)
             else:
                 reason = await self._serve_over_asgi(prepared, receive, send)
-            # `ResponseSender` writes the reason to the request log.
+            # Store the reason, because `ResponseSender` writes it to the request log.
             scope["state"]["close_reason"] = reason
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _serve_over_socket(
         self, prepared: PreparedStream, connection: StreamProtocol, scope: Scope
     ) -> CloseReason:
-        # The client may have disconnected before the response started.
+        # Start no response if the client has already disconnected.
         if connection.transport.is_closing():
             return CloseReason.LOST
         sink = connection.attach_sink(scope)

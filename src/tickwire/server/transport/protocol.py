@@ -186,7 +186,7 @@ class StreamProtocol(HttpToolsProtocol):
         newest = self.cycle
         if newest is None or newest.response_complete:
             return True
-        # If the body of the newest request has not ended, the malformed bytes are a part of this request.
+        # If the body of the newest request has not ended, the malformed bytes belong to this request.
         return newest.more_body and newest is self._running_cycle and not newest.response_started
 
     def let_next_overlap(self, scope: Scope) -> None:
@@ -202,7 +202,7 @@ class StreamProtocol(HttpToolsProtocol):
         newest = self._newest_cycle
         if not self._may_overlap or newest is None or not newest.keep_alive:
             return
-        # The oldest waiting request is the last element.
+        # Take the oldest waiting request, which is the last element.
         waiting = [entry for entry in self.pipeline if not isinstance(entry[0], OverlappingCycle)]
         if not waiting:
             return
@@ -258,7 +258,7 @@ class StreamProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start a request. Store this connection in the ASGI scope, so that a stream can find the connection."""
         super().on_message_begin()
-        # The exception ends the parsing, and uvicorn then answers 400.
+        # Raise an exception to end the parsing. uvicorn then answers 400.
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
             raise ValueError(f"the client sent more than {MAX_PIPELINED_REQUESTS} pipelined requests")
         if not self._is_reading_head:
@@ -327,7 +327,7 @@ class StreamProtocol(HttpToolsProtocol):
             running.disconnected = True
             running.message_event.set()
         super().connection_lost(exc)
-        # uvicorn cancels this timer only if the connection was lost without an error.
+        # Cancel the timer, because uvicorn cancels it only if the connection was lost without an error.
         self._unset_keepalive_if_required()
         self._release_requests()
 
