@@ -402,8 +402,8 @@ async def _open_journal(
 
     async def open_once() -> Journal:
         if path is None:
-            # Create the folder first, because the lock of a journal in a file also protects its socket. A journal in
-            # memory has no lock.
+            # Lock the socket with a separate lock file, because a journal in memory has no lock. A journal in a file
+            # has a lock, which also protects its socket.
             settings.data.mkdir(parents=True, exist_ok=True)
             stack.callback(JournalLock(settings.data / _MEMORY_JOURNAL_NAME).release)
         journal, _ = await _open_in_this_process(settings, clock, stack, report_waiting)

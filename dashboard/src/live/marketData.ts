@@ -45,7 +45,7 @@ export const latency = new LatencyHistogram();
 
 export const mode = computed<Mode | null>(() => status.value?.mode ?? welcome.value?.mode ?? null);
 
-/** The client id of the stream that this page shares with the other tabs; "" before it is open. */
+/** The client id of the stream that this page shares with the other tabs; "" before the stream is open. */
 export const clientId = computed(() => welcome.value?.client_id ?? "");
 
 const monitor = new FreshnessMonitor({

@@ -50,7 +50,7 @@ class JsonMapping:
             )
         if fields.intersection(BAR_FIELDS):
             raise InputError(
-                f"map: the fields {', '.join(BAR_FIELDS)} belong to recordings of bars: map last", field="map"
+                f"map: only recordings of bars have the fields {', '.join(BAR_FIELDS)}: map last instead", field="map"
             )
         self._symbol = check_symbol(symbol, field="symbol").encode("ascii") if symbol else b""
         paths = [tuple(part.name.split(".")) for part in parts]

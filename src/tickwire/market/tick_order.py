@@ -21,10 +21,10 @@ _NEVER_NS = -(2**63)
 class LateTicks(NamedTuple):
     """The late ticks of a batch with at least one late tick.
 
-    `trades` is True for each tick that reports a trade, but is older than an earlier tick that reported a trade of the
-    same symbol. `quotes` is True for each tick that reports a bid or ask, but is older than an earlier tick with a bid
-    or ask of the same symbol. `ts` contains, for each tick, the time of its symbol's quote after the tick. Late ticks,
-    and ticks that withdraw a trade, do not change this time.
+    `trades` is True for each tick with a trade whose symbol already had a trade with a newer timestamp. `quotes` is
+    True for each tick with a bid or ask whose symbol already had a bid or ask with a newer timestamp. `ts` contains,
+    for each tick, the time of its symbol's quote after the tick. Late ticks, and ticks that withdraw a trade, do not
+    change this time.
     """
 
     trades: Bools

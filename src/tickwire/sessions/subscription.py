@@ -269,9 +269,9 @@ class Subscription:
 def _intersect(requested: SymbolSet, allowed: SymbolSet) -> tuple[SymbolSet, SymbolSet | None]:
     """Return the intersection of two symbol sets: a symbol set, and an allowlist for its patterns.
 
-    The set lists each symbol that one of the two sets lists by name and that the other set includes. It has patterns
-    only if both sets have patterns. A symbol that only matches a pattern is in the intersection if it is also in the
-    allowlist. If the allowlist is None, all symbols that match are in the intersection.
+    The resulting set lists each symbol that one set lists by name and the other set includes. It has patterns only if
+    both sets have patterns. A symbol that only matches a pattern is in the intersection if the allowlist contains it.
+    If the allowlist is None, every symbol that matches a pattern is in the intersection.
     """
     if allowed.includes_all:
         return requested, None

@@ -90,7 +90,7 @@ class Sender(Protocol):
         ...
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:
-        """Return an empty table. If `is_chunked` is True, its groups receive chunks of HTTP/1.1."""
+        """Return an empty table. If `is_chunked` is True, its groups add the chunk framing of HTTP/1.1."""
         ...
 
     def submit(self) -> None:

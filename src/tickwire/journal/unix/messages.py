@@ -16,8 +16,8 @@ from tickwire.errors import JournalError
 from tickwire.journal.base import JournalStats
 
 PROTOCOL_VERSION = 2
-"""The version of the protocol. Increase it with every change of the protocol, because an upgrade replaces one process
-after the other."""
+"""The version of the protocol. Increase it with every change of the protocol, because processes of two versions run
+together during an upgrade."""
 LENGTH_BYTES = 4
 # The maximum size of a message. A longer message is an error of the sender, because all regular messages are smaller.
 # The largest of them are a snapshot with 5,000 symbols, and a read of 64 MB of ticks.
