@@ -231,7 +231,7 @@ def run_paced(only: str, variants: list[Peer], file: Path | None, **options: Any
     "--silent", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Number of stalled readers."
 )
 def run_stalled(readers: int, seconds: float, repeats: int, only: str, file: Path | None, silent: int) -> list[Row]:
-    """Measure readers with and without stalled readers, which never read, on the same server."""
+    """Measure readers without and then with stalled readers, which never read, on the same server."""
     if silent >= readers:
         raise InputError(f"--silent {silent} leaves none of {readers} readers to measure", field="silent")
     rows = stalled_readers.measure_stalled_readers(select_peers(only), readers, seconds, repeats, silent=silent)

@@ -54,7 +54,10 @@ async def _measure_nats_journal(seconds: float) -> list[Row]:
 
 
 async def _measure_latencies(folder: Path, url: str | None, seconds: float) -> list[Row]:
-    """Measure the latency from append to follower. Both have their own connections to NATS or to the owner."""
+    """Measure the time from an append until a follower receives the record.
+
+    With NATS and over a socket, the writer and the follower have separate connections.
+    """
     memory = MemoryJournal(Retention(), SystemClock())
     rows = [await _measure_latency("to a follower, memory", memory, memory, seconds)]
     sqlite = await SQLiteJournal.open(folder / "way", Retention(), SystemClock())

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 
-/** The connections to one host that a browser shares among all of its tabs over HTTP/1.1. */
+/** The maximum number of HTTP/1.1 connections that a browser, with all of its tabs, opens to one host. */
 const MAX_CONNECTIONS = 6;
 
 /**

@@ -39,8 +39,8 @@ class CloseReason(enum.StrEnum):
     EVICTED = (
         "evicted", "the server, for `DELETE /v1/clients`", True,
         "an operator or the user ended the stream; an `EventSource` "
-        "[does not reconnect](#see-and-end-connected-streams). If the token was also revoked, the server rejects it from "
-        "now on",
+        "[does not reconnect](#see-and-end-connected-streams). If the token was also revoked, the server rejects it "
+        "from now on",
     )  # fmt: skip
     LIMIT = (
         "limit", "the server", True,

@@ -74,8 +74,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The present journal is renamed last, after its other files. So the other files are from the present journal only
-    # if a file still has the name of the journal.
+    # The journal file is renamed last, after the other files of the present journal. So if it is missing, an earlier
+    # attempt has already renamed all of them.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)
