@@ -131,7 +131,7 @@ class _Attack:
 
     async def send_forged_tokens(self) -> None:
         """Send requests with a token that is signed with another secret."""
-        request = _stream_request(sign_token(key="another secret than the one of the server, as long as it"))
+        request = _stream_request(sign_token(key="a wrong secret that is as long as the server's own secret"))
         while True:
             reader, writer = await asyncio.open_connection(self._host, self._port)
             writer.write(request)

@@ -22,7 +22,7 @@ td:first-child, th:first-child { text-align: left } .before { color: #667085 } .
 .note { color: #667085 } .warning { color: #b42318 } svg { max-width: 100%; height: auto }
 """
 _COLOURS = ("#2563eb", "#98a2b3")
-# If other programs use the machine, two runs usually differ by less than this.
+# The smallest change that the report marks. Smaller changes are usual if other programs use the machine.
 _NOTABLE_CHANGE = 0.1
 _NAME_WIDTH, _BAR_WIDTH, _BAR_HEIGHT, _ROW_GAP, _VALUE_WIDTH = 260, 520, 12, 8, 120
 
@@ -163,7 +163,7 @@ def _plot(file: BenchmarkFile, rows_before: Mapping[str, Row]) -> str:
 
 
 def _bars(pairs: Sequence[tuple[str, Sequence[Row]]], key: str, largest: float) -> Iterator[tuple[str, int]]:
-    """Yield the bars of each name, one for the run and one for the earlier run, and their height in pixels."""
+    """For each name, yield one bar for each run, and the height of these bars in pixels."""
     for name, group in pairs:
         shape = f'<text x="{_NAME_WIDTH - 8}" y="11" text-anchor="end" fill="#344054">{escape(name[:40])}</text>'
         for index, (row, colour) in enumerate(zip(group, _COLOURS, strict=False)):

@@ -70,8 +70,8 @@ _variant_option = click.option(
     callback=lambda _context, _option, texts: [_parse_variant(text) for text in texts],
     help="Add a row for Tickwire with these options of `tickwire serve`, such as 'plain=--compress off'. Repeatable.",
 )
-# The benchmark `all` must not override the defaults of these two options, because one round takes minutes. So their
-# parameters have names that `all` does not pass on.
+# The benchmark `all` passes its own `readers` and `rounds` to each benchmark that has these parameters. One round of
+# the following benchmarks takes minutes, so their parameters have other names, and keep their defaults.
 _many_readers_option = click.option(
     "--readers",
     "many",
@@ -102,7 +102,7 @@ _ticks_option = click.option(
 def _parse_variant(text: str) -> Peer:
     name, equals, options = text.partition("=")
     if not name or not equals:
-        raise InputError(f"--variant {text!r} is not a name and options: write NAME=OPTIONS", field="variant")
+        raise InputError(f"--variant {text!r} has no name and options: write NAME=OPTIONS", field="variant")
     return tickwire_variant(name, options)
 
 
@@ -231,7 +231,7 @@ def run_paced(only: str, variants: list[Peer], file: Path | None, **options: Any
     "--silent", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Number of stalled readers."
 )
 def run_stalled(readers: int, seconds: float, repeats: int, only: str, file: Path | None, silent: int) -> list[Row]:
-    """Measure readers with and without stalled readers, which never read, on the same server."""
+    """Measure readers without and then with stalled readers, which never read, on the same server."""
     if silent >= readers:
         raise InputError(f"--silent {silent} leaves none of {readers} readers to measure", field="silent")
     rows = stalled_readers.measure_stalled_readers(select_peers(only), readers, seconds, repeats, silent=silent)
@@ -436,7 +436,9 @@ def run_soak(minutes: float, seed: int, plot: Path, file: Path | None) -> list[R
     help="Write a report to this HTML file, and its plots to the SVG file beside it.",
 )
 def run_load(*, report: Path, processes: int | None, read_only: bool, **options: Any) -> None:
-    """Send requests and read streams, and compare the server with its targets. Exit with code 1 if one is not met.
+    """Send requests and read streams, and compare the server with its targets.
+
+    Exit with code 1 if the server misses a target.
 
     If the server requires a token, set TICKWIRE_TOKEN to a token with the scopes publish and metrics.
     """
@@ -486,8 +488,8 @@ def print_markdown(files: tuple[Path, ...], page: Path | None) -> None:
 def run_report(paths: tuple[Path, ...], page: Path) -> None:
     """Write one HTML page with the tables and plots of the measurements at PATHS.
 
-    A path is a file that --json wrote, or a folder that `all --folder` wrote. With two paths, the page
-    compares the second run with the first one.
+    A path is a file that --json wrote, or a folder that `all --folder` wrote. With two paths, the page compares the
+    second run with the first run.
     """
     if len(paths) > 2:
         raise InputError(f"{len(paths)} paths given: name one run, or an earlier and a later run", field="paths")
@@ -511,7 +513,7 @@ def run_report(paths: tuple[Path, ...], page: Path) -> None:
 def run_all(context: click.Context, /, folder: Path | None, **options: Any) -> None:
     """Run all benchmarks, one after the other. This takes about 20 minutes."""
     for name, command in bench.commands.items():
-        # The soak test takes longer than all benchmarks together.
+        # Leave out the soak test, because it takes longer than all benchmarks together.
         if command not in (run_all, run_load, run_report, run_soak, print_markdown):
             accepted = {parameter.name for parameter in command.params}
             arguments = {key: value for key, value in options.items() if key in accepted}

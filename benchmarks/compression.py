@@ -64,7 +64,7 @@ def _measure_encoding(peer: Peer, encoding: str, readers: int, seconds: float, w
     if "bytes" not in row:
         return row
     if encoding != "identity" and row["decoded"] < readers:
-        return {"name": peer.name, "what": peer.description, "cannot": f"it answers without {encoding}"}
+        return {"name": peer.name, "what": peer.description, "cannot": f"the answer is not encoded with {encoding}"}
     row["kb_per_s"] = round(row["bytes"] / readers / row["seconds"] / 1000, 2)
     return row
 

@@ -1,6 +1,6 @@
 """The requests of the load tests. `load_worker.py` and `locustfile.py` send them.
 
-The module needs only the standard library, because Locust may run in an environment of its own.
+The module needs only the standard library, because Locust may run in another Python environment.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The load test: REST clients and readers of streams, a table of targets, and a report with plots.
 
-The test measures a server at any address, or a server of its own. It reads the CPU time and the memory of the server
-from `GET /metrics`, so the server may run on another machine.
+The test measures a server at any address, or starts a server. It reads the CPU time and the memory of the server from
+`GET /metrics`, so the server may run on another machine.
 """
 
 from __future__ import annotations
@@ -239,9 +239,9 @@ def compare_with_targets(result: LoadResult) -> list[Target]:
 
 
 def memory_growth(samples: Sequence[ServerSample]) -> float:
-    """Return the smallest growth of the memory in the second half of the test that the samples allow.
+    """Return the lower bound of the memory growth in the second half of the test.
 
-    In the first half, caches of fixed size fill.
+    Ignore the first half, in which caches of fixed size fill.
     """
     half = samples[len(samples) // 2 :]
     times = [sample.at_s for sample in half]

@@ -100,7 +100,7 @@ class LoadWorker:
             )
 
     async def _run_client(self, number: int) -> None:
-        """Send requests on one connection at its share of the rate. A client that is late skips no request."""
+        """Send requests on one connection at the client's share of the rate. A client that is late skips no request."""
         scenarios = Scenarios(random.Random(self._plan.seed * 10_007 + number), publishes=self._plan.publishes)
         interval_s = self._plan.connections / self._plan.rate
         due_at = self._plan.begins_at + interval_s * number / self._plan.connections
@@ -168,7 +168,8 @@ class LoadWorker:
             async for line in _lines(reader):
                 if line.startswith(b"id: "):
                     sequence = sequence_of(line[4:].decode())
-                    # Several events, such as the events of a snapshot, may have the same id.
+                    # An equal id is not an error, because several events, such as the events of a snapshot, may have
+                    # the same id.
                     self._id_errors += sequence < newest
                     newest, last_id = sequence, line[4:].decode()
                     self._events += 1

@@ -66,7 +66,7 @@ def _run_load(
         server_cpu, companions_cpu = server.cpu_seconds(), companions.cpu_seconds()
         figures = load.run()
         server_cpu, companions_cpu = server.cpu_seconds() - server_cpu, companions.cpu_seconds() - companions_cpu
-        # The connections and their send queues exist until the block ends.
+        # Measure before the block ends, because the connections and their send queues exist only until then.
         memory_after, queues = server.memory_bytes(), unsent_bytes(port)
     return figures | {
         "server_cpu": round(server_cpu / figures["working_s"], 3),

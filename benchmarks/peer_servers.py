@@ -97,7 +97,7 @@ def tickwire_peer(*options: str, name: str = _TICKWIRE, stream_path: str = _ONE_
 
 
 def tickwire_variant(name: str, options: str) -> Peer:
-    """Return Tickwire with a journal in memory and `options`, further options of `tickwire serve` as in a shell."""
+    """Return Tickwire with a journal in memory. `options` are further options of `tickwire serve`, as in a shell."""
     return tickwire_peer("--journal", "memory", *shlex.split(options), name=f"{_TICKWIRE}-{name}")
 
 

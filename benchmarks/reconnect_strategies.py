@@ -89,7 +89,7 @@ def _measure_strategy(name: str, readers: int, seed: int) -> Row:
 
 @dataclass
 class _Fleet:
-    """The readers of one measurement. Times are those of `perf_counter`."""
+    """The readers of one measurement. Times are values of `perf_counter`."""
 
     port: int
     connected: int = 0

@@ -24,7 +24,8 @@ COLUMNS = {
 }
 # Most peers can send this number of events per second to 1,000 readers.
 _EVENTS_PER_S = 50.0
-# After this time, the buffers of stalled readers do not fill further (Ethernet segments, 17 KB/s).
+# After this time, the buffers of stalled readers are full. The load sends 17 KB/s to each reader, in segments of the
+# size of Ethernet packets.
 _FILL_BUFFERS_S = 4.0
 # A server that exceeds this p99 without stalled readers is overloaded, so a comparison has no meaning.
 _MAX_P99_MS = 1_000.0

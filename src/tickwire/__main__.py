@@ -1,4 +1,4 @@
-"""The command `tickwire`, also as `python -m tickwire`."""
+"""Run the command `tickwire` with `python -m tickwire`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-# The kernel ignores a signal to the first process of a container if the process has no handler. A stop during the
-# imports below would then have no effect.
+# The kernel ignores a signal to the first process of a container unless the process handles the signal. Without this
+# handler, a signal during the imports below would not stop the process.
 if os.getpid() == 1:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 

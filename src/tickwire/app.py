@@ -69,9 +69,9 @@ _INVALID_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_JOURNAL_NAME_CHARS = 48
 # The file name for the lock and the socket of a journal in memory that several processes share.
 _MEMORY_JOURNAL_NAME = "memory.journal"
-# The maximum time that a request waits for the start to end.
+# The maximum time that a request waits for the application to start.
 _MAX_START_WAIT_S = 10.0
-# A month of the built-in model has 14 million ticks.
+# Limit the simulated history to a month, because a month of the built-in model has 14 million ticks.
 _MAX_HISTORY_S = 31 * 86_400
 
 
@@ -91,10 +91,11 @@ class App:
         self._clock = clock or SystemClock()
         self._http_app: HttpApp | None = None
         self._guard: Guard | None = None
-        # The settings with new keys that arrived during the start. The server uses these keys when it has started.
+        # The settings with new keys that arrived during the start. When the start has ended, the server uses these
+        # keys.
         self._new_keys: Settings | None = None
-        # The reason why the start waits ("": it does not wait), and an event that is set when the start ends or begins
-        # to wait. The event is None before and after the start.
+        # The reason why the start has to wait ("" if it does not wait). The event is set when the start ends, and when
+        # it begins to wait; the event is None before and after the start.
         self._waiting_reason = ""
         self._start_settled: asyncio.Event | None = None
         # Whether a start has succeeded or failed.
@@ -201,7 +202,8 @@ class App:
             await self._run_lifespan(receive, send)
         elif self._http_app is not None:
             if self._stop_signals is not None:
-                # The ASGI server has installed its signal handlers before it sends the first request.
+                # Install the handlers now, because the ASGI server has installed its own signal handlers before it
+                # sends the first request.
                 self._stop_signals.install()
             await self._http_app(scope, receive, send)
         elif scope["type"] == "http" and self._start_settled is not None:
@@ -232,7 +234,7 @@ class App:
         if self._http_app is not None:
             await self._http_app(scope, receive, send)
             return
-        # The reason may contain addresses of servers. With authentication, only the log shows these addresses.
+        # The reason may contain addresses of servers. If clients need a token, only the log shows these addresses.
         reason = self._waiting_reason if self.settings.auth == "none" else ""
         detail = f"the server is starting: {reason or 'it waits for its journal'}"
         await problem(503, detail, headers={"retry-after": "5"})(scope, receive, send)
@@ -400,7 +402,8 @@ async def _open_journal(
 
     async def open_once() -> Journal:
         if path is None:
-            # The lock of a journal in a file also protects its socket. A journal in memory has no lock of its own.
+            # Lock the socket with a separate lock file, because a journal in memory has no lock. A journal in a file
+            # has a lock, which also protects its socket.
             settings.data.mkdir(parents=True, exist_ok=True)
             stack.callback(JournalLock(settings.data / _MEMORY_JOURNAL_NAME).release)
         journal, _ = await _open_in_this_process(settings, clock, stack, report_waiting)

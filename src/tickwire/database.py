@@ -39,7 +39,7 @@ def shrink(connection: sqlite3.Connection, max_bytes: int, max_pages: int) -> bo
     if surplus <= 0:
         return False
     if read_pragma(connection, "auto_vacuum") == _INCREMENTAL:
-        # The statement frees one page in each step. `execute` runs only the first step of a statement without columns.
+        # Use `executescript`: the statement frees one page in each step, and `execute` would run only its first step.
         connection.executescript(f"PRAGMA incremental_vacuum({min(surplus, max_pages)})")
         return True
     if free < pages / 2:

@@ -15,22 +15,20 @@ from typing import Any
 class EagerTasks:
     """Starts coroutines at once, and owns the tasks of the coroutines that had to wait.
 
-    A coroutine must handle its own exceptions. An exception before the first wait reaches the caller of `start`.
-
-    Code before the first wait runs outside a task, and asyncio rejects a timeout or a task group there. A coroutine
-    calls `enter_task` before such code.
-
-    Each coroutine has its own copy of the context variables, as in a task.
+    A coroutine must handle its own exceptions, but an exception before the first wait reaches the caller of `start`.
+    Before its first wait, a coroutine runs outside a task, where asyncio rejects timeouts and task groups. So a
+    coroutine calls `enter_task` before it uses them. Each coroutine has its own copy of the context variables, as in a
+    task.
     """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine until it waits for the first time. A task runs the rest.
+        """Run a coroutine until it waits for the first time, and let a task run the rest.
 
-        If the caller is a task, the new task runs the whole coroutine. The coroutine would otherwise begin in the
-        caller's task and end in its own task.
+        If the caller is itself a task, a new task runs the whole coroutine. Otherwise the coroutine would begin in one
+        task and end in another.
         """
         if asyncio.current_task() is not None:
             self._own(asyncio.ensure_future(coroutine))

@@ -31,7 +31,7 @@ from tickwire.redaction import redact_urls
 
 # An error shows this many characters of the filter on either side of a mistake.
 _CARET_CONTEXT_CHARS = 60
-# A hint lists the valid names only if there are at most this many.
+# A hint lists the valid names only if their number is at most this.
 _MAX_LISTED_NAMES = 20
 
 
@@ -107,7 +107,7 @@ class BatchRowError(InputError):
 
 
 RowError = BatchRowError
-"""The older name of BatchRowError, for programs that still import it."""
+"""The former name of BatchRowError, for programs that still import it."""
 
 
 class SettingsError(InputError):
@@ -160,8 +160,8 @@ class JournalPositionExpired(JournalError):
 class JournalUnavailable(JournalError):
     """The journal cannot be reached at the moment.
 
-    If an append raises this error, the journal may or may not have stored the events. The caller may repeat the append
-    with the same key, because the journal stores events with the same key only once.
+    If an append raises this error, it is unknown whether the journal has stored the events. The caller may repeat the
+    append with the same key, because the journal stores events with the same key only once.
     """
 
 

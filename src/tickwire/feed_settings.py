@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings
 
 from tickwire.feeds.registry import FEED_SYNTAX, SPEC_SEPARATOR, VENDOR_NAMES
 
-# `only_with` maps another setting to kinds of its values. The kind of a value is the part before a colon. A setting has
-# an effect only with these kinds. With any other kind, tickwire/settings_rules.py rejects the setting.
+# `only_with` maps another setting to the kinds of values with which a setting has an effect. The kind of a value is its
+# part before a colon. If the other setting has a value of another kind, tickwire/settings_rules.py rejects the setting.
 _FEED: JsonDict = {"group": "Feed"}
 _PLAYBACK: JsonDict = {"group": "Feed", "only_with": {"feed": ["simulator", "replay"]}}
 _VENDOR: JsonDict = {"group": "Feed", "only_with": {"feed": [*VENDOR_NAMES]}}
@@ -72,7 +72,7 @@ class FeedSettings(BaseSettings):
     feed_send: str = Field(
         "",
         repr=False,
-        description="Send these messages, one per line, each time the feed ws:URL has connected. The messages may "
+        description="Send these messages, one per line, each time the feed ws:URL has connected. The messages can "
         "contain a key.",
         json_schema_extra={"group": "Feed", "only_with": {"feed": ["ws"]}},
     )

@@ -91,7 +91,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             loop.add_signal_handler(number, stop_at_once)
 
     async def _beat(self, server: StreamServer) -> None:
-        """Tell gunicorn that the event loop runs. Stop when gunicorn has ended."""
+        """Report to gunicorn that the event loop runs. Stop when gunicorn has ended."""
         while True:
             self.notify()
             if os.getppid() != self.ppid and not server.should_exit:

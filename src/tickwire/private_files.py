@@ -1,4 +1,4 @@
-"""Files that no user may read except the owner of the file and the members of its group."""
+"""Files that only the owner of the file and the members of its group may read."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def make_database_private(path: Path) -> None:
 
 
 def revoke_access_of_others(path: Path) -> None:
-    """Remove the access of users that are neither the owner of a file nor in its group.
+    """Remove the access rights of all users except the owner of the file and the members of its group.
 
-    The access of the group stays, because a backup program may need this access. Do nothing if the file
-    does not exist or belongs to another user.
+    The group keeps its rights, because a backup program may need them. Do nothing if the file does not exist or belongs
+    to another user.
     """
     with contextlib.suppress(FileNotFoundError, PermissionError):
         mode = stat.S_IMODE(path.stat().st_mode)

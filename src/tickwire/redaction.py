@@ -1,7 +1,7 @@
 """Remove credentials from addresses before they appear in an error, a log, an answer or an event.
 
-An address may contain a user and a password or a token before `@`, and signatures in its query or fragment. People
-mistype addresses, so the functions do not rely on a valid URL. They remove every part that may be a credential.
+An address may contain a user and a password or a token before `@`, and signatures in its query or fragment. Because
+people mistype addresses, the functions also work with invalid URLs, and remove every part that may be a credential.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _redact_location(location: str) -> str:
 
 
 def _redact_userinfo(location: str) -> str:
-    # A password may contain any character, so everything before the last `@` may be a credential.
+    # Everything before the last `@` may be a credential, because a password may contain any character.
     userinfo, at, rest = location.rpartition("@")
     # Either the password contains a question mark, or the query contains an `@`. In both cases, every part may be a
     # credential.

@@ -34,7 +34,7 @@ OTHER_VARIABLES = frozenset(
 )
 """The environment variables of Tickwire that are not settings, without the prefix."""
 
-# tickwire/feed_settings.py describes `only_with`.
+# The comment in tickwire/feed_settings.py explains `only_with`.
 _JOURNAL: JsonDict = {"group": "Journal"}
 _SQLITE: JsonDict = {"group": "Journal", "only_with": {"journal": ["", "sqlite"]}}
 _CLUSTER: JsonDict = {"group": "Cluster"}
@@ -69,13 +69,15 @@ class Settings(FeedSettings):
     )
     data: Path = Field(
         Path(".tickwire"),
-        description="Store the default journal, the data of nats:embedded and the default audit log in this folder.",
+        description=(
+            "Store the default journal, the data of `nats:embedded` and the default audit log in this folder."
+        ),
         json_schema_extra=_JOURNAL,
     )
     synchronous: Literal["OFF", "NORMAL", "FULL"] = Field(
         "NORMAL",
-        description="Set the durability of an SQLite journal. With NORMAL, a killed process loses no event. "
-        "With FULL, a power cut loses no event either.",
+        description="Set the durability of an SQLite journal. With `NORMAL`, no event is lost if the process is "
+        "killed. With `FULL`, no event is lost in a power cut either.",
         json_schema_extra=_SQLITE,
     )
     keep_events: int = Field(
@@ -92,7 +94,8 @@ class Settings(FeedSettings):
         1_000_000_000,
         ge=1_000_000,
         description="Delete the oldest events when the journal, with its write-ahead log, is larger than this many "
-        "bytes, even if the other limits would keep them. A journal in memory has at most 256 MB.",
+        "bytes, even if --keep-events and --keep-seconds would keep them. A journal in memory has at "
+        "most 256 MB.",
         json_schema_extra=_JOURNAL,
     )
     keep_candles: int = Field(
@@ -111,8 +114,8 @@ class Settings(FeedSettings):
 
     role: Literal["all", "feed", "edge"] = Field(
         "all",
-        description="Choose the role of this process if processes share a journal. feed runs the feed and "
-        "accepts no readers, edge accepts readers and runs no feed, all does both.",
+        description="Choose the role of this process if processes share a journal. `feed` runs the feed and "
+        "accepts no readers, `edge` accepts readers and runs no feed, and `all` does both.",
         json_schema_extra=_CLUSTER,
     )
     workers: int = Field(
@@ -182,9 +185,9 @@ class Settings(FeedSettings):
     )
     hosts: str = Field(
         "",
-        description="Accept requests for these host names, such as ticks.example.org,app.example.org. * accepts any "
-        "host name. localhost and IP addresses are always accepted. Only a server on loopback without --auth checks "
-        "host names.",
+        description="Accept requests for these host names, such as ticks.example.org,app.example.org. `*` accepts "
+        "any host name. `localhost` and IP addresses are always accepted. Only a server on loopback "
+        "without --auth checks host names.",
         json_schema_extra=_NETWORK,
     )
     cors: str = Field(
@@ -195,8 +198,8 @@ class Settings(FeedSettings):
     )
     trusted_proxies: str = Field(
         "",
-        description="Trust the headers X-Forwarded-For and --user-header of proxies in these networks, such as "
-        "10.0.0.0/8,127.0.0.1. Empty: trust no proxy.",
+        description="Trust the header X-Forwarded-For, and the header named by --user-header, from proxies in "
+        "these networks, such as 10.0.0.0/8,127.0.0.1. Empty: trust no proxy.",
         json_schema_extra=_NETWORK,
     )
 
@@ -232,9 +235,9 @@ class Settings(FeedSettings):
 
     sender: Literal["auto", "uring", "native", "transport"] = Field(
         "auto",
-        description="Write events to many readers with one io_uring submission (uring), with one call of a C function "
-        "(native), or with one write per reader (transport). auto chooses the first of these that works in this "
-        "process.",
+        description="Write events to many readers with one io_uring submission (`uring`), with one call of a C "
+        "function (`native`), or with one write per reader (`transport`). `auto` chooses the first of "
+        "these that works in this process.",
         json_schema_extra=_READERS,
     )
 
@@ -248,29 +251,29 @@ class Settings(FeedSettings):
     max_per_address: int = Field(
         0,
         ge=0,
-        description="Accept at most this many readers per address. 0 is unlimited. All IPv6 addresses of a /64 network "
-        "count as one address. Keep 0 behind a proxy that is not in --trusted-proxies.",
+        description="Accept at most this many readers per address. 0 sets no limit. All IPv6 addresses of a /64 "
+        "network count as one address. Keep 0 behind a proxy that is not in --trusted-proxies.",
         json_schema_extra=_LIMITS,
     )
     max_per_user: int = Field(
         0,
         ge=0,
-        description="Accept at most this many readers per user. 0 is unlimited. Without --auth, only clients with a "
-        "user in --user-header have a user.",
+        description="Accept at most this many readers per user. 0 sets no limit. Without --auth, only clients with "
+        "a user in --user-header have a user.",
         json_schema_extra=_LIMITS,
     )
     max_requests: float = Field(
         0.0,
         ge=0,
         description="Accept at most this many requests per second from each address and each user. A burst may "
-        "have 5 times as many. 0 is unlimited.",
+        "have 5 times as many. 0 sets no limit.",
         json_schema_extra=_LIMITS,
     )
     max_connects: float = Field(
         0.0,
         ge=0,
         description="Accept at most this many new streams per second from each address and each user. A burst may "
-        "have 5 times as many. 0 is unlimited.",
+        "have 5 times as many. 0 sets no limit.",
         json_schema_extra=_LIMITS,
     )
     max_symbols: int = Field(
@@ -288,7 +291,7 @@ class Settings(FeedSettings):
     max_board_per_publisher: int = Field(
         10_000,
         ge=1,
-        description="Accept at most this many symbols on the board that match the claim symbols of a publisher's "
+        description="Accept at most this many symbols on the board that match the claim `symbols` of a publisher's "
         "token. Tokens without the claim have no such limit.",
         json_schema_extra=_LIMITS,
     )
@@ -301,8 +304,8 @@ class Settings(FeedSettings):
 
     auth: Literal["none", "secret", "key", "jwks"] = Field(
         "none",
-        description="Require tokens that are signed with a shared secret (secret), or with a private key that matches "
-        "a public key in a file (key) or in a JWKS (jwks). none requires no token.",
+        description="Require tokens that are signed with a shared secret (`secret`), or with a private key that "
+        "matches a public key in a file (`key`) or in a JWKS (`jwks`). `none` requires no token.",
         json_schema_extra=_AUTHENTICATION,
     )
     auth_secret: str = Field(
@@ -384,15 +387,14 @@ class Settings(FeedSettings):
 
     audit: str = Field(
         "",
-        description="Append the audit log to this file: one line for each change that a client makes. off "
-        "writes no audit log. Empty: audit.jsonl in the data folder, or no audit log if --journal "
-        "is set.",
+        description="Append the audit log to this file: one line for each change that a client makes. `off` writes "
+        "no audit log. Empty: audit.jsonl in the data folder, or no audit log if --journal is set.",
         json_schema_extra=_LOGGING,
     )
     audit_bytes: int = Field(
         67_108_864,
         ge=0,
-        description="Rotate the audit log before it has more than this many bytes. 0: never.",
+        description="Rotate the audit log before it has more than this many bytes. 0 never rotates it.",
         json_schema_extra=_LOGGING,
     )
     audit_files: int = Field(
@@ -407,15 +409,15 @@ class Settings(FeedSettings):
     )
     log_format: Literal["console", "json"] = Field(
         "console",
-        description="Write each log line as text (console), or as a JSON object (json).",
+        description="Write each log line as text (`console`), or as a JSON object (`json`).",
         json_schema_extra=_LOGGING,
     )
     trace_ratio: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="Trace this fraction of the requests and of the feed's batches with OpenTelemetry: 0 none, 1 "
-        "all. The environment variables OTEL_* choose the collector.",
+        description="Trace this fraction of the requests and of the feed's batches with OpenTelemetry: 0 traces "
+        "none, and 1 traces all. The environment variables OTEL_* choose the collector.",
         json_schema_extra=_LOGGING,
     )
 
@@ -463,7 +465,7 @@ def load_settings(overrides: Mapping[str, Any], *, config_path: Path | None = No
     except ValidationError as error:
         raise _to_settings_error(error, overrides, config_path) from None
     except ValueError as error:
-        # The TOML parser raises ValueError for invalid syntax.
+        # Also catch ValueError, which the TOML parser raises for invalid syntax.
         raise SettingsError(f"{config_path}: {error}", field="config") from None
 
 

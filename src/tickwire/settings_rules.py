@@ -18,7 +18,7 @@ from tickwire.settings import ENV_PREFIX, OTHER_VARIABLES, Settings, is_service_
 def check_settings(settings: Settings) -> None:
     """Raise InputError if a setting is invalid, or if a setting has no effect together with the other settings.
 
-    This function checks everything that it can check without opening a file or a connection.
+    This function opens no files and no connections.
     """
     parse_feed_spec(settings.feed)
     if settings.journal:
@@ -60,7 +60,7 @@ def _check_embedded_nats(settings: Settings) -> None:
 def _check_effect(settings: Settings, name: str, other: str, kinds: list[str]) -> None:
     """Raise SettingsError if the setting `name` has no effect with the present value of the setting `other`.
 
-    `name` has an effect only if the value of `other` is of one of the `kinds`.
+    The setting `name` has an effect only if the kind of this value is in `kinds`.
     """
     present_kinds = (
         feed_kind_names(settings.feed) if other == "feed" else [str(getattr(settings, other)).partition(":")[0]]

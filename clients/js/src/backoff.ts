@@ -1,5 +1,5 @@
 export interface BackoffOptions {
-  /** The base of the first delay. It doubles with every failure in a row. */
+  /** The longest delay after the first failure. The longest delay doubles with every failure in a row. */
   minMs: number;
   maxMs: number;
 }

@@ -70,11 +70,11 @@ export interface ClientStatus {
   error: StreamError | null;
   /** The newest error, also after the stream is open again. */
   lastError: StreamError | null;
-  /** The id up to which the client has received everything. */
+  /** The client has received all events up to this id. */
   position: string;
   /** The id of the stream on the server. Clients that share a stream have one id. */
   clientId: string;
-  /** The number of streams of all pages that share theirs with this page. */
+  /** The number of open streams of this page and of all pages that share streams with this page. */
   connections: number;
   sharing: Sharing;
 }
@@ -140,7 +140,7 @@ export class TickwireClient {
     return this;
   }
 
-  /** Call `handler` for the next event with this name only. */
+  /** Call `handler` once, for the next event with this name. */
   once<Name extends string>(name: Name, handler: Handler<EventData<Name>>): this {
     const single: Handler<EventData<Name>> = (data, event) => {
       this.off(name, single);
@@ -160,13 +160,16 @@ export class TickwireClient {
     return this;
   }
 
-  /** Call `handler` once per animation frame with the newest quotes of the symbols that changed. Return its remover. */
+  /**
+   * Call `handler` once per animation frame with the newest quotes of the symbols that changed. Return a function that
+   * removes the handler.
+   */
   onFrame(handler: FrameHandler): () => void {
     this.frames.add(handler);
     return () => this.frames.remove(handler);
   }
 
-  /** Call `handler` with every change of the state. Return its remover. */
+  /** Call `handler` with every change of the state. Return a function that removes the handler. */
   onState(handler: StateHandler): () => void {
     this.stateHandlers.add(handler);
     return () => this.stateHandlers.delete(handler);
@@ -243,7 +246,7 @@ export class TickwireClient {
   }
 
   private async start(user: string | undefined): Promise<void> {
-    // Streams that stay in this page are not shared with other users.
+    // A page that keeps its streams to itself needs no user name, which separates the streams of different users.
     if (user === undefined && this.link.sharing !== "page") {
       this.spec.user = await findUser(this.source, this.spec.withCredentials);
     }
@@ -254,7 +257,7 @@ export class TickwireClient {
   private subscribe(): void {
     if (!this.isActive) return;
     if (this.shared.state === "closed") {
-      // Only `reconnect` ends this state, also if the host is another one.
+      // A closed stream stays closed until somebody calls `reconnect`, even if another page becomes the host.
       this.detached = true;
       return;
     }
@@ -335,7 +338,9 @@ export class TickwireClient {
   }
 }
 
-/** Return the absolute URL of a server, with a slash at the end. Without `server`, it is the folder of the page. */
+/**
+ * Return the absolute URL of a server, with a slash at the end. Without `server`, return the URL of the page's folder.
+ */
 export function absoluteServer(server = "."): string {
   const { href } = new URL(server, typeof document === "undefined" ? undefined : document.baseURI);
   return href.endsWith("/") ? href : `${href}/`;

@@ -23,7 +23,7 @@ export interface Matches {
 }
 
 /**
- * A symbol that began or ceased to match the filter, or to be one of the first symbols.
+ * A symbol that entered or left the set of matching symbols, or the set of the first symbols.
  *
  * If the token has a filter, the quote of a `leave` has only the key `symbol`.
  */
@@ -89,7 +89,7 @@ export interface Gap {
   reason: "expired" | "epoch" | "unreadable";
 }
 
-/** The stream was silent, and the server is alive. `head` is its newest id. */
+/** A heartbeat: the stream was silent, but the server is alive. `head` is the newest event id of the server. */
 export interface Heartbeat {
   ts: number;
   head: string;

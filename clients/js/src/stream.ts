@@ -25,7 +25,7 @@ export interface StreamListener {
 
 /** The answers that last until somebody changes the rights, the request or the server. */
 const LASTING_REFUSALS = [400, 403, 404, 413];
-/** The shortest delay after such an answer. */
+/** The shortest delay after an answer with one of these statuses. */
 const REFUSED_DELAY_MS = 30_000;
 const MIN_RENEWAL_MS = 1_000;
 /** The events that end a stream or renew it. The names are matched before the JSON is parsed. */
@@ -65,7 +65,10 @@ export class Stream {
     void this.#open();
   }
 
-  /** Open another connection at `position`, unless the stream is closed. The state changes only if this fails. */
+  /**
+   * Open another connection at `position`, unless the stream is closed. The state changes only if the new connection
+   * fails.
+   */
   resumeFrom(position: string): void {
     this.position = position;
     if (this.state !== "closed") void this.#open();

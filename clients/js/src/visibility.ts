@@ -1,4 +1,7 @@
-/** The effect of a hidden page: it paces itself, and later pauses. */
+/**
+ * `hidden`: the page is hidden and receives updates less often; `paused`: the page was hidden for so long that its
+ * streams are closed.
+ */
 export type Visibility = "visible" | "hidden" | "paused";
 
 /** Reports whether the page is visible, hidden, or hidden for longer than `pauseAfterMs` (null: never paused). */

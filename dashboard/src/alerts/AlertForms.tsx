@@ -9,7 +9,7 @@ import { serverText } from "../words/serverText";
 import { sideFor } from "./alertRules";
 import { addAlert, alerts, MAX_ALERTS } from "./alertStore";
 
-/** The forms that add an alert. The address `#/alerts?symbol=AAPL&price=250` fills the first. */
+/** The forms that add an alert. The address `#/alerts?symbol=AAPL&price=250` fills in the first form. */
 export function AlertForms() {
   const { alerts: labels } = words.value;
   const full = alerts.value.length >= MAX_ALERTS;

@@ -148,7 +148,7 @@ function notify(firing: Firing): void {
   }
 }
 
-/** Watch the alerts of a user as soon as no other tab does. Return the function that ends this. */
+/** Watch the alerts of a user as soon as no other tab watches them. Return a function that stops the watching. */
 function watchFor(user: string): () => void {
   // Without locks, which browsers offer to secure pages only, every tab watches.
   if (!("locks" in navigator)) {

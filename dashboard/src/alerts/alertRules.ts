@@ -36,7 +36,10 @@ export interface Firing {
 export const sideFor = (line: number, last: number | null): PriceAlert["side"] =>
   last !== null && last > line ? "below" : "above";
 
-/** Return the alert, switched on. A line waits for the side that the price has not reached; an unknown price changes no side. */
+/**
+ * Return the alert, switched on. A price alert waits until the price reaches the line from its present side. If the
+ * price is unknown, the alert keeps its side.
+ */
 export const enabled = (alert: Alert, last: number | null): Alert =>
   alert.kind === "price" && last !== null
     ? { ...alert, on: true, side: sideFor(alert.price, last) }

@@ -31,7 +31,7 @@ const isFiring = hasForm<Firing>({
   filter: isText,
 });
 
-/** Every user has alerts of their own: several users may sign in to one browser. */
+/** Every user has a separate list of alerts, because several users may sign in to one browser. */
 const ofUser = { share: true, owner: userName };
 
 /** The alerts of the user in all tabs, the newest first. */
@@ -67,7 +67,10 @@ export function clearFirings(): void {
   firings.value = [];
 }
 
-/** Switch an alert on again. `last` is the newest price of its symbol, from which the line is reached anew. */
+/**
+ * Switch an alert on again. `last`, the newest price of its symbol, decides from which side the price has to reach the
+ * line.
+ */
 export const enableAlert = (id: string, last: number | null): void =>
   change((all) => all.map((each) => (each.id === id ? enabled(each, last) : each)));
 

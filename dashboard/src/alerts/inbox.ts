@@ -29,7 +29,7 @@ export const inboxState = signal<ConnectionState | null>(null);
 let lastId = "";
 let nextId = 0;
 
-// The next user must not read the messages of this one.
+// Delete the messages when the user changes, because another user must not read them.
 effect(() => {
   if (signInReason.value === null) return;
   messages.value = [];

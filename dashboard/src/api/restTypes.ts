@@ -194,9 +194,9 @@ export interface Percentiles {
 /**
  * One process of the cluster. `since` is in microseconds since the Unix epoch.
  *
- * `readers` are the connected readers, and `behind` are those that have not received the newest event. `head` is the
- * newest event that the process has applied. `lag` is the number of durable events that the process knows and has not
- * applied yet. `problems` are the reasons why the process is not ready.
+ * `readers` is the number of connected readers, and `behind` the number of readers that have not received the newest
+ * event. `head` is the newest event that the process has applied. `lag` is the number of durable events that the
+ * process knows and has not applied yet. `problems` are the reasons why the process is not ready.
  */
 export interface ProcessDescription {
   id: string;
@@ -215,8 +215,8 @@ export interface ProcessDescription {
 /**
  * The times of a recording in microseconds since the Unix epoch.
  *
- * `pauses` are the begin and the end of each pause that playback shortens. `shifted_days` is the number of days that
- * the replay adds to the recorded times.
+ * `pauses` contains the begin and the end of each pause that playback shortens. `shifted_days` is the number of days
+ * that the replay adds to the recorded times.
  */
 export interface Recording {
   start: number;

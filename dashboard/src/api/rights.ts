@@ -3,7 +3,10 @@ import { request } from "./http";
 import { signInReason, token } from "./session";
 import type { Whoami } from "./types";
 
-/** The rights of the token; null until they are loaded. The page hides what the server would refuse; the server decides. */
+/**
+ * The rights of the token; null until they are loaded. The page hides controls that the server would refuse; the server
+ * checks every request.
+ */
 export const rights = signal<Whoami | null>(null);
 export const isAdmin = computed(() => rights.value?.scopes.includes("admin") ?? false);
 
@@ -12,7 +15,7 @@ export const userName = computed(() =>
   signInReason.value === null && rights.value !== null ? (rights.value.user ?? "") : null,
 );
 
-/** The token of the last request; undefined before the first. */
+/** The token of the last request; undefined before the first request. */
 let requestedToken: string | null | undefined;
 
 /** Load the rights, unless they are known for this token. */

@@ -3,10 +3,9 @@ import { signal } from "@preact/signals";
 const STORAGE_KEY = "tickwire.token";
 
 /**
- * The bearer token, or null.
- *
- * It is kept in sessionStorage: it survives a reload but not the tab, and other tabs do not share it. Unlike a cookie, it
- * is never sent on behalf of another site. Scripts of this page can read it; the Content-Security-Policy allows only ours.
+ * The bearer token, or null. The page keeps the token in sessionStorage, so the token survives a reload, but ends with
+ * the tab, and other tabs do not have it. Unlike a cookie, the token is never sent on behalf of another site. Scripts
+ * of this page can read the token, but the Content-Security-Policy allows only scripts from the server.
  */
 export const token = signal<string | null>(sessionStorage.getItem(STORAGE_KEY));
 

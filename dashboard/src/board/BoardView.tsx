@@ -19,7 +19,7 @@ import { WatchlistTabs } from "./WatchlistTabs";
 import { selectedList, selectList } from "./watchlists";
 import "./board.css";
 
-/** Rows that change places more often cannot be read. */
+/** The rows change their places at most once in this time, because rows that move more often cannot be read. */
 const REORDER_MS = 1000;
 
 const search = signal("");
@@ -33,7 +33,7 @@ const grouped = pref("grouped", false, isBoolean);
 const folded = signal<ReadonlySet<string>>(new Set());
 /** Changes when rows that are sorted by a live value must be sorted again. */
 const reorderTick = signal(0);
-/** The position when the user went to another view. */
+/** The position on the board when the user went to another view. */
 let savedPosition: GridPosition | null = null;
 
 const shownLines = computed<Line[]>(() => {
@@ -75,7 +75,7 @@ export default function BoardView() {
       document.removeEventListener("keydown", onKey);
     };
   }, []);
-  // A layout effect is cleaned up while the elements still exist; the position is read from them.
+  // The position is read from the elements, and a layout effect is cleaned up while the elements still exist.
   useLayoutEffect(() => () => savePosition(grid.current), []);
   useSignalEffect(() => grid.current?.setLines(shownLines.value));
   useSignalEffect(() => {
@@ -83,7 +83,7 @@ export default function BoardView() {
     if (view === "board") untracked(() => applyState(stateIn(query)));
   });
   useSignalEffect(() => {
-    // This view still exists when the address of the next view is set.
+    // The view still exists when the page sets the address of the next view, which must not be overwritten.
     if (route.value.view === "board") writeAddress();
   });
   const { tracks, minWidth } = gridTracks(shownColumns.value);
@@ -174,7 +174,10 @@ function writeAddress(): void {
   if (address !== (location.hash || href("board"))) history.replaceState(null, "", address);
 }
 
-/** Save the rows of the board as a file, with the values that it sorts by, their origin, and why they may be old. */
+/**
+ * Save the rows of the board as a file. The file contains the values as numbers, the origin of the prices, and the
+ * reason if prices may be old.
+ */
 function exportRows(): void {
   const shown = shownColumns.value.map(({ id }) => columnOf(id)).filter((column) => column.value !== undefined);
   const origin = originText();

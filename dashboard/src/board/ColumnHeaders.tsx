@@ -34,7 +34,7 @@ function Header({ id, sort }: { id: ColumnId; sort: Sort }) {
       ) : (
         label(words.value)
       )}
-      {/* The menu of columns does the same with the keyboard. */}
+      {/* The menu of columns offers the same change of width for the keyboard. */}
       <i class="resize" aria-hidden="true" onPointerDown={(event) => startResize(event, id)} />
     </div>
   );

@@ -141,7 +141,7 @@ export class Grid {
     for (const row of this.rows.rows()) this.updateStale(row, now);
   }
 
-  /** Fill a row that shows another symbol now. */
+  /** Fill in all cells of a row that now shows another symbol. */
   private paintAll(row: Row): void {
     const now = performance.now();
     const quote = quotes.get(row.symbol);
@@ -151,7 +151,7 @@ export class Grid {
     this.updateLabels(row, now);
   }
 
-  /** Update everything that quotes do not carry: the language, stars, names and halts. */
+  /** Update the parts of the rows that do not come from quotes: the language, stars, names and halts. */
   private updateAllLabels(): void {
     // The effect must subscribe to these signals even while there are no rows.
     void [words.value, starredSymbols.value, instruments.value, haltedSymbols.value];

@@ -68,7 +68,7 @@ export class Row {
     return writer;
   }
 
-  /** Show another symbol and forget the previous one. */
+  /** Show another symbol, and forget the values of the previous symbol. */
   assign(symbol: string): void {
     this.symbol = symbol;
     this.quote = null;
@@ -82,7 +82,10 @@ export class Row {
     this.name.set(name);
   }
 
-  /** Mark the price as possibly old, for a reason, with a tooltip and the badge of a halt; "" removes each of them. */
+  /**
+   * Mark the price as possibly old. `why` is the reason, `text` the tooltip, and `badge` the badge of a halt; ""
+   * removes each of them.
+   */
   setStale(why: string, text: string, badge: string): void {
     this.halt.set(badge);
     if (why === (this.node.dataset.stale ?? "") && text === this.node.title) return;

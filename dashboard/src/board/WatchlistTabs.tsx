@@ -10,7 +10,9 @@ import {
   watchlists,
 } from "./watchlists";
 
-/** The tabs that select all symbols or a watchlist, and the buttons that add and remove one. */
+/**
+ * The tabs that select all symbols or one watchlist, and the buttons that add a watchlist and remove the selected one.
+ */
 export function WatchlistTabs() {
   const { board } = words.value;
   const [naming, setNaming] = useState(false);

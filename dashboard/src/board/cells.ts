@@ -49,7 +49,7 @@ export class ClassWriter {
 
 const DIM_AFTER_MS = 120;
 const OFF_AFTER_MS = 350;
-/** Without a pause, a price that changes all the time would glow steadily. */
+/** Without a pause, the highlight of a price that changes all the time would never end. */
 const MIN_INTERVAL_MS = 500;
 
 /** Highlights a cell when its value rises or falls, in two steps of brightness. Highlighted cells are in `flashing`. */
@@ -74,7 +74,10 @@ export class Flash {
     this.flashing.add(this);
   }
 
-  /** Fade by time. A CSS animation would recompute styles in each of forty frames; this does twice. */
+  /**
+   * Dim or end the highlight, depending on the time since its start. A CSS animation would compute the styles of the
+   * cell in about forty frames. This method changes them only twice.
+   */
   dim(now: number): void {
     if (now - this.startedAt > OFF_AFTER_MS) this.stop();
     else if (now - this.startedAt > DIM_AFTER_MS) this.classes.set(`${this.direction} dim`);

@@ -1,6 +1,9 @@
 type Value = string | number | null;
 
-/** A spreadsheet would run a text that begins like this as a formula. In East Asian languages, it accepts wide characters. */
+/**
+ * A spreadsheet would run a text that begins like this as a formula. In East Asian languages, a spreadsheet also
+ * accepts the wide forms of these characters.
+ */
 const FORMULA = /^[=+\-@＝＋－＠\t\r]/;
 
 /** Return rows as a CSV file (RFC 4180). Texts that look like formulas begin with an apostrophe. */

@@ -4,7 +4,10 @@ import { instruments } from "../live/marketData";
 
 const maxSeen = new Map<string, number>();
 
-/** Return the number of decimals for a symbol's prices: that of its tick size, else the most seen so far. */
+/**
+ * Return the number of decimals for a symbol's prices: the decimals of the tick size or, without a tick size, the most
+ * decimals of any price so far.
+ */
 export function decimalsFor(quote: BoardQuote): number {
   const tickSize = instruments.value.get(quote.symbol)?.tick_size;
   if (tickSize) return decimalsOf(tickSize);

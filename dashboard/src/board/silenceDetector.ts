@@ -1,6 +1,6 @@
 /** A symbol that trades often may be silent for this long before it is suspicious. */
 const MIN_SILENCE_MS = 20_000;
-/** A silence of this many average gaps is suspicious. */
+/** A silence that is this many times longer than the average gap is suspicious. */
 const SILENCE_FACTOR = 12;
 /** One long pause must not dominate the average. */
 const MAX_GAP_MS = 60_000;

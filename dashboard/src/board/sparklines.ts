@@ -3,16 +3,20 @@ import type { BoardQuote, Candle } from "../api/types";
 import { connection } from "../live/marketData";
 
 const MAX_POINTS = 60;
-/** With fewer one-minute candles than this, a young server's line is drawn from its shortest candles. */
+/**
+ * If a server is so young that it has fewer one-minute candles than this, the line shows the server's shortest candles.
+ */
 const MIN_MINUTES = 12;
 const MINUTE = { interval: "1m", micros: 60_000_000 };
 const SHORT = { interval: "5s", micros: 5_000_000 };
-/** The browser has six connections for everything. */
+/**
+ * The number of simultaneous requests. The browser has only six connections for all requests and streams of the page.
+ */
 const MAX_REQUESTS = 2;
 /** A line that moves more often is not easier to read. */
 const REDRAW_MS = 1000;
 
-/** Closing prices, one per step of market time. The last one still changes. */
+/** Closing prices, one per step of market time. The last price can still change. */
 interface Sparkline {
   closes: number[];
   step: number; // microseconds
@@ -101,7 +105,11 @@ export class Sparklines {
     this.running -= 1;
   }
 
-  /** Return whether the server answered. After an error response the next row with this symbol requests it again. */
+  /**
+   * Load the history, or queue the request again. Return whether the server answered.
+   *
+   * After an error response, the next row with this symbol requests the history again.
+   */
   private async loadOrRequeue(symbol: string): Promise<boolean> {
     try {
       await this.load(symbol);

@@ -46,7 +46,7 @@ export function toggleStar(symbol: string): void {
   );
 }
 
-/** Add an empty list, or select the one that has this name. */
+/** Add an empty list, or select the list that already has this name. */
 export function addWatchlist(name: string): void {
   insert({ name, symbols: [] });
   selectList(name);

@@ -20,7 +20,7 @@ interface ChartToolbarProps {
   onCount: (count: Layout) => void;
 }
 
-/** The tools of the view. They change the active chart. */
+/** The toolbar of the view. Its controls change the active chart. */
 export function ChartToolbar({ pane, count, view, onChange, onCount }: ChartToolbarProps) {
   const { symbol } = pane;
   const { chart: labels, board } = words.value;

@@ -25,7 +25,7 @@ const activeIndex = signal(0);
 export default function ChartView() {
   const { path, query } = route.value;
   const panes = parsePanes(path, query, { kind: lastKind.value, more: lastMore.value });
-  // The default depends on the symbols that have traded so far.
+  // The symbol of the first visit depends on the symbols that have traded so far.
   void symbolCount.value;
   useRememberedPanes(panes);
   const active = Math.min(activeIndex.value, panes.length - 1);
@@ -87,7 +87,7 @@ const address = (panes: readonly Pane[]): string => {
   return href("chart", path, query);
 };
 
-/** Store the charts for the next visit. Without a symbol in the address, open those of the last visit. */
+/** Store the charts for the next visit. Without a symbol in the address, open the charts of the last visit. */
 function useRememberedPanes(panes: readonly Pane[]): void {
   const [first] = panes;
   const { symbol = "", kind = "1m" } = first ?? {};
@@ -102,7 +102,7 @@ function useRememberedPanes(panes: readonly Pane[]): void {
   }, [symbol, kind, more, defaultSymbol]);
 }
 
-/** Return the most active symbols. The first is the default on the first visit. */
+/** Return the most active symbols. The chart of the first visit shows the first of these symbols. */
 const busiestSymbols = (): string[] =>
   byActivity(quotes.values(), instruments.value)
     .slice(0, 8)
@@ -142,7 +142,10 @@ function PaneBox({ pane, index, single, charts }: PaneBoxProps) {
   );
 }
 
-/** The notice and the link that the licence of the charting library requires. The link is requested only when followed. */
+/**
+ * The notice and the link that the licence of the charting library requires. The browser requests the linked page only
+ * after a click.
+ */
 function Attribution() {
   return (
     <footer class="attribution">

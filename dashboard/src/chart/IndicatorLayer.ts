@@ -63,7 +63,7 @@ export class IndicatorLayer {
     }
   }
 
-  /** Compute all values and draw those of the newest bar. */
+  /** Compute all values, and draw only the values of the newest bar. */
   updateNewest(bars: readonly Candle[]): void {
     const bar = bars.at(-1);
     if (!bar || this.lines.length === 0) return;
@@ -104,7 +104,7 @@ export class IndicatorLayer {
   }
 
   private add(name: Indicator, pane: number): DrawnLine[] {
-    // The values follow with `setBars`.
+    // The series begin without values. `setBars` sets the values.
     return indicatorLines(name, [], this.context()).map((line, index) => {
       const colour = this.colourOf(name, index);
       const options = { priceLineVisible: false, lastValueVisible: false, ...this.priceFormat(name) };

@@ -8,7 +8,7 @@ import { locale } from "../words";
 
 const FLASH_MS = 600;
 
-/** The newest price of a symbol and its change, painted with every quote. */
+/** The newest price of a symbol and its change. Every quote repaints them. */
 export function LivePrice({ symbol }: { symbol: string }) {
   const box = useRef<HTMLParagraphElement>(null);
   const language = locale.value;

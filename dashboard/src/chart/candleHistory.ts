@@ -24,8 +24,9 @@ export interface HistoryListener {
 /**
  * The past and live candles of a symbol.
  *
- * The stream opens first. Every `welcome` (the first, and that after each reconnect) loads the candles that are missing or
- * may have changed, so no candle is lost between the two sources. A candle that arrives from both is stored once.
+ * The stream opens first. Each `welcome` (of the first connection and of each reconnect) then loads the candles that
+ * are missing or may have changed. So no candle is lost between the history and the stream. A candle that arrives from
+ * both is stored once.
  */
 export class CandleHistory {
   readonly series = new CandleSeries();
@@ -36,11 +37,11 @@ export class CandleHistory {
   readonly serverMessage = signal("");
   /** The newest quote with all fields. The stream of the page omits some of the fields. */
   readonly quote = signal<Quote | null>(null);
-  /** Whether the first page is loaded. From then on only missing candles are. */
+  /** Whether the first page is loaded. After the first page, only missing candles are loaded. */
   private initialLoaded = false;
   private hasOlder = true;
   private loadingOlder = false;
-  /** Every load gets a number; a response to an earlier one is discarded. */
+  /** Every load has a number. The response to an earlier load is discarded. */
   private generation = 0;
   private timer = 0;
   private readonly stream: EventStream;
@@ -94,7 +95,7 @@ export class CandleHistory {
       this.hasOlder = candles.length === PAGE_CANDLES;
       if (candles.length > 0) this.merge(candles);
     } catch {
-      // Further scrolling tries again.
+      // If the load failed, further scrolling starts another attempt.
     } finally {
       this.loadingOlder = false;
     }
@@ -121,7 +122,10 @@ export class CandleHistory {
     else if (change !== "nothing") this.listener.onBar(candle, change);
   }
 
-  /** Load the newest candles at first, and later all from the first one that is not known to be closed. */
+  /**
+   * Load candles. The first load requests the newest candles, and each later load requests all candles from the first
+   * candle that may still change.
+   */
   private async load(): Promise<void> {
     window.clearTimeout(this.timer);
     const generation = ++this.generation;
@@ -170,7 +174,7 @@ export class CandleHistory {
     else this.timer = window.setTimeout(() => void this.load(), retryDelay(error));
   }
 
-  /** The symbol has not traded on this server. The stream brings its first trade. */
+  /** Show that the symbol has not traded on this server. The stream will send its first trade. */
   private setUnknown(): void {
     this.initialLoaded = true;
     this.hasOlder = false;
@@ -183,7 +187,7 @@ export class CandleHistory {
   }
 
   private onGap({ reason }: Gap): void {
-    // After any other gap, `welcome` has loaded the candles in it.
+    // After any other gap, the load that `welcome` starts fills the gap.
     if (reason !== "epoch") return;
     this.quote.value = null;
     this.restart();

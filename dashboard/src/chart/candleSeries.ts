@@ -6,8 +6,8 @@ export type SeriesChange = "nothing" | "newest" | "inside" | "inserted";
 /**
  * The candles of one symbol and interval: ordered by start, oldest first, each once.
  *
- * A closed candle is final. The stream replaces an open one. A fetched candle may be older than what the stream has sent
- * meanwhile, so an open one only fills a missing place.
+ * A closed candle is final. A candle from the stream replaces an open candle. A fetched open candle may be older than
+ * the stream's candle for the same time, so it only fills a missing place.
  */
 export class CandleSeries {
   private candles: Candle[] = [];
@@ -55,14 +55,17 @@ export class CandleSeries {
     this.candles = [...byStart.values()].sort((one, other) => one.start - other.start);
   }
 
-  /** Return the newest candle that starts at or before `start`, and the one before it. */
+  /** Return the newest candle that starts at or before `start`, and the previous candle. */
   barAt(start: number): { bar: Candle; previous: Candle | undefined } | null {
     const index = this.indexOf(start + 1) - 1;
     const bar = this.candles[index];
     return bar ? { bar, previous: this.candles[index - 1] } : null;
   }
 
-  /** Return the index of a start, or where it belongs. The search begins at the end, where nearly every update is. */
+  /**
+   * Return the index of the candle that starts at `start`, or the index where such a candle belongs. The search begins
+   * at the end, because nearly every update changes the newest candle.
+   */
   private indexOf(start: number): number {
     let index = this.candles.length;
     while (index > 0 && (this.candles[index - 1] as Candle).start >= start) index -= 1;
@@ -71,7 +74,8 @@ export class CandleSeries {
 }
 
 /**
- * Return an open bar with the newest price in it: quotes arrive with every trade, open candles twice a second.
+ * Return an open bar that also contains the newest price. Quotes arrive with every trade, but open candles only twice a
+ * second.
  *
  * `seconds` is the length of the bar. A quote outside the bar's time leaves it unchanged.
  */

@@ -13,7 +13,7 @@ export interface IndicatorLine {
 export interface IndicatorContext {
   /** The starts of all sessions, in microseconds since 1970. */
   sessionStarts: readonly number[];
-  /** All bars since this time are loaded, in microseconds since 1970. */
+  /** All bars that start at or after this time are loaded (microseconds since 1970). */
   loadedFrom: number;
   /** Whether the MACD has the form of Chinese programs. */
   chinese: boolean;

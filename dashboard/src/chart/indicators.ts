@@ -50,7 +50,7 @@ export function macd(closes: readonly number[], scale: 1 | 2): MacdValues {
 /**
  * Return the relative strength index of 14 bars, from 0 to 100, with the smoothing of Wilder.
  *
- * It is 50 while the price has not moved at all: there are neither gains nor losses.
+ * The index is 50 while the price has not moved at all.
  */
 export function rsi(closes: readonly number[]): Values {
   const indicator = new RSI(RSI_PERIOD);
@@ -104,8 +104,9 @@ function rawStochastic(price: number, bars: readonly Candle[]): number {
  * Return the volume-weighted average price since the start of each session.
  *
  * The price of a bar is its typical price, (high + low + close) / 3
- * (https://en.wikipedia.org/wiki/Volume-weighted_average_price). `starts` are the starts of all sessions, in order, in the
- * time unit of the bars. All bars since `loadedFrom` are known; the average of a session that started earlier is null.
+ * (https://en.wikipedia.org/wiki/Volume-weighted_average_price). `starts` are the starts of all sessions, in order, in
+ * the time unit of the bars. All bars since `loadedFrom` are known. The average is null in a session that started
+ * earlier.
  */
 export function sessionVwap(bars: readonly Candle[], starts: readonly number[], loadedFrom: number): Values {
   let [turnover, volume, next] = [0, 0, 0];

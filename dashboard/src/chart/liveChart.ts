@@ -20,10 +20,13 @@ import { timeFormatFor } from "./timeAxis";
 /** The shortest time between two calculations of the newest bar's indicators. */
 const INDICATOR_INTERVAL_MS = 250;
 
-/** Shorter bars fill too many pages in a session: their average price starts with the first session that is loaded whole. */
+/**
+ * With shorter bars, one session fills many pages of candles. The average price then starts with the first session
+ * whose bars are all loaded.
+ */
 const MIN_SESSION_INTERVAL_S = 60;
 
-/** A bar and the one before it. */
+/** A bar and the previous bar. */
 export interface PointedBar {
   bar: Candle;
   previous: Candle | undefined;
@@ -79,7 +82,7 @@ export class LiveChart {
   /** The bars on the screen. */
   private bars: readonly Candle[] = [];
   private indicatorsAt = 0;
-  /** The price in the quote before the newest. */
+  /** The last price in the quote before the newest quote. */
   private last: number | null;
   private readonly cleanups: (() => void)[];
 
@@ -144,7 +147,7 @@ export class LiveChart {
     this.plot.scrollToNewest();
   }
 
-  /** Apply a key press. Return whether the key has an effect. */
+  /** Apply a key press. Return whether the chart uses the key. */
   handleKey(key: string, shift: boolean): boolean {
     const actions: Record<string, () => void> = {
       ArrowLeft: () => (shift ? this.plot.scroll(-10) : this.plot.moveCrosshair(-1)),
@@ -198,7 +201,7 @@ export class LiveChart {
     this.revision.value += 1;
   }
 
-  /** Request the sessions, and the bars since the start of the newest one, if the chart needs them. */
+  /** Request the starts of the sessions, and the bars of the newest session, if the chart needs them. */
   private coverSession(time: number): void {
     if (this.pane.kind !== "intraday" && !shownIndicators.peek().includes("vwap")) return;
     this.sessions.cover(time);
@@ -206,7 +209,7 @@ export class LiveChart {
     if (affordable && this.sessions.newest > 0 && this.history.loadedFrom > this.sessions.newest) this.loadOlder();
   }
 
-  /** Return the bars to show: those of the newest session in an intraday chart. */
+  /** Return the bars to show. An intraday chart shows only the bars of the newest session. */
   private visible(bars: readonly Candle[]): readonly Candle[] {
     return this.pane.kind === "intraday" ? bars.filter(({ start }) => start >= this.sessions.newest) : bars;
   }

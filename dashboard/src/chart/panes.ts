@@ -10,7 +10,7 @@ export interface Pane {
   compare: string;
 }
 
-/** The number of charts that the view can show. */
+/** The possible numbers of charts in the view. */
 export const LAYOUTS = [1, 2, 4] as const;
 export type Layout = (typeof LAYOUTS)[number];
 const MAX_PANES = 4;
@@ -29,8 +29,8 @@ interface PaneDefaults {
 /**
  * Return the charts of an address such as `#/chart/AAPL/1m?compare=SPY&more=MSFT/5m/,TSLA/1d/SPY`.
  *
- * The path describes the first chart, and `more` describes the others. If the path has no interval, the other charts are
- * those of the last visit.
+ * The path describes the first chart, and `more` describes the others. If the path has no interval, the other charts
+ * come from the last visit.
  */
 export function parsePanes(path: readonly string[], query: URLSearchParams, defaults: PaneDefaults): Pane[] {
   const [symbol = "", kind] = path;

@@ -29,7 +29,7 @@ import { intervalSeconds } from "./intervals";
 import { type ChartKind, candleInterval } from "./panes";
 import { timeFormatFor, ZonedTimeAxis } from "./timeAxis";
 
-/** Older candles are loaded when fewer bars than this are left of the visible ones. */
+/** Older candles are loaded when fewer than this number of bars are left of the visible bars. */
 const LOAD_OLDER_MARGIN = 40;
 /** The empty space at the right, in bars. */
 const RIGHT_MARGIN = 6;
@@ -252,7 +252,10 @@ export class Plot {
     scale.scrollToPosition(scale.scrollPosition() + bars, false);
   }
 
-  /** Move the crosshair by a number of bars; from no crosshair, the first step goes to the newest bar. Null removes it. */
+  /**
+   * Move the crosshair by a number of bars. If there is no crosshair, show it at the newest bar. Null removes the
+   * crosshair.
+   */
   moveCrosshair(step: number | null): void {
     if (step === null) {
       this.chart.clearCrosshairPosition();

@@ -42,7 +42,7 @@ export class SessionStarts {
       this.starts = (await request<Candle[]>(path)).map(({ start }) => start);
       if (!this.closed && this.starts.length > 0) this.onLoaded();
     } catch {
-      // The next bar asks again.
+      // The next bar starts another request.
     }
   }
 }

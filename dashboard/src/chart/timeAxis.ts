@@ -13,7 +13,7 @@ const MILLI = 1000;
  * session's date, for exchanges from Honolulu (UTC-10) to Wellington in summer (UTC+13).
  */
 export interface TimeFormat {
-  /** Return the time whose UTC fields are shown for a time. */
+  /** Return the time whose UTC date and UTC time of day the axis shows for a time. */
   displayTime: (seconds: number) => number;
   tickLabel: (seconds: number, type: TickMarkType) => string;
   fullLabel: (seconds: number) => string;
@@ -27,7 +27,8 @@ export function timeFormatFor(seconds: number): TimeFormat {
   const fullFormat = utcFormat(daily ? FULL_DATE : seconds >= 60 ? FULL_MINUTE : FULL_SECOND);
   return {
     displayTime,
-    // With a single day on the axis the library asks for a label by hour; a daily candle still needs its date.
+    // If the axis shows only a single day, the library asks for the hour as the label, but a daily candle still needs
+    // its date.
     tickLabel: (at, type) =>
       (tickFormats[daily ? Math.min(type, TickMarkType.DayOfMonth) : type] ?? fullFormat).format(
         displayTime(at) * MILLI,

@@ -147,7 +147,10 @@ function LogCard() {
   );
 }
 
-/** Translate a state of the feed. The status of a single symbol is shown as it is. */
+/**
+ * Translate a state of the feed. A state without a translation is the status of a single symbol, and is shown
+ * unchanged.
+ */
 const feedStateText = (state: string): string => (words.value.feed as Record<string, string>)[state] ?? state;
 
 function sampleEverySecond(): () => void {

@@ -5,7 +5,7 @@ import { words } from "../words";
 const SPAN_MS = 180_000;
 const WIDTH = 600;
 const HEIGHT = 120;
-/** The smallest value of the vertical scale: a tighter one would make low latencies look dramatic. */
+/** The smallest maximum of the vertical scale. With a smaller maximum, low latencies would look dramatic. */
 const MIN_SCALE_MS = 20;
 
 interface Props {

@@ -1,4 +1,4 @@
-/** More digits of a price are rounding errors of its calculation: 0.1 + 0.2 has the digits of 0.3. */
+/** Further digits of a price are rounding errors: with this limit, 0.1 + 0.2 has the same digits as 0.3. */
 const SIGNIFICANT_DIGITS = 10;
 const MAX_DECIMALS = 12;
 

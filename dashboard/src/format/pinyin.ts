@@ -41,6 +41,6 @@ async function load(): Promise<void> {
     const { default: library } = await import("pinyin-match");
     pinyin.value = withMemory((text, query) => library.match(text, query) !== false);
   } catch {
-    // The server does not answer, as the header shows. The next search tries again.
+    // The server does not answer, which the header shows. The next search starts another attempt.
   }
 }

@@ -1,4 +1,7 @@
-/** Characters that change the direction of the text around them: a name with them could reorder the numbers beside it. */
+/**
+ * Characters that change the direction of the text around them. A name with such characters could reorder the numbers
+ * beside it.
+ */
 const DIRECTION_CONTROLS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 /** Return a text that others have written, without the characters that change the direction of text. */

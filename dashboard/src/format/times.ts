@@ -10,8 +10,8 @@ const formatters = new Map<string, Intl.DateTimeFormat>();
 let today = { begin: 0, end: 0, year: 0 };
 
 /**
- * Format a time in ms since 1970: the time of day to the second for a time of today, otherwise its date and its minute, or
- * only its date if it is of another year.
+ * Format a time in ms since 1970. A time of today becomes a time of day with seconds. Another time of this year becomes a
+ * date with hours and minutes. A time of another year becomes a date.
  */
 export function shortTime(ms: number): string {
   const now = Date.now();

@@ -1,9 +1,12 @@
 import { signal } from "@preact/signals";
 
-/** The connections to one host that a browser shares among all of its tabs over HTTP/1.1. */
+/** The maximum number of HTTP/1.1 connections that a browser, with all of its tabs, opens to one host. */
 const MAX_CONNECTIONS = 6;
 
-/** Whether the streams of all tabs occupy every connection. Any further request then waits, also that of a new tab. */
+/**
+ * Whether the streams of all tabs occupy every connection. Any further request then waits, including the requests of a
+ * new tab.
+ */
 export const connectionsExhausted = signal(false);
 
 /** Store the number of streams that all tabs have together. */

@@ -10,7 +10,7 @@ export interface LogEntry {
   command: string; // the command that changed the feed, or ""
 }
 
-/** Older entries are dropped: nobody scrolls back further. */
+/** Older entries are dropped, because nobody scrolls back further. */
 const MAX_ENTRIES = 200;
 
 let nextId = 0;

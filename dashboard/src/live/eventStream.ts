@@ -40,7 +40,7 @@ const SUSPEND_AFTER_MS = 30_000;
  * A subscription to events of the server. All tabs share the connections of equal subscriptions.
  *
  * Over HTTP/1.1, all tabs share six connections to one host. A hidden tab therefore suspends its subscription after a
- * while, or at once if no connection is free. `keepWhileHidden` turns this off.
+ * while, or at once if no connection is free. With `keepWhileHidden`, a hidden tab keeps its subscription.
  */
 export class EventStream {
   private readonly client: TickwireClient;
@@ -120,17 +120,17 @@ export class EventStream {
   }
 }
 
-/** Return the explanation of an error in the page's language, as far as the page knows it; "" without one. */
+/** Return an explanation of an error in the page's language; "" if the page has none. */
 function detailOf({ status, message }: StreamError): string {
   if (status === EVICTED) return words.value.connection.evicted;
-  // The browser explains a request without an answer in its own language.
+  // If the server did not answer, `message` is a text of the browser in the browser's language.
   return status > 0 ? message : "";
 }
 
 /** Return the options of the client that separate the streams of different users. */
 function identity(): Pick<ClientOptions, "token" | "user"> {
   if (token.value !== null) return { token: token.value };
-  // A cookie or a proxy identifies the user, and the client sees neither.
+  // If a cookie or a proxy identifies the user, the client cannot find the user by itself.
   const user = userName.peek();
   return user === null ? {} : { user: user ? `user ${user}` : "nobody" };
 }

@@ -7,7 +7,10 @@ const CHECK_INTERVAL_MS = 1_000;
 const PROBE_AFTER_MS = 4_000;
 /** Without an event or an answer for this long, prices count as old. */
 const SILENT_AFTER_MS = 8_000;
-/** In a market that stands still, probes are as rare as the heartbeats of the stream, which the browser hides. */
+/**
+ * In a market that stands still, probes are as rare as heartbeats, because the browser does not report heartbeats to
+ * the page.
+ */
 const MAX_SILENT_HEARTBEATS = 2;
 /** Prices that arrive later than this count as late. */
 const LATE_AFTER_MS = 5_000;
@@ -49,7 +52,7 @@ export class FreshnessMonitor {
 
   constructor(private readonly stream: WatchedStream) {
     window.setInterval(() => this.check(), CHECK_INTERVAL_MS);
-    // A browser without a network may still reach a server on its own machine, so the answer decides.
+    // A browser that reports no network may still reach a server on its own machine, so only a probe gives certainty.
     effect(() => {
       if (!online.value && this.stream.heartbeat() !== null) void this.sendProbe(performance.now());
     });
@@ -97,7 +100,7 @@ export class FreshnessMonitor {
       await request(`v1/clients/${this.stream.clientId()}`, { signal: probe.signal });
       this.recordEvent(performance.now());
     } catch (error) {
-      // The next probe replaces one without an answer.
+      // A newer probe has replaced this probe.
       if (probe.signal.aborted) return;
       if (isRefusal(error)) this.recordEvent(performance.now());
       else if (this.stream.heartbeat() !== null) this.stream.onLost();

@@ -30,7 +30,7 @@ export class LatencyHistogram {
 
   add(ms: number, now: number): void {
     const slot = this.slotAt(now);
-    // A negative latency comes from the error of the clocks.
+    // A latency can be negative, because the two clocks differ.
     const value = Math.max(ms, 0);
     const bucket = value <= FIRST_BUCKET_MS ? 0 : Math.ceil(Math.log2(value / FIRST_BUCKET_MS) * BUCKETS_PER_DOUBLING);
     const index = Math.min(bucket, BUCKETS - 1);

@@ -7,7 +7,7 @@ interface SimulatorTime {
   speed?: number; // market seconds per second
 }
 
-/** One comparison of the two clocks: the lead of market time over ours, and the round trip of the request. */
+/** One comparison of the two clocks: market time minus local time, and the round trip of the request. */
 interface Reading {
   offset: number; // microseconds
   roundTrip: number; // ms
@@ -33,7 +33,7 @@ export class MarketClock {
   private readings: Reading[] = [];
   private speed = 1;
   private paced = false;
-  /** The largest offset of any tick in this interval, and in the one before. */
+  /** The largest difference between a tick's time and the local time, in this interval and in the previous one. */
   private maxOffset = -Infinity;
   private previousMaxOffset = -Infinity;
   private timer = 0;
@@ -93,7 +93,7 @@ export class MarketClock {
       this.addReading(answer, sentAt, performance.now());
       if (count >= INITIAL_READINGS) [this.previousMaxOffset, this.maxOffset] = [this.maxOffset, -Infinity];
     } catch {
-      // The next reading may succeed.
+      // Ignore the error, because the next reading may succeed.
     }
     if (generation === this.generation) this.schedule(count + 1);
   }

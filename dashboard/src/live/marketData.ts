@@ -45,7 +45,7 @@ export const latency = new LatencyHistogram();
 
 export const mode = computed<Mode | null>(() => status.value?.mode ?? welcome.value?.mode ?? null);
 
-/** The client id of the stream that this page shares with the other tabs; "" before it is open. */
+/** The client id of the stream that this page shares with the other tabs; "" before the stream is open. */
 export const clientId = computed(() => welcome.value?.client_id ?? "");
 
 const monitor = new FreshnessMonitor({
@@ -71,7 +71,7 @@ export const stale = computed(() => {
   if (connection.value !== "open") return online.value ? ("connection" as const) : ("offline" as const);
   if (trouble.value) return trouble.value.kind;
   const state = status.value?.state;
-  // Somebody stopped the feed. That is no halt of trading.
+  // An operator stopped the feed. This is not a halt of trading.
   if (state === "halted") return "stopped" as const;
   return state === "stale" ? state : null;
 });
@@ -90,10 +90,13 @@ export const quotesForbidden = computed(() => {
 /** The time in ms since 1970 at which the token expires, once the server has warned of it. */
 export const tokenExpiry = signal<number | null>(null);
 
-/** Whether prices arrive as they are made. Only then is a silent symbol suspicious. */
+/** Whether prices arrive as soon as the feed creates them. Only in this case is a silent symbol suspicious. */
 export const pricesFlowing = computed(() => connection.value === "open" && status.value?.state === "running");
 
-/** An older price carries a time of its own, such as a recording that a publisher replays; it is not measured. */
+/**
+ * A price that seems older than this has another clock, such as the time in a recording that a publisher replays. Its
+ * latency is not measured.
+ */
 const MAX_LATENCY_MS = 3_600_000;
 
 let stream: EventStream | null = null;
@@ -106,7 +109,7 @@ addEventListener("online", () => {
 let connectedAt = 0;
 
 paintQueue.subscribe((changed) => {
-  // Every new count sorts a board of thousands of rows, so the signal changes once per frame at most.
+  // Every new count sorts a board of thousands of rows, so the signal changes at most once per frame.
   symbolCount.value = quotes.size;
   const now = performance.now();
   const delay = (welcome.value?.delay ?? 0) * 1000;
@@ -209,7 +212,7 @@ function onStatus(data: Status): void {
 }
 
 function onGap({ from, to, reason }: Gap): void {
-  // Another epoch is another history: its quotes follow.
+  // The quotes belong to the history of another epoch. The quotes of the new epoch follow.
   if (reason === "epoch") quotes.clear();
   logEvent("gap", `${from} … ${to} (${reason})`);
 }

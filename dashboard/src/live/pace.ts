@@ -1,7 +1,7 @@
 /** The intervals between two updates of a symbol, in ms, from the fastest pace to the slowest. */
 export const PACES = [0, 100, 250, 500, 1_000] as const;
 
-/** A reading of one second. */
+/** The load of the page in one second. */
 export interface Load {
   /** The part of the frames that showed prices too late, from 0 to 1. */
   slowFrames: number;
@@ -19,7 +19,7 @@ export interface PaceState {
   /** The index in `PACES`. */
   level: number;
   phase: Phase;
-  /** The number of calm readings while the pace is steady, and of all readings in another phase. */
+  /** The number of calm readings in the phase `steady`, and of all readings in another phase. */
   run: number;
   /** The number of strained readings in a row while the pace is steady. */
   strained: number;
@@ -27,13 +27,16 @@ export interface PaceState {
   patience: number;
 }
 
-/** Less than half of these values is calm, and more than one of them is strain. */
+/** A reading is strained if a value exceeds its limit, and calm if both values are below half of the limits. */
 const STRAIN = { slowFrames: 0.1, delay: 1_000 };
 /** One slow second may come from a view that opens. */
 const STRAINED_READINGS = 2;
 const SETTLING_READINGS = 3;
 const PROBING_READINGS = 10;
-/** A page at the limit of its machine tries a faster pace less and less often. */
+/**
+ * The number of calm readings before the page tries a faster pace: the first number, and the largest number. The number
+ * grows each time the faster pace was too fast.
+ */
 const PATIENCE = { first: 10, last: 320 };
 
 export const initialPace: PaceState = { level: 0, phase: "steady", run: 0, strained: 0, patience: PATIENCE.first };

@@ -4,7 +4,7 @@ import { initialPace, nextPace, PACES } from "./pace";
 const READING_INTERVAL_MS = 1_000;
 
 interface PacedStream {
-  /** Whether quotes arrive. Other readings have no meaning. */
+  /** Whether quotes arrive. Without quotes, the readings have no meaning. */
   flows: () => boolean;
   /** The delay of prices on their way to the page, in ms. */
   delay: () => number;
@@ -24,7 +24,7 @@ export class Pacer {
 
   constructor(private readonly stream: PacedStream) {
     window.setInterval(() => this.read(), READING_INTERVAL_MS);
-    // Frames of a hidden page are not shown, so they are no sign of strain.
+    // Frames of a hidden page are not shown, so slow frames are then no sign of strain.
     document.addEventListener("visibilitychange", () => this.stream.slowFrames());
   }
 

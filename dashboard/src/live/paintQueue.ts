@@ -11,7 +11,7 @@ export class PaintQueue {
   private readonly painters = new Set<Paint>();
   private frames = { all: 0, slow: 0 };
 
-  /** Call `paint` in every animation frame with changes. Returns the function that ends this. */
+  /** Call `paint` in every animation frame with changes. Return a function that stops these calls. */
   subscribe(paint: Paint): () => void {
     this.painters.add(paint);
     return () => this.painters.delete(paint);

@@ -1,9 +1,8 @@
 import { useEffect } from "preact/hooks";
 
 /**
- * Call `read` now and then every `ms`, while the component is mounted and the tab is visible.
- *
- * The pause starts when `read` is done, so that calls never overlap.
+ * Call `read` at once and then every `ms`, while the component is mounted and the tab is visible. The pause starts when
+ * `read` is done, so calls never overlap.
  */
 export function usePolling(read: () => Promise<void>, ms: number): void {
   useEffect(() => {

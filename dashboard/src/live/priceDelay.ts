@@ -1,5 +1,8 @@
 const SLOT_MS = 1_000;
-/** The delay is the least of this many seconds: one old price among new ones is no sign of a slow network. */
+/**
+ * The delay is the smallest of the last seconds, of which this is the number. One old price among new prices is no sign
+ * of a slow network.
+ */
 const SLOTS = 4;
 
 /**
@@ -27,7 +30,7 @@ export class PriceDelay {
     else this.slots = [...this.slots.slice(1 - SLOTS), { begin, age }];
   }
 
-  /** Return the delay of the prices that arrived most recently; 0 before the first. */
+  /** Return the delay of the prices that arrived most recently; 0 before the first price. */
   at(now: number): number {
     const recent = this.slots.filter(({ begin }) => begin > now - 2 * SLOTS * SLOT_MS).map(({ age }) => age);
     return recent.length === 0 ? 0 : Math.min(...recent) - this.youngest;

@@ -8,8 +8,8 @@ export const tradedValue = ({ turnover }: BoardQuote): number => turnover ?? 0;
 /**
  * Return a function that divides the value of a symbol by the mean of all symbols with the same currency.
  *
- * The page has no exchange rates: a value in yen and one in dollars cannot be compared, but both can be compared with what
- * is usual in their currency.
+ * The page has no exchange rates, so it cannot compare a value in yen with a value in dollars. But it can compare each
+ * value with the mean of its currency.
  */
 export function relativeToCurrency(
   quotes: Iterable<BoardQuote>,

@@ -10,7 +10,7 @@ import { ScenarioCard } from "./ScenarioCard";
 import { loadSimulator, simulator } from "./simulator";
 import "./market.css";
 
-/** Polling keeps the market's clock right; status events bring every other change at once. */
+/** Polling corrects the clock of the market. Status events report every other change at once. */
 const POLL_MS = 5_000;
 
 /** The view of the feed: its state, and its controls for administrators. */

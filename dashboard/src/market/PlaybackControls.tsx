@@ -33,7 +33,10 @@ export function PlaybackControls() {
       <CommandButtons />
       <SpeedSlider />
       <SeekForm />
-      {/* The rows below come and go. Above the buttons, they would move a button away from the pointer. */}
+      {/*
+       * The rows below the buttons appear and disappear. If they were above the buttons, a button would move away from
+       * the pointer.
+       */}
       {(behind > 0 || halted.length > 0) && (
         <dl>
           {behind > 0 && <Fact name={labels.behind}>{duration(behind * 1000)}</Fact>}

@@ -6,7 +6,7 @@ import { RequestError } from "./RequestError";
 import { scenarioTemplates, type Template, templateNames } from "./scenarioTemplates";
 import { endScenario, simulator, startScenario } from "./simulator";
 
-/** The text of the editor outlives the view. */
+/** The text of the editor, which is kept while another view is open. */
 const script = signal(scenarioTemplates.crash);
 /** The user's own text that a template or a file has replaced; null if there is none. */
 const replaced = signal<string | null>(null);

@@ -32,7 +32,7 @@ function Bar({ recording }: { recording: Recording }) {
         aria-describedby="reason"
         min={recording.start}
         max={recording.end}
-        // An arrow key moves by a hundredth, but by at least a second.
+        // An arrow key moves by a hundredth of the recording, but by at least one second.
         step={Math.max(SECOND_MICROS, (recording.end - recording.start) / 100)}
         value={shown}
         disabled={!canSend("SEEK")}

@@ -13,7 +13,7 @@ export interface FeedChange {
   before: Status | null;
 }
 
-/** Older changes are dropped: nobody scrolls back further. */
+/** Older changes are dropped, because nobody scrolls back further. */
 const MAX_CHANGES = 50;
 
 export const feedChanges = signal<readonly FeedChange[]>([]);

@@ -53,7 +53,7 @@ export async function loadSimulator(): Promise<void> {
       model.value = await request<MarketModel>("v1/simulator/model");
     }
   } catch {
-    // The header shows that the server is away.
+    // Ignore the error, because the header shows that the server does not answer.
   }
 }
 

@@ -8,7 +8,7 @@ import { levelOf, readersLevel } from "./thresholds";
 
 const ms = (value: number | null | undefined): string => (value == null ? NONE : duration(value));
 
-/** The metrics and their charts of the chosen span. Rates are those of the newest sample. */
+/** The newest metrics, each with a chart of its values in the chosen time span. The rates come from the newest sample. */
 export function MetricTiles({ now }: { now: Operations }) {
   const { operations: labels } = words.value;
   const past = samples.value;

@@ -14,7 +14,7 @@ export const sort = signal<Sort>("behind");
 export const search = signal("");
 const limit = signal(INITIAL_ROWS);
 
-/** One row more than is shown tells whether there are others. */
+/** One row more than the table shows: if the answer contains this row, there are more clients. */
 const requestedRows = computed(() => Math.min(MAX_ROWS, limit.value + 1));
 export const clientQuery = computed(() =>
   new URLSearchParams({ sort: sort.value, search: search.value, limit: String(requestedRows.value) }).toString(),
@@ -35,7 +35,7 @@ export const evictionResult = signal<{ id: string; evicted: number; error?: stri
 export async function loadClients(): Promise<void> {
   const query = clientQuery.value;
   const answer = await freshness.request<Client[]>(`v1/clients?${query}`);
-  // The answer to an outdated query is discarded; the current query gets its own.
+  // Discard the answer to an outdated query, because the current query has its own answer.
   if (answer !== null && query === clientQuery.value) loaded.value = answer;
 }
 

@@ -3,10 +3,10 @@ import { request } from "../api/http";
 import { shortTime } from "../format/times";
 import { words } from "../words";
 
-/** A server that hangs never answers, and its machine keeps the connection open. */
+/** A server that hangs never answers, while its connection stays open. So requests need a limit. */
 const TIMEOUT_MS = 10_000;
 
-/** Sends requests and remembers the time of the last answer, and why there is none since. */
+/** Sends requests, and stores the time of the last answer and the reason of any failure since then. */
 export class Freshness {
   readonly answeredAt = signal<number | null>(null); // ms since 1970
   readonly failure = signal(""); // "" after a success

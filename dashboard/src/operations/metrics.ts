@@ -69,7 +69,7 @@ export async function loadMetrics(): Promise<void> {
   metrics.value = response;
 }
 
-/** Whether the server was restarted. Its samples then do not continue the earlier ones. */
+/** Whether the server was restarted. In this case, its samples do not continue the earlier samples. */
 function isNewProcess(response: Operations): boolean {
   return response.uptime < (metrics.value?.uptime ?? 0);
 }

@@ -15,9 +15,12 @@ const weights = ["cap", "turnover", "equal"] as const;
 type Weight = (typeof weights)[number];
 const weight = pref<Weight>("overview.weight", "cap", oneOf(...weights));
 
-/** Tiles that move more often are hard to read. */
+/** The tiles move at most once in this time, because tiles that move more often are hard to read. */
 const LAYOUT_MS = 15_000;
-/** The symbol at this rank (0 to 1) defines the change with the strongest colour, within FULL_COLOUR_RATES. */
+/**
+ * The change of the symbol at this rank (0 to 1, by the size of its change) has the strongest colour. FULL_COLOUR_RATES
+ * limits this change.
+ */
 const FULL_COLOUR_RANK = 0.9;
 const FULL_COLOUR_RATES = { min: 0.2, max: 3 };
 /** The percentage of colour in the strongest tile, on which text is still readable. */
@@ -77,7 +80,10 @@ function leaves(by: Weight): Leaf[] {
   });
 }
 
-/** Return the change in percent that has the strongest colour. Colours therefore also differ in a quiet market. */
+/**
+ * Return the change in percent that has the strongest colour. The result depends on the moves of the market, so the
+ * colours also differ in a quiet market.
+ */
 function fullColourRate(): number {
   const moves = [...quotes.values()].map((quote) => Math.abs(quoteChangeRate(quote) ?? 0)).sort((a, b) => a - b);
   const { min, max } = FULL_COLOUR_RATES;

@@ -71,7 +71,7 @@ function Search({ initial }: { initial: string }) {
           list.setActive(0);
           list.setOpen(true);
         }}
-        // Escape closes the dialog, not only the list.
+        // Escape must close the dialog, and not only the list of suggestions.
         onKeyDown={(event) => event.key !== "Escape" && list.onKey(event)}
       />
       {items.length === 0 && <p class="note">{palette.nothing}</p>}

@@ -18,7 +18,7 @@ async function load(): Promise<void> {
   try {
     loaded.value = (await import("./Palette")).default;
   } catch {
-    // The server does not answer, as the header shows. The next key press starts another attempt.
+    // The server does not answer, which the header shows. The next key press starts another attempt.
     openDialog.value = null;
   }
 }

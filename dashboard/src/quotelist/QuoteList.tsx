@@ -36,7 +36,7 @@ export function QuoteList({ label, symbols, address, current = "", turnover = fa
   const { board } = words.value;
   return (
     <table class="quote-list" aria-label={label}>
-      {/* The hidden header takes no part in the layout, so the columns have their widths from here. */}
+      {/* The hidden header takes no part in the layout, so these elements set the widths of the columns. */}
       <colgroup>
         <col class="symbol" />
         <col />

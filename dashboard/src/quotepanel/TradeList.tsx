@@ -10,7 +10,7 @@ import { type TapeQuote, TradeTape } from "./tradeTape";
 
 /** The stream starts with the trades of the last two minutes. */
 const HISTORY_MS = 120_000;
-/** Faster changes are hard to read. */
+/** The list changes at most once in this time, because faster changes are hard to read. */
 const REFRESH_MS = 250;
 const MAX_ROWS = 100;
 

@@ -23,8 +23,9 @@ const MAX_ENTRIES = 300;
 /**
  * The trades of one symbol, newest first.
  *
- * A quote is a trade if the volume of the session has grown; the growth is the size of the trade. The first quote is only
- * the base of the next. A smaller volume is that of a new session, or a correction of the same session, which is no trade.
+ * A quote is a trade if the volume of the session has grown; the growth is the size of the trade. The first quote only
+ * sets the volume that the next quote is compared with. A smaller volume begins a new session, or corrects the volume
+ * of the same session. Neither is a trade.
  */
 export class TradeTape {
   entries: TapeEntry[] = [];

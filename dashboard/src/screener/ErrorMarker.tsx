@@ -9,9 +9,8 @@ interface ErrorMarkerProps {
 }
 
 /**
- * A caret under the character at which the filter is wrong.
- *
- * An invisible copy of the text before it puts it in the right place in any script. It scrolls with the input.
+ * A caret under the character at which the filter is wrong. An invisible copy of the filter's text up to this character
+ * moves the caret to the right place in any script. The caret scrolls with the input.
  */
 export function ErrorMarker({ box, text, verdict }: ErrorMarkerProps) {
   const line = useRef<HTMLDivElement>(null);

@@ -85,7 +85,7 @@ export function FilterInput({ text, onText, verdict, running }: FilterInputProps
             list.setActive(0);
             event.preventDefault();
           } else if (!list.onKey(event) && event.key === "Enter" && !event.isComposing) {
-            // The form submits and runs the filter.
+            // Close the list. The form also receives this key press, and runs the filter.
             list.setOpen(false);
           }
         }}
@@ -109,7 +109,10 @@ export function FilterInput({ text, onText, verdict, running }: FilterInputProps
 const enterRunsFilter = ({ typed, options }: Completion): boolean =>
   typed === "" || options.some((option) => option.text.toLowerCase() === typed.toLowerCase());
 
-/** Whether the only error is at the word being typed. The suggestions are more helpful there than the error. */
+/**
+ * Whether the only error is at the word that the user is typing. At this word, the suggestions are more helpful than
+ * the error.
+ */
 const isBeingTyped = (verdict: Verdict, { from, typed }: Completion, text: string): boolean =>
   verdict.kind === "wrong" && typed !== "" && verdict.problem.position === [...text.slice(0, from)].length;
 

@@ -65,7 +65,7 @@ export function MatchTable({ matches, fields }: { matches: MatchStream; fields: 
   );
 }
 
-/** Return the symbols that match and those that left recently, sorted. */
+/** Return the symbols that match and the symbols that left recently, sorted. */
 const sortedSymbols = ({ symbols, recentlyLeft: left, quotes }: MatchStream): string[] =>
   [...new Set([...(symbols ?? []), ...left.keys()])].sort(comparison(sort.value, quotes));
 
@@ -111,8 +111,8 @@ function Row({ symbol, fields, halted, move }: RowProps) {
 }
 
 /**
- * Write quotes into the cells: those of visible rows in every frame with a change and after a scroll, and all after a
- * render. The search of the browser and screen readers find the rows outside of the viewport, too.
+ * Write quotes into the cells. A frame with a change, and a scroll, update the visible rows; a render updates all rows,
+ * because the search of the browser and screen readers also find the rows outside of the viewport.
  */
 function usePaintedCells(
   body: { current: HTMLTableSectionElement | null },

@@ -6,7 +6,7 @@ import { removeScreen, renameScreen, type SavedScreen, savedScreens, saveScreen 
 /** The saved screens, and the form that saves the current one. */
 export function SavedScreens({ filter }: { filter: string }) {
   const { screener: labels } = words.value;
-  // "new" for the current screen, "=name" for a saved one, null while the form is closed.
+  // The open form: "new" saves the current screen, "=name" renames a saved screen; null while the form is closed.
   const [naming, setNaming] = useState<"new" | string | null>(null);
   return (
     <section class="card saved">

@@ -22,7 +22,8 @@ const DEFAULT_COLUMNS: readonly Field[] = ["symbol", "name", "last", "change_rat
 export default function ScreenerView() {
   const filter = route.value.query.get("filter") ?? "";
   const [text, setText] = useState(filter);
-  // A link, an example or the back button changes the filter. Text that differs in spaces only stays as typed.
+  // A link, an example or the back button changes the filter. If the typed text differs only in spaces, it stays as
+  // typed.
   useEffect(() => setText((current) => (current.trim() === filter ? current : filter)), [filter]);
   const verdict = useVerdict(text);
   const notifier = useMemo(() => new Notifier(), []);
@@ -112,7 +113,7 @@ function RunningScreen({ filter, notifier }: { filter: string; notifier: Notifie
   );
 }
 
-/** Open the stream of a filter while the component is mounted. Null has no stream. */
+/** Open the stream of a filter while the component is mounted. If the filter is null, return no stream. */
 function useMatches(filter: string | null, notifier: Notifier): MatchStream | null {
   const [matches, setMatches] = useState<MatchStream | null>(null);
   useEffect(() => {
@@ -128,7 +129,7 @@ function useMatches(filter: string | null, notifier: Notifier): MatchStream | nu
   return matches;
 }
 
-/** Return the default columns and those of the fields in the filter. */
+/** Return the default columns, followed by the columns of the fields in the filter. */
 function useFields(verdict: Verdict): readonly Field[] {
   return useMemo(() => {
     const used = verdict.kind === "valid" ? verdict.answer.fields.filter(isField) : [];

@@ -17,7 +17,7 @@ export interface Completion {
 /** Returns the known values of a text field, to complete `sector = `. */
 export type Values = (field: TextField) => readonly string[];
 
-/** Names of other languages than English, such as 涨跌幅 for `change_rate`, and the English name of each. */
+/** Names of fields in another language than English, such as 涨跌幅 for `change_rate`, each with the English name. */
 export type Aliases = Readonly<Record<string, string>>;
 
 const TOKEN =
@@ -36,7 +36,7 @@ export function complete(text: string, caret: number, values: Values, aliases: A
   const open = last !== undefined && last.end === caret && isUnfinished(last.text);
   const typed = open ? last.text : "";
   const context = (open ? before.slice(0, -1) : before).map((token) => englishName(token.text, aliases));
-  // The number may get more digits.
+  // The user may type more digits of the number.
   const insideNumber = !open && last?.end === caret && /^\d/.test(last.text);
   const found = insideNumber ? [] : optionsAfter(context, values);
   const options = rankOptions(typed, HAN.test(typed) ? found.map((option) => withAlias(option, aliases)) : found);
@@ -62,7 +62,7 @@ function tokens(text: string): Token[] {
   for (let position = 0; position < text.length; ) {
     TOKEN.lastIndex = position;
     const token = TOKEN.exec(text)?.[0];
-    // Without a token there is one space to skip.
+    // If no token begins here, skip one space.
     position += token?.length ?? 1;
     if (token) result.push({ text: token, end: position });
   }
@@ -126,7 +126,10 @@ const operandOptions = (fields: readonly Field[]): Option[] => [
 
 const quoted = (value: string): string => `"${value.replaceAll('"', '""')}"`;
 
-/** Return the options that contain `typed`: an equal one first, then by prefix. A single equal option is no suggestion. */
+/**
+ * Return the options that contain `typed`: an equal option first, then the options that begin with `typed`. If the only
+ * option is equal to `typed`, return none.
+ */
 function rankOptions(typed: string, options: readonly Option[]): Option[] {
   const query = typed.toLowerCase().replace(/^'/, '"');
   const isEqual = ({ text }: Option): boolean => text.toLowerCase() === query;

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { HttpError, request } from "../api/http";
 import type { FilterCheckResult, Problem } from "../api/types";
 
-/** The result for a text. While the user types on, the result for the earlier text stays. */
+/** The result of checking a text. While the user types on, the result for the earlier text stays. */
 export type Verdict =
   | { kind: "none" }
   | { kind: "valid"; text: string; answer: FilterCheckResult }
@@ -40,7 +40,7 @@ export async function fetchVerdict(text: string, signal: AbortSignal | null = nu
     return { kind: "valid", text, answer: await checkFilter(text, null, signal) };
   } catch (error) {
     if (error instanceof HttpError && error.status === 400) return { kind: "wrong", text, problem: error.problem };
-    // The header shows that the server is away.
+    // Show no verdict, because the header already shows that the server does not answer.
     return { kind: "none" };
   }
 }

@@ -15,7 +15,7 @@ export type ScreenLogEntry = EntryContent & { at: number; id: number }; // ms si
 /** Changes between the start of an interruption and `restored` are not in the log. */
 export type Interruption = "lost" | "suspended" | "restored";
 
-/** The interval of the stream and of the table: faster changes cannot be read. */
+/** The interval of the stream, and of changes of the table, because faster changes cannot be read. */
 const REFRESH_MS = 250;
 /** Rows are sorted again after this many ticks, even if no symbol entered or left. */
 const REORDER_TICKS = 4;
@@ -28,8 +28,8 @@ let lastEntryId = 0;
 /**
  * The symbols that match a filter, and their quotes.
  *
- * It has its own stream, because the page's stream lacks some fields of a quote. The data are plain, because thousands of
- * symbols may enter and leave in a second; `revision` changes when it is time to render them.
+ * It has its own stream, because the page's stream lacks some fields of a quote. The data are plain objects instead of
+ * signals, because thousands of symbols may enter and leave in a second. `revision` changes when a render is due.
  */
 export class MatchStream {
   symbols: Set<string> | null = null; // null until the first snapshot

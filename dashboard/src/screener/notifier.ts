@@ -8,7 +8,7 @@ const MIN_INTERVAL_MS = 10_000;
 const GATHER_MS = 400;
 const MAX_NAMED = 3;
 
-/** Whether notifications are on, or the reason why they cannot be. */
+/** Whether notifications are on, or the reason why they cannot be on. */
 export type NotifierState = "off" | "on" | "denied" | "impossible";
 
 /** Shows a browser notification when symbols enter the screen, at most one per `MIN_INTERVAL_MS`. */
@@ -18,7 +18,10 @@ export class Notifier {
   private lastShownAt = -Infinity;
   private timer = 0;
 
-  /** Turn notifications on or off. Call this from a click only: the browser asks for permission at the first time. */
+  /**
+   * Turn notifications on or off. Call this only after a click, because the browser asks the user for permission when
+   * notifications are first turned on.
+   */
   async toggle(): Promise<void> {
     if (this.state.value === "on") {
       this.state.value = "off";
@@ -53,7 +56,7 @@ export class Notifier {
     this.pending = [];
     this.lastShownAt = performance.now();
     try {
-      // A notification with the same tag replaces the one before.
+      // A notification with the same tag replaces the previous notification.
       const notification = new Notification(notificationTitle(name), { body, tag: "tickwire-screen" });
       notification.onclick = () => {
         window.focus();

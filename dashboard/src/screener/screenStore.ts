@@ -1,6 +1,6 @@
 import { hasForm, isText, listOf, pref, reloadPrefs } from "../shell/prefs";
 
-/** A saved filter. Names are unique: saving under the same name replaces the first. */
+/** A saved filter. Names are unique: saving a filter under an existing name replaces the earlier filter. */
 export interface SavedScreen {
   name: string;
   filter: string;

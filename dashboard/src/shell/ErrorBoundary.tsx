@@ -7,7 +7,7 @@ export class ErrorBoundary extends Component<{ children: ComponentChildren }, { 
   override state = { message: null as string | null };
 
   override componentDidCatch(error: unknown): void {
-    // For the console, and for whoever collects errors of pages.
+    // Report the error to the console and to services that collect the errors of pages.
     reportError(error);
     this.setState({ message: error instanceof Error ? error.message : String(error) });
   }

@@ -45,7 +45,9 @@ export function Header() {
   );
 }
 
-/** The label of simulated, replayed or live prices: nobody may take made-up prices for the market. */
+/**
+ * The label of simulated, replayed or live prices, so that nobody takes simulated prices for prices of a real market.
+ */
 function ModeLabel() {
   if (mode.value === null) return null;
   const { modes, modeNote } = words.value;
@@ -75,7 +77,10 @@ function FeedLabel() {
   );
 }
 
-/** The state of the connection, or the reason why its prices may be old. It shows on phones, too, while they are not current. */
+/**
+ * The state of the connection, or the reason why its prices may be old. On phones, the label appears only while prices
+ * may be old.
+ */
 function ConnectionLabel() {
   const { states, freshness } = words.value;
   const state = connection.value;
@@ -92,7 +97,7 @@ function ConnectionLabel() {
     >
       <i aria-hidden="true" />
       {old && seconds !== undefined && <span aria-hidden="true">{freshness[old](seconds)}</span>}
-      {/* Without the seconds: a screen reader would announce every one of them. */}
+      {/* The text for screen readers has no seconds, because a screen reader would announce every second. */}
       <span role="status" id="state" class={old && seconds !== undefined ? "visually-hidden" : ""}>
         {old ? freshness.announced[old] : states[state]}
       </span>

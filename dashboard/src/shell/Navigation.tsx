@@ -4,11 +4,11 @@ import { words } from "../words";
 import { href, route } from "./route";
 import { viewNames } from "./views";
 
-/** The tabs of the views: under the header, on a phone at the bottom in reach of a thumb. */
+/** The tabs of the views: on a phone at the bottom of the screen, and otherwise under the header. */
 export function Navigation() {
   const bar = useRef<HTMLElement>(null);
   const { view } = route.value;
-  // On a phone, the bar is wider than the screen.
+  // On a phone, the bar is wider than the screen, so scroll the tab of the current view into view.
   useLayoutEffect(() => {
     bar.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [view]);

@@ -55,7 +55,7 @@ async function load(name: ViewName): Promise<void> {
   if ((state !== undefined && state !== "failed") || running.has(name)) return;
   running.add(name);
   try {
-    // A view opens its own streams at once.
+    // A view opens its own streams at once, so wait until the page knows the user.
     const [module] = await Promise.all([loaderOf(name)(), identify()]);
     setLoaded(name, module.default);
   } catch {

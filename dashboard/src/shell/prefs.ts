@@ -2,20 +2,22 @@ import { effect, type ReadonlySignal, type Signal, signal } from "@preact/signal
 
 const PREFIX = "tickwire.";
 
-/** Whether a stored value, which anything may have written, has the right form. */
+/**
+ * Whether a stored value has the right form. Another version of the page or another program may have stored the value.
+ */
 type IsValid<T> = (value: unknown) => value is T;
 
 interface Stored {
   /** The storage key; null while the owner is unknown. */
   key: () => string | null;
-  /** Take the value over that another tab has stored. */
+  /** Read the value again, because another tab may have stored a new one. */
   reload: () => void;
 }
 
 interface PrefOptions {
-  /** Whether the preference follows the changes of other tabs. Any other keeps the value that it has in its tab. */
+  /** Whether the preference follows changes in other tabs. Otherwise each tab keeps its own value. */
   share?: boolean;
-  /** The user whose preference it is; "" is a user without a name, and null an unknown user. */
+  /** The user who owns the preference: "" for a user without a name, and null while the user is unknown. */
   owner?: ReadonlySignal<string | null>;
 }
 
@@ -27,7 +29,7 @@ const shared: Stored[] = [];
 /**
  * Return a signal that is stored in the browser. A stored value that is not valid is replaced by `initial`.
  *
- * With `owner`, every user has a value of their own. While the owner is unknown, the value is `initial` and is not stored.
+ * With `owner`, every user has a separate value. While the owner is unknown, the value is `initial` and is not stored.
  */
 export function pref<T>(
   name: string,
@@ -40,7 +42,7 @@ export function pref<T>(
   let written = JSON.stringify(preference.value);
   effect(() => {
     const text = JSON.stringify(preference.value);
-    // An unchanged value is not written: another tab may have stored a newer one.
+    // Do not write an unchanged value, because another tab may have stored a newer value.
     if (text === written) return;
     written = text;
     if (key === null) return;
@@ -71,7 +73,10 @@ export function pref<T>(
   return preference;
 }
 
-/** Take over what other tabs have stored. Call this before a change of a shared list, so that no tab loses its changes. */
+/**
+ * Read the values that other tabs have stored. Call this before a change of a shared list, so that the changes of other
+ * tabs are not lost.
+ */
 export function reloadPrefs(): void {
   for (const { reload } of shared) reload();
 }

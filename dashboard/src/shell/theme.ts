@@ -6,7 +6,10 @@ export type Theme = "system" | "light" | "dark";
 export const themes = ["system", "light", "dark"] as const;
 export const theme = pref<Theme>("theme", "system", oneOf(...themes), { share: true });
 
-/** The colour of rising prices. It is green in the West and red in China, so it follows the language until it is chosen. */
+/**
+ * The colour of rising prices. The default is green in the West and red in China, depending on the language of the
+ * page.
+ */
 export type Rising = "green" | "red";
 export const risings = ["green", "red"] as const;
 export const chosenRising = pref<Rising | null>("rising", null, oneOf<Rising | null>(...risings, null), {

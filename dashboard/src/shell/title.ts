@@ -15,7 +15,8 @@ const priceText = signal("");
 /**
  * The price in the title of the tab, such as "AAPL 187.20 +0.42%"; "" without a symbol.
  *
- * A title has no grey text. A price that may be old is therefore left out, and the price of a halted symbol is named as such.
+ * A title cannot show grey text. The title therefore omits a price that may be old, and names the halt of a halted
+ * symbol.
  */
 export const titlePrice = computed(() => {
   if (!priceText.value) return "";

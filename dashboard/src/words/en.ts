@@ -35,7 +35,7 @@ export const en = {
     unreachable: "Cannot reach the server.",
     serverSilent: "The server is not responding.",
     connectionLimit:
-      "Open tabs use all six connections that a browser has to one server, so new requests and new tabs must wait. Close a tab, switch away from it, or leave a view with a stream of its own: a chart, the trades, a screener or the messages. Alerts on prices have one, too. HTTP/2 has no such limit.",
+      "Open tabs use all six connections that a browser has to one server, so new requests and new tabs must wait. Close a tab, switch away from it, or leave a view with a stream of its own: a chart, the trades, a screener or the messages. Alerts on prices also have a stream of their own. HTTP/2 has no such limit.",
   },
   chart: {
     symbol: "Symbol",
@@ -166,7 +166,7 @@ export const en = {
       exchange: "Exchange",
       currency: "Currency",
     },
-    /** The names that a filter may use besides the English ones, and the English name of each. */
+    /** The names that a filter may use besides the English names, each with the English name. */
     aliases: {} as Readonly<Record<string, string>>,
     functions: { "abs(": "absolute value", "min(": "smallest value", "max(": "largest value" } as Record<
       string,
@@ -177,9 +177,9 @@ export const en = {
       or: "either condition",
       not: "negation",
       between: "including both ends",
-      "in (": "any in a list",
-      "not in (": "none in a list",
-      like: "% any characters, _ one",
+      "in (": "one of a list",
+      "not in (": "none of a list",
+      like: "% means any characters, _ one character",
       "=": "equal to",
       "!=": "not equal to",
       ">": "greater than",
@@ -253,7 +253,7 @@ export const en = {
     moveDown: (column: string) => `Move ${column} to the right`,
     resetColumns: "Restore the columns",
     other: "Other",
-    /** Translations of the server's sector names. English shows them as they are. */
+    /** Translations of the server's sector names. In English, the page shows the server's names. */
     sectors: {} as Record<string, string>,
     lists: "Lists",
     all: "All",
@@ -329,10 +329,10 @@ export const en = {
       SEEK: "Seek",
     },
     hints: {
-      START: "Run; after a stop, from the beginning",
+      START: "Run the market; after a stop, from the beginning",
       PAUSE: "Pause the market; no data is lost",
       RESUME: "Continue where the market was paused",
-      STOP: "Stop; the next start begins at the beginning",
+      STOP: "Stop the market; the next start begins at the beginning",
       STEP: "Advance by this many ticks, then pause",
     },
     steps: "Ticks to step",

@@ -21,7 +21,7 @@ export const language = pref<Language>("language", preferred, oneOf(...(Object.k
 /** The dictionary of the current language. A component that reads `.value` is rendered again when it changes. */
 export const words = computed<Words>(() => languages[language.value].words);
 
-/** Return the display name of a sector. Sectors without a translation show as they are. */
+/** Return the display name of a sector. A sector without a translation keeps its name. */
 export function sectorTitle(sector: string): string {
   const { sectors } = words.value.board;
   return Object.hasOwn(sectors, sector) ? (sectors[sector] ?? sector) : plainText(sector);

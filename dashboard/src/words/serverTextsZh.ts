@@ -1,8 +1,8 @@
 /**
  * Texts of the server in English and in Chinese: filter errors, their hints, errors of models, and the built-in model.
  *
- * `{}` stands for a part that differs. `{0}`, `{1}` are the parts of the English text, which are translated themselves. A
- * test of the server compares the English texts with its errors.
+ * `{}` stands for a variable part of the English text. `{0}` and `{1}` in the Chinese text stand for these parts, which
+ * the page also translates. A test of the server compares the English texts with its errors.
  */
 export const serverTextsZh: readonly (readonly [string, string])[] = [
   ["the filter is empty", "条件为空"],
@@ -80,7 +80,7 @@ export const serverTextsZh: readonly (readonly [string, string])[] = [
   ["must not be larger than the price, {}", "不得大于价格 {0}"],
   ["must exceed {}, the volatility that the jumps cause by themselves", "必须大于价格跳跃本身造成的波动率 {0}"],
   [
-    "The built-in model: about a hundred well-known instruments. The numbers are rounded, come from general knowledge, and describe the start of 2026. The numbers are accurate enough for a simulation. The numbers are not market data, so do not base trades on them. Prices and earnings per share are in the currency of the venue.",
+    "The built-in model: about a hundred well-known instruments. The numbers are rounded, come from general knowledge, and describe the start of 2026. They are accurate enough for a simulation, but they are not market data, so do not base trades on them. Prices and earnings per share are in the currency of the venue.",
     "内置模型：约一百个知名品种。数值经过取整，来自常识，反映 2026 年初的情况，足以用于模拟。它们不是市场数据，请勿据此交易。价格和每股收益以交易场所的货币计。",
   ],
 ];

@@ -14,7 +14,7 @@ export const tradingEn = {
         title: "Everywhere",
         keys: [
           ["Ctrl K", "search symbols and commands"],
-          ["a letter or digit", "the same, with this text"],
+          ["a letter or digit", "search with this character"],
           ["?", "this list"],
           ["Escape", "close"],
         ],
@@ -57,7 +57,7 @@ export const tradingEn = {
     heatMap: "Heat map",
     area: "Area",
     weights: { cap: "Market cap", turnover: "Traded value", equal: "Equal" },
-    noWeights: "No symbol has the value that the area shows. Choose another area.",
+    noWeights: "No symbol has the value that determines the area. Choose another value for the area.",
     sectors: "Sectors",
     meanChange: "Mean change",
     risingFalling: "Up / down",
@@ -102,7 +102,7 @@ export const tradingEn = {
     sound: "Sound",
     notification: "Browser notification",
     about:
-      "Alerts work while a tab of this page is open, even a hidden one. A price alert is off after it has fired. Filters are checked every 10 seconds.",
+      "Alerts work while a tab of this page is open, even in a hidden tab. A price alert is off after it has fired. Filters are checked every 10 seconds.",
     history: "Fired alerts",
     noHistory: "No alert has fired yet.",
     fired: "Alert",

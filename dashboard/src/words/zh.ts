@@ -1,7 +1,7 @@
 import type { Words } from "./en";
 import { tradingZh } from "./tradingZh";
 
-/** The names of the fields of filters. The server knows these names, too. */
+/** The Chinese names of the fields of filters. The server accepts these names, too. */
 const fields = {
   last: "最新价",
   change_rate: "涨跌幅",

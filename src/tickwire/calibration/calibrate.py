@@ -28,8 +28,8 @@ from tickwire.simulation.stochastic_volatility import fit_clustering
 # estimates the standard deviation.
 _JUMP_THRESHOLD_DEVIATIONS = 5.0
 # Jumps make the volatility differ from year to year. This number limits the standard deviation of the yearly
-# volatility, as a fraction of the mean volatility. Real markets exceed the limit. Without the limit, however, a
-# simulated year would seldom have the volatility of the data.
+# volatility, as a fraction of the mean volatility. Real markets exceed this limit. But without the limit, the
+# volatility of a simulated year would seldom be near the volatility of the data.
 _MAX_JUMP_VOLATILITY_NOISE = 0.025
 _MODEL_DECIMALS = 6
 
@@ -96,8 +96,8 @@ def _fit_jumps(returns: Floats, sigma: float, days: int) -> Jumps | None:
     rate = len(outliers) * days / len(returns)
     # The number of jumps in a year has a Poisson distribution, and the sizes of the jumps have a normal distribution.
     # The sum of the squared sizes then has the relative standard deviation sqrt(3 / rate). The square root of the sum
-    # has half of this deviation. Jumps cause only a fraction of the variance, so the effect on the volatility is
-    # multiplied by this fraction.
+    # has half of this relative deviation. Jumps cause only a fraction of the variance, so the effect on the volatility
+    # is multiplied by this fraction.
     share = 2 * _MAX_JUMP_VOLATILITY_NOISE * np.sqrt(rate / 3)
     deviation = min(float(np.sqrt(np.mean(outliers**2))), sigma * float(np.sqrt(share / rate)))
     return Jumps(per_year=_round_parameter(rate), deviation=_round_parameter(deviation))

@@ -23,7 +23,7 @@ from tickwire.simulation.session_schedule import SessionSchedule
 
 # The number of time steps per session. In a session of six and a half hours, each step is half an hour.
 _STEPS_PER_SESSION = 13
-# An arbitrary time. The simulation starts with the second session after this time.
+# An arbitrary start time. The simulation starts with the second session after this time.
 _SIMULATION_START_NS = 1_767_366_000 * 10**9
 # The trade rate of the simulation, in trades per second. A low rate is enough, because the comparison needs only the
 # trades at the open and the close, which always occur.

@@ -11,7 +11,7 @@ from tickwire.core.arrays import Floats
 # The maximum number of symbol names that fit below a chart, or in the heading of the report.
 _MAX_NAMES = 12
 _HISTOGRAM_BINS = np.linspace(-6, 6, 49)
-# The logarithm of the frequency 1 in 10,000. With a few thousand returns, histogram bins with a lower frequency are
+# The logarithm of the frequency 1 in 10,000. With a few thousand returns, bars of a histogram below this frequency are
 # noise.
 _MIN_LOG_FREQUENCY = -4.0
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 # series of one symbol together occupy about 0.5 MB.
 MAX_CANDLES_IN_MEMORY = 1_000
 MAX_BYTES_IN_MEMORY = 256_000_000
-# When the archive exceeds its size limit, the number of candles per series is multiplied by this factor. A smaller
+# When the archive exceeds its size limit, it multiplies the number of candles per series by this factor. A smaller
 # factor would delete more candles than necessary. A larger factor would delete candles more often.
 _SHARE_KEPT_IN_OVERSIZED_SERIES = 3 / 4
 # When the write-ahead log reaches this size in bytes, SQLite copies the log into the database file. The value is
@@ -123,12 +123,13 @@ class CandleArchive:
         self._max_candles_per_series = max_candles_per_series
         self._unwritten_batches: list[PackedCandles] = []
         self.unwritten_candles = 0
-        # The symbols whose written candles `flush` deletes before it writes the candles that wait in memory.
+        # The symbols whose candles in the file must be deleted. `flush` deletes them before it writes the candles that
+        # wait in memory.
         self._removed_symbols: frozenset[bytes] = frozenset()
         # The number of candles that were discarded because the archive could not write them.
         self.dropped_candles = 0
         self._pending_checkpoint = ("", 0)
-        # The number of candles added to each series since old candles of the series were last deleted. None before the
+        # For each series: the number of candles that were added since the last deletion of old candles. None before the
         # first write.
         self._untrimmed_counts: Counter[tuple[str, int]] | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tickwire-candles")
@@ -163,7 +164,7 @@ class CandleArchive:
 
     @property
     def is_full(self) -> bool:
-        """Whether the caller should call `flush` before it appends more candles."""
+        """Whether too many candles wait in memory: call `flush` before you append more candles."""
         return self.unwritten_candles >= MAX_UNWRITTEN_CANDLES
 
     def append(self, closed: PackedCandles, epoch: str, sequence: int) -> None:
@@ -243,9 +244,9 @@ class CandleArchive:
             else await self._run_in_thread(lambda: self._select_written(symbol, interval_s, start, end, limit))
         )
         candles = np.concatenate([_pack_rows(rows), *unwritten])
-        # A candle can occur more than once. A candle that was written during the read is in `rows` and in `unwritten`.
-        # A candle that both this process and the writer of the file have closed is twice in `rows`. A corrected candle
-        # has several versions. Of all candles with the same start, keep the last candle.
+        # A candle can occur more than once: if it was written during the read, if both this process and the writer of
+        # the file have closed it, or if it was corrected. Of all candles with the same start, keep the last candle,
+        # which is the newest version.
         newest_first = candles[::-1]
         candles = newest_first[np.unique(newest_first["start"], return_index=True)[1]]
         return candles[-limit:] if start is None else candles[:limit]
@@ -332,7 +333,7 @@ class CandleArchive:
         path = self._file_of_writer
         if self._writer_connection is None and path is not None:
             connection = None
-            # Another process may be creating the file at this moment.
+            # Ignore errors, because another process may be creating the file at this moment.
             with contextlib.suppress(sqlite3.Error):
                 connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
                 if connection.execute(_SELECT_META).fetchall():
@@ -360,7 +361,7 @@ class CandleArchive:
             operation(self._connection.execute)
             self._connection.execute("COMMIT")
         except BaseException:
-            # SQLite may have rolled back the transaction already.
+            # Ignore errors, because SQLite may already have rolled back the transaction.
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise
@@ -389,7 +390,8 @@ class CandleArchive:
         candles per series. `added` contains the series of each candle that was added.
         """
         limit = self._max_candles_per_series
-        # A dict, not a set, because a deletion in the order of the table is faster.
+        # Use a dict instead of a set, because a dict keeps the order of the table, and a deletion in this order is
+        # faster.
         counts, due = self._untrimmed_counts, dict[tuple[str, int], None]()
         if counts is None:
             # The number of candles that earlier processes added is unknown, so check every series once.
@@ -414,7 +416,7 @@ class CandleArchive:
             )
             self._delete_surplus(self._connection.execute(_SELECT_SERIES).fetchall())
         if shrink(self._connection, self._max_file_bytes, _SHRINK_PAGES):
-            # SQLite shrinks the database file only when it copies the write-ahead log into the file.
+            # Copy the write-ahead log into the database file, because only this step shrinks the file.
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _delete_surplus(self, all_series: Sequence[tuple[str, int]]) -> None:
@@ -437,8 +439,8 @@ class CandleArchive:
         parameters = (symbol, interval_s, start or 0, end, limit)
         rows = self._connection.execute(statement, parameters).fetchall()
         writer = self._connect_to_writer()
-        # The rows of this process come last, so that `read` prefers them: the writer may not have deleted the candles
-        # of a reset symbol yet.
+        # Return the rows of this process last, so that `read` prefers them. After a reset of a symbol, the file may
+        # still contain its old candles.
         return rows if writer is None else [*writer.execute(statement, parameters).fetchall(), *rows]
 
 

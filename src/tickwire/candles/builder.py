@@ -1,8 +1,8 @@
 """Builds candles from the records of the journal.
 
-The candles depend only on the journal. Each source of ticks, such as a feed, has its own time, which the timestamps of
-its ticks advance. When no ticks arrive, the process that runs the feed appends a clock event, which advances the time
-of all live sources. So every process closes the same candles at the same event, even after a restart.
+The candles depend only on the journal. Each source of ticks, such as a feed, has its own time. The timestamps of its
+ticks advance this time. When no ticks arrive, the process that runs the feed appends a clock event, which advances the
+time of all live sources. So every process closes the same candles at the same event, even after a restart.
 """
 
 from __future__ import annotations

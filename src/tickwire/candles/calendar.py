@@ -11,8 +11,7 @@ from tickwire.errors import InputError
 from tickwire.market.market_hours import MarketHours
 from tickwire.market.trading_sessions import DAY_NS, TradingSessions
 
-# The age, in years, of the oldest supported recordings. If a calendar starts later, its sessions are loaded from its
-# first day.
+# The age, in years, of the oldest supported recordings. A calendar of the library may start later than this.
 _YEARS_BACK = 40
 # Exchanges publish their holidays about one year ahead.
 _YEARS_AHEAD = 1
@@ -52,7 +51,7 @@ def load_calendar(name: str, now: int) -> ExchangeCalendar:
             hint="choose a code such as XNYS, XLON, XTKS, XHKG, 24/7",
         )
     with warnings.catch_warnings():
-        # The exchange-calendars library calls deprecated functions of pandas. Hide the deprecation warnings.
+        # Hide deprecation warnings, because the exchange-calendars library calls deprecated functions of pandas.
         warnings.simplefilter("ignore", DeprecationWarning)
         calendar = _read_calendar(exchange_calendars, name, now)
         return ExchangeCalendar(_build_sessions(calendar), _build_hours(calendar))

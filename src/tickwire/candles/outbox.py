@@ -1,9 +1,8 @@
 """The outbox: closed candles that the journal does not contain as events yet (pending candles).
 
 A journal event may close candles. Tickwire then appends these candles to the journal as events, in the order in which
-they closed. So the number of candles in the journal determines which candles are still pending. A process that reads
-the journal up to some event can compute the candles that are pending at that event, even if the previous process was
-killed.
+they closed. So the number of candles in the journal determines which candles are still pending. Any process that reads
+the journal can therefore compute the pending candles, even if the previous process was killed.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ OutboxState: TypeAlias = list[PendingCandles]
 class _Part(NamedTuple):
     """Some of the candles that closed at the event `closed_by`.
 
-    `remaining` is the number of candles in this part and in the later parts of the same event.
+    `remaining` counts the candles in this part and in all later parts of the same event.
     """
 
     closed_by: int
@@ -124,7 +123,7 @@ class CandleOutbox:
         return encode
 
     def restore(self, saved: OutboxState) -> None:
-        """Replace the pending candles with the candles in `saved`, the result of an earlier call of `save`."""
+        """Replace the pending candles with the candles in `saved`, which `save` returned."""
         self._parts.clear()
         self._candle_count = 0
         for closed_by, data, count in map(msgspec.structs.astuple, saved):

@@ -106,8 +106,8 @@ class CandleRecorder:
     async def apply(self, records: Iterable[JournalRecord], epoch: str) -> None:
         """Apply the next records of the journal. `epoch` is the random name of the journal's history.
 
-        Skip records that were applied before: the recovery may already have applied records that the hub has not
-        applied. While a record closes the candles of many symbols, other tasks can run.
+        Skip records that `recover` has already applied. While a record closes the candles of many symbols, other tasks
+        can run.
         """
         for record in records:
             if record.last > self.sequence:
@@ -144,7 +144,8 @@ class CandleRecorder:
         market_time = self.candles.overdue_market_time(now, 2 * ALLOWED_LATENESS_NS)
         if market_time is None:
             return None
-        # Earlier versions read `ts`. This version computes the time of each source from `now`.
+        # Versions of Tickwire that have one time for all sources read `ts`. This version computes the time of each
+        # source from `now`.
         return named_entry(CLOCK_EVENT, {"ts": (market_time - ALLOWED_LATENESS_NS) // 1000, "now": now // 1000})
 
     async def read(self, query: CandleQuery) -> list[Candle]:

@@ -16,7 +16,8 @@ from tickwire.errors import SettingsError
 
 # The number of descriptors reserved for files of the journal, and for connections to a feed, a broker and a key server.
 RESERVED_FILES = 32
-# The number of connections reserved for health checks, metrics, admins and publishers at the limit of readers.
+# When the server has its maximum number of readers, this number of connections remains for health checks, metrics,
+# admins and publishers.
 RESERVED_CONNECTIONS = 32
 # The maximum number of connections without a stream. An idle connection occupies about 10 KB.
 MAX_OTHER_CONNECTIONS = 4_096
@@ -38,7 +39,7 @@ def raise_open_file_limit() -> None:
     On many systems, the initial limit of a process is 1,024 files.
     """
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Some systems reject the value "unlimited". The limit then remains unchanged.
+    # Some systems reject the value "unlimited". In this case, keep the present limit.
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 

@@ -75,7 +75,7 @@ def describe_settings(settings: Settings, overrides: Mapping[str, Any], path: Pa
 
 
 def _mask(name: str, value: object) -> str:
-    # The address of the journal may contain a password, and is shown without it.
+    # Show the address of the journal without its password, and mask all other secrets.
     if not Settings.model_fields[name].repr and name != "journal":
         return REDACTED if value else ""
     return redact_address(value) if isinstance(value, str) else str(value)

@@ -30,7 +30,7 @@ _INTERRUPTED = 130
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def doctor(*, url: str, origin: str | None, wait_s: float | None, as_json: bool) -> None:
-    """Open a stream of the server at URL, and name the settings between client and server that harm streams.
+    """Open a stream of the server at URL, and find the settings of proxies that harm streams.
 
     The command finds buffering, idle cut-offs, compression, lost headers, HTTP/1.0, wrong addresses, wrong CORS
     settings, TLS problems and wrong clocks. The output names the program that causes each problem, and the line of its

@@ -1,7 +1,7 @@
 """Heartbeats of a server process. When they stop, the parent process knows that the server process no longer runs.
 
-A process can exist without running: it is suspended (SIGSTOP, a debugger), or its event loop is stuck. Such a process
-still holds its locks, its listening socket and its connections.
+A process can exist without running: it may be suspended (by SIGSTOP or a debugger), or its event loop may be blocked.
+Such a process still holds its locks, its listening socket and its connections.
 
 The parent process sets the environment variable TICKWIRE_HEARTBEAT_FD to the number of a file descriptor that the
 server process inherits. The event loop of the server process writes a byte to this descriptor once a second.
@@ -18,8 +18,8 @@ from tickwire.cli.child_pipe import ChildPipe, inherited_write_end
 
 HEARTBEAT_FD_VARIABLE = "TICKWIRE_HEARTBEAT_FD"
 HEARTBEAT_INTERVAL_S = 1.0
-# A process is silent if this many checks in a row find no heartbeat. The parent counts checks instead of seconds: after
-# the whole machine was suspended, much time has passed without a heartbeat, but few checks.
+# A process is silent if this many checks in a row find no heartbeat. The parent counts checks instead of seconds,
+# because it makes no checks while the whole machine is suspended.
 MAX_MISSED_HEARTBEATS = 10
 _READ_BYTES = 4_096
 
@@ -42,7 +42,7 @@ class HeartbeatSender:
         """Send heartbeats until the parent process has ended."""
         with contextlib.suppress(BrokenPipeError):
             while self._descriptor is not None:
-                # A suspended parent process does not empty the pipe.
+                # Ignore a full pipe, because a suspended parent process does not empty it.
                 with contextlib.suppress(BlockingIOError):
                     os.write(self._descriptor, b".")
                 await asyncio.sleep(HEARTBEAT_INTERVAL_S)
@@ -84,7 +84,7 @@ class HeartbeatPipe(ChildPipe):
             try:
                 received = os.read(self.read_fd, _READ_BYTES)
             except BlockingIOError:
-                # The pipe is empty.
+                # The read failed because the pipe is empty. Count missed heartbeats only after the first heartbeat.
                 if missed >= 0:
                     missed += 1
                 continue

@@ -42,7 +42,9 @@ def bind_socket(host: str, port: int, *, shared: bool) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}: {error.strerror}", field="host") from None
+        raise SettingsError(
+            f"cannot listen on {host}: {error.strerror}: choose an address of this machine with --host", field="host"
+        ) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

@@ -39,7 +39,7 @@ def token_from_environment() -> str | None:
 class GroupedCommand(click.Command):
     """A command whose help lists the options in groups.
 
-    The groups appear in the order in which their first options are declared. The group General is the last one.
+    The groups appear in the order in which their first options are declared. The group General comes last.
     """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -73,7 +73,14 @@ class SettingOption(click.Option):
             super().__init__([flag, name], type=_option_type(field), default=None, help=_help_text(name, field))
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "repeatable" in extra:
-            separator = str(extra["repeatable"])
+            separator = str(
+                extra[
+                    (
+                        "The type of an option whose value remains text. `load_settings` converts the "
+                        "text later. The help shows `name` as the type."
+                    )
+                ]
+            )
             self.multiple = True
             self.callback = lambda _context, _option, values: separator.join(values) if values else None
         self.group = str(extra["group"]) if isinstance(extra, dict) and "group" in extra else "Settings"

@@ -30,7 +30,7 @@ from tickwire.recordings.text_table import describe_skipped_rows
 from tickwire.recordings.tick_reader import Recording, RecordingOptions
 
 _STANDARD_INPUT = Path("-")
-# The name of the temporary file with a copy of standard input. The progress bar shows this name.
+# The name of the temporary file for standard input, because the progress bar shows the name of the file.
 _COPY_NAME = "standard-input"
 # The number of ticks that are encoded at once, about 100 KB.
 _BATCH_TICKS = 1_000

@@ -19,7 +19,7 @@ from tickwire.errors import BatchRowError
 # The maximum number of attempts for each batch. All attempts together take only a few seconds, because a user waits for
 # the result.
 MAX_ATTEMPTS = 4
-# A read returns at most this many bytes. With the shortest tick (14 bytes), a batch then has fewer ticks than a server
+# The maximum number of bytes per read. The shortest tick has 14 bytes, so a batch never has more ticks than a server
 # accepts.
 _MAX_READ_BYTES = 64 * 1024
 
@@ -45,7 +45,7 @@ def publish_lines(url: str, first_line: bytes, rest: BinaryIO) -> None:
             for ticks in _read_batches(first_line, rest):
                 runner.run(upload.publish(ticks))
         except KeyboardInterrupt:
-            # Ctrl-C is a usual way to end a command that waits for input.
+            # Do not treat Ctrl-C as an error, because it is a usual way to end a command that waits for input.
             pass
         finally:
             runner.run(upload.publisher.close())
@@ -108,7 +108,7 @@ def _read_available_lines(first_line: bytes, rest: BinaryIO) -> Iterator[list[by
     The last line of the input may lack a newline.
     """
     yield [first_line]
-    # `read1` returns the bytes that have arrived. The type `BinaryIO` does not declare this method.
+    # The type `BinaryIO` does not declare the method `read1`, which returns the bytes that have arrived.
     source = cast(io.BufferedReader, rest)
     incomplete = b""
     while data := source.read1(_MAX_READ_BYTES):

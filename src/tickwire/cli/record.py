@@ -33,8 +33,8 @@ def record(
     """Record the quotes of SYMBOLS (default: all symbols) to FILE: .csv, .csv.gz or .parquet.
 
     The recorder writes no quote twice, even if the connection is lost or the server restarts. The recorder stops at
-    Ctrl-C or at the end of the feed. If the recorder never reached the server, the exit code is 1. After a crash,
-    repeat the command with the same FILE to resume after the last recorded quote.
+    Ctrl-C or at the end of the feed. If the recorder could not connect to the server, the exit code is 1. After a
+    crash, repeat the command with the same FILE to resume after the last recorded quote.
     """
     recorder = QuoteRecorder(file)
     if recorder.row_count:

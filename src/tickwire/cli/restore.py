@@ -16,7 +16,7 @@ from tickwire.journal.sqlite.backup import restore as restore_backup
 def restore(backup: Path, journal: Path, *, replaces: bool) -> None:
     """Restore the file BACKUP and its candles as the SQLite file JOURNAL. The server must not run.
 
-    The next start begins a new epoch, so that no event id is used twice: readers that return receive a `gap` and the
+    The next start begins a new epoch, so that no event id is used twice. Readers that reconnect receive a `gap` and the
     current state.
 
     Example: tickwire restore backup.journal .tickwire/simulator.journal

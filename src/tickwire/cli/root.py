@@ -80,7 +80,7 @@ class LazyGroup(click.Group):
                 _EXIT_INPUT_ERROR if isinstance(error, InputError) else _EXIT_FAILURE,
             )
         except OSError as error:
-            # Only a failed operation on a file sets `filename`. Any other OSError here is a bug.
+            # If `filename` is not set, the error does not come from an operation on a file, so it is a bug.
             if error.filename is None:
                 raise
             _exit_with_error(f"cannot read or write {os.fsdecode(error.filename)}: {error.strerror}", _EXIT_FAILURE)

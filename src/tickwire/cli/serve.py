@@ -93,7 +93,7 @@ def _serve(
         return
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(each) for each in _open_listeners(settings, listener)]
-        # A signal during startup cancels the task. Then exit without a traceback.
+        # A signal during startup cancels the task. In this case, exit without a traceback.
         with contextlib.suppress(asyncio.CancelledError):
             uvloop.run(
                 _run_single_process(
@@ -199,7 +199,7 @@ async def _run_server(
     def announce(url: str, banner: list[str]) -> None:
         is_ready.set()
         print_banner(banner)
-        # Log the capacity after the address of the server, because a user first needs the address.
+        # Log the capacity after the address of the server, because a user looks for the address first.
         log_capacity(capacity, configured_readers(settings))
         ready.notify(url, banner)
 
@@ -220,7 +220,7 @@ async def _run_app(  # noqa: PLR0917  # six collaborators of one server
     listeners: list[socket.socket],
     announce: Callable[[str, list[str]], None],
 ) -> None:
-    """Run the application until the HTTP server stops. Raise the error that ended the application, if there is one.
+    """Run the application until the HTTP server stops. If an error ended the application, raise this error.
 
     When the application runs, call `announce` with the URL of the server and the lines for standard output.
     """
@@ -284,7 +284,7 @@ def _install_signal_handlers(
         loop.add_signal_handler(signal.SIGINT, stop)
     # If nohup started the server, SIGHUP is ignored, and must stay ignored.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # A terminal sends SIGHUP when a person closes its window.
+        # Stop at SIGHUP in a terminal, which sends this signal when a person closes its window.
         loop.add_signal_handler(signal.SIGHUP, stop if _runs_in_terminal() else reload_settings)
 
 
@@ -309,7 +309,7 @@ def _banner(settings: Settings, runtime: Runtime, url: str) -> list[str]:
     access, header = "open: everyone who can connect to this port can read, publish and control; see --auth", ""
     if settings.auth != "none":
         access, header = f"clients need a token (--auth {settings.auth})", '-H "Authorization: Bearer $TICKWIRE_TOKEN" '
-    # AAPL and MSFT are symbols of the default model. Another model may not have them.
+    # Use AAPL and MSFT only with the default model, because other models may lack these symbols.
     symbols = "AAPL,MSFT" if settings.feed == "simulator" and not settings.model else "*"
     return [
         f"Tickwire: {runtime.status.mode} market from {redact_address(settings.feed)} · page {url}/ · API {url}/docs",

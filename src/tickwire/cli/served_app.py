@@ -37,7 +37,7 @@ def create_served_app(settings: Settings, certificate: Certificate | None) -> Se
     capacity = plan_capacity(configured_readers(settings))
     app = App(settings.model_copy(update={"max_readers": capacity.max_readers}))
     server = create_server(app, capacity.max_connections, certificate=certificate, drain_delay_s=settings.drain_delay)
-    # The server logs each request itself.
+    # Turn uvicorn's request log off, because Tickwire logs each request by itself.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     return ServedApp(app, server, capacity)
 

@@ -45,7 +45,7 @@ class SettingsReloader:
         return changes
 
     def _warn_of_restart(self, new: Settings) -> None:
-        """Log the changed settings that need a restart, unless the last warning was the same."""
+        """Log the changed settings that need a restart, unless the last warning was for the same changes."""
         pending = {
             name: value
             for name in Settings.model_fields

@@ -81,7 +81,7 @@ def scenario(file: Path | None, url: str) -> None:
 
 
 def _send_checked_command(command: str, url: str) -> None:
-    # Check the command here, so that a wrong command causes no request to the server.
+    # Check the command before the request, so that a wrong command fails even without a server.
     parse_command(command)
     _request_state(url, lambda simulator: simulator.send_command(command))
 

@@ -1,4 +1,7 @@
-"""The standard streams of a server process: a closed, full or unread output neither ends nor blocks the server."""
+"""The standard streams of a server process.
+
+Even if an output is closed, full or read by nobody, the server neither ends nor waits.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def open_standard_descriptors() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The system assigns the lowest free number.
+            # The system assigns the lowest free descriptor, which is the descriptor of the closed stream.
             os.open(os.devnull, os.O_RDWR)
 
 
@@ -33,7 +36,7 @@ def print_banner(lines: Sequence[str]) -> None:
     """Write lines to standard output. If no program reads standard output or the write fails, continue without an
     error."""
     text = "\n".join([*lines, ""]).encode(getattr(sys.stdout, "encoding", None) or "utf-8", errors="replace")
-    # If nobody reads a full pipe, the thread stays blocked until the process ends.
+    # Use a daemon thread: if no program reads a full pipe, the thread stays blocked until the process ends.
     writer = threading.Thread(target=_write, args=(text,), name="tickwire-banner", daemon=True)
     writer.start()
     writer.join(_MAX_PRINT_WAIT_S)

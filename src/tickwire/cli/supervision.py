@@ -28,7 +28,7 @@ from tickwire.core.codec import decode_json, encode_json
 PARENT_PID_VARIABLE = "TICKWIRE_PARENT"
 READY_FD_VARIABLE = "TICKWIRE_READY_FD"
 _POLL_INTERVAL_S = 0.25
-# The maximum time for draining the streams. A process that has not drained after this time is stuck, and exits at once.
+# The maximum time for draining the streams. A process that needs more time hangs, and then exits at once.
 _DRAIN_TIMEOUT_S = 20.0
 _MAX_MESSAGE_BYTES = 64 * 1024
 
@@ -113,13 +113,11 @@ def _decode_message(line: bytes) -> ReadyMessage | None:
 
 
 def exit_with_parent() -> dict[str, str]:
-    """Start a thread that stops this server when the parent process ends.
+    """Start a thread that stops this server when the parent process ends. Do nothing if TICKWIRE_PARENT is not set.
 
-    The server then closes its streams before it ends. A thread watches the parent, so the server also stops while it is
-    still starting. Do nothing if TICKWIRE_PARENT is not set.
-
-    Return the environment variables for a program that this process executes later, so that this program also ends with
-    the parent.
+    The server closes its streams before it ends. Because a thread watches the parent, this also works while the server
+    is starting. Return environment variables for a program that this process may execute later, so that this program
+    also ends with the parent.
     """
     parent = os.environ.pop(PARENT_PID_VARIABLE, None)
     if parent is None:

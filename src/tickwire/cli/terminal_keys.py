@@ -26,7 +26,7 @@ _SEQUENCES = {
     "\x1b[5~": "page up",
     "\x1b[6~": "page down",
 }
-# In the other keypad mode, terminals send O instead of [.
+# In application mode, a terminal sends O instead of [.
 _SEQUENCES |= {sequence.replace("[", "O"): key for sequence, key in _SEQUENCES.items()}
 _CHARACTERS = {"\r": ENTER, "\n": ENTER, "\x7f": BACKSPACE, "\b": BACKSPACE}
 # A slow connection can deliver the characters of one key separately. After this time, a lone escape character is the
@@ -109,7 +109,7 @@ class KeyReader:
 
     def _read(self) -> None:
         data = b""
-        # A read from a terminal that is gone fails.
+        # Ignore errors, because a read fails if the terminal no longer exists.
         with contextlib.suppress(OSError):
             data = os.read(self._descriptor, _MAX_READ_BYTES)
         if not data:

@@ -79,13 +79,13 @@ def new_secret() -> None:
 )
 def mint(*, secret: str, key_file: Path | None, duration: str, key_id: str | None, **rights: Any) -> None:
     """Create a token, and print it."""
-    # Only commands and servers with tokens need this import.
+    # Import the package only here, because other commands do not need it.
     import jwt
 
     now = int(time.time())
     lifetime_s = _parse_duration(duration)
     claims = {**_build_claims(**rights), "iat": now, "exp": now + lifetime_s}
-    # Check the claims here. The call raises InputError for claims that a server would reject.
+    # Raise InputError for claims that a server would reject.
     rights_from_claims(claims)
     key = _load_key(secret, key_file)
     material = key.material if key_file is None else key_file.read_bytes()
@@ -114,7 +114,7 @@ def inspect(*, text: str, secret: str, key_file: Path | None, issuer: str, audie
 
     If TOKEN is `-`, read the token from standard input.
     """
-    # Only commands and servers with tokens need this import.
+    # Import the package only here, because other commands do not need it.
     import jwt
 
     text = sys.stdin.read().strip() if text == "-" else text

@@ -25,9 +25,10 @@ from tickwire.client.stream import Stream, connect
 from tickwire.core.timestamps import format_duration
 from tickwire.errors import ClientError, InputError, TickwireError
 
-# A person cannot read a table that changes more often, and a slow connection cannot transmit it.
+# The table changes at most once in this time. A person cannot read faster changes, and a slow connection cannot
+# transmit them.
 _MIN_REDRAW_INTERVAL_S = 0.2
-# The table shows elapsed times and short highlights, so it changes even if no event arrives.
+# Redraw the table at least once in this time, even if no event arrives: it shows elapsed times and short highlights.
 _MAX_REDRAW_INTERVAL_S = 1.0
 _ROUND_TRIP_INTERVAL_S = 2.0
 
@@ -59,7 +60,7 @@ def watch(
 
     In a terminal, the command shows a table. The key ? lists the keys that sort, filter and scroll the table, and q
     quits. If the output is not a terminal, the command prints one line of JSON for each quote. Ctrl-C stops the
-    command. If the command never reached the server, the exit code is 1.
+    command. If the command could not connect to the server, the exit code is 1.
     """
     # The output shows the states of the connection, and the log would repeat them in the middle of a table.
     logging.getLogger("tickwire.client").addHandler(logging.NullHandler())
@@ -126,7 +127,7 @@ async def _report_missing_symbols(url: str, patterns: Sequence[str], delay_s: fl
     try:
         missing = await find_missing_symbols(url, patterns, token=token_from_environment())
     except TickwireError:
-        # The stream itself reports that the server cannot be reached.
+        # Show nothing, because the stream itself reports an unreachable server.
         return
     for pattern, near in missing.items():
         hint = f" (did you mean {near}?)" if near else ""

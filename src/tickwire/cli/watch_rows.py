@@ -15,7 +15,7 @@ TREND_LENGTH = 16
 TREND_STEP_S = 2.0
 """The shortest time between two prices of a trend.
 
-A trend of single trades would mostly show that prices alternate between bid and ask.
+If the trend contained every trade, it would mostly show prices that alternate between bid and ask.
 """
 # A changed price is highlighted for this time.
 FLASH_S = 0.7
@@ -48,7 +48,7 @@ SORT_FIELDS = tuple(column.field for column in COLUMNS if column.field != "trend
 
 
 class Row:
-    """The newest quote of a symbol, the prices before it, and the direction of the newest price change (1, 0 or -1).
+    """The newest quote of a symbol, its recent prices, and the direction of the newest price change (1, 0 or -1).
 
     `changed_at_s` is the monotonic time of this change, or None before the first change.
     """
@@ -120,12 +120,17 @@ class WatchRows:
         return self._paused_rows is not None
 
     def toggle_pause(self) -> None:
-        """Pause or resume updates. While updates are paused, `selected` returns the quotes of the time of the pause."""
+        """Pause or resume updates.
+
+        While updates are paused, `selected` returns the quotes from the beginning of the pause.
+        """
         self._paused_rows = None if self.is_paused else deepcopy(self._rows)
 
     def move_sort_column(self, steps: int) -> None:
-        """Sort by the column that is `steps` to the right. Numbers start with the largest, and texts start with the
-        first in the alphabet."""
+        """Sort by another column, which is `steps` columns to the right.
+
+        Numbers start with the largest number, and texts start with the first text in the alphabet.
+        """
         position = SORT_FIELDS.index(self.sort_field) + steps
         self.sort_field = SORT_FIELDS[min(max(position, 0), len(SORT_FIELDS) - 1)]
         self.is_descending = self.sort_field != "symbol"

@@ -25,7 +25,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _DIRECTION_STYLES = {1: "green", 0: "", -1: "red"}
 _FLASH_STYLES = {1: "bold black on green", 0: "", -1: "bold white on red"}
 HELP = (
-    ("left, right or < >", "choose the column that sorts the rows"),
+    ("left, right or < >", "choose the column by which the rows are sorted"),
     ("r", "reverse the order"),
     ("up, down, page up, page down, home, end", "scroll"),
     ("/", "show only symbols that contain a text or match a pattern such as BTC-*; escape shows all"),
@@ -130,7 +130,7 @@ class WatchTable:
         self._first_row += steps.get(key, 0)
 
     def _type(self, key: str) -> None:
-        """Change the text that selects symbols."""
+        """Edit the search text, which selects the visible symbols."""
         match key:
             case _ if key in (ENTER, ESCAPE):
                 self._is_typing = False
@@ -192,7 +192,7 @@ class WatchTable:
             )
         now_s, is_live = time.monotonic(), self._state == "live"
         for row in rows:
-            # Old prices must not look like current ones.
+            # Old prices must not look like current prices.
             table.add_row(*(_cell(row, column.field, now_s) for column in columns), style="" if is_live else "dim")
         return table
 

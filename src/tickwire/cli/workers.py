@@ -67,7 +67,7 @@ class WorkerProcess:
         self.name = name
         self.ready_message: ReadyMessage | None = None
         self.last_exit_code: int | None = None
-        # The number of processes that ended before they were ready, since the last process that became ready.
+        # The number of processes of this worker that ended before they were ready, since a process was last ready.
         self.failed_starts = 0
         # The event `start_failed` is set after this number of failed starts.
         self.max_failed_starts = _MAX_FAILED_STARTS
@@ -92,7 +92,8 @@ class WorkerProcess:
             served = await self._run_process_or_log()
             if self._stopping.is_set():
                 return
-            # A process that has never been ready was not stable, even if it waited for the journal for a long time.
+            # Require that the process became ready, because it may have waited for the journal for a long time without
+            # ever being ready.
             was_stable = served and loop.time() - started_at > _STABLE_AFTER_S
             delay = _INITIAL_RESTART_DELAY_S if was_stable else delay
             self.failed_starts = 0 if served else self.failed_starts + 1
@@ -112,8 +113,7 @@ class WorkerProcess:
         return self.ready_message
 
     async def wait_until_started_or_failed(self) -> None:
-        """Wait until a process of this worker is ready, the worker reports failed starts, or the supervisor calls
-        `stop`."""
+        """Wait until a process of this worker is ready, too many starts have failed, or the supervisor calls `stop`."""
         events = (self._serving, self.start_failed, self._stopping)
         waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
@@ -156,11 +156,11 @@ class WorkerProcess:
     async def _run_process_or_log(self) -> bool:
         try:
             return await self._run_process()
-        except Exception:  # A task boundary: the caller restarts the worker later.
+        except Exception:  # Catch all errors at this task boundary, because the caller restarts the worker later.
             log.exception("cannot run %s", self.name)
             return False
         finally:
-            # After an error, or if this task was cancelled, the process may still run.
+            # Kill the process if it still runs, because an error occurred or this task was cancelled.
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
                 await self._process.wait()
@@ -183,7 +183,7 @@ class WorkerProcess:
             )
             pipe.close_write_end()
             heartbeats.close_write_end()
-            # `stop` may have been called while the process was being created.
+            # Check again, because `stop` may have been called while the process was being created.
             if self._stopping.is_set():
                 self._process.terminate()
             message = await pipe.wait()
@@ -239,7 +239,7 @@ class Supervisor:
         present = {name: getattr(settings, name) for name in RELOADABLE}
         settings = settings.model_copy(update=self._add_ticket_secret(present))
         self._drain_delay_s = settings.drain_delay
-        # Set if the processes stop without the drain delay.
+        # When this event is set, the processes stop without the drain delay.
         self.skip_delay = asyncio.Event()
         self.edge_workers = [_edge_worker(settings, port, number) for number in range(settings.workers)]
         self.feed_workers = [] if settings.role == "edge" else [_feed_worker(settings, "feed process 0", 0)]
@@ -297,8 +297,8 @@ class Supervisor:
         """Replace the edge processes one after the other. The new processes have the changed settings `changes`.
 
         For each edge process, start a new process. When the new process is ready, stop the old process. If the new
-        process ends before that, the old process and all remaining processes continue to serve. A stop of all workers
-        ends the restart.
+        process ends before it is ready, the old process and all remaining processes continue to serve. If the
+        supervisor stops, the restart ends.
         """
         if changes:
             changes = self._add_ticket_secret(changes)
@@ -307,8 +307,8 @@ class Supervisor:
                 if self._is_stopping:
                     return
                 new = old.clone(changes)
-                # A second start would open another listening socket, and the end of the old process would close
-                # connections that wait in the old socket.
+                # Do not start a second process after a failure. It would open another listening socket, and the end of
+                # the old process would then close the connections that wait in the old socket.
                 new.max_failed_starts = 1
                 self._start_workers([new])
                 await new.wait_until_started_or_failed()
@@ -385,14 +385,15 @@ def _edge_worker(settings: Settings, port: int, number: int) -> WorkerProcess:
         "port": port,
         "share_port": True,
         "metrics_port": metrics_port,
-        # The supervisor itself waits for the drain delay: once for all edges, and only when all workers stop.
+        # Set no delay for the edges, because the supervisor itself waits: once for all edges, and only when all workers
+        # stop.
         "drain_delay": 0,
     }
     return WorkerProcess(f"worker {number}", process_environment(settings, overrides), (settings.host, port))
 
 
 def _feed_worker(settings: Settings, name: str, number: int) -> WorkerProcess:
-    # No reader connects to a feed process. It listens on loopback, on a port after the last metrics port.
+    # No reader connects to a feed process, so it listens on loopback, on a port after the last metrics port.
     port = settings.metrics_port and settings.metrics_port + settings.workers + number
     overrides = {"role": "feed", "workers": 1, "host": "127.0.0.1", "port": port, "metrics_port": 0, "drain_delay": 0}
     return WorkerProcess(name, process_environment(settings, overrides))
@@ -411,19 +412,19 @@ async def supervise(settings: Settings, port: int, ready: ReadyNotifier, reloade
         restarts.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.error("cannot replace the worker processes", exc_info=error)
+            log.error("cannot replace the worker processes, so the old processes continue to serve", exc_info=error)
 
     def restart_edges() -> None:
         changes = reloader.reload(check_keys)
         if changes is None:
-            log.error("the worker processes are not replaced")
+            log.error("the worker processes keep the old settings: correct the settings, and send SIGHUP again")
             return
         task = asyncio.create_task(supervisor.restart_edges(changes))
         restarts.add(task)
         task.add_done_callback(on_restarted)
 
     def stop(number: signal.Signals) -> None:
-        # SIGINT, and a second signal of either kind, skip the wait for load balancers.
+        # SIGINT, or a second signal of any kind, skips the wait for load balancers.
         if stopped.is_set() or number is signal.SIGINT:
             supervisor.skip_delay.set()
         stopped.set()

@@ -45,8 +45,8 @@ class AsyncClient:
     All methods raise InputError if an argument is invalid, and ClientError if the server does not answer or rejects the
     request for another reason.
 
-    The streams, screens and boards of the client end with `close`. To end one of them earlier, open it with `async
-    with`, or call its `close`.
+    The streams, screens and boards of the client end with `close`. To end a single stream, screen or board earlier,
+    open it with `async with`, or call its method `close`.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class AsyncClient:
             "attempts": attempts,
             "on_state": on_state,
         }
-        # All streams that may be open. The second object closes the stream: the stream itself, or its board.
+        # All streams that may be open, each with the object that closes it: the stream itself, or the board that reads
+        # it.
         self._opened: list[tuple[Stream, _Closable]] = []
 
     @property
@@ -164,10 +165,10 @@ class AsyncClient:
         end: Time | None = None,
         limit: int | None = 500,
     ) -> CandleHistory:
-        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` of them. None means no limit.
+        """Return the candles of `symbol` that start in `[start, end)`, at most `limit` candles (None: all candles).
 
-        If more than `limit` candles match, the result contains the oldest ones if `start` is set, and the newest ones
-        otherwise. For a long history, the method sends several requests.
+        If more than `limit` candles match, the result contains the oldest candles if `start` is set, and the newest
+        candles otherwise. For a long history, the method sends several requests.
         """
         return await read_history(self._connection, symbol, interval, start=start, end=end, limit=limit)
 
@@ -179,7 +180,7 @@ class AsyncClient:
         return await self._publisher.publish(ticks, key=key)
 
     async def publish_frame(self, frame: DataFrame, *, key: str | None = None) -> UploadReceipt:
-        """Publish the rows of a pandas or Polars data frame as ticks. Return when the server has stored all of them.
+        """Publish the rows of a pandas or Polars data frame as ticks. Return when the server has stored all rows.
 
         The columns have the names of the fields of a tick: `symbol`, `ts`, `last`, `bid` and so on. Missing values
         (NaN, NaT, None) are omitted. The times in `ts`, or in the index of a pandas frame, may have any unit and zone.

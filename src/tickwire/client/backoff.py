@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-# The longest wait is a compromise. Clients should reconnect soon after an outage of hours, but must not send a request
-# every second during the outage.
+# The longest wait. Clients should reconnect soon after a long outage, but must not send a request every second during
+# the outage.
 MAX_WAIT_S = 30.0
 _MAX_DOUBLINGS = 30
 
@@ -13,10 +13,10 @@ _MAX_DOUBLINGS = 30
 class Backoff:
     """Exponential backoff with full jitter. Times are in seconds.
 
-    After n earlier failures, the next wait is a random number between 0 and initial_wait_s * 2**n, or between 0 and
-    max_wait_s if max_wait_s is smaller. Full jitter means that all waits in this range are equally likely. Therefore
-    clients that lost their server at the same time reconnect at different times (M. Brooker, "Exponential Backoff And
-    Jitter", AWS Architecture Blog, 2015).
+    After n earlier failures, the next wait is a random number between 0 and initial_wait_s * 2**n, but at most
+    max_wait_s. Full jitter means that all waits from 0 to this limit are equally likely. Therefore clients that lost
+    their server at the same time reconnect at different times (M. Brooker, "Exponential Backoff And Jitter", AWS
+    Architecture Blog, 2015).
     """
 
     def __init__(

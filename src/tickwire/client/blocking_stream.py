@@ -92,8 +92,8 @@ class BlockingStream(Generic[T]):
 
     async def _receive(self) -> _Received[T]:
         item = await self._source.__anext__()
-        # After a timeout, the thread continues the wait. The program may store `last_event_id` before it receives this
-        # item, so `next_item` shows the id of the item only when it returns the item.
+        # After a timeout, the thread continues to wait for the item. Until `next_item` returns the item,
+        # `last_event_id` must not include it, because the program may store `last_event_id`.
         return _Received(item, self._stream.last_event_id)
 
 
@@ -116,7 +116,8 @@ class BlockingScreen(BlockingStream[ScreenChange]):
     def __init__(self, thread: LoopThread, screen: Screen) -> None:
         super().__init__(thread, screen, screen.stream)
         self._screen = screen
-        # A copy of the symbols and the quotes. It is set while the thread waits for the next change after a timeout.
+        # A copy of the symbols and the quotes, if a call of `next_item` reached its timeout, so that the thread still
+        # waits for a change.
         self._copy: tuple[Set[str], Mapping[str, Quote]] | None = None
 
     @property
@@ -132,8 +133,8 @@ class BlockingScreen(BlockingStream[ScreenChange]):
         try:
             return super().next_item(timeout_s)
         finally:
-            # After a timeout, the thread continues the wait, and may change the screen while the program reads the
-            # screen.
+            # After a timeout, the thread continues to wait, and may change the screen while the program reads it. So
+            # the program reads a copy.
             self._copy = None if self._next is None else self._thread.call(self._copy_screen)
 
     async def _copy_screen(self) -> tuple[Set[str], Mapping[str, Quote]]:
@@ -189,7 +190,8 @@ class BlockingBoard(Mapping[str, Quote]):
 
 
 def _wait_until_done(future: Future[Any], timeout_s: float | None) -> None:
-    """Wait for the end of a future. Raise TimeoutError if it has not ended after `timeout_s` seconds."""
-    # `Future.result` raises the same error for its own timeout and for a TimeoutError of the coroutine.
+    """Wait until a future has ended. Raise TimeoutError if it has not ended after `timeout_s` seconds."""
+    # Do not use the timeout of `Future.result`, because its error could not be distinguished from a TimeoutError of the
+    # coroutine.
     if not wait([future], timeout_s).done:
         raise TimeoutError(f"nothing arrived in {timeout_s:g} s")

@@ -72,9 +72,9 @@ async def read_history(
     end: Time | None,
     limit: int | None,
 ) -> CandleHistory:
-    """Read the candles that start in `[start, end)`, at most `limit` of them. None means no limit.
+    """Read the candles that start in `[start, end)`, at most `limit` candles (None: all candles).
 
-    If more than `limit` candles match, return the oldest ones if `start` is set, and the newest ones otherwise.
+    If more than `limit` candles match, return the oldest candles if `start` is set, and the newest candles otherwise.
     """
     first, last = _to_microseconds(start, "start"), _to_microseconds(end, "end")
     pages: list[list[Candle]] = []

@@ -133,7 +133,7 @@ class Client:
 
 
 class BlockingSimulator:
-    """Controls the feed of a server. The methods are the same as those of the asynchronous class `Simulator`."""
+    """Controls the feed of a server. The class has the same methods as the asynchronous class `Simulator`."""
 
     def __init__(self, thread: LoopThread, simulator: Simulator) -> None:
         self._thread = thread

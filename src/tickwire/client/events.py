@@ -15,8 +15,9 @@ from tickwire.core.quote import Quote
 
 
 class SubscriptionState(msgspec.Struct, frozen=True):
-    """The subscription at the start of a stream, or after a change. The attributes have the names of the stream
-    parameters.
+    """The subscription of a stream, as the server reports it at the start and after each change.
+
+    The attributes have the names of the stream parameters.
 
     `interval` is in milliseconds.
     """

@@ -11,13 +11,14 @@ import numpy as np
 from tickwire.core.tick import Tick
 from tickwire.errors import InputError, suggest_name
 
-# The number of rows that are converted together. The limit keeps memory small, and equals a batch of an upload.
+# The number of rows that are converted together. The limit keeps the memory small, and equals the batch size of an
+# upload.
 _BATCH_ROWS = 1_000
 _TICK_FIELDS = Tick.__struct_fields__
 
 
 class DataFrame(Protocol):
-    """The part of a pandas or Polars data frame that both libraries have."""
+    """The methods and attributes that data frames of pandas and of Polars have in common."""
 
     @property
     def columns(self) -> Any: ...
@@ -68,13 +69,13 @@ class FrameTicks:
 
 def _column_values(column: Any) -> np.ndarray[Any, Any]:
     """Return the values of a column or an index. Times become microseconds since 1970; missing times become None."""
-    # Without a type, pandas returns times with a zone as objects. The type converts them to UTC.
+    # Pandas returns times with a time zone as objects unless a type is given. The type converts the times to UTC.
     is_zoned = getattr(column.dtype, "kind", "") == "M" and getattr(column.dtype, "tz", None) is not None
     values: np.ndarray[Any, Any] = column.to_numpy(dtype="datetime64[us]") if is_zoned else column.to_numpy()
     if values.dtype.kind == "M":
         return _whole_numbers(values.astype("datetime64[us]").astype(np.int64), np.isnat(values))
     if column.name == "ts" and values.dtype.kind == "f":
-        # A column of whole numbers with a missing value contains floats.
+        # Convert floats to whole numbers, because a column of whole numbers with a missing value contains floats.
         return _whole_numbers(values, np.isnan(values))
     return values
 
@@ -87,5 +88,6 @@ def _whole_numbers(values: np.ndarray[Any, Any], is_missing: np.ndarray[Any, Any
 def _is_missing(value: Any) -> bool:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
-    # The missing values of pandas, NA and NaT, are not equal to themselves, or the comparison has no truth value.
+    # In pandas, NaT is not equal to itself, and a comparison with NA has no truth value. So compare the names of the
+    # types.
     return type(value).__name__ in ("NAType", "NaTType")

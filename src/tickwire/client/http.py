@@ -64,7 +64,7 @@ class ErrorResponse:
         of the error.
         """
         error = self._build_error()
-        # The position of a mistake comes before the hint, which the error may already have as a note.
+        # Print the position of a mistake before the hint, which the error may already contain as a note.
         error.__notes__ = [str(note) for note in map(self._problem.get, ("caret", "hint")) if note]
         return error
 

@@ -76,7 +76,7 @@ class LiveBoard(Mapping[str, Quote]):
         return self._quotes[symbol]
 
     def __iter__(self) -> Iterator[str]:
-        # The task may add a symbol during an iteration.
+        # Iterate over a copy, because the task may add a symbol during the iteration.
         return iter(tuple(self._quotes))
 
     def __len__(self) -> int:
@@ -99,5 +99,5 @@ class LiveBoard(Mapping[str, Quote]):
             self._changed_symbols.add(value.symbol)
             self._changed.set()
         elif isinstance(value, Gap) and value.reason == "epoch":
-            # The server has lost its history, and sends the quotes of all symbols that it still knows.
+            # Forget all quotes, because the server has lost its history, and sends all quotes that it still has.
             self._quotes.clear()

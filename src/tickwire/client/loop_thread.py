@@ -14,7 +14,7 @@ T = TypeVar("T")
 class LoopThread:
     """Runs coroutines in the event loop of a thread.
 
-    The thread ends with `close`, or with the program. A program that does not call `close` can therefore end.
+    The thread ends when `close` is called or when the program ends, so it never keeps a program from ending.
     """
 
     def __init__(self) -> None:

@@ -187,7 +187,7 @@ def _encode_batch(ticks: list[Tick | Mapping[str, Any]], first_index: int = 0) -
 class _UploadBody:
     """The body of an upload. The body ends before the first invalid batch, and `error` then contains the reason.
 
-    `index` is the index of the first tick among all ticks of the upload.
+    `index` is the position of the body's first tick in the whole upload.
     """
 
     def __init__(self, batches: Iterable[TickBatch], index: int) -> None:
@@ -206,9 +206,9 @@ class _UploadBody:
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return a copy of the error that names the index of the tick instead of the line in the request's body.
+    """Return a copy of the error that contains the index of the tick instead of the line in the request's body.
 
-    The body contains the ticks after the first `stored` ticks.
+    The body does not contain the first `stored` ticks of the upload.
     """
     if error.line is None:
         return error

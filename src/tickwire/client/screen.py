@@ -16,7 +16,7 @@ class ScreenChange(NamedTuple):
     """A change of a screen, or a new quote of a symbol in the screen.
 
     `kind` is `enter` if the symbol began to match the filter, `leave` if it no longer matches, and `quote` if it has a
-    new quote and still matches. `quote` is the newest quote of the symbol. The value can be None only if `kind` is
+    new quote and still matches. `quote` is the newest quote of the symbol. `quote` can be None only if `kind` is
     `leave`.
     """
 
@@ -105,8 +105,8 @@ class Screen:
 
     def _update(self, quote: Quote) -> None:
         symbol = quote.symbol
-        # A quote can arrive between the events `leave` and `enter` of its symbol. The quote in `enter` arrives again as
-        # a separate event.
+        # Ignore a quote that arrives between the events `leave` and `enter` of its symbol, and a quote that `enter` has
+        # already contained.
         if symbol not in self._symbols or self._quotes.get(symbol) == quote:
             return
         is_new = symbol not in self._quotes

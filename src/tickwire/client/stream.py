@@ -25,8 +25,8 @@ CONNECT_TIMEOUT_S = 10.0
 # The client closes a connection if no byte arrives for this time. After the `welcome` event, the heartbeat interval of
 # the server determines the time.
 INITIAL_READ_TIMEOUT_S = 60.0
-# A heartbeat may be late. After three silent intervals, the connection is probably half-open: the server or the network
-# has failed without a TCP reset.
+# One heartbeat may be late. But after three silent intervals, the server or the network has probably failed without a
+# TCP reset (a half-open connection).
 MAX_MISSED_HEARTBEATS = 3.0
 # The longest query string. All common proxies forward a query string of this length.
 _MAX_QUERY_BYTES = 4_000
@@ -88,7 +88,7 @@ class Stream:
         self._clock = clock or SystemClock()
         self._backoff = backoff or Backoff()
         self._read_timeout_s = INITIAL_READ_TIMEOUT_S
-        # The token of the present connection, and a newer token for the next connection.
+        # The token of the present connection, and a newer token for the next connection (None if there is none).
         self._sent_token: str | None = None
         self._new_token: str | None = None
         self._token_expires_soon = False
@@ -149,7 +149,7 @@ class Stream:
                 await self._prepare_reconnect(_describe_error(error))
             else:
                 self._process_control_fields(sse)
-                # A block without data is not an event (HTML standard, section 9.2.6).
+                # Skip a block without data, which is not an event (HTML standard, section 9.2.6).
                 if sse.data:
                     return self._process_event(sse)
 
@@ -181,7 +181,7 @@ class Stream:
 
     def _process_bye(self, reason: str, delay_s: float) -> None:
         self._retry_delay_s, self._last_reason = delay_s, reason
-        # A newer server may send a reason that this client does not know.
+        # The reason can be unknown, because a newer server may send a reason that this client does not know.
         known_reason = _WIRE_REASONS.get(reason)
         if known_reason is not None and not known_reason.may_return and not callable(self._token):
             hint = "set token= to a function that returns a valid token"
@@ -217,7 +217,8 @@ class Stream:
         parameters = await self._query_parameters(headers)
         if self.last_event_id:
             headers = {**headers, "last-event-id": self.last_event_id}
-        # `WatchedBody` limits the time of a read, because the limit changes when `welcome` arrives.
+        # Set no read timeout here, because the timeout changes when `welcome` arrives. `WatchedBody` applies the
+        # timeout.
         timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)
         request = self._client.build_request("GET", self._url, params=parameters, headers=headers, timeout=timeout)
         try:
@@ -328,9 +329,9 @@ def connect(
 
     The parameters have the same meaning as the parameters of `GET /v1/stream`. Instead of a list, you can pass a
     comma-separated string. With `heartbeats="event"`, `next_event` also returns the heartbeats of the server, so that a
-    program learns that a quiet market is still connected. `interval` is a number of seconds, or a string such as
-    "250ms". If `token` is a function, the stream calls the function before each connection, so that an expired token
-    can be replaced. `attempts` limits the number of failures in a row; None sets no limit.
+    program can recognize that the connection still works while the market is quiet. `interval` is a number of seconds,
+    or a string such as "250ms". If `token` is a function, the stream calls the function before each connection, so that
+    an expired token can be replaced. `attempts` limits the number of failures in a row; None sets no limit.
 
     The stream calls `on_state` with each new state (`connecting`, `live` or `closed`) and its reason, or "".
     """
@@ -340,7 +341,7 @@ def connect(
     interval_text = _format_interval(interval) if isinstance(interval, int | float) else interval
     optional = {"filter": filter, "order": order, "top": None if top is None else str(top), "candles": candles}
     optional |= {"interval": interval_text, "since": since, "client_id": client_id}
-    # Earlier servers do not know the parameter `heartbeats`.
+    # Send the parameter `heartbeats` only if it differs from the default, because earlier servers do not know it.
     optional |= {"heartbeats": heartbeats if heartbeats == "event" else None, "snapshot": None if snapshot else "false"}
     parameters |= {name: value for name, value in optional.items() if value is not None}
     return Stream(

@@ -107,5 +107,8 @@ def candles_from_packed(packed: PackedCandles, *, closed: bool = True) -> list[C
 
 
 def _round_volume(volume: float) -> float:
-    """Remove the rounding error of floating-point addition: return 5 for 5.0, and 49.6 for 49.60000000000003."""
+    """Remove the rounding error of floating-point addition, and return a whole number as an int.
+
+    For example, return 5 for 5.0, and 49.6 for 49.60000000000003.
+    """
     return int(volume) if volume.is_integer() else round(volume, _VOLUME_DECIMALS)

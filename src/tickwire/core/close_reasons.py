@@ -23,7 +23,7 @@ class CloseReason(enum.StrEnum):
     meaning: str
 
     def __new__(cls, text: str, sender: str, may_return: bool, meaning: str) -> Self:
-        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        """Create a member with the value `text`, and store the other arguments as its attributes."""
         member = str.__new__(cls, text)
         member._value_ = text
         member.sender, member.may_return, member.meaning = sender, may_return, meaning
@@ -39,8 +39,8 @@ class CloseReason(enum.StrEnum):
     EVICTED = (
         "evicted", "the server, for `DELETE /v1/clients`", True,
         "an operator or the user ended the stream; an `EventSource` "
-        "[does not return](#see-and-end-connected-streams). If the token was also revoked, the server rejects it from "
-        "now on",
+        "[does not reconnect](#see-and-end-connected-streams). If the token was also revoked, the server rejects it "
+        "from now on",
     )  # fmt: skip
     LIMIT = (
         "limit", "the server", True,

@@ -41,14 +41,14 @@ def decode_json(data: bytes | str, target_type: type[T]) -> T:
 
 
 def encode_large_struct(struct: msgspec.Struct) -> bytes:
-    """Return the same bytes as `msgspec.msgpack.encode`, but do not hold the interpreter lock while they are copied.
+    """Return the same bytes as `msgspec.msgpack.encode`, but do not hold the interpreter lock during the copy.
 
-    Call this function in a thread for a struct with fields of many megabytes. `bytes.join` releases the lock. The
-    struct must have neither a tag nor `omit_defaults`.
+    `bytes.join` copies the large fields, and releases the lock. So if a thread calls this function for a struct of many
+    megabytes, the other threads can run. The struct must have neither a tag nor `omit_defaults`.
     """
     fields, is_array = msgspec.structs.fields(struct), struct.__struct_config__.array_like
     count = len(fields)
-    # The MessagePack specification defines the type bytes of arrays and maps with up to 15 items, and with more items.
+    # By the MessagePack specification, the first type byte is for up to 15 items, and the second for more items.
     short, long = (0x90, b"\xdc") if is_array else (0x80, b"\xde")
     parts = [bytes([short | count]) if count < 16 else long + count.to_bytes(2, "big")]
     for field in fields:
@@ -63,7 +63,7 @@ def encode_large_struct(struct: msgspec.Struct) -> bytes:
 
 
 class NonNumber(NamedTuple):
-    """A value such as NaN, which some libraries write although JSON has no such value.
+    """A value such as NaN, which some libraries write although it is not valid JSON.
 
     `position` is the index of the quotation mark before the field's name in the JSON text.
     """
@@ -81,7 +81,8 @@ def find_non_number(data: bytes, error: Exception) -> NonNumber | None:
     position = _ERROR_POSITION_PATTERN.search(str(error))
     if position is None:
         return None
-    # The field name precedes the position in the error message, and the value ends after this position.
+    # Search between the position and the end of the value. The field name in the error message comes before this
+    # position.
     end = int(position[1]) + _MAX_NON_NUMBER_BYTES
     found = [*_NON_NUMBER_PATTERN.finditer(data, max(0, end - _MAX_FIELD_BYTES), end)]
     return NonNumber(found[-1][1].decode(), found[-1][2].decode(), found[-1].start()) if found else None

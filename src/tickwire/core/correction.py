@@ -17,7 +17,7 @@ from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
 LEAST_SIZE = sys.float_info.min
-"""The size that withdraws a trade without a size. It is too small to change a volume."""
+"""The negative of this size withdraws a trade without a size, and is too small to change a volume."""
 
 
 class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,12 +81,12 @@ def find_replacement(ticks: PackedTicks, index: int) -> np.void | None:
 
 
 def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
-    """Return a pair: a boolean array that is True for each trade, and the indexes of the ticks that withdraw a trade.
+    """Return a boolean array that is True for each trade, and the indexes of the ticks that withdraw a trade.
 
     The corrected trade that follows a withdrawal does not count as a trade.
     """
     is_trade = np.isfinite(ticks["last"])
-    # A tick without a price withdraws a trade that no candle contains.
+    # Require a price: a withdrawal without a price belongs to a trade that changed no candle.
     is_withdrawal = is_trade & (ticks["size"] < 0.0)
     if not is_withdrawal.any():
         return is_trade, np.empty(0, np.intp)
@@ -97,8 +97,6 @@ def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
 
 
 def end_of_part(ticks: PackedTicks, end: int) -> int:
-    """Return `end`, the end of a part of `ticks`, or one more if the next part would begin with the replacement of a
-    withdrawn trade.
-    """
+    """Return `end`, or `end` + 1 if the next part of `ticks` would begin with the replacement of a withdrawn trade."""
     is_split = 0 < end < len(ticks) and ticks["size"][end - 1] < 0.0 and find_replacement(ticks, end - 1) is not None
     return end + 1 if is_split else end

@@ -77,7 +77,7 @@ class JournalEntry(NamedTuple):
     begins a term. The number of the new term is the sequence number of this entry's event. The journal rejects an entry
     whose `term` is older than the newest term of its source. If `term` is None, the journal does not compare terms.
 
-    The journal passes `traceparents` on to the processes that follow it, and does not store them.
+    The journal does not store `traceparents`, but sends them to the processes that follow the journal.
     """
 
     kind: RecordKind
@@ -146,8 +146,8 @@ class JournalRecord(NamedTuple):
 class Turn(NamedTuple):
     """The journal records that a process applies in one turn of the event loop.
 
-    A large record of ticks is applied in several turns. `parts` contains whole records, or one part of a large record.
-    `starting_records` contains the whole records whose first event is in `parts`.
+    `parts` contains whole records, or one part of a large record of ticks. `starting_records` contains the records
+    whose first event is in `parts`; a large record is there as a whole.
     """
 
     parts: Sequence[JournalRecord]
@@ -184,7 +184,7 @@ def _split_ticks(record: JournalRecord) -> Iterator[JournalRecord]:
     together.
     """
     ticks = ticks_from_bytes(record.data, record.event_count)
-    # A tick that Tickwire 0.1.0 stored has fewer bytes than a tick of `TICK_DTYPE`.
+    # Compute the size, because a tick of Tickwire 0.1.0 has fewer bytes than a tick of `TICK_DTYPE`.
     size, begin = len(record.data) // record.event_count, 0
     while begin < record.event_count:
         end = end_of_part(ticks, min(begin + MAX_EVENTS_PER_TURN, record.event_count))

@@ -26,7 +26,7 @@ class EventKind(enum.StrEnum):
     meaning: str
 
     def __new__(cls, text: str, has_state: bool, conflation: str, meaning: str) -> Self:
-        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        """Create a member with the value `text`, and store the other arguments as its attributes."""
         member = str.__new__(cls, text)
         member._value_ = text
         member.has_state, member.conflation, member.meaning = has_state, conflation, meaning
@@ -59,7 +59,7 @@ class StreamEvent(enum.StrEnum):
     meaning: str
 
     def __new__(cls, text: str, kind: EventKind | None, ids: str, meaning: str) -> Self:
-        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        """Create a member with the value `text`, and store the other arguments as its attributes."""
         member = str.__new__(cls, text)
         member._value_ = text
         member.kind, member.ids, member.meaning = kind, ids, meaning
@@ -99,7 +99,7 @@ EVENT_KINDS = tuple(kind.value for kind in EventKind)
 """The values that `events=` accepts. The kinds of a subscription have the same order."""
 
 ADMIN_EVENT_KIND = "control"
-"""The name and kind of an admin event."""
+"""The name and the kind of admin events, such as the eviction of a reader."""
 
 EVENT_SOURCE_NAMES = frozenset({"message", "open", "error"})
 """The names of the events that a browser's `EventSource` creates itself.

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The stream was silent, and the server is alive.
+    """A heartbeat: the stream was silent, and the server is alive.
 
     `ts` is the server's time in microseconds since 1970, and `head` is the server's newest event id.
     """

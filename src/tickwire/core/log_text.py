@@ -21,7 +21,7 @@ MAX_DETAILS_BYTES = 1_000
 """The maximum size of the details of a request in the audit log. The limit is large enough for the details of a change
 of about 80 symbols."""
 
-# The beginning of each JSON Web Token is the encoding of `{"`.
+# The beginning of each JSON Web Token, because `eyJ` is the Base64 encoding of `{"`.
 _JWT_START = "eyJ"
 _JWT = re.compile(rf"{_JWT_START}[\w-]{{8,}}(?:\.[\w-]*){{0,2}}")
 
@@ -44,7 +44,7 @@ def safe_text(text: str, max_bytes: int = MAX_FIELD_BYTES) -> str:
     """
     if _JWT_START in text:
         text = _JWT.sub("***", text)
-    # Most texts are short and harmless.
+    # Return short harmless texts at once, because most texts are short and harmless.
     if len(text) <= max_bytes and text.isascii() and text.isprintable():
         return text
     escaped = escape_controls(text[:max_bytes]).encode()

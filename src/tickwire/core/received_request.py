@@ -1,4 +1,4 @@
-"""The answer of the server to the question how it received a request."""
+"""The description of a request as the server received it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 class ReceivedRequest(msgspec.Struct, frozen=True):
     """A request as the server received it: the answer to `GET /v1/stream/request`.
 
-    `address` is the client's address, to which the rate limits apply. It is None if the server requires a token and the
-    request has no valid token, because the address of an untrusted proxy is an internal address.
+    `address` is the client's address, to which the rate limits apply. The server returns None to a client without a
+    required token, because the address may be the internal address of an untrusted proxy.
 
     `from_trusted_proxy` is true if a proxy in --trusted-proxies sent the request. `forwarded_hops` is the number of
     addresses in the header X-Forwarded-For. `headers` lists the received headers that matter for a stream.

@@ -43,7 +43,7 @@ _IS_INTERVAL = frozenset(INTERVAL_NAMES)
 _TICK_WORDS, _FIRST_NUMBER_WORD = TICK_DTYPE.itemsize // 8, SYMBOL_BYTES // 8 + 1
 _NUMBER_FIELDS = (TICK_DTYPE.names or ())[2:]
 _IS_SIZE = np.array(["size" in name or name == "volume" for name in _NUMBER_FIELDS])
-# A negative size withdraws a trade (see `correction`).
+# A tick may have a negative size, which withdraws a trade (see `correction`).
 _IS_TRADE_SIZE = np.array([name == "size" for name in _NUMBER_FIELDS])
 _MIN_NUMBERS = np.where(_IS_TRADE_SIZE, -MAX_SIZE, np.where(_IS_SIZE, 0.0, -MAX_PRICE))
 _MAX_NUMBERS = np.where(_IS_SIZE, MAX_SIZE, MAX_PRICE)
@@ -148,8 +148,9 @@ def _check_candles(candles: PackedCandles, event_count: int) -> None:
         return
     _check_rows(candles, event_count)
     _check_times(candles["start"])
-    if not _IS_INTERVAL.issuperset(candles["interval"].tolist()):
-        raise InputError("a candle has an unknown interval")
+    unknown = set(candles["interval"].tolist()) - _IS_INTERVAL
+    if unknown:
+        raise InputError(f"a candle has the unknown interval {min(unknown)} s")
     if not all(np.isfinite(candles[name]).all() for name in _CANDLE_NUMBERS):
         raise InputError("a candle contains a number that is not finite")
 
@@ -159,12 +160,12 @@ def _check_rows(rows: PackedTicks | PackedCandles, event_count: int) -> None:
         raise InputError(f"the record has {len(rows)} ticks or candles, but states {event_count} events")
     symbols = np.ascontiguousarray(rows["symbol"])
     text = symbols.view(np.uint8).reshape(-1, SYMBOL_BYTES)
-    # A symbol is padded with zeros to SYMBOL_BYTES. In nearly all records, every symbol fits in the first half of this
-    # field, and checking only that half takes half the time.
+    # A symbol is padded with zeros to SYMBOL_BYTES. In nearly all records, every symbol fits in the first half of these
+    # bytes. A check of only this half takes half the time.
     if not symbols.view(np.uint64).reshape(-1, SYMBOL_BYTES // 8)[:, SYMBOL_BYTES // 16 :].any():
         text = text[:, : SYMBOL_BYTES // 2]
     is_used = text != 0
-    # A symbol ends at its first zero byte.
+    # A symbol ends at its first zero byte, so all later bytes must be zero.
     is_contiguous = is_used[:, 0].all() and not (is_used[:, 1:] > is_used[:, :-1]).any()
     is_space = text == _SPACE
     has_outer_space = is_space.any() and (

@@ -1,24 +1,24 @@
-"""Groups pieces of work into steps of a few milliseconds, between which other tasks can run."""
+"""Divides searches of texts into steps of a few milliseconds, between which other tasks can run."""
 
 from __future__ import annotations
 
-# The maximum cost of one step. Testing one text in a large column has the cost 1. With the slowest patterns, a step
+# The maximum cost of one step. The test of one text in a large column has the cost 1. With the slowest patterns, a step
 # takes about 4 ms.
 _MAX_STEP_COST = 16_384
 # The minimum cost of a search through a column, however few texts it has.
 _MIN_SEARCH_COST = 512
-# The cost of testing a single text outside a column.
+# The cost of a test of a single text outside a column.
 _SINGLE_TEST_COST = 8
 
 
 class StepBudget:
-    """Adds up the costs of the text comparisons since the last pause."""
+    """Adds up the costs of tests of texts since the last pause."""
 
     def __init__(self) -> None:
         self._cost = 0
 
     def spend(self, text_count: int) -> bool:
-        """Add the cost of testing `text_count` texts with one pattern. Return True if it is time to pause."""
+        """Add the cost of tests of `text_count` texts against one pattern. Return True if it is time to pause."""
         self._cost += max(text_count, min(text_count * _SINGLE_TEST_COST, _MIN_SEARCH_COST))
         if self._cost < _MAX_STEP_COST:
             return False

@@ -29,7 +29,7 @@ _OTHER_CHARACTER = 255
 _INITIAL_CAPACITY = 64
 # The number of characters that `first_in_order` compares at a time.
 _WORD_BYTES = 8
-# The minimum number of texts for which a search is faster than testing each text.
+# The minimum number of texts for which a search is faster than a separate test of each text.
 _MIN_SEARCHED_ROWS = 32
 # If less than this fraction of the texts can still match, the search continues with a copy that contains only these
 # texts.
@@ -71,7 +71,8 @@ class TextPattern:
         self.length = len(self._characters)
         listed = {character for character in self._characters if character is not None}
         self.presence = _presence_word(listed)
-        # The matrix does not distinguish the characters that share the byte _OTHER_CHARACTER.
+        # The matrix does not distinguish characters that share the byte _OTHER_CHARACTER, so the search needs another
+        # test.
         self.is_ambiguous = any(_byte_of(character) == _OTHER_CHARACTER for character in listed)
         self.step_bits = _step_bits(self._characters) if self.length <= _MAX_WIDTH else None
 
@@ -183,7 +184,7 @@ class TextColumn:
         return np.concatenate([*first, rows])
 
     def _words_at(self, begin: int, rows: RowArray) -> _Words:
-        """Return the characters from place `begin` on of some texts as numbers with the same order."""
+        """Return the characters of some texts from place `begin` on, as numbers with the same order as the texts."""
         if begin:
             return _pack_words(self._characters[begin : begin + _WORD_BYTES, rows])
         if len(self._first_words) < len(self):
@@ -196,8 +197,8 @@ class TextColumn:
 
         The search is the bit-parallel simulation of a nondeterministic automaton (Navarro and Raffinot, "Flexible
         Pattern Matching in Strings", 2002, section 4.2). Bit i of the state of a text is set if the first i characters
-        of the pattern match the text so far. At the character 0, which follows every text, one more bit is set if the
-        whole pattern has matched.
+        of the pattern match the text so far. Every text ends with the character 0. At this character, one more bit is
+        set if the whole pattern has matched.
         """
         assert pattern.step_bits is not None  # noqa: S101  # checked by the caller
         width = len(self._characters)
@@ -247,7 +248,10 @@ def _byte_of(character: str) -> int:
 
 
 def _presence_word(characters: Iterable[str]) -> np.uint64:
-    """Return a 64-bit word. A bit is set if one of its characters is in `characters`. Some characters share a bit."""
+    """Return a 64-bit word that describes which characters occur.
+
+    Each bit stands for one or several characters, and is set if `characters` contains one of them.
+    """
     word = 0
     for character in characters:
         word |= 1 << (_byte_of(character) & 63)
@@ -257,8 +261,8 @@ def _presence_word(characters: Iterable[str]) -> np.uint64:
 def _step_bits(characters: Sequence[str | None]) -> _Words:
     """Return an array with one 64-bit word for each byte value.
 
-    Bit i of a word is set if the byte matches character i of the pattern, counted from 1. The byte 0, which ends every
-    text, has only the bit after the last character of the pattern.
+    Bit i of a word is set if the byte matches character i of the pattern (the first character is 1). The byte 0, which
+    ends every text, has only the bit after the last character of the pattern.
     """
     table = np.zeros(256, np.uint64)
     for bit, character in enumerate(characters, 1):

@@ -47,11 +47,12 @@ PackedTicks: TypeAlias = NDArray[np.void]
 NOT_REPORTED = float("nan")
 EMPTY_SIDE = float("inf")
 NO_PRICE = float("inf")
-# The offset of the last price in a packed tick, and the bytes of this price if the tick resets its symbol.
+# To recognize a reset without decoding the tick: the offset of the last price in a packed tick, and the bytes of this
+# price in a reset.
 _LAST_OFFSET = TICK_DTYPE.fields["last"][1] if TICK_DTYPE.fields else 0
 _RESET_BYTES = struct.pack("<d", NO_PRICE)
 
-# A price or size above its limit is probably a mistake.
+# A larger price or size is probably a mistake, so it is not valid.
 MAX_PRICE = 1e12
 MAX_SIZE = 1e15
 # This limit also rejects a time in nanoseconds that was sent in a field for microseconds.
@@ -99,7 +100,7 @@ def pack_ticks(ticks: Iterable[Tick], *, now: int) -> PackedTicks:
         return ticks_from_bytes(
             _PACKED_TICK.pack(symbol.encode("ascii"), now if ts is None else ts * 1000, *_packed_numbers(numbers))
         )
-    # Packing one column after another takes less than half the time of packing one tick after another.
+    # Pack one column after another, which takes less than half the time of packing one tick after another.
     columns = [*zip(*rows, strict=True)]
     packed = np.empty(len(columns[0]) if columns else 0, TICK_DTYPE)
     if columns:
@@ -134,11 +135,12 @@ def _value_from_packed(value: float) -> Any:
 
 
 def reset_ticks(symbols: Iterable[bytes], ts: int) -> PackedTicks:
-    """Return ticks that reset symbols. The market of the symbols begins again at `ts` (nanoseconds since the Unix
-    epoch).
+    """Return ticks that reset symbols.
 
-    A replay that moves to an earlier time resets its symbols. Without the reset, a price from after this time would
-    count as the price before this time. The ticks of a record are either all resets or all updates.
+    The market of the symbols begins again at `ts` (nanoseconds since the Unix epoch).
+
+    A replay that moves to an earlier time resets its symbols. Without the reset, later prices would count as earlier
+    prices. The ticks of a record are either all resets or all updates.
     """
     names = sorted(symbols)
     ticks = blank_ticks(len(names))

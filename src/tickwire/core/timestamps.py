@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from tickwire.errors import InputError
 
-# Until the year 2286, a time in microseconds has at most 16 digits. A longer number is in nanoseconds.
+# Until the year 2286, a time in microseconds has at most 16 digits, so a longer number is a time in nanoseconds.
 _MAX_MICROSECOND_DIGITS = 16
 MAX_TIMESTAMP_NS = 4_102_444_800 * 10**9
 """2100-01-01 in nanoseconds since the Unix epoch. A later time is treated as a mistake."""

@@ -1,7 +1,7 @@
 """The trace context of journal entries, in the text format of W3C Trace Context (https://www.w3.org/TR/trace-context/).
 
-A `traceparent` names a trace, and the span of the trace that has appended an entry. The code that appends and delivers
-entries passes this text on, and knows no tracing library.
+A `traceparent` identifies a trace, and the span in this trace that has appended an entry. The code that appends and
+delivers entries only forwards this text, so it depends on no tracing library.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_TRACEPARENTS = 32
 Traceparents: TypeAlias = tuple[str, ...]
 """The traceparents of the sampled spans that have appended an entry; empty if no such span is sampled."""
 
-# version-traceid-spanid-flags, section 3.2 of W3C Trace Context.
+# The parts of a traceparent are version, trace id, span id and flags (section 3.2 of W3C Trace Context).
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 

@@ -60,7 +60,7 @@ class FeedBatch(NamedTuple):
     `key` is the position of the feed after the batch. `Feed.batches(after=key)` continues from this position. `key` is
     None if the feed cannot resume. `trading_changes` maps each symbol that starts trading with this batch to True, and
     each symbol that stops trading to False. Readers receive `notice` as a status event, and each item of `corrections`
-    as an event of its own. `ticks` already contains the corrections.
+    as a separate event. `ticks` already contains the corrections.
     """
 
     ticks: PackedTicks
@@ -96,9 +96,9 @@ class Feed(Protocol):
 
         Without `after`, return all batches of the feed.
 
-        The feed releases batches at its own pace, and prepares a batch only when the consumer requests this batch. Some
-        batches have no ticks. Such a batch reports that symbols start or stop trading, contains a notice, or reports
-        that `connection` has changed.
+        The feed releases batches at its own pace, and prepares a batch only when the consumer requests this batch. A
+        batch without ticks reports that symbols start or stop trading, contains a notice, or reports that `connection`
+        has changed.
 
         The ticks of a symbol are in time order, unless a recording's rows or a vendor's messages are out of order. A
         feed that goes back to an earlier time first resets its symbols (see `tickwire.core.tick.reset_ticks`). No two
@@ -112,11 +112,11 @@ class FeedPart(NamedTuple):
     """The state of one connection of a feed to another computer.
 
     `last_message_age_s` is the time in seconds since the newest message, such as a heartbeat, or None before the first
-    message. `last_tick_age_s` is the time in seconds since the newest tick; None means no tick. `holes` counts
-    the periods without prices. `dirty_ticks` counts the messages and ticks that the feed dropped. `is_always_open` is
-    True if the market of the part never closes. `is_idle` is True if the part subscribes to no symbol, because no
-    reader wants a symbol. `vendor_error` is the newest error of the vendor that did not end the connection.
-    `reconnects` counts the connections after the first, and `messages` the received messages.
+    message. `last_tick_age_s` is the time in seconds since the newest tick; None means no tick. `holes` counts the
+    periods without prices. `dirty_ticks` counts the messages and ticks that the feed dropped. `is_always_open` is True
+    if the market of the part never closes. `is_idle` is True if the part has no subscriptions, because no reader wants
+    a symbol. `vendor_error` is the vendor's newest error that did not end the connection. `reconnects` counts the
+    connections after the first, and `messages` the received messages.
     """
 
     name: str

@@ -21,8 +21,10 @@ log = logging.getLogger(__name__)
 
 MODEL_REJECTED = "a new model was rejected, and the current model stays in use"
 MODEL_UNREACHABLE = "the model cannot be fetched, and the current model stays in use"
-"""MODEL_UNREACHABLE and MODEL_REJECTED are notices for all readers. They contain no error text, because an error text
-may contain paths."""
+"""A notice for all readers, like MODEL_REJECTED.
+
+These notices contain no error text, because an error text may contain paths.
+"""
 
 # The maximum length of a command in a status event. Longer commands are truncated. A SEEK with a time has at most 40
 # characters.
@@ -32,10 +34,10 @@ _MAX_COMMAND_CHARS = 60
 class FeedController:
     """Applies commands, models and scenarios to a feed, and keeps the feed's status up to date.
 
-    The controller awaits `publish_status` after each change of the status. The argument of `publish_status` is the
-    command that caused the change. If no command caused the change, the argument is None. The controller awaits
-    `publish_trading_changes` to halt and resume symbols. `models_replaced` counts the replacements of the model.
-    `models_rejected` counts the invalid models. `failed_model_fetches` counts the polls that could not read the model.
+    After each change of the status, the controller awaits `publish_status`. Its argument is the command that caused the
+    change, or None. The controller awaits `publish_trading_changes` to halt and resume symbols. `models_replaced`
+    counts the replacements of the model. `models_rejected` counts the invalid models. `failed_model_fetches` counts the
+    polls that could not read the model.
     """
 
     def __init__(
@@ -191,7 +193,8 @@ class FeedController:
         await self._publish_status(None)
 
     async def _publish_notice(self, notice: str, detail: str) -> None:
-        # A source that stays unavailable causes the same notice at each poll. Log and publish this notice only once.
+        # If a source is unavailable for a long time, each poll causes the same notice. Log and publish this notice only
+        # once.
         status = self._status
         if (notice, detail) != (status.notice, status.notice_detail):
             log.warning("%s: %s", notice, detail)

@@ -44,8 +44,8 @@ class ScenarioRun(NamedTuple):
 class FeedOptions(NamedTuple):
     """The options of all kinds of feeds. A feed ignores the options that do not apply to its kind.
 
-    `start` is in nanoseconds since the Unix epoch. A simulation begins with the ticks of the `history_s` seconds before
-    its start. `scenario_run` is the running scenario that a simulation continues.
+    `start` is in nanoseconds since the Unix epoch. A simulation first generates the ticks of the `history_s` seconds
+    before its start. `scenario_run` is the running scenario that a simulation continues.
 
     `urls` maps the name of a vendor to an address that replaces the vendor's default address. `credentials` belong to
     an account at a vendor. With `applies_conditions`, a trade changes only the values that its sale conditions

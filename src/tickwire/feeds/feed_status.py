@@ -63,7 +63,7 @@ class FeedStatus:
         self.part_states: dict[str, str] = {}
         self.notice: str | None = None
         self.notice_detail: str | None = None
-        # The state of the feed before this process applies its own check for missing ticks.
+        # The state of the feed, without this process's own check for missing ticks.
         self._state: FeedState = "waiting"
         self._has_prices = has_prices
         self._is_silent = False
@@ -71,8 +71,8 @@ class FeedStatus:
         self._is_market_open = self._hours.is_open(started_at_ns)
         self._stale_after_s = stale_after_s
         self._last_tick_s: float | None = None
-        # The time of the newest tick, resume command or opening of the market. The feed becomes stale `stale_after_s`
-        # seconds after this time.
+        # The time of the newest tick, resume command or opening of the market, whichever is latest. The feed becomes
+        # stale `stale_after_s` seconds after this time.
         self._last_activity_s = started_at_s
 
     @property
@@ -180,13 +180,14 @@ class FeedStatus:
         """Return the status of the feed at an earlier time, in the format of `describe`.
 
         `event_data` is the data of the newest status event up to that time, or None if there was no status event. The
-        result contains nothing that happened later.
+        result contains no information from after this time.
         """
         if event_data is None:
             return FeedStatus(self.feed_name, self.mode, 0).describe()
-        # If the event is about a symbol, the feed was running, because symbols halt and resume only in a running feed.
+        # An event about a symbol does not contain the feed's state. But symbols halt and resume only in a running feed,
+        # so the state was `running`.
         state = event_data["state"] if event_data["symbol"] is None else "running"
-        # The time of the newest tick is unknown, because ticks have arrived since the event.
+        # The time of the newest tick is unknown, because the status events do not contain the ticks that followed.
         return {**event_data, "state": state, "symbol": None, "last_tick_ts": None, "command": None}
 
     def _set_state(self, state: FeedState) -> bool:

@@ -1,4 +1,4 @@
-"""The mapping from the values of JSON documents to the fields of ticks, for sources that have no feed of their own."""
+"""The mapping from the values of JSON documents to the fields of ticks, for sources without a special feed."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ class JsonMapping:
             )
         if fields.intersection(BAR_FIELDS):
             raise InputError(
-                f"map: the fields {', '.join(BAR_FIELDS)} belong to recordings of bars: map last", field="map"
+                f"map: only recordings of bars have the fields {', '.join(BAR_FIELDS)}: map last instead", field="map"
             )
         self._symbol = check_symbol(symbol, field="symbol").encode("ascii") if symbol else b""
         paths = [tuple(part.name.split(".")) for part in parts]
         self._row_path = _common_row_path(paths)
         self._fields = [_mapped_field(part, path, self._row_path) for part, path in zip(parts, paths, strict=True)]
-        # The parser of all times. The first time determines its format.
+        # The parser of all times, which is chosen by the format of the first time.
         self._time_parser: TimeParser | None = None
 
     def rows(self, document: Any, now: int) -> Iterator[tuple[Any, ...]]:
         """Yield the fields of each tick in a document, in the order of `TICK_DTYPE`.
 
-        Items without a symbol or without any price are left out. `now` is in nanoseconds since the Unix epoch. Raise
-        ValueError if a value is not valid, and InputError if the format of a time is ambiguous.
+        The result omits items without a symbol or without any price. `now` is in nanoseconds since the Unix epoch.
+        Raise ValueError if a value is not valid, and InputError if the format of a time is ambiguous.
         """
         for item in _expand(document, self._row_path):
             values: dict[str, Any] = {"symbol": self._symbol, "ts": now}
@@ -76,7 +76,7 @@ class JsonMapping:
 
     def _parse(self, field: _MappedField, cell: Any) -> Any:
         if isinstance(cell, (dict, list, bool)):
-            raise ValueError(f"{'.'.join(field.path)} is not a number or a text")  # noqa: TRY004  # as parsers do
+            raise ValueError(f"the value at {'.'.join(field.path)} is neither a number nor a text")  # noqa: TRY004  # as parsers do
         if field.parse is not None:
             return field.parse(cell)
         if self._time_parser is None:

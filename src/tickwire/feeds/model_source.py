@@ -1,6 +1,6 @@
-"""Sources of a model file: a path, a web address, an object in an S3 bucket, or a file that contains one of these.
+"""Sources of a model file. A source reports whether the file has changed.
 
-A source reports whether the file has changed.
+A source is a path, a web address, an object in an S3 bucket, or a file that contains one of these addresses.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _ReferencedModelSource:
         if self._source is None or address != self._address:
             self._source, self._address = open_model_source(address), address
         prefix = f"{address} "
-        # A tag with another address says nothing about the model at this address.
+        # A tag that belongs to another address cannot tell whether the model at this address has changed.
         known = known_etag.removeprefix(prefix) if known_etag and known_etag.startswith(prefix) else None
         model = await self._source.fetch(known)
         return model and FetchedModel(model.data, prefix + model.etag)

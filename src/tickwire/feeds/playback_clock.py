@@ -22,17 +22,16 @@ from tickwire.errors import InputError
 
 MAX_BATCH_ROWS = 500
 MAX_SPEED = 1000.0
-# If the time between two ticks is longer than this (a night, a weekend, a wrong date), the clock waits for only one
-# market second.
+# If the time between two ticks is longer than this (a night, a weekend, a wrong date), the clock shortens the wait to
+# one market second.
 MAX_GAP_NS = 3600 * 10**9
 SHORTENED_GAP_NS = 10**9
-# After a delay longer than this (a suspended laptop, a slow disk), playback continues from its position and does not
-# catch up.
+# If playback is delayed by more than this (by a suspended laptop or a slow disk), it continues at normal speed and does
+# not catch up.
 _MAX_LAG_S = 1.0
 # The longest delay before a speed change takes effect.
 _MAX_SLEEP_S = 0.05
-# The clock may release a tick this long before its due time, because a sleep for such a short time might have no
-# effect.
+# The clock may release a tick this long before its due time, because a sleep of such a short time could return at once.
 _DUE_TOLERANCE_S = 1e-6
 _NOTHING_RELEASED = -1.0
 
@@ -62,10 +61,11 @@ class PlaybackClock:
         self._seek_target: int | None = None
         self._released_ts: int | None = None
         self._clock = clock
-        # A pair: a reading of the real clock, and the market seconds from the start of playback to that reading.
-        self._anchor = (clock.monotonic(), 0.0)
-        # The latest tick time with a computed due time, and this due time in market nanoseconds since the start of
+        # The position of playback at one moment: a reading of the real clock, and the market seconds since the start of
         # playback.
+        self._anchor = (clock.monotonic(), 0.0)
+        # The latest tick time whose due time has been computed, and this due time, in market nanoseconds since the
+        # start of playback.
         self._newest_ts: int | None = None
         self._newest_due_ns = 0
         self._pending_steps = 0
@@ -134,7 +134,7 @@ class PlaybackClock:
         self.resume()
 
     def step(self, count: int = 1) -> None:
-        """Pause, but release the ticks with the next `count` distinct times.
+        """Pause, but release the ticks with the next `count` different times.
 
         If playback was stopped or had ended, first begin another run through the feed's ticks.
         """
@@ -218,7 +218,7 @@ class PlaybackClock:
     def _try_step(self, due: float, *, is_empty: bool) -> bool:
         """Return whether the clock may release ticks with the due time `due` while playback is paused or stopped.
 
-        If the release is one of the steps of a step command, also reduce the number of remaining steps.
+        If a step command causes the release, also reduce the number of remaining steps.
         """
         if due > self._released_until:
             if not self._pending_steps or self.state == "stopped":
@@ -262,9 +262,9 @@ def check_speed(speed: float) -> float:
 
 
 def _avoid_split_correction(ticks: PackedTicks, begin: int, end: int) -> int:
-    """Return the end of a batch, changed by one tick if a withdrawn trade and its replacement would be in two batches.
+    """Return the end of a batch. Move the end by one tick if it would separate a withdrawn trade from its replacement.
 
-    Candles then know that the second tick is a replacement.
+    Candles can recognize a replacement only in the batch of the withdrawn trade.
     """
     later_end = end_of_part(ticks, end)
     return end - 1 if later_end > end > begin + 1 else later_end

@@ -132,7 +132,7 @@ class PlaybackController:
         clock, status = self._feed.playback_clock, self._status
         status.speed = clock.speed
         if isinstance(self._feed, Seekable):
-            # The notice of an early end is no longer true if the command begins another run.
+            # The notice of an early end is no longer true if the command begins another run through the feed's ticks.
             status.notice = self._feed.connection.reason
         if clock.state == "running":
             if status.state in ("paused", "halted"):

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 16 * 2**20
-# The maximum pause after failed requests. The range of the random pause doubles with each failure ("full jitter").
+# The maximum pause after failed requests. The pause is random ("full jitter"), and its upper limit doubles with each
+# failure.
 _MAX_BACKOFF_S = 60.0
 _MAX_REASON_CHARS = 200
 
@@ -128,7 +129,7 @@ class PollFeed:
         if self.connection.state is ConnectionState.CONNECTED:
             self._holes += 1
         if self.connection != FeedConnection(ConnectionState.DISCONNECTED, reason):
-            log.warning("the feed poll is disconnected: %s", reason)
+            log.warning("the feed 'poll' is disconnected: %s", reason)
             self.connection = FeedConnection(ConnectionState.DISCONNECTED, reason)
 
     def _pause_s(self) -> float:

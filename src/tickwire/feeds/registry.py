@@ -71,7 +71,7 @@ def feed_kind_names(spec: str) -> list[str]:
 
 
 def parse_feed_spec(spec: str) -> tuple[str, str]:
-    """Return a pair: the name and the argument of the feed in `spec`. The argument is the part after the colon.
+    """Return the name and the argument of the feed in `spec`. The argument is the part after the colon.
 
     If `spec` names several feeds, the name joins all their names with "+", and the argument is the whole `spec`.
     """

@@ -28,14 +28,12 @@ log = logging.getLogger(__name__)
 
 
 class _ReplayPass:
-    """One run through the recorded files. The replay adds `day_offset` days to all times.
+    """One run through the recorded files. The run adds `day_offset` days to all times.
 
-    `read_rows` is the number of rows that were read from the files. `played_rows` is the number of rows that were sent.
-    If a run was interrupted and resumes, `played_rows` begins with the number of rows that were sent before.
-    `reached_ts` is the recorded time of the newest row that was sent. `reached_ts` is None before the first row.
-
-    `rewinds` is the number of times that the market has begun again. A run that begins the market again first resets
-    all symbols. A negative `played_rows` means that not all symbols have been reset yet.
+    `read_rows` is the number of rows that were read from the files, and `played_rows` the number of rows that were
+    sent, including the rows sent before an interruption. `reached_ts` is the recorded time of the newest row that was
+    sent, or None before the first row. `rewinds` is the number of times that the market has begun again at an earlier
+    time. Such a run first resets all symbols; while `played_rows` is negative, some symbols have not been reset yet.
     """
 
     def __init__(self, day_offset: int, played_rows: int, rewinds: int = 0, reached_ts: int | None = None) -> None:
@@ -88,9 +86,9 @@ class Replay:
     command.
 
     Two commands rewind the replay: a start command after a stop or after the end, and a seek command to an earlier
-    time. The market then begins again, with the recorded times. The replay first resets all symbols. Otherwise, prices
-    from a later recorded time would count as earlier prices. `known_symbols` are the symbols that have ticks from
-    before a restart of the server.
+    time. The market then begins again, with the recorded times. The replay first resets all symbols. Without the reset,
+    prices from later in the recording would count as earlier prices. `known_symbols` are the symbols that have ticks
+    from before a restart of the server.
 
     A resume key has the form DAYS:ROWS or DAYS:ROWS:REWINDS. DAYS is the number of days added to the times, ROWS is the
     number of rows played in this run, and REWINDS is the number of times that the market has begun again. The
@@ -115,7 +113,7 @@ class Replay:
         self._clock = clock
         self._current_pass = _ReplayPass(0, 0)
         self._symbols = {symbol.encode() for symbol in known_symbols}
-        # The recorded time to which a pending seek command moves, and the run that the command begins.
+        # The recorded time that a pending seek command names, and the run that begins because of this command.
         self._seek_target: int | None = None
         self._seek_pass: _ReplayPass | None = None
         self._end_reason: str | None = None
@@ -212,7 +210,7 @@ class Replay:
         return _ReplayPass(0, -1, self._current_pass.rewinds + 1)
 
     def _report_early_end(self, ended: _ReplayPass, seek_target: int | None) -> None:
-        """Log a message if a seek command named a time after the last row of the files."""
+        """Log a warning if the files ended before the time that a seek command named."""
         self._end_reason = None
         if seek_target is not None and ended.latest_ts < seek_target:
             end = np.datetime64(ended.latest_ts, "ns").astype("datetime64[s]")
@@ -245,7 +243,7 @@ class Replay:
     def _reset_symbols(self, current_pass: _ReplayPass, ts: int) -> Iterator[FeedBatch]:
         """Yield batches that reset all symbols, because the market begins again at `ts`.
 
-        If the process ends before the last batch, the next process resets all symbols again.
+        If this process ends before the last of these batches, the next process resets all symbols again.
         """
         resets = reset_ticks(self._symbols, ts if self._has_times else self._clock.now())
         parts = [resets[begin : begin + MAX_BATCH_ROWS] for begin in range(0, len(resets), MAX_BATCH_ROWS)]

@@ -25,15 +25,15 @@ from tickwire.simulation.universe import built_in_model
 
 log = logging.getLogger(__name__)
 
-# A batch should cover at least 50 ms of real time. The number of blocks in a batch therefore grows with the speed. The
-# number is limited because a change of the model or speed does not affect blocks that are already generated.
+# A batch should cover at least 50 ms of real time, so the number of blocks in a batch grows with the speed. The number
+# is limited, because a new model or speed does not affect the blocks that were already generated.
 _BLOCKS_PER_SPEED_UNIT = 0.25
 _MAX_BLOCKS_AHEAD = 25
 # A simulated past has three trades of each symbol per minute, so that almost every candle of one minute has trades.
 _PAST_STEP_NS = 20 * 10**9
 _PAST_TRADES_PER_SECOND = 1e9 / _PAST_STEP_NS
 _PAST_STEPS_PER_BLOCK = 15
-# A past that is shorter than one block is omitted.
+# A simulation omits a past that is shorter than one block.
 _MIN_PAST_NS = _PAST_STEPS_PER_BLOCK * _PAST_STEP_NS
 
 
@@ -137,18 +137,18 @@ class SimulatorFeed:
         self._past = None
         started_at = self._clock.monotonic()
         begin, tick_count = past.now, 0
-        # Without a fixed start, the past ends at the present time, which advances during the generation of the past.
+        # Without a fixed start, the past ends at the present time, which advances while the past is generated.
         while past.now < (end := self._start_time()):
             ticks = past.simulate_block().ticks
             ticks = ticks[ticks["ts"] < end]
-            # Fewer and larger trades give the same volume per minute as the trades of the present.
+            # The past has fewer trades, so their sizes are larger: the volume per minute is the same as in the present.
             ticks["size"] *= self._rate / _PAST_TRADES_PER_SECOND
             tick_count += len(ticks)
             self.playback_clock.begin_pass(end)
             async for released in self.playback_clock.release_when_due(ticks):
                 yield FeedBatch(released)
             if self.playback_clock.is_pass_over:
-                # A command has stopped the past. The next start command begins at the present time.
+                # A stop command has ended the past. The next start command begins at the present time.
                 break
         log.info(
             "simulated the past from %s: %d ticks in %.1f s",

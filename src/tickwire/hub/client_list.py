@@ -17,7 +17,10 @@ MAX_PAGE_SIZE = 1_000
 
 
 class ClientSortKey(NamedTuple):
-    """The sort key of a reader. `rank` is the negated value of the sort field, so that the largest value is first."""
+    """The sort key of a reader.
+
+    `rank` is the negative value of the sort field, so that the largest value comes first.
+    """
 
     rank: int
     id: str
@@ -38,7 +41,7 @@ class ClientQuery(msgspec.Struct, frozen=True):
     after: ClientSortKey | None = None
 
     def matches(self, sort_key: ClientSortKey, user: str | None) -> bool:
-        """Whether a reader with this sort key and user matches the query. The check ignores `limit`."""
+        """Whether a reader with this sort key and user matches the query. The result does not depend on `limit`."""
         if self.after is not None and sort_key <= self.after:
             return False
         text = self.search.casefold()

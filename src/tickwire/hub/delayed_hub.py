@@ -26,8 +26,8 @@ from tickwire.sessions.snapshot import HubSnapshot, decode_hub_snapshot
 
 log = logging.getLogger(__name__)
 
-# The longest sleep, in seconds, before the next check for due records. The hub notices a change of the system clock
-# after at most this time.
+# The longest sleep, in seconds, between two checks for due records. After a change of the system clock, the hub uses
+# the new time after at most this long.
 _MAX_SLEEP_S = 1.0
 
 
@@ -100,7 +100,7 @@ class DelayedHub:
                 f"the journal has no events from {delay_s} s ago: its retention has to be longer than this delay",
                 is_public=True,
             )
-        # With 100,000 symbols, `_restore` takes a few hundred milliseconds.
+        # Run `_restore` in a thread, because it takes a few hundred milliseconds with 100,000 symbols.
         snapshot, board, candle_updater = await asyncio.to_thread(
             _restore, None if stored is None else stored[1], board_factory, candle_updater_factory
         )
@@ -167,7 +167,8 @@ def _restore(
     board, candle_updater = board_factory(), candle_updater_factory(snapshot.candles)
     if stored is not None:
         board.restore(snapshot.board)
-    # The first use of the column of symbols builds the column. Build it here, because this function runs in a thread.
+    # The first access to the column of symbols builds the column. Build it here, because this function runs in a
+    # thread.
     _ = board.symbol_column
     return snapshot, board, candle_updater
 

@@ -69,8 +69,8 @@ class Dispatcher:
         must therefore write all earlier events first.
 
         Call this method before the head (the position of the hub) includes the event. If the flush fills the send
-        buffer of a reader, this reader later receives all events after the head. With a head that included the event,
-        the reader would miss the event.
+        buffer of a reader, this reader later catches up from the head. If the head already included the event, the
+        reader would miss the event.
         """
         if isinstance(item, RenderedUnreadable):
             self.flush(now)
@@ -124,8 +124,8 @@ class Dispatcher:
             if not quotes:
                 continue
             numbers = quotes.table.channel_numbers
-            # If a channel of the table has pending frames, it received them before the deferred quotes. So append the
-            # quotes to the pending frames.
+            # Pending frames of a channel are older than the deferred quotes. So append the quotes to the pending
+            # frames.
             if any(channel.pending_frames and numbers.has_number(channel) for channel in self._dirty_channels):
                 self._dirty_channels.update(quotes.append_to_channels())
                 continue
@@ -142,7 +142,7 @@ class Dispatcher:
                 self._dirty_channels.update(quotes.append_to_channels())
 
     def _find_deferred(self, fields: QuoteProjection, table: RoutingTable) -> DeferredQuotes:
-        """Return the DeferredQuotes of a quote table. If there is none, create it."""
+        """Return the DeferredQuotes of a quote table, and create it if necessary."""
         quotes = self._deferred.get(fields)
         if quotes is None or quotes.table is not table:
             self._forget_old_tables()
@@ -191,7 +191,7 @@ class Dispatcher:
         for frame, channels in zip(frames, found, strict=True):
             for channel in channels:
                 pending = channel.pending_frames
-                # A channel with pending frames is in `dirty` already.
+                # Do nothing for a channel with pending frames, which is already in `dirty`.
                 if not pending:
                     dirty.add(channel)
                 pending.append(frame)
@@ -227,11 +227,12 @@ class Dispatcher:
         """Send an event to a single reader. The reader's channel must have written all earlier events."""
         channel = self._roster.channels[reader]
         view = item.view_for_channel(channel)
-        # A reader that is not live receives the event during its catch-up.
+        # Do not write to a reader that is not live, because it receives the event during its catch-up.
         if not reader.is_live or view is None:
             return
         if channel.is_paced:
-            # The next flush sends each joining reader the events that the reader has missed, including this event.
+            # Do not write to joining readers, because the next flush sends them all events that they have missed,
+            # including this event.
             channel.leave(reader)
             channel.join(reader)
         else:

@@ -49,7 +49,7 @@ from tickwire.sessions.subscription import Subscription
 from tickwire.sse.compression import IDENTITY, ContentCoding
 
 # The number of events in the event window. These events occupy about 20 MB if every frame is rendered, and cover a
-# second of a busy market or minutes of a normal one.
+# second of a busy market or minutes of a normal market.
 MAX_RECENT_EVENTS = 50_000
 # The number of channels whose symbols one step collects. The largest channels have 1,000 symbols each, and the step
 # then takes about 10 ms.
@@ -108,8 +108,8 @@ class Hub:
     `board` and `snapshot` already include all events up to event `start_sequence`. The caller must apply each record to
     `candles` before it calls `apply` for the record or for its first part. `max_lifetime_s` is the maximum lifetime of
     a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only
-    a hub that delays the market has a `live_hub`. The live hub passes admin events on to the delayed hub at once.
-    `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
+    a hub that delays the market has a `live_hub`. The live hub passes admin events to the delayed hub at once. `sender`
+    writes the bytes of channels to sinks (default: each sink writes its own bytes).
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Hub:
         """Test the patterns and filters that the next journal records need. Other tasks can run between the tests.
 
         The time of these tests grows with the number of new symbols, patterns and filters. The caller must then call
-        `apply` with the same records, and must not wait in between.
+        `apply` with the same records, without an `await` between the two calls.
         """
         for _ in self.prepare_stepwise(records):
             await asyncio.sleep(0)
@@ -189,7 +189,7 @@ class Hub:
         while not is_complete:
             is_complete = True
             for _ in self._router.test_announced(symbols):
-                # Other tasks may add patterns and filters, which must be tested too.
+                # While other tasks ran, they may have added patterns and filters, which must be tested too.
                 is_complete = False
                 yield
 
@@ -200,7 +200,7 @@ class Hub:
         `perf_counter_ns` at the moment when the caller began to prepare the records. The preparation counts as work for
         the board.
         """
-        # The board and the channels alternate, so each record needs two readings of the clock.
+        # Read the clock twice for each record, because the work on the board and the work on the channels alternate.
         turned_at_ns = started_at_ns = time.perf_counter_ns() if started_at_ns is None else started_at_ns
         apply_ns = 0
         for record in records:
@@ -332,7 +332,7 @@ class Hub:
     def _effective_subscription(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> tuple[Subscription, bool]:
-        """Return a pair: the subscription that the reader receives, and whether its override is new to the reader.
+        """Return the subscription that the reader receives, and whether an override in it is new to the reader.
 
         An override is a changed subscription that replaces the requested one. The client's rights restrict the returned
         subscription. An override is new if the reader resumes at a position before the change, so that the reader lacks
@@ -371,7 +371,7 @@ class Hub:
         # The snapshot is correct although unreadable events came before it, so the reader needs no gap event for them.
         reader.known_unreadable = self.head.unreadable.last if start.snapshot else start.position
         reader.start_position = self.head.sequence if start.snapshot else start.position
-        # A reader that requested only events from now on receives no open candles that changed before its start.
+        # Do not send open candles that changed before the start to a reader that requested only events from now on.
         if start.resume is None and start.position == self.head.sequence:
             reader.candle_position = self.head.sequence
         if has_new_override:

@@ -17,8 +17,8 @@ from tickwire.hub.hub import Hub, HubStats
 from tickwire.market.board import Board
 from tickwire.sessions.rights import Rights
 
-# Seconds until an unused delayed hub is stopped. With a shorter time, a caller that polls over HTTP could start a new
-# delayed hub for every request.
+# Seconds until an unused delayed hub is stopped. If the time were shorter, a client that polls over HTTP could start a
+# new delayed hub with every request.
 IDLE_TIMEOUT_S = 60.0
 
 # The maximum number of delayed hubs. Each delayed hub occupies about 20 MB for its board and its event window, and does
@@ -77,7 +77,7 @@ class HubPool:
             await enter_task()
             async with self._start_lock:
                 self._stop_idle_hubs(self._clock.monotonic())
-                # While this caller waited for the lock, another caller may have started the hub.
+                # Look again, because another caller may have started the hub while this caller waited for the lock.
                 delayed = self._delayed_hubs.get(rights.delay) or await self._start_delayed_hub(rights.delay)
         delayed.last_used_at = self._clock.monotonic()
         if delayed.failure is not None:
@@ -163,7 +163,7 @@ class HubPool:
     def _stop_delayed_hub(self, delay_s: int) -> None:
         hub = self._delayed_hubs.pop(delay_s).hub
         self._tasks.pop(delay_s).cancel()
-        # This call also disconnects readers that requests are about to open on this hub. The clients of these readers
+        # Also disconnect the readers that requests are about to open on this hub. The clients of these readers
         # reconnect.
         hub.reader_admin.dismiss_own_readers(CloseReason.LIMIT)
         self.live_hub.reader_admin.detach(hub.reader_admin)

@@ -1,9 +1,9 @@
 """Enforces the interval in a reader's token after the subscription of the reader has changed.
 
-The claim `interval` of a token is the shortest time between two updates of a symbol. A paced channel observes the
-interval while a reader stays in the channel. After a change of its subscription, a reader catches up in another
-channel, and would receive newer quotes too early. The catch-up therefore pauses until the interval since the reader's
-last quotes has passed. The reader waits in the same way as a reader whose send buffer is full.
+The claim `interval` of a token is the shortest time between two updates of a symbol. While a reader stays in a paced
+channel, the channel observes the interval. But if the subscription changes, the reader catches up in another channel,
+and would receive newer quotes too early. The catch-up therefore pauses until the interval since the reader's last
+quotes has passed. The reader waits in the same way as a reader whose send buffer is full.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class IntervalHolds:
     """The readers that wait until they may receive quotes again. All times are monotonic, in seconds."""
 
     def __init__(self) -> None:
-        # For each waiting reader, the time of the last heartbeat, or of the start of the wait.
+        # For each waiting reader: the time of its last heartbeat, or the time at which it began to wait.
         self._last_write_at: dict[Reader, float] = {}
 
     def hold(self, reader: Reader, now: float) -> None:
@@ -29,9 +29,8 @@ class IntervalHolds:
         """
         if not reader.min_interval_s or reader.is_held:
             return
-        # The reader may have received quotes a moment ago: it is catching up, or it has had no flush since its
-        # catch-up. Its interval therefore begins now. When a live reader leaves its channel, the channel sets
-        # `quotes_due_at` again.
+        # A reader that is catching up, or that has had no flush since its catch-up, may have just received quotes. Its
+        # interval therefore begins now. When a live reader leaves its channel, the channel sets `quotes_due_at` again.
         if not reader.is_live or not reader.quotes_due_at:
             reader.quotes_due_at = now + reader.min_interval_s
         reader.is_held = True

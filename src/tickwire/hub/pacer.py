@@ -1,8 +1,8 @@
 """Paced channels: at most one update per symbol in each interval, always the newest.
 
 The dispatcher does not write to paced channels when events arrive. When the interval of a paced channel has passed, the
-pacer flushes the channel. In a flush, the pacer renders the changes since the last flush, and writes the same bytes to
-every live reader. So each change is rendered only one time for the whole channel.
+pacer flushes the channel. In a flush, the pacer renders the changes since the last flush once, and writes the same
+bytes to every live reader.
 
 A reader that has caught up joins the channel at the next flush, and then receives the changes since its catch-up. After
 a flush, all live readers of the channel have received the same events. The ids that a reader receives never decrease.
@@ -32,18 +32,18 @@ log = logging.getLogger(__name__)
 # Seconds between two checks while no channel is due. A new channel waits at most this long for its first flush.
 IDLE_POLL_S = 0.05
 
-# The time in seconds after which one call of `flush_due` flushes no more channels with a top-N screen. The evaluation
-# of one screen takes up to 2 ms.
+# After this many seconds, a call of `flush_due` flushes no more channels with a top-N screen. The evaluation of one
+# screen takes up to 2 ms.
 _MAX_RANKING_S = 0.01
 
 
 # The number of positions for which a flush shares the missed frames of joining readers. The readers of a channel
-# usually reconnect with the id of the same flush, so they have few positions.
+# usually reconnect with the id of the same flush, so they have few different positions.
 _MAX_SHARED_POSITIONS = 8
 
 
 class _MissedFrames(NamedTuple):
-    """The frames that the readers at one position have missed, in one body.
+    """One body with the frames that the readers at one position have missed.
 
     `event_count` counts the events with an id, and `quote_count` the quotes among them. `encoded` maps an encoder to
     the encoded body, which all these readers share.
@@ -93,10 +93,12 @@ class Pacer:
         return max(wait, 0.001)
 
     def _flush_ranked(self, due: list[Channel], now: float) -> None:
-        """Flush channels with a top-N screen for at most _MAX_RANKING_S, the channel that has waited longest first.
+        """Flush channels with a top-N screen for at most _MAX_RANKING_S.
 
-        In any other order, the same channels would wait forever if the evaluation of all screens takes longer than
-        their intervals.
+        Begin with the channel that has waited longest.
+
+        With any other order, some channels would wait forever if the evaluation of all screens takes longer than their
+        intervals.
         """
         started_at = time.perf_counter()
         for channel in sorted(due, key=attrgetter("flush_due_at")):
@@ -189,7 +191,7 @@ class Pacer:
         missed = None if named_events else missed_by_position.get(reader.position)
         if missed is None:
             missed = self._render_missed(channel, reader.position, named_events)
-            # Some named events are for a single reader.
+            # Do not share named events, because some of them are for a single reader.
             if not named_events and len(missed_by_position) < _MAX_SHARED_POSITIONS:
                 missed_by_position[reader.position] = missed
         reader.position = channel.position
@@ -221,6 +223,6 @@ def _may_receive_quotes(reader: Reader, flush_at: float) -> bool:
     if not reader.min_interval_s:
         return True
     if not reader.quotes_due_at:
-        # This is the first flush after the catch-up.
+        # This flush is the first flush after the catch-up, so the interval begins with it.
         reader.quotes_due_at = flush_at + reader.min_interval_s
     return reader.quotes_due_at <= flush_at

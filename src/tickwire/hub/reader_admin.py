@@ -46,7 +46,7 @@ EXPIRY_WARNING_S = 30.0
 _MAX_NAMES_PER_EVENT = 1_000
 
 _Dismissal: TypeAlias = tuple[CloseReason, Callable[[], int]]
-"""The reason in the `bye` event, and a function that returns the reconnect delay of one reader in ms."""
+"""The close reason in the `bye` event, and a function that returns the reconnect delay of one reader in ms."""
 
 _NewRowsByMove: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
 """Maps two channels to the board rows that are new to a reader that moves from the first channel to the second."""
@@ -80,7 +80,7 @@ class ReaderAdmin:
         self._interval_holds = interval_holds
         self._max_lifetime_s = max_lifetime_s
         self._primary = primary
-        # None until all readers must leave. Then: the close reason, and the function that chooses a reconnect delay.
+        # If all readers must leave: the close reason, and the function that chooses a reconnect delay. Otherwise None.
         self._dismissal: _Dismissal | None = None
         # This ReaderAdmin, and the ReaderAdmin objects of the delayed hubs.
         self._all_admins = [self]
@@ -115,7 +115,7 @@ class ReaderAdmin:
 
         The caller must close `reservations` after it has applied the event.
         """
-        # An invalid event fails again in `apply`, which logs the error.
+        # Ignore errors, because an invalid event fails again in `apply`, which logs the error.
         with suppress(Exception):
             change = decode_admin_event(event)
             if isinstance(change, SubscriptionChanged):
@@ -223,14 +223,15 @@ class ReaderAdmin:
                 self._change_subscription(reader, subscription, now, new_rows_by_move)
 
     def _evict(self, reader: Reader, event: ReadersEvicted, now: float) -> None:
-        """End a stream. The `bye` event has a special id. The server rejects an automatic reconnect with this id.
+        """End a stream. The server rejects an automatic reconnect with the special id of the `bye` event.
 
         If the reader can resume later, the id also contains the position for the resume.
         """
         channel = self._roster.channels[reader]
         if reader.is_live:
             channel.flush(now)
-        # The flush may have filled the reader's send buffer. In that case, the reader has left the channel already.
+        # Check again whether the reader is live, because the flush may have filled its send buffer, so that it has left
+        # the channel.
         if reader.is_live:
             channel.leave(reader)
         event_id = None if event.at is None else evicted_event_id(self._resume_position(reader), event.at)
@@ -253,7 +254,7 @@ class ReaderAdmin:
             # symbols may be older than every position that the reader has had since the first change.
             if not changed_at:
                 return None
-            # A reader that resumes before the change receives all quotes of the changed subscription.
+            # Resume before the change, so that the reader receives all quotes of the changed subscription.
             position = min(position, changed_at - 1)
         return EventId(self._head.epoch, position)
 
@@ -286,8 +287,8 @@ class ReaderAdmin:
         if reader.is_live:
             old.flush(now)
         self._interval_holds.hold(reader, now)
-        # The flush may have filled the reader's send buffer (sink). In that case, the reader has left the channel
-        # already.
+        # Check again whether the reader is live, because the flush may have filled its send buffer (sink), so that it
+        # has left the channel.
         if reader.is_live:
             old.leave(reader)
         was_counted = reader.eligible_quotes_at_leave is not None
@@ -295,20 +296,19 @@ class ReaderAdmin:
         try:
             new = self._router.find_or_create_channel(subscription)
         except ScreenLimitReached:
-            # The screen index had room when the request was checked, but other filters have filled the index since
-            # then.
+            # The screen index has no room, although it had room when the request was checked. Other filters have filled
+            # it since then.
             reader.disconnect(CloseReason.LIMIT, RECONNECT_DELAY_MS)
             return
-        # Two readers of the same old channel can move to different new channels, because their rights differ. The rows
-        # are therefore computed once for each pair of channels.
+        # Cache the rows for each pair of channels, because the readers of one old channel can move to different new
+        # channels if their rights differ.
         if (old, new) not in new_rows_by_move:
             new_rows_by_move[old, new] = self._new_rows(old, new)
         new_rows = new_rows_by_move[old, new]
         reader.pending_rows = (
             new_rows if reader.pending_rows is None else self._merge_pending_rows(reader.pending_rows, new_rows, new)
         )
-        # The reader must receive the open candles of the new symbols. For simplicity, the server sends all open candles
-        # again.
+        # The reader must receive the open candles of the new symbols. It is simpler to send all open candles again.
         reader.candle_position = 0
         reader.eligible_quotes_at_leave = new.count_eligible_quotes() if was_counted else None
         self._roster.move(reader, new)

@@ -31,8 +31,8 @@ class _ReaderProgress(NamedTuple):
     stalls: int
     gaps: int
     since: int
-    # The rank for a list in the order of client ids. All readers have the same rank, so the id, the next part of the
-    # sort key, determines the order.
+    # The rank for a list in the order of client ids. All readers have the same rank, so only the next part of the sort
+    # key, the id, determines the order.
     id: int = 0
 
 
@@ -112,7 +112,7 @@ class Roster:
 
     def _match_readers(self, readers: Iterable[Reader], query: ClientQuery) -> Iterator[tuple[ClientSortKey, Reader]]:
         for reader in readers:
-            # The reader may have closed while another task ran.
+            # Check again, because the reader may have closed while another task ran.
             if reader in self.channels:
                 rank = -getattr(self._progress(reader), query.sort)
                 sort_key = ClientSortKey(rank, reader.identity.client_id, reader.identity.connected_at_us)

@@ -21,10 +21,9 @@ from tickwire.errors import InputError, JournalEntryRejected, JournalError
 class Retention(NamedTuple):
     """The limits of the history that a journal stores.
 
-    The journal may delete an event only if a snapshot covers the event (includes its effect). In addition, one of two
-    conditions must be true: the event is older than `max_age_s` seconds, or at least `max_events` newer events exist.
-    While the journal is larger than `max_bytes`, the journal may delete any covered event. The journal deletes the
-    oldest events first.
+    The journal may delete an event only if a snapshot covers the event (includes its effect). In addition, the event
+    must be older than `max_age_s` seconds, or at least `max_events` newer events must exist. While the journal is
+    larger than `max_bytes`, it may delete any covered event. The journal deletes the oldest events first.
     """
 
     max_events: int = 1_000_000
@@ -50,7 +49,7 @@ class JournalStats(NamedTuple):
     first: int
     head: int
     appended_events: int
-    # One commit may contain several appends.
+    # The number of commits. One commit may contain several appends.
     commits: int
     # The number of events that retention has deleted.
     expired_events: int
@@ -66,8 +65,8 @@ class JournalStats(NamedTuple):
     commit_sizes: HistogramCounts | None = None
     # The folder with the files of the journal, or "" if it has no files on this machine.
     folder: str = ""
-    # The number of reconnects to the server that stores the journal, and the number of its messages that this process
-    # has not read yet, or None if there is no server.
+    # Two numbers, or None if there is no server: the reconnects to the server that stores the journal, and its messages
+    # that this process has not read yet.
     reconnects: int | None = None
     unread_messages: int | None = None
 

@@ -24,8 +24,8 @@ InputError."""
 class PeerReplies(NamedTuple):
     """The replies of all processes to a request.
 
-    `missing` has the names of the processes that did not reply, which can include processes that have ended. `silent`
-    has the names of the other processes that replied without data: they have no handler, or their handler failed.
+    `missing` has the names of the processes that did not reply; some of these may have ended. `silent` has the names of
+    the processes that replied without data, because they have no handler or their handler failed.
     """
 
     replies: Sequence[bytes]
@@ -39,7 +39,7 @@ class PeerReplies(NamedTuple):
 
 
 def new_node_name() -> str:
-    """Return a new name for this process in the cluster. It begins with the name of the machine."""
+    """Return a new name for this process in the cluster. The name begins with the name of the machine."""
     return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 

@@ -19,8 +19,8 @@ from tickwire.redaction import redact_address
 
 # The upper limit for `max_bytes`. The server also needs memory for quotes and connections.
 MAX_MEMORY_BYTES = 256_000_000
-# Old records are deleted only when the records beyond the limits are at least 1/64 of the history. A deletion moves all
-# remaining records in memory, so a deletion after every append would be too slow.
+# Delete old records only if at least 1/64 of the history exceeds the limits. A deletion moves all remaining records in
+# memory, so a deletion after every append would be too slow.
 EXPIRY_DIVISOR = 64
 UNBOUNDED = float("inf")
 

@@ -28,7 +28,7 @@ class JournalOptions(NamedTuple):
     """The encoding of the commits that this process writes. The process reads all encodings."""
 
     report_waiting: Callable[[str], None] = lambda _reason: None
-    """Called with the reason each time that the start of this process must wait for the journal's server."""
+    """Called with the reason whenever this process has to wait for the journal's server at its start."""
 
     # Only a journal on NATS uses these options.
     nats_journal_name: str = "tickwire"

@@ -70,10 +70,9 @@ class SnapshotIndex:
     def retention_cutoff(self, head: int, now: int) -> int:
         """Return the sequence number of the newest event that the journal may delete, or 0 if it may delete no event.
 
-        The journal deletes only events that a snapshot covers, so the result is the sequence number of a snapshot. A
-        snapshot qualifies in two cases: the snapshot was saved more than `max_age_s` seconds ago, or at least
-        `max_events` events are newer than the snapshot. The function selects the newest snapshot that qualifies. In the
-        first case, the covered events are also older than `max_age_s`, because they were appended before the snapshot
+        The journal deletes only events that a snapshot covers, so the result is the sequence number of a snapshot. It
+        is the newest snapshot that was saved more than `max_age_s` seconds ago or has at least `max_events` events
+        after it. The events that an old snapshot covers are even older, because they were appended before the snapshot
         was saved.
         """
         surplus = head - self._retention.max_events
@@ -93,7 +92,7 @@ class SnapshotIndex:
     def sequences_before(self, sequence: int) -> list[int]:
         """Return the sequence numbers of the snapshots before event `sequence`.
 
-        These snapshots become useless when the journal deletes the records up to event `sequence`.
+        When the journal has deleted the records up to event `sequence`, these snapshots have no use.
         """
         return [each.sequence for each in self._snapshots if each.sequence < sequence]
 
@@ -102,8 +101,7 @@ class SnapshotIndex:
 
         If there are at most MAX_SNAPSHOTS snapshots, the result is empty. Otherwise the result is every second snapshot
         of the older half. The journal keeps the oldest snapshot, because a replay of the oldest records begins at this
-        snapshot. The journal also keeps all snapshots of the newer half. A restart begins at one of these snapshots,
-        and then has few records to replay.
+        snapshot. The journal keeps the newer half, because a restart from a new snapshot has few records to replay.
         """
         if len(self._snapshots) <= MAX_SNAPSHOTS:
             return []

@@ -11,9 +11,8 @@ from tickwire.core.event import JournalEntry, SequenceRange
 from tickwire.errors import JournalEntryRejected, JournalError, JournalFenced, JournalUnavailable
 from tickwire.journal.base import Journal
 
-# The interval between probes doubles from MIN_PROBE_INTERVAL_S to MAX_PROBE_INTERVAL_S. The server becomes ready at
-# most MAX_PROBE_INTERVAL_S after the journal works again. Probes at this interval do not fill the journal or the
-# server's log file.
+# The interval between probes doubles from the first value to the second. So the server is ready at most 8 seconds after
+# the journal works again. Probes at this interval fill neither the journal nor the server's log file.
 MIN_PROBE_INTERVAL_S, MAX_PROBE_INTERVAL_S = 0.5, 8.0
 
 log = logging.getLogger("tickwire.journal")
@@ -42,7 +41,7 @@ class RetryingAppender:
 
     @property
     def unavailable_reason(self) -> tuple[str, str] | None:
-        """A pair that describes why appends fail now: the kind of fault, and its reason. None if appends work."""
+        """The kind of fault because of which appends fail now, and the reason. None if appends work."""
         reason = self._journal.unavailable_reason()
         if reason is not None:
             return "the journal is unavailable", reason
@@ -53,7 +52,7 @@ class RetryingAppender:
         try:
             span = await self._journal.append(entry)
         except (JournalFenced, JournalEntryRejected):
-            # The journal works, but does not accept this entry.
+            # The journal works, and rejects only this entry. So this error is not a failure of the journal.
             raise
         except JournalError as error:
             self._mark_failing(str(error))
@@ -67,9 +66,9 @@ class RetryingAppender:
         Raise JournalFenced if another process runs the feed now. Raise JournalEntryRejected if the journal never
         accepts the entry.
 
-        It may be unknown whether the journal has appended the entry. If the entry has a key, a retry is safe,
-        because the journal appends only one entry with this key. If the entry has no key, a retry could append the
-        entry twice, so this method raises JournalUnavailable instead.
+        After some failures, it is unknown whether the journal has appended the entry. With a key, a retry is safe,
+        because the journal appends only one entry with this key. Without a key, a retry could append the entry twice,
+        so this method raises JournalUnavailable instead.
         """
         while True:
             try:

@@ -36,8 +36,8 @@ _record_ts = itemgetter(JournalRecord._fields.index("appended_ts"))
 class Tail:
     """The newest records of a journal. New records wake the waiting followers.
 
-    The number of records and their total size are limited. However, the tail always keeps the newest record, even if
-    this record alone exceeds the size limit. Call all methods on the event loop.
+    The number of records and their total size are limited, but the tail always keeps the newest record, even if this
+    record alone exceeds the size limit. Call all methods on the event loop.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Tail:
         self._max_records = max_records
         self._max_bytes = max_bytes
         self._records: list[JournalRecord] = []
-        # Only few records contain other data than ticks. The tail also stores these records by kind, so that `read`
-        # finds them without a search.
+        # The records that contain other data than ticks, by kind. Such records are rare, and `read` finds them here
+        # without a search.
         self._non_tick_records: dict[RecordKind, list[JournalRecord]] = {
             RecordKind.NAMED_EVENT: [],
             RecordKind.CANDLES: [],

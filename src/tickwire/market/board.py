@@ -62,10 +62,10 @@ class _BoardSnapshot(msgspec.Struct, frozen=True):
     sequences: LargeBytes
     ts: LargeBytes
     days: LargeBytes
-    # Snapshots of earlier versions do not contain the times of trades and of bids and asks.
+    # The times of trades and of bids and asks are empty in snapshots of earlier versions.
     trade_ts: LargeBytes = b""
     quote_ts: LargeBytes = b""
-    # Snapshots of earlier versions do not contain the highest and lowest trade prices of the sessions.
+    # The highest and lowest trade prices of the sessions are empty in snapshots of earlier versions.
     extremes: LargeBytes = b""
 
 
@@ -126,7 +126,7 @@ class Board:
         return [self._row_by_symbol[symbol] for symbol in symbols]
 
     def find_leading_rows(self, symbols: Iterable[bytes]) -> list[int]:
-        """Return a list with the index of each symbol on the board. Stop before the first symbol that is not there."""
+        """Return the row of each symbol on the board, up to the first symbol that is not on the board."""
         rows = list[int]()
         for symbol in symbols:
             row = self._row_by_symbol.get(symbol)
@@ -249,7 +249,7 @@ class Board:
         """Replace the earnings and shares of all symbols. Add the previous close of symbols that have none yet."""
         known = [(self._row_by_symbol.get(symbol.encode()), each) for symbol, each in self.instruments.items()]
         rows = [row for row, _ in known if row is not None]
-        # None becomes NaN, which stands for an unknown number.
+        # NumPy converts None to NaN, which stands for an unknown number.
         numbers = np.array(
             [(each.eps, each.shares, each.prev_close) for row, each in known if row is not None], np.float64
         ).reshape(-1, 3)
@@ -259,12 +259,12 @@ class Board:
         self._state[PREV_CLOSE, rows] = last_known(prev_close, self._state[PREV_CLOSE, rows])
 
     def _omit_late_values(self, ticks: PackedTicks, rows: RowArray, now: int) -> tuple[PackedTicks, Bools | None]:
-        """Return the ticks without the values that are too late to change a quote.
+        """Return the ticks without the values that are too late to change a quote, and two rows of marks.
 
-        The second result is None if there is no late tick and no withdrawal. Otherwise, it contains two marks for each
-        tick. The first is True if the tick reports a late trade or withdraws a trade. Such a tick does not change the
-        last price, but keeps its price, because the price is part of the session's high and low. The second is True if
-        the tick restates the last price after a cancel. The time of a late tick becomes the time of its symbol's quote.
+        If the batch has no late tick and no withdrawal, return None instead of the marks. The first row is True for
+        each tick that reports a late trade or withdraws a trade. Such a tick does not change the last price, but keeps
+        its own price, which the high and the low of the session need. The second row is True for each tick that
+        restates the last price after a cancel. The time of a late tick becomes the time of its symbol's quote.
         """
         is_withdrawal = ticks["size"] < 0.0
         late = self._order.advance(ticks, rows, now)
@@ -344,9 +344,8 @@ class Board:
     def _are_unique(self, rows: RowArray) -> bool:
         """Return whether `rows` contains no index twice.
 
-        For each element of `rows`, the method writes a different mark into an array. The index of the mark is the value
-        of the element. The method then reads the marks. If an index occurs twice, the second mark has overwritten
-        the first one.
+        The method writes a different mark into an array at each index in `rows`, and then reads the marks. If an index
+        occurs twice, its second mark has replaced its first mark.
         """
         marks = np.arange(len(rows))
         self._uniqueness_marks[rows] = marks
@@ -388,8 +387,8 @@ class Board:
         if days[0] == days[-1] and days.min() == days.max():
             return len(rows)
         newest: dict[int, int] = {}
-        # Read the ticks in parts, because the result is often in the first part. The caller then calls this method
-        # again for the remaining ticks.
+        # Read the ticks in parts, because the result is often in the first part, and the caller then calls this method
+        # again for the other ticks.
         for begin in range(0, len(rows), _SESSION_SCAN_ROWS):
             part = zip(
                 rows[begin : begin + _SESSION_SCAN_ROWS].tolist(),
@@ -402,8 +401,8 @@ class Board:
         return len(rows)
 
     def _start_new_sessions(self, batch: SortedBatch, days: Ints) -> None:
-        # Only the first tick of a symbol can begin a session, because `_session_prefix_length` has split the batch
-        # where a symbol would begin a second session.
+        # Only the first tick of a symbol can begin a session, because `_session_prefix_length` has cut the batch before
+        # a tick that would begin another session.
         later = batch.segments.broadcast_first(days > self._session_days[batch.rows])
         if not later.any():
             return
@@ -415,7 +414,10 @@ class Board:
         np.maximum.at(self._session_days, batch.rows, days)
 
     def _forget_extremes(self, rows: RowArray) -> None:
-        """Forget the prices of the sessions that end. A symbol without ticks has no such session."""
+        """Forget the highest and lowest prices of the sessions that end.
+
+        Skip symbols without ticks, which have no such prices.
+        """
         ended = rows[self._session_days[rows] >= 0]
         if len(ended):
             self._extremes.remove_symbols(ended)
@@ -452,7 +454,7 @@ def _restated_mask(ticks: PackedTicks) -> Bools:
     """Return a boolean array that is True for each tick that reports the last price after a cancel.
 
     Such a tick has a price and no size. It follows the tick that withdraws the trade, and has the same symbol and time.
-    Its price is the price of an earlier trade, and is not late, whatever the time of the cancelled trade is.
+    Its price is the price of an earlier trade, and always counts, even if the cancelled trade is old.
     """
     before, after = ticks[:-1], ticks[1:]
     is_restated = (before["size"] < 0.0) & (before["symbol"] == after["symbol"]) & (before["ts"] == after["ts"])
@@ -471,7 +473,7 @@ def _initial_states(instruments: Sequence[Instrument | None]) -> Floats:
     known = [(column, instrument) for column, instrument in enumerate(instruments) if instrument is not None]
     if known:
         columns = [column for column, _ in known]
-        # None becomes NaN, which stands for an unknown number.
+        # NumPy converts None to NaN, which stands for an unknown number.
         values = [(each.prev_close, each.eps, each.shares, each.tick_size or 1.0) for _, each in known]
         numbers = np.array(values, np.float64).T
         states[np.ix_([PREV_CLOSE, EPS, SHARES], columns)] = numbers[:3]

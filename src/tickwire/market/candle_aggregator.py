@@ -55,8 +55,8 @@ _INITIAL_CAPACITY = 128
 BARS_PER_STEP = 4_096
 """The number of symbols, or of closed candles, in one step of `CandleAggregator.apply_stepwise`.
 
-A step takes a few milliseconds. Its arrays fit into the cache of a processor. One step for 100,000 bars would take
-longer than all of its parts.
+A step takes a few milliseconds. Its arrays fit into the cache of a processor, so many small steps take less time than
+one large step.
 """
 
 ClosingSteps: TypeAlias = Iterator[PackedCandles | None]
@@ -77,7 +77,8 @@ class _CandleSnapshot(msgspec.Struct, frozen=True):
     pending_trade_counts: LargeBytes = msgspec.field(name="trades")
     sequences: LargeBytes
     late_trade_counts: list[int] = msgspec.field(name="late")
-    # In snapshots of earlier versions, all symbols have the same newest time and watermark.
+    # In snapshots of earlier versions, this is one number: the newest time of all symbols. The same applies to the
+    # watermark.
     newest_ts: int = msgspec.field(name="newest")
     watermark_s: int = msgspec.field(name="passed")
     volumes: bytes = msgspec.field(name="traded")
@@ -89,7 +90,7 @@ class CandleAggregator:
 
     A method that closes candles returns the closed candles. The aggregator does not store closed candles. A method that
     can close the candles of many symbols works in steps, and returns an iterator of these steps (`ClosingSteps`).
-    Between two steps, other tasks may read the candles, of which some have closed and others are still open.
+    Between two steps, other tasks may read the candles, although only some of them have closed.
 
     A bar is the summary of some trades of one symbol: open, high, low, close and volume. If several trades of a symbol
     have times in the same second, the aggregator collects these trades in a pending bar. The aggregator later merges
@@ -104,7 +105,7 @@ class CandleAggregator:
         self._sessions = sessions or TradingSessions()
         self._row_by_symbol: dict[bytes, int] = {}
         self._table = CandleTable(self._sessions)
-        self._pending_seconds = np.empty(0, np.int64)  # `NO_CANDLE` if there is no pending bar
+        self._pending_seconds = np.empty(0, np.int64)  # The value is `NO_CANDLE` for a symbol without a pending bar.
         self._pending_ohlcv = np.empty((0, 5))
         self._pending_trade_counts = np.empty(0, np.int64)
         self._sequences = np.empty(0, np.int64)
@@ -230,7 +231,7 @@ class CandleAggregator:
     def open_candles(self, rows: Sequence[int] | RowArray, interval_s: int) -> PackedCandles:
         """Return the open candles of the symbols at the indexes `rows`, for one interval.
 
-        Symbols without an open candle are left out.
+        The result omits symbols without an open candle.
         """
         interval = INTERVAL_LENGTHS_S.index(interval_s)
         at = np.asarray(rows, np.intp)
@@ -400,7 +401,7 @@ class CandleAggregator:
             replacement = find_replacement(ticks, index)
             second = int(ticks["ts"][index]) // _SECOND_NS
             if self._pending_seconds[row] == second:
-                # The candles do not contain the pending bar yet.
+                # Correct the pending bar, because it is not yet a part of the candles.
                 correct_bar(self._pending_ohlcv[row], ticks[index], replacement)
                 continue
             starts = self._table.starts(np.array([second]))[:, 0]
@@ -429,8 +430,8 @@ class CandleAggregator:
     def _erase_late_closes(self, bars: OhlcvBars) -> None:
         """Set the close of each bar to NaN if an earlier bar of its symbol has a later time.
 
-        A merge with the earlier bar then keeps the close of the earlier bar. A late bar never becomes a candle without
-        such a merge, because its candle exists already or has closed.
+        A merge with the earlier bar then keeps the close of the earlier bar. A late bar is always merged or dropped,
+        because its candle exists already or has closed.
         """
         before = np.maximum(self._table.time_keys[0, bars.slots] // 2, self._pending_seconds[bars.slots])
         is_ordered = (bars.time_keys[1:] >= bars.time_keys[:-1]) | (bars.slots[1:] != bars.slots[:-1])

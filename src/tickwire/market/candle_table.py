@@ -16,7 +16,7 @@ NO_CANDLE = -1
 # A time in seconds that is later than the end of every candle.
 NEVER = np.iinfo(np.int64).max
 _LENGTHS_S = np.array(INTERVAL_LENGTHS_S)
-# The last interval is 1d. Its candles cover whole sessions.
+# The index of the interval 1d, which is the last interval. Its candles cover whole sessions.
 _DAILY_INDEX = INTERVAL_COUNT - 1
 _SHORT_LENGTHS_S = INTERVAL_LENGTHS_S[:_DAILY_INDEX]
 _SECOND_NS = 10**9
@@ -26,8 +26,8 @@ _SYMBOL_DTYPE = CANDLE_DTYPE["symbol"]
 class CandleTable:
     """Arrays with a row for each interval and a column for each symbol.
 
-    The newest candle of a symbol is open, or it has closed and no later trade has arrived. The table does not store
-    older candles. A slot is an index in the flattened array.
+    The newest candle of a symbol is open, or it has closed and no trade of a later candle has arrived. The table does
+    not store older candles. A slot is an index in the flattened array.
 
     Every candle has a time key. The time key of an open candle is `2 * start`, where `start` is in seconds. The time
     key of a closed candle is `2 * start + 1`. Before a merge, a bar receives the time key `2 * start` of the candle

@@ -22,11 +22,11 @@ from tickwire.market.quote_state import (
     VOLUME,
 )
 
-# The maximum number of decimals of a price. No market uses more decimals. A double represents nine decimals of a price
-# up to a million.
+# The maximum number of decimals of a price. No market uses more decimals, and a double can represent nine decimals of a
+# price up to a million.
 MAX_DECIMALS = 9
 AMOUNT_SCALE = 10.0**MAX_DECIMALS
-# Above this amount, a double does not represent nine decimals.
+# A double cannot represent nine decimals of a larger amount.
 MAX_ROUNDED_AMOUNT = 1e6
 # A double of at least this size is a whole number.
 _MIN_WHOLE = 2.0**52
@@ -118,7 +118,7 @@ def derive_single(state: Floats) -> list[float]:
         try:
             value = formula(values)
         except ZeroDivisionError:
-            # NumPy divides by zero as IEEE 754 defines, and Python does not.
+            # Use NumPy, because it divides by zero as IEEE 754 defines, and Python raises an error.
             with np.errstate(divide="ignore", invalid="ignore"):
                 value = float(formula(state))
         scale = price_scale if declared_scale is None else declared_scale
@@ -128,7 +128,7 @@ def derive_single(state: Floats) -> list[float]:
 
 def round_number(value: float) -> float:
     """Return the nearest whole number, like `numpy.rint`. Of two equally near numbers, return the even number."""
-    # The condition is also false for NaN.
+    # Return NaN unchanged: every comparison with NaN is false.
     return copysign(float(round(value)), value) if -_MIN_WHOLE < value < _MIN_WHOLE else value
 
 

@@ -18,7 +18,7 @@ from tickwire.core.tick import EMPTY_SIDE
 from tickwire.market.quote_state import ASK, BID, LAST
 from tickwire.market.segmented_scan import Segments
 
-# If a tick is dated after its arrival by at most this time, the tick does not count as dirty, because clocks differ.
+# A tick may be dated after its arrival by this time, because clocks differ. A tick with a later time is dirty.
 FUTURE_TOLERANCE_NS = 10**9
 # A trade is a jump if its price differs from the previous price by more than this fraction of the previous price.
 MAX_USUAL_MOVE = 0.5
@@ -39,7 +39,7 @@ class DirtyTick(enum.StrEnum):
     effect: str
 
     def __new__(cls, text: str, rule: str, meaning: str, effect: str) -> Self:
-        """Create a member of the enumeration with the value `text`. The other arguments become its attributes."""
+        """Create a member with the value `text`, and store the other arguments as its attributes."""
         member = str.__new__(cls, text)
         member._value_ = text
         member.rule, member.meaning, member.effect = rule, meaning, effect
@@ -71,7 +71,12 @@ class DirtyTick(enum.StrEnum):
         "a bid or ask with the price 0 and the size 0",
         "this side of the book is empty, so its price and size are `null`",
     )
-    NEGATIVE = ("negative", "accept", "a price below 0, such as that of oil on 2020-04-20", "the quote shows the price")
+    NEGATIVE = (
+        "negative",
+        "accept",
+        "a price below 0, such as the oil price of 2020-04-20",
+        "the quote shows the price",
+    )
     JUMP = (
         "jump",
         "accept",
@@ -81,9 +86,12 @@ class DirtyTick(enum.StrEnum):
     WITHDRAWAL = (
         "withdrawal",
         "mark",
-        "the cancel of an earlier trade, or its correction, which a trade with the right price and size follows",
-        "`volume` and `turnover` decrease, `high` and `low` are those of the other trades, and `last` changes "
-        "if the trade was the newest",
+        (
+            "the withdrawal of an earlier trade, because it was cancelled, or because it was corrected (the corrected "
+            "trade follows)"
+        ),
+        "`volume` and `turnover` decrease, `high` and `low` no longer include the trade, and `last` changes if the "
+        "trade was the newest",
     )
     CONDITION = (
         "condition",

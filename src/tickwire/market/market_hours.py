@@ -12,8 +12,8 @@ class MarketHours:
     """The periods in which a market is open. Without periods, the market is always open.
 
     Period i lasts from `opens[i]` to `closes[i]`, in nanoseconds since the Unix epoch. The periods are in ascending
-    order and do not overlap. A lunch break separates two periods. A time before the first period or after the last one
-    counts as open, because the hours at that time are unknown.
+    order and do not overlap. A lunch break separates two periods. A time before the first period or after the last
+    period counts as open, because the hours at that time are unknown.
 
     The constructor raises InputError if the periods are inconsistent.
     """

@@ -38,8 +38,8 @@ _FUNCTIONS: Signatures = {
 class NumberedFrame(NamedTuple):
     """The texts around the JSON of each quote.
 
-    Each quote becomes `before`, the quote's number from `numbers`, `between`, the JSON, and `after`. No number is
-    negative.
+    The frame of a quote consists of `before`, the quote's number from `numbers`, `between`, the JSON, and `after`. The
+    numbers must not be negative.
     """
 
     before: bytes

@@ -64,7 +64,7 @@ class OhlcvBars(NamedTuple):
         return OhlcvBars(self.slots[starts], self.time_keys[starts], values, np.add.reduceat(self.trade_counts, starts))
 
     def slot_boundaries(self) -> tuple[RowArray, RowArray]:
-        """Return a pair of arrays: the index of each slot's first bar, and the index of each slot's last bar."""
+        """Return the index of each slot's first bar, and the index of each slot's last bar."""
         first = np.flatnonzero(run_start_mask(self.slots))
         return first, np.append(first[1:], self.size) - 1
 
@@ -117,7 +117,8 @@ def running_maximum_by_group(groups: RowArray, values: Ints) -> Ints:
     `groups` contains the group number of each value. Equal group numbers must be adjacent.
     """
     distinct, ranks = np.unique(values, return_inverse=True)
-    # Add an offset to the ranks of each group, so that these ranks exceed the ranks of all earlier groups.
+    # Add an offset to the ranks of each group, so that they exceed the ranks of all earlier groups. One running maximum
+    # then covers all groups.
     offsets = np.cumsum(run_start_mask(groups)) * len(values)
     maxima: Ints = distinct[np.maximum.accumulate(ranks + offsets) - offsets]
     return maxima

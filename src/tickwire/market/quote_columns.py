@@ -17,8 +17,8 @@ from tickwire.market import native_json
 from tickwire.market.derived_fields import NUMBER_FIELDS, derive_field, derive_fields, derive_single
 from tickwire.market.native_json import NumberedFrame
 
-# The positions of fields in the result of `derive_fields`. The encoder converts all fields that are counts together,
-# and `_FIELD_ORDER` then restores the order of the fields.
+# The positions of the fields that are counts in the result of `derive_fields`. The encoder converts these fields
+# together, and `_FIELD_ORDER` then restores the order of all fields.
 _COUNT_ROWS = np.flatnonzero([field.is_count for field in NUMBER_FIELDS])
 _OTHER_ROWS = np.flatnonzero([not field.is_count for field in NUMBER_FIELDS])
 _COUNT_ROW_LIST: list[int] = _COUNT_ROWS.tolist()
@@ -156,7 +156,7 @@ def _integers_where_exact(columns: Floats) -> list[list[Any]]:
     values: list[list[Any]] = integers.tolist()
     for row, exact in enumerate(is_exact):
         if not exact:
-            # This expression repeats `_integer_where_exact`, because a call for each number would take longer than the
+            # Repeat the code of `_integer_where_exact`, because a call for each number would take longer than the
             # conversion.
             values[row] = [
                 None if isnan(value) else int(value) if value.is_integer() else value for value in columns[row].tolist()

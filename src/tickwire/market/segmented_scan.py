@@ -4,9 +4,9 @@ A batch may contain several ticks of one symbol. The quote after each tick depen
 by symbol places the rows of each symbol next to each other, in their original order. These rows are one segment. A scan
 within the segments then combines the value of every row with the values of all earlier rows of its segment.
 
-A scan makes several passes over the array. Each pass doubles the number of earlier rows that a result includes (Hillis
-and Steele, "Data parallel algorithms", CACM 29(12), 1986). If the longest segment has 500 rows, a scan needs 9 passes
-of whole-array arithmetic. If every segment has one row, the scan needs no pass.
+A scan makes several passes over the array. Each pass doubles the number of earlier rows that each result includes
+(Hillis and Steele, "Data parallel algorithms", CACM 29(12), 1986). If the longest segment has 500 rows, a scan needs 9
+passes of whole-array arithmetic. If every segment has one row, the scan needs no pass.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Segments:
     """The segments of a sorted array of group numbers. The rows with the same number form one segment.
 
     `last_rows` contains the index of the last row of each segment. The caller sets `unique` to True if no group number
-    occurs twice. Scans then have no work, and return at once.
+    occurs twice. Every segment then has one row, so scans return at once.
     """
 
     def __init__(self, groups: NDArray[np.intp], *, unique: bool = False) -> None:
@@ -88,8 +88,8 @@ def last_known(earlier: Floats, later: Floats) -> Floats:
 def add_or_set(earlier: Floats, later: Floats) -> Floats:
     """Combine each pair (is_set, value) in `earlier` with the pair in `later`. Both arrays have the shape (2, n).
 
-    A pair means an assignment if `is_set` is 1, and means an increment otherwise. If the later pair is an assignment,
-    its value replaces the earlier value. If it is an increment, its value is added to the earlier value.
+    If `is_set` is 1, a pair is an assignment; otherwise, it is an increment. The value of a later assignment replaces
+    the earlier value, and the value of a later increment is added to the earlier value.
     """
     is_set = later[0] > 0
     return np.stack([np.maximum(earlier[0], later[0]), np.where(is_set, later[1], earlier[1] + later[1])])

@@ -4,9 +4,8 @@ For each symbol, the highest 32 and the lowest 32 different prices of the sessio
 trades. Prices between them are not stored, so the memory is bounded. A withdrawal of a trade reduces the number of its
 price. The high and the low of the session are therefore exact, unless all 32 prices on one side are withdrawn.
 
-Trades are collected, and added to the stored prices of many symbols later in one operation. The order of added trades
-makes no difference, so the result does not depend on the time of this operation. Only the order of additions,
-withdrawals and sessions does.
+Trades are collected, and added to the stored prices of many symbols later in one operation. The result does not depend
+on the time of this operation, because the order of the added trades makes no difference.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ PRICES_PER_SIDE = 32
 # The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes a
 # few milliseconds.
 _SYMBOLS_PER_TABLE = 1_024
-# When this number of trades is collected, the trades of one table are added to its prices.
+# When this number of trades is collected, the trades of one table are added to the prices of this table.
 _MAX_COLLECTED_TRADES = 16_384
-# The price of a collected item that is no trade, but the begin of the next session of its symbol.
+# A price that marks an item of the collected trades as the beginning of its symbol's next session.
 _NEXT_SESSION = inf
 _BOUND_BYTES = 8
 
@@ -50,8 +49,8 @@ class _ExtremesSnapshot(msgspec.Struct, frozen=True):
 class SymbolExtremes:
     """The stored prices of one symbol, as Python numbers.
 
-    The prices of all trades at or below `low_bound`, and at or above `high_bound`, are stored. The prices between are
-    not. If all prices are stored, the bounds are infinite.
+    The stored prices are those at or below `low_bound`, and those at or above `high_bound`. If all prices of the
+    session are stored, the bounds are infinite.
     """
 
     def __init__(self, counts: dict[float, int], low_bound: float, high_bound: float) -> None:
@@ -62,7 +61,7 @@ class SymbolExtremes:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the session has no trades. The value is False if this is not known."""
+        """Whether the session is known to have no trades."""
         return not self._prices and self.low_bound == inf
 
     @property
@@ -134,7 +133,10 @@ class _Table:
         self.collected_count = 0
 
     def copy(self) -> _Table:
-        """Return a copy that another thread may use. The arrays of keys are never changed in place."""
+        """Return a copy that another thread may use.
+
+        The copy shares the arrays of keys, because no code changes these arrays in place.
+        """
         copied = _Table(0)
         copied.keys, copied.counts = self.keys, self.counts.copy()
         copied.low_bounds, copied.high_bounds = self.low_bounds.copy(), self.high_bounds.copy()
@@ -153,7 +155,8 @@ class _Table:
         self._collected, self.collected_count = [], 0
         begins = np.flatnonzero(prices == _NEXT_SESSION)
         if len(begins):
-            # The index at which the present session of each symbol begins; -1 if all trades belong to it.
+            # For each symbol: the index of the item that begins its present session; -1 if all items belong to this
+            # session.
             session_begins = np.full(len(self.low_bounds), -1)
             session_begins[rows[begins]] = begins
             self._remove_symbols(session_begins >= 0)
@@ -217,7 +220,7 @@ class _Table:
             self._select(self._is_stored(rows, prices))
 
     def _is_stored(self, rows: RowArray, prices: Floats) -> Bools:
-        # A comparison with NaN is false.
+        # A price of NaN is not stored, because every comparison with NaN is false.
         is_stored: Bools = (prices <= self.low_bounds[rows]) | (prices >= self.high_bounds[rows])
         return is_stored
 
@@ -229,7 +232,10 @@ class _Table:
 
 
 def _encode_tables(tables: Sequence[_Table], count: int) -> bytes:
-    """Encode the prices of the first `count` symbols. The bytes of each table are small, so that other threads run."""
+    """Encode the prices of the first `count` symbols, table by table.
+
+    One table has few bytes, so other threads can run in between.
+    """
     for table in tables:
         table.add_collected()
     return encode_large_struct(
@@ -282,7 +288,7 @@ class SessionExtremes:
             self._add_to_fullest_tables()
 
     def remove_symbols(self, rows: RowArray) -> None:
-        """Forget the trades of symbols, whose sessions begin."""
+        """Forget the trades of symbols whose next session begins."""
         self._collect(_CollectedTrades(rows, np.full(len(rows), _NEXT_SESSION)))
 
     def capture(self, count: int) -> Callable[[], bytes]:
@@ -348,11 +354,11 @@ class SessionExtremes:
             self._single_rows, self._single_prices = [], []
 
     def _add_to_fullest_tables(self) -> None:
-        """Distribute the collected trades to the tables. Add the trades of the table that has the most of them.
+        """Distribute the collected trades to the tables.
 
-        A table with 65,536 prices needs a few milliseconds for this, whether it adds few or many trades. So only one
-        table changes for each _MAX_COLLECTED_TRADES trades. If all symbols have equally many trades, each table adds as
-        many trades at once as a single table would.
+        Then let the table with the most collected trades add them to its prices. A table with 65,536 prices needs a few
+        milliseconds for this step, whether it adds few or many trades. So only one table performs this step for each
+        _MAX_COLLECTED_TRADES trades.
         """
         table_count = self._collected_count // _MAX_COLLECTED_TRADES
         self._distribute_collected()
@@ -388,7 +394,7 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
     if extremes.is_empty:
         return [nan, nan, nan]
     highest, lowest = extremes.highest, extremes.lowest
-    # If all stored prices of a side are withdrawn, no other trade is beyond the bound.
+    # If all stored prices of one side are withdrawn, the next price beyond the bound is unknown.
     return [
         opened,
         min(high, extremes.high_bound) if highest is None else highest,
@@ -398,7 +404,8 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
 
 def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:
     """Return the different keys of some trades in order, and the number of trades of each key."""
-    # NumPy sorts complex numbers slowly. These two sorts take a third of the time.
+    # Sort by the prices, and then by the rows. Together, these two sorts take a third of the time that NumPy needs to
+    # sort complex numbers.
     order = np.argsort(prices)
     order = order[np.argsort(rows[order].astype(np.uint16), kind="stable")]
     keys = _make_keys(rows[order], prices[order])

@@ -42,7 +42,8 @@ def apply_tick(state: list[float], numbers: Sequence[float]) -> None:
     `numbers` contains the fields of the tick after its time. `quote_state` explains the numbers in `state`.
     """
     for row, value in enumerate(numbers[:_SIZE], TICK_ROWS.start):
-        # An infinite number means an empty side of the order book. NaN means that the tick does not report the number.
+        # Skip NaN, which means that the tick does not report the number. An infinite number means an empty side of the
+        # order book.
         if not isnan(value):
             state[row] = nan if isinf(value) else value
     _update_session_totals(state, numbers)
@@ -64,7 +65,7 @@ def _update_session_totals(state: list[float], numbers: Sequence[float]) -> None
     state[VOLUME] = volume = round_number(total * AMOUNT_SCALE) / AMOUNT_SCALE if total < MAX_ROUNDED_AMOUNT else total
     last = state[LAST]
     grown = volume - before
-    # If `grown` is NaN, the turnover becomes NaN, as in the operations on arrays.
+    # If `grown` is NaN, the turnover becomes NaN, as in `sorted_batch`.
     state[TURNOVER] += (0.0 if grown < 0.0 else grown) * (0.0 if isnan(last) else last)
 
 

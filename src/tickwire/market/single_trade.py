@@ -37,7 +37,7 @@ def merge_bars(earlier: Bar, later: Bar) -> Bar:
         earlier[0],
         max(earlier[1], later[1]),
         min(earlier[2], later[2]),
-        # The close is NaN if all trades of the bar are late (see `OhlcvBars`).
+        # The close of a bar is NaN if all its trades are late (see `OhlcvBars`).
         earlier[3] if isnan(later[3]) else later[3],
         earlier[4] + later[4],
     ]
@@ -96,7 +96,7 @@ class SymbolCandles:
 
     def _close(self, interval: int) -> None:
         time_key = self._time_keys[interval]
-        # The time key of an open candle is even.
+        # Close only open candles, whose time key is even.
         if time_key % 2 == 0:
             self.closed.append(ClosedCandle(interval, time_key // 2, self._bars[interval].tolist()))
             self._time_keys[interval] = time_key + 1

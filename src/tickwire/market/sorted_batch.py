@@ -34,10 +34,10 @@ class SortedBatch(NamedTuple):
 
     `prior_state` contains, for each tick, the state of its symbol before the batch. `unpriced` is True for each tick
     that does not change the last price, because its trade is late or because the tick withdraws an earlier trade.
-    `restated` is True for each tick whose price is not that of a new trade, but the last price after a cancel.
-    `untraded` is True for each tick that does not raise the high or lower the low, because the tick withdraws a trade,
-    or because its trade happened in an earlier session. All three are None if there is no such tick. If `is_plain` is
-    True, the batch has a few ticks, and none of them is late or has an unusual number.
+    `restated` is True for each tick that contains the last price after a cancel instead of a new trade. `untraded` is
+    True for each tick that does not raise the high or lower the low, because the tick withdraws a trade, or because its
+    trade happened in an earlier session. All three are None if there is no such tick. If `is_plain` is True, the batch
+    has a few ticks, and none of them is late or has an unusual number.
     """
 
     rows: RowArray
@@ -70,12 +70,12 @@ class SortedBatch(NamedTuple):
 def omit_earlier_sessions(batch: SortedBatch, is_earlier: Bools) -> SortedBatch:
     """Return the batch without the changes of earlier sessions.
 
-    `is_earlier` is True for each tick whose time is in an earlier session than its symbol's present session. If such a
-    tick reports a late trade, or withdraws or replaces a trade, its trade does not count towards the present session.
+    `is_earlier` is True for each tick whose time is before its symbol's present session. The present session does not
+    count the trade of such a tick, whether the tick reports, withdraws or replaces the trade.
     """
     is_withdrawal = batch.sizes < 0.0
     is_changed = is_earlier if batch.unpriced is None else is_earlier & batch.unpriced
-    # The tick after a withdrawal replaces the trade.
+    # Also mark the tick after a withdrawal, which replaces the withdrawn trade.
     is_changed[1:] |= is_withdrawal[:-1] & is_earlier[1:] & (batch.rows[1:] == batch.rows[:-1])
     reported = batch.reported.copy()
     reported[_SIZE_COLUMN:, is_changed] = NOT_REPORTED
@@ -121,7 +121,8 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
     before = _update_session_volume(batch, state)
     price = state[LAST]
     if batch.unpriced is not None:
-        # A size without a price counts at the last price, also if the trade is withdrawn later.
+        # If a tick reports a size and no price, use the last price for the turnover, also if the trade is withdrawn
+        # later.
         price = np.where(batch.unpriced, last_known(price, batch.reported[LAST]), price)
     grown = state[VOLUME] - before
     # A lower total volume is a correction of the total, not of a trade, so the turnover does not change.
@@ -144,11 +145,11 @@ def _update_session_volume(batch: SortedBatch, state: Floats) -> Floats:
         state[VOLUME] = added
         segments.scan(state[VOLUME], np.add)
     else:
-        # If a tick reports the total volume, this total replaces the sum of all earlier sizes.
+        # A tick that reports the total volume replaces the sum of all earlier sizes.
         pairs = np.stack([np.isfinite(total).astype(float), np.where(np.isnan(total), added, total)])
         segments.scan(pairs, add_or_set)
         state[VOLUME] = pairs[1]
-    # A tick may withdraw a trade that the volume does not include, so the sum may be negative.
+    # The sum can be negative, because a tick may withdraw a trade that the volume does not include.
     state[VOLUME] = np.maximum(round_amounts(state[VOLUME]), 0.0)
     return segments.shift_within(state[VOLUME], prior)
 

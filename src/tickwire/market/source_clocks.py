@@ -14,14 +14,13 @@ import numpy as np
 
 from tickwire.core.arrays import Ints, RowArray
 
-# If the ticks of a source arrive with this lag or a larger one, the source is not live: it replays or publishes
-# history.
+# If the lag of a source reaches this limit, the source is not live: it replays or publishes history.
 MAX_LIVE_LAG_NS = 60 * 10**9
 
 
-# The name of the source of all symbols in a snapshot of an earlier version. No other source has this name.
+# The name of the source of all symbols in a snapshot of an earlier version. No real source has this name.
 _UNKNOWN_SOURCE = "?"
-# A number that no clock has, and that differs from the number -1 of rows without a clock.
+# A number that neither a clock nor a row without a clock (-1) has.
 _NO_CLOCK = -2
 
 
@@ -113,7 +112,7 @@ class SourceClocks:
 
     def earliest(self, times: Ints) -> Iterator[tuple[SourceClock, int]]:
         """Yield each clock with the earliest of its symbols' times. `times` contains a time for each row in use."""
-        # The number -1, which stands for no clock, selects the last element.
+        # Rows without a clock have the number -1, which selects the last element of the array.
         earliest = np.full(max(self._clocks, default=-1) + 2, np.iinfo(np.int64).max)
         np.minimum.at(earliest, self._number_by_row[: len(times)], times)
         for number, clock in self._clocks.items():
@@ -121,8 +120,8 @@ class SourceClocks:
 
     def save(self, count: int) -> bytes:
         """Return the clocks of the first `count` rows as bytes."""
-        # The clocks get consecutive numbers. The number -1, which stands for no clock, selects the last element, which
-        # is -1.
+        # Renumber the clocks consecutively. Rows without a clock have the number -1, which selects the last element of
+        # the array, whose value is also -1.
         order = np.full(max(self._clocks, default=-1) + 2, -1, np.int32)
         order[[*self._clocks]] = np.arange(len(self._clocks))
         numbers = order[self._number_by_row[:count]]

@@ -55,7 +55,7 @@ class SymbolColumn(TextColumn):
         An element is True if the symbol matches the pattern.
         """
         end = len(self) if end is None else end
-        # The caller needs only the last rows, so do not test all rows to store a result.
+        # Do not test all rows for a stored result, because the caller needs only the last rows.
         if first and pattern not in self._results:
             return self.evaluate(pattern, first, end)
         result = self._extend_result(pattern, end)

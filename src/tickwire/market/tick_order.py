@@ -14,17 +14,17 @@ from tickwire.market.dirty_ticks import FUTURE_TOLERANCE_NS
 from tickwire.market.ohlcv import running_maximum_by_group
 
 NO_LIMIT_NS = 2**63 - 1
-# The newest time of a symbol without trades or quotes. No tick is older, not even in recordings that begin before 1970.
+# The newest time of a symbol without trades or quotes. Every tick is later, even in recordings that begin before 1970.
 _NEVER_NS = -(2**63)
 
 
 class LateTicks(NamedTuple):
     """The late ticks of a batch with at least one late tick.
 
-    `trades` is True for each tick that reports a trade, but is older than an earlier tick that reported a trade of the
-    same symbol. `quotes` is True for each tick that reports a bid or ask, but is older than an earlier tick with a bid
-    or ask of the same symbol. `ts` contains, for each tick, the time of its symbol's quote after the tick. Late ticks,
-    and ticks that withdraw a trade, do not change this time.
+    `trades` is True for each tick with a trade whose symbol already had a trade with a newer timestamp. `quotes` is
+    True for each tick with a bid or ask whose symbol already had a bid or ask with a newer timestamp. `ts` contains,
+    for each tick, the time of its symbol's quote after the tick. Late ticks, and ticks that withdraw a trade, do not
+    change this time.
     """
 
     trades: Bools
@@ -36,11 +36,10 @@ class TickOrder:
     """The time of the newest trade, and of the newest bid or ask, of each symbol.
 
     Trades and quotes have separate times, because many vendors send trades and quotes on separate channels. The methods
-    identify a symbol by its row on the board. If the time of a tick is after its arrival, the time of its arrival
-    replaces it. Otherwise, one wrong time in the future would make all following ticks late.
-
-    If the clock of the server was set back, the newest time of a symbol is later than the arrival of its next tick. The
-    order of the symbol begins again with that tick.
+    identify a symbol by its row on the board. If the time of a tick is after its arrival, the time of arrival replaces
+    this time. Otherwise, one wrong time in the future would make all following ticks late. After the server's clock was
+    set back, the newest time of a symbol may be later than the arrival of its next tick. The order of the symbol then
+    begins again with this tick.
     """
 
     def __init__(self) -> None:
@@ -66,7 +65,7 @@ class TickOrder:
         """
         limit, trade_ts, quote_ts = now + FUTURE_TOLERANCE_NS, dict[int, int](), dict[int, int]()
         for row, (_, ts, last, bid, ask, bid_size, ask_size, size, volume) in zip(rows.tolist(), ticks, strict=True):
-            # A comparison with NaN is false.
+            # NaN passes these checks, because every comparison with NaN is false.
             if ts > limit or size < 0.0 or last < 0.0 or bid <= 0.0 or ask <= 0.0:
                 return False
             if self.trade_ts[row] > limit or self.quote_ts[row] > limit:
@@ -101,7 +100,7 @@ class TickOrder:
             newest_ts[rows[newest_ts[rows] > min(now + FUTURE_TOLERANCE_NS, NO_LIMIT_NS)]] = _NEVER_NS
         is_new = (ts >= np.maximum(self.trade_ts[rows], self.quote_ts[rows])).all() and not is_withdrawal.any()
         if is_new and _is_in_order(rows, ts):
-            # If a row occurs twice, NumPy stores the value of the last tick, which is the newest one.
+            # If a row occurs twice, NumPy stores the value of its last tick, which is the newest value.
             self.trade_ts[rows[has_trade]] = ts[has_trade]
             self.quote_ts[rows[has_quote]] = ts[has_quote]
             return None
@@ -126,7 +125,7 @@ def _is_in_order(rows: RowArray, ts: Timestamps) -> bool:
 
 
 def _find_late(newest_ts: Ints, rows: RowArray, ts: Timestamps, is_reported: Bools) -> tuple[Bools, Ints]:
-    """Return a pair: whether each tick is late, and the newest time of each tick's symbol after the tick.
+    """Return whether each tick is late, and the newest time of each tick's symbol after the tick.
 
     Ticks for which `is_reported` is False have no effect. Update the array `newest_ts`, which has one time for each row
     of the board.

@@ -49,9 +49,9 @@ class TradingSessions:
             )
         if (self._starts % _SECOND_NS).any():
             raise InputError("a session must start on a whole second")
-        # The result of the newest call of `session_at`. Most ticks belong to the same session as the tick before them.
+        # A cache for `session_at`: most ticks belong to the same session as the previous tick.
         self._newest_session = TradingSession(0, 0, 0)
-        # The arrays do not contain the end of the last session, so the last session lasts one day.
+        # The last session lasts one day, because the arrays do not contain its end.
         if len(self._starts):
             self._first_start, self._last_end = int(self._starts[0]), int(self._starts[-1]) + DAY_NS
 

@@ -1,7 +1,7 @@
 """The two text formats of metrics: the "text-based exposition format" 0.0.4 of Prometheus, and OpenMetrics 1.0.
 
 In both formats, each metric family has a help line, a type line and samples. OpenMetrics also has exemplars, names a
-family of counters without the suffix `_total`, and ends with a line of its own.
+family of counters without the suffix `_total`, and ends with an additional line.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def choose_format(accept: str) -> MetricsFormat:
     for media_range in accept.lower().split(","):
         name, *parameters = (part.strip() for part in media_range.split(";"))
         values = dict(parameter.partition("=")[::2] for parameter in parameters)
-        # A later version of OpenMetrics may be incompatible.
+        # Require version 1, because a later version of OpenMetrics may be incompatible.
         if name != "application/openmetrics-text" or values.get("version", "1.0.0") in ("0.0.1", "1.0.0"):
             weights[name] = max(weights.get(name, 0.0), _parse_weight(values.get("q", "1")))
     wanted = weights.get("application/openmetrics-text", 0.0)
@@ -86,7 +86,8 @@ def _render_histogram(
 ) -> str:
     unit = 1e9 if name.endswith("_seconds") else 1
     cumulative = histogram.cumulative_counts()
-    # OpenMetrics requires that a bound contains a point. With the same bounds, both formats have the same series.
+    # Write each bound with a point, because OpenMetrics requires it. Both formats have the same bounds, so they have
+    # the same series.
     bounds = [f"{bound / unit}" for bound in histogram.bounds] + ["+Inf"]
     lines = []
     for index, (bound, count) in enumerate(zip(bounds, cumulative, strict=True)):

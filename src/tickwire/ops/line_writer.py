@@ -7,14 +7,16 @@ from collections import deque
 from collections.abc import Callable
 
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
-"""The maximum size of the queued lines. The limit is large enough for the lines of about 20,000 requests."""
+"""The maximum size of the queued lines. The limit has room for the lines of about 20,000 requests."""
 
 
 MAX_BATCH_BYTES = 64 * 1024
 """The maximum size of the lines that the thread writes together. The thread writes a longer line alone."""
 BATCH_WAIT_S = 0.02
-"""The time that the thread waits for further lines of a batch. Batches save time, because waking the thread takes
-longer than queueing a line."""
+"""The time that the thread waits for further lines of a batch.
+
+Batches save time, because it takes longer to wake the thread than to queue a line.
+"""
 
 
 class LineWriter:
@@ -22,7 +24,7 @@ class LineWriter:
 
     `write` may block, and may raise OSError. `dropped` counts the lines that were lost because the queue was full or
     `write` failed. When the thread can write again and the queue is empty, the thread also writes the text
-    `describe_loss(count)`, which reports the number of lost lines. With `batches`, the thread waits a moment for
+    `describe_loss(count)`, which reports the number of lost lines. With `batches`, the thread waits BATCH_WAIT_S for
     further lines, and passes several lines to `write` at once.
     """
 
@@ -54,7 +56,8 @@ class LineWriter:
                 return
             self._queue.append(line)
             self._queued_bytes += len(line)
-            # Wake the thread only for the first line, because it waits only while the queue is empty.
+            # Wake the thread only for the first line in the queue, because the thread waits only while the queue is
+            # empty.
             if len(self._queue) == 1:
                 self._changed.notify()
 

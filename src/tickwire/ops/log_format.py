@@ -36,7 +36,7 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__(_FORMAT)
-        # A second and its formatted time, which all records of this second share.
+        # A cache: the newest second, and its formatted time, which all records of this second share.
         self._second, self._second_text = 0, ""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # named by the base class
@@ -44,8 +44,10 @@ class LineFormatter(logging.Formatter):
         return self._format_time(record.created)
 
     def format_fields(self, level_name: str, _logger_name: str, fields: Mapping[str, Any]) -> str:
-        """Return the log line of a request at the present time. A log record of the request would have the same
-        line."""
+        """Return the log line of a request at the present time.
+
+        The line has the same form as the line of a log record.
+        """
         message = safe_text(redact_urls(encode_json(fields).decode()), MAX_MESSAGE_BYTES)
         return f"{self._format_time(time.time())} {level_name} {message}"
 

@@ -59,7 +59,8 @@ class QueuedLogHandler(logging.Handler):
             try:
                 view = view[os.write(self._descriptor, view) :]
             except BlockingIOError:
-                # Wait until the descriptor accepts data. Another process may have made a shared terminal non-blocking.
+                # Wait until the descriptor accepts data. A shared terminal can be non-blocking, because another process
+                # has changed its mode.
                 select.select([], [self._descriptor], [])
 
     def _describe_loss(self, count: int) -> bytes:

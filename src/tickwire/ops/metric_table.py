@@ -125,7 +125,7 @@ _SERVER = (
     Metric("process_open_fds", "gauge", "open files of the process"),
     Metric("process_max_fds", "gauge", "limit of open files of the process"),
     Metric("process_threads", "gauge", "threads of the process"),
-    Metric("process_start_time_seconds", "gauge", "start of the process since the Unix epoch"),
+    Metric("process_start_time_seconds", "gauge", "start time of the process since the Unix epoch"),
 )
 
 METRIC_GROUPS = {"Readers": _READERS, "Latency": _LATENCY, "Journal": _JOURNAL, "Feeds": _FEEDS, "Server": _SERVER}

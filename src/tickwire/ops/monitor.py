@@ -25,7 +25,7 @@ MAX_SAMPLES = 180
 # Twelve samples are summarized as one sample per minute. The samples of a day occupy 150 KB of memory.
 SAMPLES_PER_MINUTE = 12
 MAX_MINUTES = 1_440
-# The name of each rate series, and the counter in HubStats from which the rate is computed.
+# For each series of rates: its name, and the counter in HubStats whose increase is the rate.
 _RATE_COUNTERS = {
     "ticks": "ticks",
     "deliveries": "deliveries",
@@ -38,7 +38,7 @@ SERIES = ("ts", "readers", "behind", "lag", *_RATE_COUNTERS, "p50", "p99", "loop
 delay are in milliseconds, memory is in bytes."""
 STAGES = ("feed", "journal", "apply", "dispatch", "flush")
 """The stages of the data path. docs/operations/metrics.md describes the beginning and the end of each stage."""
-# The sample of a minute has the means of these series, and the largest values of all other series.
+# A sample of a minute contains the means of these series, and the maxima of all other series.
 _MEAN_SERIES = {*_RATE_COUNTERS, "p50"}
 # A missing measurement, which JSON renders as null.
 _MISSING_VALUE = float("nan")
@@ -85,7 +85,7 @@ class SampleRing:
 
     @property
     def appended_count(self) -> int:
-        """The number of all samples that were appended since the start, including dropped samples."""
+        """The number of samples that were appended since the start, including dropped samples."""
         return self._appended_count
 
     def append(self, sample: Mapping[str, float]) -> None:
@@ -152,7 +152,8 @@ class Monitor:
         """
         now = self._clock.monotonic()
         # The calls arrive about once a second, never early, and usually less than a millisecond late. The margin of 0.5
-        # s keeps this jitter from postponing a sample from the fifth call to the sixth.
+        # s ensures that the fifth call appends a sample, although it may arrive slightly before the interval has
+        # passed.
         if now - self._last_sample_at >= SAMPLE_INTERVAL_S - 0.5:
             self._append_sample(now - self._last_sample_at)
             self._last_sample_at = now

@@ -38,7 +38,8 @@ def read_process_resources() -> ProcessResources:
     known = ProcessResources(times.user + times.system, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     if not sys.platform.startswith("linux"):
         return known
-    # The name of the process, which may contain spaces and parentheses, ends with the last parenthesis.
+    # Split the text after the last parenthesis, which ends the name of the process. The name may contain spaces and
+    # parentheses.
     fields = (_PROC / "self" / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     threads, start_ticks, virtual_bytes, resident_pages = (int(fields[index]) for index in (17, 19, 20, 21))
     return known._replace(
@@ -61,7 +62,7 @@ def read_disk_space(folder: str) -> DiskSpace | None:
 
 def _count_open_files() -> int:
     folder = _PROC / "self" / "fd"
-    # Since Linux 6.2, the size of the folder is the number of open files.
+    # Use the size of the folder, which is the number of open files since Linux 6.2. Count the entries on older systems.
     return folder.stat().st_size or sum(1 for _ in folder.iterdir()) - 1
 
 

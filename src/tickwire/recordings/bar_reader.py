@@ -17,7 +17,8 @@ from tickwire.recordings.file_symbols import symbol_in_filename
 from tickwire.recordings.row_parser import RowParser
 from tickwire.recordings.table_reader import Table, open_table
 
-# The reader prefers columns of adjusted prices, because share splits do not change adjusted prices.
+# The names of columns with closing prices. Names of adjusted prices come first, because share splits do not change
+# adjusted prices.
 _CLOSE_COLUMNS = ("adj_close", "adjusted_close", "adjusted", "close", "last", "price")
 _OPEN_COLUMNS = ("adj_open", "adjusted_open", "open")
 _VOLUME_COLUMNS = ("adj_volume", "volume", "vol", "size")
@@ -34,7 +35,7 @@ def read_bars(path: Path, *, symbol: str = "", zone: str = "") -> PriceBars:
     column of symbols, the reader returns the bars of `symbol`; without `symbol`, the file must contain a single symbol.
     If the file has no column of symbols, the bars have the symbol `symbol`, or the symbol in the file name. `zone` is
     the time zone of times without an offset; the default is UTC. The prices are adjusted for share splits if the file
-    has columns of adjusted prices or a column of split ratios. Rows without a closing price are skipped. Raise
+    has columns of adjusted prices or a column of split ratios. The reader skips rows without a closing price. Raise
     InputError for an unusable file. Raise BatchRowError, with the line and the column, for an invalid row.
     """
     table = open_table(path)
@@ -108,7 +109,7 @@ class _BarReader:
         return np.where(np.isnan(values), default, values)
 
     def _choose_symbol(self, symbol: str) -> tuple[str, Any]:
-        """Return a pair: the symbol of the bars, and an array that is True for the rows with this symbol."""
+        """Return the symbol of the bars, and an array that is True for the rows with this symbol."""
         if "symbol" not in self._values:
             name = symbol or self._table.symbol or symbol_in_filename(self._path).symbol
             return check_symbol(name, field="symbol"), np.ones(len(self._values["ts"]), np.bool_)
@@ -133,9 +134,9 @@ class _BarReader:
 
 
 def _split_divisors(ratios: Floats) -> Floats:
-    """Return one number for each bar. The bar's prices are divided by this number to adjust for share splits.
+    """Return one number for each bar: the product of the split ratios of all later bars.
 
-    The number is the product of the split ratios of all later bars.
+    To adjust a bar for share splits, divide its prices by this number.
     """
     later = np.cumprod(ratios[::-1])[::-1]
     return np.append(later[1:], 1.0)

@@ -1,10 +1,10 @@
 """Conversion of price bars to ticks. Candles that are built from these ticks are equal to the bars.
 
 A bar contains the start of its interval and four prices, but not the times of these prices. The conversion turns a bar
-into four trades at equal distances in time. The trades of a rising bar have the order open, low, high, close. The
-trades of a falling bar have the order open, high, low, close. In this order, the price moves the shortest total
-distance. Each trade has a quarter of the volume, rounded to a whole number. The last trade also contains the remainder
-of the volume.
+into four trades at equal distances in time. The trades of a rising bar have the order open, low, high, close, and the
+trades of a falling bar have the order open, high, low, close. With these orders, the total distance of the price moves
+is the shortest possible. Each trade has a quarter of the volume, rounded to a whole number. The last trade also
+contains the remainder of the volume.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def has_bar_fields(fields: set[str]) -> bool:
     present = {"open", "high", "low"} & fields
     if present and len(present) < len({"open", "high", "low"}):
         raise InputError(
-            f"map: a bar needs open, high and low; the file has only {', '.join(sorted(present))}", field="map"
+            f"map: of the fields open, high and low, the file has only {', '.join(sorted(present))}: map all three, or "
+            "none of them",
+            field="map",
         )
     return bool(present)
 

@@ -15,7 +15,8 @@ BAR_FIELDS = ("open", "high", "low")
 NS_PER_TIME_UNIT = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 DECIMAL_MARKS: Mapping[str, Literal[".", ","]] = {"comma": ",", "point": "."}
 _MAPPABLE_FIELDS = (*TICK_FIELDS, *BAR_FIELDS)
-# The known column names of each field, as `normalize_column_name` returns them. The least ambiguous name is first.
+# For each field: the names of its column in known layouts, as `normalize_column_name` returns them. Unambiguous names
+# come first.
 _COLUMN_SYNONYMS = {
     "symbol": (
         "symbol", "ticker", "sym", "sym_root", "symbols", "instrument", "raw_symbol", "product_id", "pair", "code",
@@ -51,8 +52,8 @@ _BAR_SYNONYMS = {
 _CLOCK_COLUMNS = ("time", "time_m", "time_of_day", "hour", "uhrzeit", "zeit")
 _DATE_COLUMNS = ("date", "day", "trade_date", "datum")
 _UNIT_SUFFIX = re.compile(r"_(e\d|ns|us|ms|s)$")
-# The syntax is FIELD=COLUMN or FIELD=COLUMN+COLUMN, then an optional [FORMAT] and an optional @UNIT. A format may
-# contain commas.
+# The syntax of a part is FIELD=COLUMN or FIELD=COLUMN+COLUMN, then an optional [FORMAT] and an optional @UNIT. A format
+# may contain commas.
 _MAPPING_PART = re.compile(
     r"\s*(?P<field>\w+)\s*=\s*(?P<name>[^\[@]+?)\s*(?:\[(?P<format>[^\]]+)\])?\s*(?:@\s*(?P<unit>\S+))?\s*"
 )
@@ -64,9 +65,9 @@ class Column(NamedTuple):
     """The columns of a recording that contain one field of a tick. `indexes` count from 0.
 
     A time may have two columns, a date and a time of day. The `unit` of a time is s, ms, us, ns or a time zone. If the
-    `unit` and the `time_format` of a time are empty, the reader infers them. The `unit` of a price is either a power of
-    ten or the name of the decimal mark, comma or point. The power e4 means that the column contains ten-thousandths of
-    the price's currency.
+    `unit` and the `time_format` of a time are empty, the reader infers them. The `unit` of a price is a power of ten or
+    the name of the decimal mark (`comma` or `point`). For example, e4 means that 10,000 in the column is 1 in the
+    price's currency.
     """
 
     field: str
@@ -87,8 +88,8 @@ def map_columns(names: Sequence[str], mapping: str) -> list[Column]:
     mapped_indexes = {index for column in columns for index in column.indexes}
     recognized = _recognize_columns(names)
     if "last" in mapped_fields:
-        # The mapping assigns a column to the price `last`. The recognized columns open, high and low do not match the
-        # prices in this column, so ignore them.
+        # The mapping assigns a column to the price `last`, to which recognized columns of open, high and low may not
+        # belong. So ignore these columns.
         recognized = [column for column in recognized if column.field not in BAR_FIELDS]
     columns += [
         column
@@ -178,7 +179,7 @@ def _bar_field(name: str) -> str:
 def find_column(normalized: list[str], synonyms: Sequence[str]) -> int | None:
     """Return the index in `normalized` of the first synonym that `normalized` contains, or None.
 
-    Underscores are ignored, so bidsize equals bid_size.
+    The function ignores underscores, so bidsize equals bid_size.
     """
     compact = [name.replace("_", "") for name in normalized]
     return next((compact.index(name) for name in (each.replace("_", "") for each in synonyms) if name in compact), None)

@@ -24,7 +24,10 @@ _SEPARATOR = re.compile(r"[_\s]+")
 
 
 class FileSymbol(NamedTuple):
-    """The symbol in a file name. `rest` contains the other parts of the name, except dates and general words."""
+    """The symbol in a file name.
+
+    `rest` contains the other parts of the name, except dates and words about the content.
+    """
 
     symbol: str
     rest: tuple[str, ...]
@@ -34,7 +37,7 @@ def symbol_in_filename(path: Path) -> FileSymbol:
     """Return the symbol in the name of a file.
 
     The symbol is the first part of the name, up to an underscore or a space: the symbol of BRK-A_1min.csv is BRK-A.
-    Dates and general words such as `daily` are not symbols. Raise InputError if the name has no symbol.
+    Dates, and words about the content such as `daily`, are not symbols. Raise InputError if the name has no symbol.
     """
     name = path.name
     while (suffix := name[name.rfind(".") :].lower()) in _SUFFIXES and len(name) > len(suffix):

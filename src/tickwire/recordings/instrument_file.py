@@ -16,7 +16,7 @@ from tickwire.core.tick import MAX_PRICE, MAX_SIZE
 from tickwire.errors import InputError
 
 MAX_INSTRUMENTS = 100_000
-# A row of a file with a hundred thousand instruments has about 100 bytes.
+# The maximum size of the file. A file with a hundred thousand instruments has about 10 MB.
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 _MAX_TEXT_CHARACTERS = 200
 _DELIMITERS = (";", "\t", ",")

@@ -37,7 +37,7 @@ class _PendingRecording(NamedTuple):
 class _OpenRecording:
     """A recording whose rows are being merged with the rows of other recordings.
 
-    `rows` contains the rows that have been read but not merged yet. `times` contains the sort time of each such row.
+    `rows` contains the rows that were read and wait to be merged. `times` contains the sort time of each row in `rows`.
     The sort time of a row is the latest time of the row and all previous rows of the file.
     """
 
@@ -64,10 +64,12 @@ class _OpenRecording:
             self._newest_ts = int(self.times[-1])
 
     def pop_until(self, watermark: tuple[int, int]) -> tuple[PackedTicks, NDArray[np.int64]]:
-        """Remove the rows up to a place in the merged order. Return a pair: the removed rows, and their sort times.
+        """Remove the rows up to `watermark`, a place in the merged order.
 
-        `watermark` is the place: a sort time and the index of a file. If rows of several files have the same sort time,
-        the rows of the file with the lowest index come first.
+        Return the removed rows, and their sort times.
+
+        A place is a sort time and the index of a file. If rows of several files have the same sort time, the rows of
+        the file with the lowest index come first.
         """
         time, file_index = watermark
         end = int(np.searchsorted(self.times, time, "right" if self.file_index <= file_index else "left"))
@@ -91,7 +93,7 @@ class MergedRecordings:
         self._pending_recordings: list[_PendingRecording] = []
         self._open_recordings: list[_OpenRecording] = []
         self.findings: list[str] = []
-        # The first file for each symbol that was found in a file name.
+        # For each symbol in a file name: the first file with this symbol.
         self._paths_of_symbols: dict[str, Path] = {}
         self._row_filters: list[RowFilter] = []
         self.has_times = True
@@ -144,8 +146,9 @@ class MergedRecordings:
     def _check_filename_symbol(self, path: Path, symbol: str) -> None:
         """Record the symbol in a file name.
 
-        If two file names begin with the same symbol but continue differently, raise InputError, because the files may
-        have different symbols.
+        Raise InputError if two file names begin with the same symbol but continue differently.
+
+        The files may then contain different symbols.
         """
         other = self._paths_of_symbols.setdefault(symbol, path)
         if symbol_in_filename(other).rest != symbol_in_filename(path).rest:
@@ -159,8 +162,8 @@ class MergedRecordings:
     def _open_due_recordings(self) -> bool:
         """Open each file that may contain the next tick in time order. Return whether any file is open.
 
-        If no file is open, first open the file with the earliest beginning. The next merge ends at the lowest watermark
-        of the open files. Open every file that begins at or before this watermark.
+        If no file is open, first open the file with the earliest beginning. Then open every file that begins at or
+        before the lowest watermark of the open files, because the next merge ends at this watermark.
         """
         while self._pending_recordings and (
             not self._open_recordings or self._pending_recordings[-1].earliest_ts <= self._lowest_watermark()
@@ -188,7 +191,7 @@ def find_recording_files(spec: str) -> list[Path]:
     The files of a folder or a pattern are sorted by name. Raise InputError if there are no files or too many files. If
     `spec` is a single path, the file may be missing. The function that opens the file then reports the error.
     """
-    # A file name may contain a comma.
+    # Look for a single file first, because its name may contain a comma.
     if Path(spec).is_file():
         return [Path(spec)]
     paths = [path for part in spec.split(",") if part for path in _expand_path(part.strip())]

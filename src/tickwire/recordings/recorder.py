@@ -24,9 +24,10 @@ RECORDING_COLUMNS = ("id", "ts_us", "symbol", "last", "size", "bid", "bid_size",
 _PARQUET_TYPES = {"id": "VARCHAR", "ts_us": "BIGINT", "symbol": "VARCHAR"}
 _SIDE_COLUMNS = ("bid", "bid_size", "ask", "ask_size")
 _GZIP_LEVEL = 6
-# The corrections of a symbol that wait for their quotes. A server answers one request with at most 100 corrections.
+# The maximum number of corrections of a symbol that wait for their quotes. One request to a server causes at most 100
+# corrections.
 _MAX_EXPECTED_CORRECTIONS = 1_000
-# Volumes have up to nine decimals.
+# The largest difference between equal volumes, because volumes have up to nine decimals.
 _VOLUME_TOLERANCE = 1e-9
 _READ_BLOCK_BYTES = 4096
 
@@ -47,9 +48,9 @@ class _RecordedQuote(NamedTuple):
     def follows_trade(self, previous: _RecordedQuote) -> bool:
         """Return whether a trade happened between the quote `previous` and this quote.
 
-        If the feed reports no quantities, a trade at an unchanged price does not change the quote. An event without a
-        trade always changes a side of the order book. If two successive quotes are equal, the second quote therefore
-        reports a trade.
+        If the feed reports no quantities, a trade at an unchanged price does not change the quote. But a tick without a
+        trade always changes a side of the order book. So if two successive quotes are equal, the second quote reports a
+        trade.
         """
         is_other_trade = (self.last, self.volume) != (previous.last, previous.volume)
         return is_other_trade or (self.last is not None and self.sides == previous.sides)
@@ -85,7 +86,8 @@ class QuoteRecorder:
         self.last_id: str | None = None
         self.went_back = False
         self._newest_quotes: dict[str, _RecordedQuote] = {}
-        # The corrections of each symbol whose quotes have not arrived, and the row that must follow for each symbol.
+        # For each symbol: the corrections whose quotes have not arrived, and the correction whose second quote must
+        # follow.
         self._corrections: dict[str, deque[TradeCorrection]] = {}
         self._following: dict[str, TradeCorrection] = {}
         self._finalize = _choose_finalizer(path)
@@ -128,8 +130,8 @@ class QuoteRecorder:
             last = size = None
             if previous is None or current.follows_trade(previous):
                 size = _traded_quantity(quote, previous)
-                # If the session has no open yet, the trade changed the volume only. Its price is not known, and `last`
-                # is the price of an earlier session.
+                # If the session has no open yet, the trade changed the volume only. Its price is unknown, because
+                # `last` is the price of an earlier session.
                 last = None if previous is not None and quote.open is None else quote.last
             side_cells = (EMPTY_SIDE if value is None else value for value in sides)
             self._write_row(event_id, quote.ts, quote.symbol, last, size, *side_cells, quote.volume)
@@ -195,7 +197,8 @@ class QuoteRecorder:
         last = cells["last"] if cells["last"] is not None or previous is None else previous.last
         sides: tuple[float | None, ...] = (cells["bid"], cells["bid_size"], cells["ask"], cells["ask_size"])
         if previous is not None and not any(row[name] for name in _SIDE_COLUMNS):
-            # The row of a correction contains neither the last price nor the sides of the quote.
+            # Keep the previous last price and sides, because the row of a correction does not contain those of the
+            # quote.
             last, sides = previous.last, previous.sides
         self._newest_quotes[row["symbol"]] = _RecordedQuote(last, cells["volume"], sides)
         self.row_count += 1

@@ -19,7 +19,7 @@ class RowParser:
 
     If `must_be_positive`, prices must be above 0. If `may_withdraw`, the size of a trade may be negative.
 
-    `time_parser` is the parser of the column of times. `time_parser` is set when the first rows are parsed.
+    `time_parser`, the parser of the column of times, is set when the first rows are parsed.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RowParser:
         self._parsers: dict[Column, tuple[ValueParser, str]] = {}
 
     def parse(self, chunk: TableChunk) -> list[tuple[Column, list[Any]]]:
-        """Return pairs: each column, and its values row by row. Missing numbers are NaN.
+        """Return each column together with its values, row by row. Missing numbers are NaN.
 
         Raise BatchRowError for the first invalid cell of a column, and InputError if the format of the times or the
         numbers is ambiguous.

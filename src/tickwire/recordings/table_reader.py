@@ -54,7 +54,7 @@ class Table(NamedTuple):
 
     Columns without a name are called "1", "2", ... The function `progress` returns the fraction of the file that has
     been read, from 0 to 1. `progress` returns None if the fraction is unknown. `symbol` is the symbol that the header
-    states for the whole file, if any. `row_filter` counts the rows that were skipped. In numbers, each character in
+    states for the whole file, or empty. `row_filter` counts the rows that were skipped. In numbers, each character in
     `uncertain_marks` may separate decimals or thousands.
     """
 
@@ -109,7 +109,7 @@ def _open_text(path: Path, magic: bytes, options: TableOptions, row_filter: RowF
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
         size = path.stat().st_size
-        # Every reader that `_decompress` returns has the method `peek`.
+        # Cast the type, because `_decompress` returns various readers, which all have the method `peek`.
         binary = cast(io.BufferedReader, stack.enter_context(_decompress(path, raw, magic)))
         is_utf16 = binary.peek(2)[:2] in _UTF16_MARKS
         encoding = options.encoding or ("utf-16" if is_utf16 else "utf-8-sig")
@@ -135,7 +135,7 @@ def _open_text(path: Path, magic: bytes, options: TableOptions, row_filter: RowF
 
 
 class _BoundedLines(io.TextIOWrapper):
-    """A text file. If a line is too long for a row of a table, the read raises InputError."""
+    """A text file. A read raises InputError if a line is too long for a row of a table."""
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # as in the parent class
         is_unbounded = size is None or size < 0
@@ -202,8 +202,8 @@ def _quote(name: str) -> str:
 def _parquet_converter(kind: str) -> type[int] | None:
     """Return the type for the times of a column of the SQL type `kind`, or None for a column without times.
 
-    The reader requests times as numbers, because numbers are exact. A datetime is exact only to the microsecond, and
-    DuckDB needs a further package to create a datetime with a time zone.
+    The reader requests times as numbers, which are exact. A datetime would be exact only to the microsecond, and DuckDB
+    would need a further package for a datetime with a time zone.
     """
     if kind == "TIMESTAMP WITH TIME ZONE":
         return InstantNs

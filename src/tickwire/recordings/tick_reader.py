@@ -27,8 +27,8 @@ from tickwire.recordings.time_parsers import local_dates, resolve_repeated_hours
 # occupy 80 MB, and 160 MB while they are reversed.
 MAX_SORTED_TICKS = 1_000_000
 # The reader reverses a file of ticks only if the time decreases in at least three steps, and more than nine times as
-# often as it increases. With fewer decreases, the cause may be an error in the file. For bars, one decrease is enough,
-# because two bars never have the same time.
+# often as it increases. Fewer decreases may be errors in the file. For bars, one decrease is enough, because two bars
+# never have the same time.
 _MIN_DESCENDING_STEPS = 3
 _MIN_DESCENDING_RATIO = 9
 # Bars of this length or longer are daily bars.
@@ -98,7 +98,8 @@ class Recording:
         self._table = open_table(path, options.table)
         self.row_filter = self._table.row_filter
         self.findings: list[str] = []
-        # The time of the newest row that was read, and the end of the hour that the rows repeat when summer time ends.
+        # The time of the newest row that was read. The second value is the end of the hour that the rows repeat when
+        # summer time ends.
         self._previous_ts, self._repeated_until = 0, 0
         # The error of an invalid row. The reader first returns all valid rows before that row, and then raises the
         # error.
@@ -128,11 +129,11 @@ class Recording:
         except InputError as error:
             if str(error).startswith("map:"):
                 raise
-            # A replay may open many files, so name the file.
+            # Add the path of the file, because a replay may open many files.
             raise InputError(f"{self.path}: {error}", field=error.field, hint=error.hint) from None
 
     def _choose_symbol(self, symbol: str, *, has_column: bool) -> tuple[str, str]:
-        """Return a pair: the symbol of the file, and a description of its source.
+        """Return the symbol of the file, and a description of the symbol's source.
 
         The symbol is "" if the file has a column of symbols.
         """
@@ -157,7 +158,7 @@ class Recording:
 
     @property
     def earliest_ts(self) -> int:
-        """A time in nanoseconds since the Unix epoch. No tick of the file is earlier.
+        """A time before which the file has no ticks, in nanoseconds since the Unix epoch.
 
         The value is the time of the first row, or 0 if the reader must sort the rows by time.
         """
@@ -217,7 +218,7 @@ class Recording:
         return None if chunk is None else self._valid_ticks(chunk)
 
     def _valid_ticks(self, chunk: TableChunk) -> PackedTicks:
-        """Return the ticks of the rows before the first invalid row that may not be skipped.
+        """Return the ticks of the rows before the first invalid row that is not skipped.
 
         The next read raises the error of this row.
         """
@@ -226,8 +227,10 @@ class Recording:
         return np.concatenate(parts) if parts else blank_ticks(0)
 
     def _parse_until_error(self, chunk: TableChunk) -> list[PackedTicks]:
-        """Return the ticks of the rows in parts. Stop at an invalid row that may not be skipped, and store the error of
-        this row."""
+        """Return the ticks of the rows in parts.
+
+        Stop at an invalid row that is not skipped, and store the error of this row.
+        """
         parts: list[PackedTicks] = []
         while True:
             try:
@@ -270,7 +273,7 @@ class Recording:
         return self._ticks_of_bars(ticks, **bar_prices) if self._has_bars else ticks
 
     def _parse_rows(self, chunk: TableChunk) -> tuple[PackedTicks, dict[str, Floats]]:
-        """Return a pair: the ticks of the rows, and, if the rows are bars, their prices open, high and low."""
+        """Return the ticks of the rows. If the rows are bars, also return their prices open, high and low."""
         ticks = blank_ticks(len(chunk.line_numbers))
         bar_prices = {}
         for column, values in self._parser.parse(chunk):
@@ -327,7 +330,10 @@ class Recording:
 
     @property
     def _is_own_recording(self) -> bool:
-        """Whether `tickwire record` wrote the file. Its rows are in the right order, even if a late row is earlier."""
+        """Whether `tickwire record` wrote the file.
+
+        Its rows are in the right order, even if the time of a row is earlier than the time of the previous row.
+        """
         return tuple(self._table.column_names) == RECORDING_COLUMNS
 
     def _inspect_columns(self) -> None:
@@ -335,7 +341,7 @@ class Recording:
         names = self._table.column_names
         unused = unused_columns(names, self._parser.columns)
         if self._is_own_recording:
-            # A replay does not use the recorded ids. It assigns new ids.
+            # Do not report the recorded ids, because a replay assigns new ids.
             unused.remove("id")
         if unused:
             self.findings.append(f"the columns {', '.join(unused)} are not used")
@@ -348,8 +354,8 @@ class Recording:
             is_far = np.maximum(price[1:], price[:-1]) > _MAX_PRICE_RATIO * np.minimum(price[1:], price[:-1])
             if ((steps <= 0) & is_far).sum() > len(steps) // 4 and len(steps) > 1:
                 self.findings.append(
-                    f"the prices look like those of several symbols, but all get the symbol {self.symbol}: name the "
-                    "column of symbols with --map symbol=COLUMN"
+                    f"the prices seem to belong to several symbols, but all rows have the symbol {self.symbol}: "
+                    "name the column of symbols with --map symbol=COLUMN"
                 )
         if self._is_newest_first:
             self.findings.append("the newest rows come first: the rows are played in the order of time")

@@ -26,8 +26,8 @@ from tickwire.recordings.table_reader import InstantNs, WallClockNs
 
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
-# A number without a unit counts as a time only between these limits. Numbers outside these limits are row counters,
-# prices or dates in another notation. Read as times, many of them would be in 1970.
+# A number without a unit counts as a time only between these limits. Other numbers are row counters, prices or dates in
+# another notation. As times, many of them would be in 1970.
 _MIN_GUESSED_NS = 631_152_000 * _SECOND_NS  # 1990-01-01
 _MAX_GUESSED_LEAD_NS = DAY_NS
 _NUMBER = re.compile(r"\d+(\.\d*)?(e\+?\d{1,2})?", re.IGNORECASE)
@@ -65,8 +65,8 @@ _COMPACT_TIME = re.compile(r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
 _FIRST_YEAR_OF_1900 = 69
 
 
-# The order of day and month is certain if it results in at least _MIN_DATES dates, and consecutive dates are at most
-# _MAX_STEP_DAYS days apart. No market closes for longer.
+# An order of day and month is certain if it yields at least _MIN_DATES dates, and consecutive dates are at most
+# _MAX_STEP_DAYS days apart. No market closes for a longer time.
 _MIN_DATES = 3
 _MAX_STEP_DAYS = 7
 
@@ -115,12 +115,14 @@ def is_time_of_day(cell: Any) -> bool:
 
 
 def resolve_repeated_hours(ts: Ints, zone: tzinfo, previous: int, repeated_until: int) -> tuple[Ints, int]:
-    """Return a pair: `ts`, corrected in the second occurrence of a repeated hour, and the new `repeated_until`.
+    """Return `ts`, corrected in the second occurrence of a repeated hour, and the new value of `repeated_until`.
 
     When summer time ends, the clock shows one hour twice. The parser assumes the first occurrence of the hour. If the
     times of a file go back inside this hour, the following rows of the hour belong to its second occurrence. The
-    function adds one hour to the times of these rows. `previous` is the time of the row before `ts`. `repeated_until`
-    is the end of the hour that the rows before `ts` repeat, or 0.
+    function adds one hour to the times of these rows.
+
+    `previous` is the time of the row before `ts`. `repeated_until` is the end of the hour that the rows before `ts`
+    repeat, or 0.
     """
     resolved = ts.copy()
     steps_back = np.flatnonzero(np.diff(ts, prepend=previous) < 0).tolist()
@@ -149,7 +151,7 @@ def _utc_offset_ns(ts: int, zone: tzinfo) -> int:
 
 
 def _end_of_ambiguous_hour(ts: int, zone: tzinfo) -> int:
-    """Return the instant at which the clock goes back, if `ts` is within the hour before it. Otherwise return 0."""
+    """Return the time at which the clock goes back, if `ts` is within the hour before. Otherwise return 0."""
     seconds = ts // _SECOND_NS
     offsets = [_utc_offset_ns((seconds + step) * _SECOND_NS, zone) for step in (0, 3600)]
     if offsets[0] <= offsets[1]:
@@ -272,8 +274,8 @@ def _choose_date_pattern(column: Column, texts: Sequence[str]) -> re.Pattern[str
 def _has_neighboring_dates(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
     """Return whether the texts contain at least three dates, and each date is at most a week from the previous date.
 
-    If so, `pattern` reads the day and the month in the right order. In the wrong order, consecutive days would be a
-    month apart.
+    If so, `pattern` reads the day and the month in the right order, because consecutive days would be a month apart in
+    the wrong order.
     """
     dates = list(dict.fromkeys(_dates_of(pattern, texts)))
     steps = [abs((later - earlier).days) for earlier, later in itertools.pairwise(dates)]
@@ -324,7 +326,7 @@ def _text_parser(pattern: re.Pattern[str], zone: tzinfo, texts: Sequence[str]) -
 
 
 def _local_time(match: re.Match[str]) -> tuple[datetime, int]:
-    """Return a pair: the matched time in whole seconds, and the fraction of a second in nanoseconds."""
+    """Return the matched time in whole seconds, and the fraction of a second in nanoseconds."""
     month = match["month"]
     year = int(match["year"])
     if len(match["year"]) == len("26"):
@@ -340,7 +342,7 @@ def _time_of_day(match: re.Match[str]) -> tuple[int, int, int]:
     parts = match
     if match["compact"]:
         digits = match["compact"]
-        # Some programs store a time of day as a number without the leading zero.
+        # Add a zero if necessary, because some programs store a time of day as a number without the leading zero.
         compact = _COMPACT_TIME.fullmatch(digits.zfill(len(digits) + len(digits) % 2))
         if compact is None:
             raise ValueError

@@ -40,7 +40,7 @@ _THOUSANDS_BY_POINTS = re.compile(r"[-+]?\d{1,3}(\.\d{3}){2,}")
 def choose_parser(
     column: Column, mark: DecimalMark, *, must_be_positive: bool = False, may_withdraw: bool = False
 ) -> tuple[ValueParser, str]:
-    """Return a pair: the parser for the cells of a column, and a description of a valid cell for error messages.
+    """Return the parser for the cells of a column, and a description of a valid cell for error messages.
 
     The column contains symbols or numbers. `mark` is the decimal mark of the file. A missing number becomes
     NOT_REPORTED. If `must_be_positive`, prices are above 0. If `may_withdraw`, the size of a trade may be negative (see
@@ -98,7 +98,7 @@ def infer_decimal_mark(columns: Iterable[tuple[Column, Sequence[Any]]], *, uncer
 
 
 def _mark_of_column(cells: Iterable[Any], uncertain_marks: str) -> tuple[DecimalMark | None, str]:
-    """Return a pair: the decimal mark that a column proves, or None; and a number with an uncertain mark, or "".
+    """Return the decimal mark that a column proves (or None), and a number with an uncertain mark (or "").
 
     A number of four digits without a mark proves that the column has no separators of thousands.
     """

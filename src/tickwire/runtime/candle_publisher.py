@@ -61,11 +61,11 @@ class CandlePublisher:
             try:
                 span = await self._appender.append(entry)
             except JournalError:
-                # The appender has logged the error. The candles stay in the outbox, and publishers wait when the outbox
-                # is full.
+                # Ignore the error, which the appender has logged. The candles stay in the outbox, and publishers wait
+                # when the outbox is full.
                 await self._clock.sleep(_INTERVAL_S)
             else:
-                # The outbox removes the candles when this process applies the journal entry.
+                # Wait until this process has applied the journal entry, because the outbox then removes the candles.
                 await self._hub.wait_until_applied(span.last)
 
     async def _append_clock_entry(self) -> None:
@@ -78,6 +78,6 @@ class CandlePublisher:
             return
         entry = self._candle_recorder.clock_entry_due(self._clock.now())
         if entry is not None and self._leadership.runs_feed and self._journal.unavailable_reason() is None:
-            # The appender has logged the error. This task tries again in a second.
+            # Ignore the error, which the appender has logged. This task tries again in a second.
             with contextlib.suppress(JournalError):
                 await self._appender.append(self._leadership.sign(entry))

@@ -44,7 +44,8 @@ T = TypeVar("T")
 _RETRY_INTERVAL_S = 1.0
 _PART_CHECK_INTERVAL_S = 0.5
 _DEMAND_TOPIC = "demand"
-# The maximum number of symbols that a process reports as wanted. No vendor allows more than 1,000 on a connection.
+# The maximum number of symbols that a process reports as wanted. No vendor allows more than 1,000 symbols on a
+# connection.
 _MAX_DEMAND = 10_000
 
 
@@ -253,8 +254,8 @@ class FeedRunner:
     async def _update_demand(self, feed: RemoteFeed) -> None:
         """Pass to the feed all symbols that readers of any process list by name.
 
-        The feed keeps unwanted symbols for a while. A process may once be too busy to answer. Its symbols then stay
-        subscribed for this time.
+        The feed keeps symbols subscribed for a while after they are no longer wanted. So if a process is too busy to
+        answer in time, its symbols stay subscribed.
         """
         with contextlib.suppress(JournalUnavailable):
             replies = (await self._peers.request_all(_DEMAND_TOPIC)).replies
@@ -319,14 +320,15 @@ class FeedRunner:
     async def _append_batch(self, feed: Feed, batch: FeedBatch) -> None:
         """Append a batch of ticks, and retry until the journal accepts the batch.
 
-        If a batch has a key, the journal never stores the batch twice. If a batch has no key, a retry could store the
-        batch a second time. If the journal may have stored a batch without a key already, the method does not retry,
-        and counts the ticks of the batch as lost.
+        If a batch has a key, the journal never stores the batch twice. A retry without a key could store the batch a
+        second time. So if the journal may already have stored a batch without a key, the method does not retry, and
+        counts the ticks of the batch as lost.
         """
-        # If this append fails, the next call of this method repeats it.
+        # Ignore a failure, because the next call of this method repeats the append.
         with contextlib.suppress(JournalUnavailable):
             await self._append_scenario_run()
-        # Readers receive a correction before the corrected quotes, as for published corrections.
+        # Append the corrections first, because readers must receive a correction before the corrected quotes, as for
+        # published corrections.
         for correction in batch.corrections:
             await self._appender.append_until_accepted(
                 self._leadership.sign(named_entry(EventKind.CORRECTION, correction))
@@ -352,7 +354,7 @@ class FeedRunner:
             return
         is_first, status.connection = status.connection is None, connection
         if notice is None:
-            # No event reports the first state of a local source, because the state is always the same.
+            # Publish no event for the first state of a local source, because this state is always the same.
             if isinstance(feed, RemoteFeed) or not is_first:
                 await self._status_publisher.publish()
             return

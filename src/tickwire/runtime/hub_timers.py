@@ -12,11 +12,11 @@ from tickwire.hub.hub_pool import HubPool
 from tickwire.ops.monitor import Monitor
 from tickwire.runtime.session_keepalive import SessionKeepalive
 
-# The shortest time, in milliseconds, over which the reconnects of disconnected readers are spread.
+# The shortest period, in milliseconds, over which the server spreads the reconnects of disconnected readers.
 MIN_RECONNECT_SPREAD_MS = 3_000
 MIN_RECONNECT_DELAY_MS = 500
-# A restart of the server takes 0.9 to 2.8 s. If a client reconnects earlier, the connection is refused, and some
-# browsers then never try again.
+# The shortest reconnect delay before a restart of the server, which takes 0.9 to 2.8 s. If a client reconnects earlier,
+# the connection is refused, and some browsers then never try again.
 MIN_RESTART_DELAY_MS = 4_000
 _INTERVAL_S = 1.0
 

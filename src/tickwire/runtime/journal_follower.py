@@ -66,7 +66,7 @@ class JournalFollower:
                 if self._tracing is not None:
                     delivery_times.record_traces(turn.parts)
                     self._tracing.record_delivery(turn.parts, times)
-                # Let the event loop serve sockets between two turns, even if many records are ready.
+                # Let the event loop serve sockets between two turns, even if many records are waiting.
                 await asyncio.sleep(0)
             if self._leadership.is_shared:
                 await self._status_publisher.update_from_records(records)

@@ -85,7 +85,10 @@ class JournalPublisher:
             await self._status_publisher.record_tick()
 
     def _record_age(self, entry: JournalEntry) -> None:
-        """Measure the age of an entry's newest tick if the feed is live. Other ticks do not state the present time."""
+        """Measure the age of an entry's newest tick if the feed is live.
+
+        The times of other ticks are not times of the present.
+        """
         if entry.kind is RecordKind.TICKS and self._status_publisher.feed_status.mode == "live":
             self._monitor.record_tick_age(int(ticks_from_bytes(entry.data)["ts"].max()))
 

@@ -115,8 +115,8 @@ def _restore_hub(  # noqa: PLR0917  # six collaborators, each of its own type
 def _translate_layout_errors(journal: Journal) -> Iterator[None]:
     """Convert errors of decoding to a JournalError that names the version that wrote the journal.
 
-    A snapshot or an event with a correct checksum is not damaged. An error then means that another version of Tickwire
-    encoded it in another layout.
+    The data has a correct checksum, so it is not damaged. An error means that another version of Tickwire encoded the
+    data in another layout.
     """
     try:
         yield

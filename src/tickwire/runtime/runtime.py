@@ -88,7 +88,7 @@ class Runtime:
         tracing: Tracing | None = None,
     ) -> None:
         self.clock = clock
-        self.tracing = tracing  # None if the server traces nothing.
+        self.tracing = tracing  # This is None if the server traces nothing.
         self.journal = journal
         self.cluster = cluster
         self.hub_pool = hub_pool
@@ -121,7 +121,7 @@ class Runtime:
         self._candle_publisher = self._create_candle_publisher()
         self._session_keepalive = SessionKeepalive(self.hub.reader_admin, journal, appender, leadership, clock)
         self._is_draining = False
-        # Set when the server begins to end streams. Requests of unlimited length then end, too.
+        # This event is set when the server begins to end streams. Other requests of unlimited length then end, too.
         self.stopping = asyncio.Event()
         self._hub_timers = HubTimers(hub_pool, self._session_keepalive, monitor, clock, heartbeat_s=options.heartbeat_s)
 
@@ -162,8 +162,8 @@ class Runtime:
         """Run all tasks inside the `async with` block. Save a snapshot at the end of the block."""
         running = [asyncio.create_task(self.supervisor.supervise(task), name=task.name) for task in self.tasks]
         try:
-            # In a reopened journal, the newest status event describes the previous process, so this process appends a
-            # new status event.
+            # The newest status event in a reopened journal describes the previous process, so append a new status
+            # event.
             if self.leadership.runs_feed and self.journal.head:
                 await self._status_publisher.publish()
             with self.monitor.gc_pauses.measuring():
@@ -186,9 +186,9 @@ class Runtime:
     async def wait_until_applied(self, hub: Hub, sequence: int) -> None:
         """Wait until a hub has applied every event up to `sequence`, but at most _MAX_APPLY_WAIT_S seconds.
 
-        Raise JournalUnavailable if the hub is still behind after that time. In a cluster, this process may use a NATS
-        server that still answers, but is cut off from the other NATS servers. Another process may then have sent the
-        event already. Without a cluster, return at once.
+        Raise JournalUnavailable if the hub is still behind after that time. The wait can fail in a cluster, if the NATS
+        server of this process still answers but is cut off from the other NATS servers. Without a cluster, return at
+        once.
         """
         if self.cluster.is_shared and hub.head.sequence < sequence:
             await enter_task()

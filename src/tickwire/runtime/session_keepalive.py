@@ -30,8 +30,8 @@ class SessionKeepalive:
     because a reader may reconnect to any process.
 
     The process that runs the feed also appends events that list the expired overrides. Every process then deletes these
-    overrides. An override expires when the journal has deleted all events from before the reader's disconnection, and
-    from the minute after it.
+    overrides. An override expires when the journal has deleted all events up to a minute after the reader's
+    disconnection.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class SessionKeepalive:
         """Append keepalive events every KEEPALIVE_INTERVAL_S seconds."""
         while True:
             await self._clock.sleep(KEEPALIVE_INTERVAL_S)
-            # The appender has logged the error. No session expires while the journal is unavailable.
+            # Ignore the error, which the appender has logged. No session expires while the journal is unavailable.
             with contextlib.suppress(JournalError):
                 await self._append_keepalives(self._clock.monotonic())
 
     def expire_sessions(self) -> None:
         """Delete unused stored subscriptions and expired revocations.
 
-        Delete nothing while the journal is unavailable, and for some time after that. In this time, other processes
+        Delete nothing while the journal is unavailable, and for some time afterwards, in which the other processes
         append their keepalive events.
         """
         now = self._clock.monotonic()

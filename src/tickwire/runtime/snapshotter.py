@@ -80,16 +80,15 @@ class Snapshotter:
         if not self._leadership.runs_feed or sequence <= self.newest_sequence or is_within_record:
             return
         self.newest_sequence, self._bytes_since_snapshot = sequence, 0
-        # The state is copied in this turn of the event loop, so that it includes exactly the events up to `sequence`.
+        # Copy the state in this turn of the event loop, so that the copy includes exactly the events up to `sequence`.
         encode = self._hub.capture_snapshot(self._candle_recorder.capture())
         snapshot = Snapshot(sequence, await asyncio.to_thread(encode))
-        # A snapshot contains no closed candles. Candles that closed before the snapshot must therefore be written to
-        # the archive first.
+        # Write the closed candles to the archive first, because a snapshot contains only open candles.
         if await self._candle_recorder.archive.flush():
-            # After a failure, the journal stores more events until the next snapshot succeeds.
+            # Ignore a failure: the journal then stores more events until the next snapshot succeeds.
             with contextlib.suppress(JournalError):
                 await self._journal.save_snapshot(snapshot)
-            # A process that starts from this snapshot reads the state of the feed from the status event after the
-            # snapshot.
+            # Append a status event after the snapshot. A process that starts from the snapshot reads the state of the
+            # feed from this event.
             if self._leadership.is_shared:
                 await self._status_publisher.publish()

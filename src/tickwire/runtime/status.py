@@ -54,7 +54,8 @@ class StatusPublisher:
         self._leadership = leadership
         self._clock = clock
         self._stale_after_s = stale_after_s
-        # Whether the status has changed since `publish` last read the status, or the last append failed.
+        # Whether a status must still be published: it has changed since the last call of `publish`, or the last append
+        # failed.
         self._is_pending = False
         self._announced_fault: str | None = None
         # The monotonic time at which `run` noticed the present fault of the journal, or None.
@@ -110,7 +111,7 @@ class StatusPublisher:
         for symbol, is_trading in trading_changes.items():
             halted.discard(symbol) if is_trading else halted.add(symbol)
             entry = self._leadership.sign(named_entry("status", self.feed_status.describe(symbol)))
-            # If this append fails, nothing is lost, because the next status event lists all halted symbols too.
+            # Ignore a failure, because the next status event also lists all halted symbols.
             with contextlib.suppress(JournalUnavailable):
                 await self._appender.append_until_accepted(entry)
         await self.publish()

@@ -20,7 +20,7 @@ from tickwire.ops.health import Problem
 log = logging.getLogger(__name__)
 
 # The first and the longest delay, in seconds, before the restart of a task. The first delay is short, because a single
-# bad message from a vendor can end a feed. The longest delay limits how long a feed stays silent after the cause of the
+# invalid message from a vendor can end a feed. The longest delay bounds the time without prices after the cause of the
 # failure is gone.
 MIN_RESTART_DELAY_S = 0.5
 MAX_RESTART_DELAY_S = 60.0
@@ -50,10 +50,10 @@ class TaskDied(TickwireError):
 
 
 class TaskSupervisor:
-    """Runs background tasks. When a task dies, the policy of the task decides what happens.
+    """Runs background tasks. When a task dies, the policy of the task determines whether the supervisor restarts it.
 
-    The process cannot continue without an essential task. When an essential task dies, the future `failure`
-    resolves. `restarts` maps the name of each task to the number of its restarts.
+    The process cannot continue without an essential task, so the death of an essential task resolves the future
+    `failure`. `restarts` maps the name of each task to the number of its restarts.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -84,8 +84,8 @@ class TaskSupervisor:
                 return
             if self._clock.monotonic() - started_at >= STABLE_AFTER_S:
                 delay_s = MIN_RESTART_DELAY_S
-            # Without the jitter, processes whose tasks died for the same reason would restart the tasks at the same
-            # time.
+            # Add jitter. Otherwise, processes whose tasks died for the same reason would restart these tasks at the
+            # same time.
             try:
                 await self._clock.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load
             finally:
@@ -117,7 +117,7 @@ async def _run_to_end(task: SupervisedTask) -> BaseException | None:
         current = asyncio.current_task()
         if current is None or current.cancelling():
             raise
-        # The task itself was not cancelled. It awaited a future that other code had cancelled.
+        # Other code cancelled a future that the task awaited. The task itself was not cancelled.
         return error
     except Exception as error:  # noqa: BLE001  # the task's boundary: the supervisor logs every error
         return error

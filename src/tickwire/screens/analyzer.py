@@ -4,8 +4,8 @@ The analysis checks that conditions and expressions are in valid places, that ev
 a comparison have the same type.
 
 A percent field stores 5 percent as 5. So the literal 5% becomes 5 if one side of its comparison is in percent. In any
-other comparison, the literal 5% becomes 0.05. A side is in percent if the side is a percent field, or is calculated
-from a percent field with abs, min, max, + or -. A percent field that is multiplied or divided by a plain number is also
+other comparison, the literal 5% becomes 0.05. A side is in percent if it is a percent field, or is calculated from
+percent fields with abs, min, max, + or -. The product of a percent field and a plain number, and the quotient, are also
 in percent.
 """
 
@@ -113,7 +113,7 @@ def _resolve_numbers(nodes: tuple[Node, ...]) -> list[Expression]:
     `nodes` are the operands of the comparison. If one of them is in percent, 5% becomes 5. Otherwise, 5%
     becomes 0.05.
     """
-    # Use `sum`, because `any` would stop at the first percent field, and every node must be checked for errors.
+    # Use `sum` instead of `any`, which would stop at the first percent field. Every node must be checked for errors.
     in_percent = sum(map(_has_percent_unit, nodes)) > 0
     return [_resolve_number(node, in_percent) for node in nodes]
 

@@ -31,7 +31,10 @@ A leaf is an integer: i >= 0 stands for interval i, and i < 0 stands for text co
 
 
 class Interval(NamedTuple):
-    """The condition `low <= value <= high`. No missing value satisfies it. An open end is -MAX_FLOAT or MAX_FLOAT."""
+    """The condition `low <= value <= high`. A missing value does not satisfy the condition.
+
+    An open end is -MAX_FLOAT or MAX_FLOAT.
+    """
 
     expression: Node
     low: float
@@ -100,9 +103,9 @@ def match_texts(condition: Node, column: TextColumn, first: int = 0, end: int | 
 
 
 def allowed_texts(condition: Node) -> tuple[str, frozenset[str]] | None:
-    """Return a pair: the field that a text condition compares, and the texts that satisfy the condition.
+    """Return the field that a text condition compares, and the texts that satisfy the condition.
 
-    Return None unless the condition uses `=` or `in`.
+    Return None for an operator other than `=` and `in`.
     """
     match condition:
         case Compare(operator="=", left=Field(name=name), right=Text(value=value)):
@@ -126,9 +129,9 @@ def _comparison_interval(node: Node) -> Interval | None:
 
 
 def _split_constant(node: Compare) -> tuple[Node, float]:
-    """Return a pair: the expression on the left side of a comparison, and the constant on the right side.
+    """Return the expression on the left side of a comparison, and the constant on the right side.
 
-    If the right side is not a constant, the pair is the expression `left - right` and the constant 0.
+    If the right side is not a constant, return the expression `left - right` and the constant 0.
     """
     if isinstance(node.right, Number):
         return node.left, node.right.value

@@ -12,9 +12,9 @@ from tickwire.screens.syntax_tree import Field, Node, Number, Operation
 
 MAX_FLOAT = float(np.finfo(np.float64).max)
 DIFFERENCE = "difference"
-"""The operation `left - right` for comparisons.
+"""The operation `left - right` for comparisons, which use only the sign of the result.
 
-Only the sign of its result is used. The result is 0 only for equal numbers.
+The result is 0 only for equal numbers.
 """
 
 _UFUNCS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide, "min": np.minimum, "max": np.maximum}

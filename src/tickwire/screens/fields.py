@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from tickwire.core.quote import QUOTE_FIELDS, FieldKind
 
 QUOTE_NUMBER_FIELDS = tuple(field.name for field in QUOTE_FIELDS.values() if field.kind is not FieldKind.TEXT)
-"""The numeric fields of a quote, in the order of `Quote`. A tick can change these fields. `ts` is in microseconds."""
+"""The numeric fields of a quote, in the order of `Quote`. Ticks can change these fields. `ts` is in microseconds."""
 INSTRUMENT_NUMBER_FIELDS = ("tick_size", "eps", "shares", "volatility", "lot_size")
 """The numeric fields of an instrument that its quotes do not contain."""
 NUMBER_FIELDS = (*QUOTE_NUMBER_FIELDS, *INSTRUMENT_NUMBER_FIELDS)

@@ -3,7 +3,7 @@
 Different spellings of a filter have the same normal form. In the normal form, constants are on the right, `between`
 becomes two comparisons, and `not` applies only to single comparisons. The operands of commutative operators are sorted,
 and the operands of and, or, min and max contain no duplicates. So `a > 1 and b < 2` and `b<2 AND a>1.0` have the same
-normal form. Redundant conditions, such as the second one in `a > 2 and a > 1`, stay in the normal form.
+normal form. Redundant conditions stay in the normal form, such as `a > 1` in `a > 2 and a > 1`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def normalize_expression(node: Node) -> Node:
 
 
 def unparse(node: Node) -> str:
-    """Return the text of a node of the syntax tree. Parsing the text of a normal form yields the same normal form."""
+    """Return the text of a node of the syntax tree. The text of a normal form parses to the same normal form."""
     match node:
         case And():
             return " and ".join(_parenthesize_if(operand, Or) for operand in node.operands)

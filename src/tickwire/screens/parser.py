@@ -24,8 +24,8 @@ from tickwire.screens.syntax_tree import (
     walk,
 )
 
-# Each level of nesting adds about nine nested Python calls, so the deepest filter stays far below Python's recursion
-# limit.
+# The maximum depth of a filter. Each level of nesting adds about nine nested Python calls, so the deepest filter stays
+# far below Python's recursion limit.
 MAX_DEPTH = 32
 MAX_NODES = 500
 _COMPARISON_OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
@@ -224,7 +224,7 @@ class _Parser:
     def _chained_comparison(self, left_index: int, right_index: int) -> FilterError:
         """Return the error for a chained comparison such as `1 < last < 5`.
 
-        The error shows how to write the condition without a chain.
+        The error shows the same condition without a chain.
         """
         left = self._source_text(left_index, right_index - 1)
         right = self._source_text(right_index, self._token_index)

@@ -53,7 +53,8 @@ class Field:
 class Operation:
     """An arithmetic operation.
 
-    The operators + - * / have two operands. `negative` and `abs` have one operand. `min` and `max` have two or more.
+    The operators + - * / have two operands. `negative` and `abs` have one operand. `min` and `max` have two or more
+    operands.
     """
 
     operator: str
@@ -82,7 +83,7 @@ class In:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The condition `subject between low and high`. Both ends are included."""
+    """The condition `subject between low and high`. The range includes both ends."""
 
     subject: Node
     low: Node
@@ -147,9 +148,9 @@ def children(node: Node) -> tuple[Node, ...]:
 
 
 def walk(node: Node) -> Iterator[tuple[Node, int]]:
-    """Yield a pair for each node of a tree: the node and its depth. The root has depth 1.
+    """Yield each node of a tree and its depth. The root has depth 1.
 
-    The walk is not recursive and has no depth limit.
+    The function is not recursive, so it has no depth limit.
     """
     pending = [(node, 1)]
     while pending:

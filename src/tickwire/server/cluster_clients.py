@@ -29,8 +29,9 @@ _CLIENT_PAGE_TOPIC = "selection"
 _AUDIENCE_TOPIC = "audience"
 _REQUESTS_TOPIC = "held"
 _TOKEN_HOLDERS_TOPIC = "bearers"  # noqa: S105  # no secret
-# A query may name an event that the answering process has not applied yet. The process then waits at most this long,
-# and answers with its current state. The time must be shorter than the timeout of the process that sent the query.
+# The longest time that a process waits before it answers, if a query names an event that the process has not applied
+# yet. The process then answers with its current state. The time must be shorter than the timeout of the process that
+# sent the query.
 _MAX_APPLY_WAIT_S = 1.0
 
 T = TypeVar("T")
@@ -167,8 +168,8 @@ class ClusterClients:
             key = (reader.identity.client_chosen, reader.identity.user_address, reader.requested)
             if key not in requests:
                 requests[key] = _reader_request(reader)
-                # Describing a long symbol list takes a fraction of a millisecond, so let other tasks run after each
-                # reader.
+                # Let other tasks run after each reader, because the description of a reader with many symbols takes a
+                # fraction of a millisecond.
                 await asyncio.sleep(0)
         return encode_json([*requests.values()])
 

@@ -22,9 +22,9 @@ Role: TypeAlias = Literal["all", "feed", "edge"]
 class ProcessDescription(msgspec.Struct, frozen=True):
     """One process of the cluster. `since` is in microseconds since the Unix epoch.
 
-    `readers` are the connected readers, and `behind` are those that have not received the newest event. `head` is the
-    newest event that the process has applied. `lag` is the number of durable events that the process knows and has not
-    applied yet. `problems` are the reasons why the process is not ready.
+    `readers` is the number of connected readers, and `behind` the number of readers that have not received the newest
+    event. `head` is the newest event that the process has applied. `lag` is the number of durable events that the
+    process knows and has not applied yet. `problems` are the reasons why the process is not ready.
     """
 
     id: str

@@ -19,7 +19,7 @@ from tickwire.hub.fanout.gap import Gap
 from tickwire.sessions.subscription import DELIVERY_MODES, Heartbeats
 
 SCHEMA_REFERENCE = "#/components/schemas/{name}"
-# The place of the schema of messages: any JSON value, with a name that the sender chooses.
+# The name of the schema of messages: any JSON value. The sender of a message chooses the name of the event.
 MESSAGE_SCHEMA_NAME = "Message"
 
 
@@ -130,7 +130,7 @@ EVENT_DATA: Mapping[StreamEvent, type] = {
 
 
 def event_schemas() -> tuple[dict[StreamEvent, dict[str, Any]], dict[str, Any]]:
-    """Return a pair: a reference to the schema of each event's data, and the schemas by name.
+    """Return references to the schema of each event's data, and the schemas by name.
 
     The references point into `components.schemas` of a document.
     """

@@ -49,14 +49,15 @@ def _describe_earlier(service: Service, hub: Hub, delay_s: int, live_state: dict
         "scenario": status.get("scenario"),
         "notice": status["notice"],
     }
-    # Only a feed with its own market time, such as a simulator, has a speed and trading halts.
+    # Add these members only if the feed has its own market time, as a simulator has. Other feeds have neither a speed
+    # nor trading halts.
     if "speed" in live_state:
         state |= {
             "speed": status["speed"],
             "time": hub.board.newest_ts // 1000 or None,
             "behind": 0.0,
             "halted": status["halted"],
-            # The facts about a recording do not change while it plays.
+            # The times of a recording do not change while it plays, so the delayed client may read them.
             "recording": live_state["recording"],
         }
     return state

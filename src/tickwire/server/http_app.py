@@ -57,8 +57,8 @@ PUBLISH_PATH = "/v1/quotes"
 class HttpApp:
     """The ASGI application of one running server.
 
-    `HttpApp` checks each request with function calls instead of ASGI middleware. A middleware stays on the call stack
-    until the stream ends, and would add about 0.5 KB to the memory of each reader.
+    `HttpApp` checks each request with function calls instead of ASGI middleware. A middleware would stay on the call
+    stack until the stream ends, and so add about 0.5 KB to the memory of each reader.
     """
 
     def __init__(self, service: Service, guard: Guard) -> None:
@@ -94,10 +94,10 @@ class HttpApp:
 
 
 def _is_answered_like_get(method: str, path: str) -> bool:
-    """Return True if the server answers the request like GET. For HEAD, the ASGI server removes the body.
+    """Return True if the server answers the request in the same way as GET.
 
     Load balancers use GET, HEAD or OPTIONS for health checks, so the server answers each of these methods with the same
-    status.
+    status. For HEAD, the ASGI server removes the body.
     """
     return method == "HEAD" or (method == "OPTIONS" and path in HEALTH_PATHS)
 

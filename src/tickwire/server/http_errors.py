@@ -76,7 +76,7 @@ class RateLimited(HttpError):
 class QuotaExceeded(HttpError):
     """The user cannot store or change another subscription, because a limit per user is reached.
 
-    The user may retry later, because the server deletes stored and changed subscriptions that no reader uses.
+    A retry may succeed later, because the server deletes stored and changed subscriptions that no reader uses.
     """
 
     status = 429

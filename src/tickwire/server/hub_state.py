@@ -1,5 +1,6 @@
-"""Find the state for the answer to a request, and report its position in the journal in the header `Tickwire-Head`. A
-client continues with `GET /v1/stream?since=<position>`, and misses no change between the answer and the stream.
+"""Find the state that answers a request, and send its position in the journal in the response header `Tickwire-Head`.
+
+If a client continues with `GET /v1/stream?since=<position>`, it misses no change between the answer and the stream.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ class HubState:
     """The state of the hub that serves a request. The answer to the request reports the position of the state.
 
     The constructor records the position. If a route waits before it reads the state, it may record the position again
-    just before the read. The state must never be older than the recorded position. If the state is newer, a stream from
-    this position repeats some changes.
+    just before the read. The state must never be older than the recorded position. The state may be newer, because a
+    stream from the recorded position then only repeats some changes.
     """
 
     def __init__(self, hub: Hub, scope: Scope) -> None:

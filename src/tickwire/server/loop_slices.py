@@ -42,8 +42,8 @@ async def run_steps(steps: Generator[None, None, T]) -> T:
 async def json_array_response(slices: AsyncIterator[Sequence[bytes]]) -> Response:
     """Return a response with a JSON array. `slices` yields the encoded elements.
 
-    The server encodes each slice of a long array only after the client has read the previous slices. Otherwise, the
-    responses to clients that read slowly, or not at all, would fill the memory.
+    The server encodes each slice of a long array only after the client has read the previous slices. Without this wait,
+    the responses to slow clients could fill the memory.
     """
     objects = list[bytes]()
     async for part in slices:

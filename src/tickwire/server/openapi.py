@@ -25,24 +25,25 @@ from tickwire.sessions.subscription import DEFAULT_CANDLE_INTERVAL, Heartbeats
 
 _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
     "symbols": (
-        "comma-separated list of symbols and patterns such as BTC-*. * is all symbols. A listed symbol need not have "
-        "traded yet",
+        "comma-separated list of symbols and patterns such as `BTC-*`. `*` means all symbols. A listed symbol need "
+        "not have traded yet",
         {"type": "string", "default": "*"},
     ),
     "filter": (
-        "send only quotes that match this filter expression. Also send an enter event when a symbol starts to match, "
-        "and a leave event when a symbol stops matching",
+        "send only quotes that match this filter expression. Also send an `enter` event when a symbol starts to "
+        "match, and a `leave` event when a symbol stops matching",
         {"type": "string", "example": "volume > 1M and change_rate > 5%"},
     ),
     "order": (
-        "send only the first symbols in this order: an expression of numbers, and asc (the default) or desc. Requires "
-        "top. Also send an enter event when a symbol enters this list, and a leave event when it leaves",
+        "send only the first symbols in this order: an expression of numbers, and asc (the default) or desc. "
+        "Requires `top`. Also send an `enter` event when a symbol enters this list, and a `leave` event when a "
+        "symbol leaves it",
         {"type": "string", "example": "change_rate desc"},
     ),
-    "top": ("the number of symbols to send with order", {"type": "integer", "minimum": 1, "maximum": MAX_TOP}),
+    "top": ("the number of symbols to send. Requires `order`", {"type": "integer", "minimum": 1, "maximum": MAX_TOP}),
     "events": (
-        "comma-separated list of event kinds: quote, candle, screen, status, message. The default is quote. filter= "
-        "and order= add screen to the default, and candles= adds candle",
+        "comma-separated list of event kinds: `quote`, `candle`, `screen`, `status`, `message`. The default is "
+        "`quote`. The parameters `filter` and `order` add `screen` to the default, and `candles` adds `candle`",
         {"type": "string", "default": "quote"},
     ),
     "candles": (
@@ -50,7 +51,10 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "enum": [*INTERVAL_SECONDS], "default": DEFAULT_CANDLE_INTERVAL},
     ),
     "fields": (
-        "comma-separated list of quote fields to send. symbol is always sent. By default, all fields are sent",
+        (
+            "comma-separated list of quote fields to send. The field `symbol` is always sent. By default, all fields "
+            "are sent"
+        ),
         {"type": "string", "example": "last,change_rate,ts"},
     ),
     "interval": (
@@ -58,21 +62,21 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string", "default": "0", "example": "250ms"},
     ),
     "delivery": (
-        "latest: a slow reader may miss superseded quotes. all: a reader receives every event, or a gap event in place "
-        "of lost events",
+        "`latest`: if a reader is slow, newer quotes replace older quotes. `all`: a reader receives every event, "
+        "or a `gap` event in place of lost events",
         {"type": "string", "enum": ["latest", "all"], "default": "latest"},
     ),
     "heartbeats": (
-        "the form of the heartbeats of a silent stream. comment: a comment, which EventSource hides from the page. "
-        "event: an event with the name heartbeat",
+        "the form of the heartbeats of a silent stream. `comment`: a comment, which EventSource hides from the "
+        "page. `event`: an event with the name `heartbeat`",
         {"type": "string", "enum": [*Heartbeats], "default": Heartbeats.COMMENT},
     ),
     "snapshot": (
-        "send the current quotes first. A stream that resumes sends no snapshot",
+        "send the current quotes first (a snapshot). A stream that resumes sends no snapshot",
         {"type": "boolean", "default": True},
     ),
     "since": (
-        "replay past events from here: earliest, an event id, or a time (ISO 8601, or microseconds since 1970)",
+        "begin with past events: from `earliest`, an event id, or a time (ISO 8601, or microseconds since 1970)",
         {"type": "string"},
     ),
     "client_id": ("a name for this reader", {"type": "string", "maxLength": 64}),
@@ -82,8 +86,9 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string"},
     ),
     "last_event_id": (
-        "resume after this event, for clients that cannot set the Last-Event-ID header. The header takes precedence. "
-        "Other spellings, such as lastEventId, have the same meaning, and the last one in the URL counts",
+        "resume after this event, for clients that cannot set the Last-Event-ID header. The header takes "
+        "precedence. Other spellings of this parameter, such as `lastEventId`, have the same meaning, and the last "
+        "of them in the URL counts",
         {"type": "string", "example": "m3x9f-5121"},
     ),
     "ticket": ("a single-use ticket from POST /v1/tickets, in place of a token", {"type": "string"}),
@@ -168,14 +173,15 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
     `routes` are the other operations of the document.
     """
     generate = app.openapi
-    # Since version 3.2, a document can describe the events of a stream, and the method QUERY.
+    # Version 3.2 is the first version that can describe the events of a stream, and the method QUERY.
     app.openapi_version = "3.2.0"
 
     def openapi() -> dict[str, Any]:
         document = generate()
         for operations in document["paths"].values():
             for operation in operations.values():
-                # FastAPI documents 422 for invalid input, but this server answers 400 with a problem document.
+                # Remove the status 422, which FastAPI documents for invalid input, because this server answers 400 with
+                # a problem document.
                 if operation["responses"].pop("422", None):
                     operation["responses"]["400"] = _BAD_REQUEST
         for route in routes:
@@ -202,7 +208,10 @@ def extend_openapi(app: FastAPI, routes: Sequence[APIRoute], *, stream_path: str
 
 
 def _describe_answers(document: dict[str, Any]) -> None:
-    """Add the schemas of the answers to the operations of a document. The application may lack some operations."""
+    """Add the schemas of the answers to the operations of a document.
+
+    Skip operations that the application does not have.
+    """
     answers, schemas = rest_schemas()
     document["components"]["schemas"] |= schemas
     for (method, path), schema in answers.items():
@@ -217,9 +226,11 @@ def stream_parameter_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _event_item(data: dict[str, Any], name: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the schema of one Server-Sent Event. `name` is the schema of its name, or None for an unnamed event.
+    """Return the schema of one Server-Sent Event.
 
-    The argument `data` is the schema of the JSON text in the event's field `data`.
+    `name` is the schema of the event's name, or None for an unnamed event.
+
+    `data` is the schema of the JSON text in the event's field `data`.
     """
     fields = {
         "id": {"type": "string", "example": "m3x9f-5121"},

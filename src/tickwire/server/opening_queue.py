@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-# The maximum cost of the streams that open in one turn of the event loop. Opening them takes some 20 ms. The unit of
-# cost is a byte of the query, because the time for a stream grows with the number of its symbols.
+# The maximum cost of the streams that open in one turn of the event loop. The opening of these streams takes some 20
+# ms. The unit of cost is a byte of the query, because the time for a stream grows with the number of its symbols.
 _MAX_TURN_COST = 32 * 1024
 # The cost of a stream without symbols, which takes some 0.1 ms.
 _BASE_COST = 256
@@ -44,7 +44,7 @@ class OpeningQueue:
         self._turn_cost, self._is_scheduled = 0, False
         while self._waiting and self._turn_cost < _MAX_TURN_COST:
             future, cost = self._waiting.popleft()
-            # A request that was cancelled, for example because the server stops, does not open its stream.
+            # Skip a request that was cancelled, for example because the server stops. It opens no stream.
             if not future.done():
                 future.set_result(None)
                 self._turn_cost += cost

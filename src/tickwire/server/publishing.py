@@ -21,11 +21,11 @@ from tickwire.sessions.rights import Rights
 # in 1970 and is rejected.
 _MIN_TS_NS = 10**14 * 1000
 _DAY_NS = 86_400 * 10**9
-# The maximum number of different days in one batch. The first tick of each day begins a trading session. Beginning a
-# session takes about as long as applying a batch.
+# The maximum number of different days in one batch. The first tick of each day begins a trading session, which takes
+# about as long as the application of a batch.
 _MAX_DAYS = 250
-# The maximum time ahead of the server's clock. A tick in the far future would begin a future trading session, and the
-# board would then reject current ticks as too old.
+# The maximum time by which a tick may be ahead of the server's clock. A tick in the far future would begin a future
+# trading session, and the board would then reject current ticks as too old.
 _MAX_AHEAD_NS = _DAY_NS
 _SOURCE_PREFIX = "http"
 
@@ -81,7 +81,7 @@ def _new_symbols(service: Service, ticks: PackedTicks, rights: Rights) -> set[st
         )
     if new and not rights.symbols.includes_all:
         share = service.limits.max_board_symbols_per_publisher
-        # The rights allow all symbols of this batch.
+        # Count only the symbols that the client's token allows. The token allows all symbols of this batch.
         pending = len(new) + len(rights.symbols.select([*(service.pending_symbols - new)]))
         if int(rights.symbols.mask(board.symbol_column).sum()) + pending > share:
             raise QuotaExceeded(
@@ -111,8 +111,8 @@ def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> PackedT
     """Return the ticks as an array. Raise InputError if the time of a tick is implausible.
 
     A time before 1973 has the wrong unit. A time more than a day ahead of the clock belongs to a future trading day.
-    After a tick from the future, the server would reject current ticks as too old. Ticks on too many different days are
-    also rejected, because the server needs some time for each trading day that begins.
+    After a tick from the future, the server would reject current ticks as too old. Also raise InputError for ticks on
+    too many different days, because the server needs some time for each trading day that begins.
     """
     now = service.clock.now()
     packed = pack_ticks(ticks, now=now)

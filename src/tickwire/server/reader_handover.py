@@ -9,7 +9,7 @@ from tickwire.runtime.runtime import MAX_RECONNECTS_PER_S, Runtime
 
 _FREE_PLACES_TOPIC = "places"
 # The maximum time in which a server hands its readers over. A supervisor kills the process 20 s after the signal to
-# stop. The rest of the 20 s is enough for unfinished responses.
+# stop, and the remaining 12 s are enough for unfinished responses.
 MAX_HANDOVER_S = 8.0
 _STEP_INTERVAL_S = 0.05
 # The reconnect delay of a reader that another server accepts now. A delay of 0 would let browsers send requests without
@@ -21,8 +21,7 @@ class ReaderHandover:
     """Ends the streams of a stopping server, and reports to other servers how many readers this server accepts.
 
     While other servers of the cluster are ready and can accept more readers, the server ends its streams one after the
-    other, and each reader reconnects at once. A reader receives events until its own stream ends, so the reader has no
-    pause while the other streams end.
+    other, and each reader reconnects at once. Each reader receives events until its own stream ends.
     """
 
     def __init__(self, runtime: Runtime, max_readers: int) -> None:
@@ -40,7 +39,7 @@ class ReaderHandover:
         while len(runtime.hub_pool) and not admin.is_draining and clock.monotonic() < ends_at:
             answer = await self._peers.request_all(_FREE_PLACES_TOPIC)
             free_places = sum(decode_json(reply, int) for reply in answer.replies)
-            # A server that has not replied may only be busy, so ask again.
+            # Ask again if a server has not replied, because it may only be busy.
             if not free_places and not answer.missing:
                 break
             admin.dismiss_some(CloseReason.DRAIN, RETURN_NOW_MS, min(step, free_places))

@@ -33,8 +33,8 @@ class UsedModel(msgspec.Struct):
 class Recording(msgspec.Struct):
     """The times of a recording in microseconds since the Unix epoch.
 
-    `pauses` are the begin and the end of each pause that playback shortens. `shifted_days` is the number of days that
-    the replay adds to the recorded times.
+    `pauses` contains the begin and the end of each pause that playback shortens. `shifted_days` is the number of days
+    that the replay adds to the recorded times.
     """
 
     start: int
@@ -166,6 +166,6 @@ REST_ANSWERS: Mapping[tuple[str, str], Any] = {
 
 
 def rest_schemas() -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, Any]]:
-    """Return a pair: the schema of each answer, and the schemas to which these refer, by name."""
+    """Return the schema of each answer, and the schemas to which these schemas refer, by name."""
     answers, schemas = msgspec.json.schema_components(REST_ANSWERS.values(), ref_template=SCHEMA_REFERENCE)
     return dict(zip(REST_ANSWERS, answers, strict=True)), schemas

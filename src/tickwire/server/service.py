@@ -26,7 +26,7 @@ class Limits:
     """The limits of one server. The server answers 400, 413, 429 or 503 to a request that exceeds a limit."""
 
     max_readers: int = 50_000
-    # 0 means unlimited. Behind a proxy that is not trusted, all readers have the address of the proxy.
+    # 0 means unlimited. If a proxy is not trusted, all readers behind the proxy have its address.
     max_readers_per_address: int = 0
     # 0 means unlimited.
     max_readers_per_user: int = 0

@@ -45,7 +45,7 @@ from tickwire.sessions.subscription_overrides import (
 class Share(NamedTuple):
     """A shared resource. All clients together may use at most `total`, and one client at most `per_bearer`.
 
-    `counted_for` states how the server identifies the client: by user, token or address. `answer` is the response to a
+    `counted_for` describes how the server identifies a client: by user, token or address. `answer` is the response to a
     request that exceeds a limit.
     """
 

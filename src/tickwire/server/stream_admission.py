@@ -20,7 +20,7 @@ _MAX_QUERY_BYTES = 32 * 1024
 _METHODS = ("GET", "HEAD", "QUERY")
 
 Slot: TypeAlias = tuple[Hashable, ...]
-"""The keys under which the request of a stream is counted."""
+"""The keys of one stream request in the counts of slots."""
 
 _TOTAL_KEY = ""
 _TOTAL_SLOT: Slot = (_TOTAL_KEY,)
@@ -28,11 +28,11 @@ _ADDRESS_PREFIX = "address:"
 
 
 class StreamAdmission:
-    """Counts the stream requests in progress. Each request occupies a slot until its stream ends.
+    """Counts the stream requests in progress.
 
-    A request reserves its slot before the server parses the request. The stream opens later, because the server may
-    first wait for the journal. If the limits counted open streams instead of slots, requests that wait at the same time
-    could all be accepted, and together exceed a limit.
+    Each request occupies a slot from the beginning of its checks until its stream ends. A stream may open much later,
+    because the server may have to wait for the journal. If the limits counted only open streams, many waiting requests
+    could be accepted at the same time, and together exceed a limit.
     """
 
     def __init__(self, service: Service) -> None:
@@ -64,8 +64,7 @@ class StreamAdmission:
     def _find_rejection(self, scope: Scope, rights: Rights) -> tuple[str, Response] | None:
         """Check the request against all limits. Return None if the request is within the limits.
 
-        If the request must be rejected, return a pair: a reason and the error response. The metrics count rejected
-        requests by reason.
+        Otherwise return a reason, by which the metrics count rejected requests, and the error response.
         """
         hubs, limits, occupied = self._service.hub_pool, self._service.limits, self._slot_counts
         if scope["method"] not in _METHODS:

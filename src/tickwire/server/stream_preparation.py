@@ -198,10 +198,9 @@ class StreamPreparation:
         """Discard a subscription that was changed during an earlier stream of the reader, or extend its lifetime.
 
         If the reader opens a new stream, discard the changed subscription. If the reader resumes a stream, the changed
-        subscription stays in effect. If the changed subscription may expire soon, extend its lifetime.
-
-        Both actions publish an event to the journal. If several streams of one user or client id open at the same time,
-        a lock ensures that only one of them publishes the event.
+        subscription stays in effect, so extend its lifetime if it may expire soon. Both actions append an event to the
+        journal. If several streams of one user or client id open at the same time, a lock ensures that only one of them
+        appends the event.
         """
         if self._required_override_event(prepared) is not None:
             await enter_task()
@@ -237,8 +236,8 @@ class StreamPreparation:
         return KeepAlive([identity.client_id]) if may_expire_soon else None
 
 
-# Cache the parsed values, because most clients send one of a few values. The maximum length of a request head limits
-# the length of a value.
+# Cache the parsed values, because most clients send one of a few values. A value cannot be long, because the length of
+# a request head is limited.
 @lru_cache(maxsize=64)
 def _negotiate_cached(accept_encoding: str) -> ContentCoding:
     return negotiate_coding(accept_encoding)

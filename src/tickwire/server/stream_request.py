@@ -37,10 +37,10 @@ MAX_SUBSCRIPTION_BYTES = 256 * 1024
 """The maximum size of a body with stream parameters."""
 _MAX_CLIENT_ID_LENGTH = 64
 _MAX_TOP_DIGITS = 9
-# The limits of the caches of parsed requests: about 5 MB.
+# The maximum number of cached requests. The cache occupies about 5 MB.
 _MAX_CACHED_REQUESTS = 1_024
 _MAX_CACHED_CHARS = 1_000
-# A query without any match of this pattern contains no ticket and no token, not even in percent-encoding.
+# A query contains no ticket and no token, not even in percent-encoding, if this pattern matches nothing in it.
 _POSSIBLE_CREDENTIAL = re.compile("|".join(("%", *CREDENTIAL_PARAMETERS)))
 # Libraries that replace EventSource append the last event id to the URL: `lastEventId` (event-source-polyfill,
 # reconnecting-eventsource), `lastEventID` and `Last-Event-ID` (clients of Mercure).
@@ -59,7 +59,7 @@ class StreamRequest:
         self, parameters: Mapping[str, str], last_event_id: str | None, history: JournalRange, max_symbols: int
     ) -> None:
         self.subscription = _parse_subscription_cached(parameters, max_symbols)
-        # The start time in `since`, or None. The caller must find the first event after this time in the journal.
+        # The start time in `since`, or None. The caller must search the journal for the first event after this time.
         self.start_time_ns: int | None = None
         self.start = self._parse_start(history, parameters, last_event_id)
         self.has_client_chosen_id = "client_id" in parameters
@@ -70,7 +70,7 @@ class StreamRequest:
     def _parse_start(
         self, history: JournalRange, parameters: Mapping[str, str], last_event_id: str | None
     ) -> StreamStart:
-        # The id of an evicted reader that cannot resume contains no position.
+        # The result is empty if the id of an evicted reader contains no position, because the reader cannot resume.
         event_id = strip_eviction_time(last_event_id or parameters.get(_LAST_EVENT_ID, ""))
         if event_id:
             return start_after(history, parse_event_id(event_id), self.subscription)
@@ -189,8 +189,8 @@ def _default_events(has_screen: bool, candles: str | None) -> list[str]:
 def parse_stream_query(query: str) -> dict[str, str]:
     """Return the result of `parse_query` for a stream request, from a cache if possible.
 
-    Most readers send one of a few queries. The cache contains no tickets and tokens, so that no credential stays in
-    memory.
+    Most readers send one of a few queries. The cache contains no queries with tickets or tokens, so that no credential
+    stays in memory.
     """
     if len(query) > _MAX_CACHED_CHARS or _POSSIBLE_CREDENTIAL.search(query):
         return parse_query(query)
@@ -205,9 +205,9 @@ def _parse_query_cached(query: str) -> Mapping[str, str]:
 def parse_query(query: str, known_names: Sequence[str] = STREAM_PARAMETERS) -> dict[str, str]:
     """Return the stream parameters in a query string. Ignore tickets and tokens.
 
-    Raise InputError if a parameter is unknown or repeated. Only the last event id may be repeated, in any spelling of
-    its parameter. The last value counts, because some client libraries append the newest id to a URL that already
-    contains an id.
+    Raise InputError if a parameter is unknown or repeated. Only the last event id may occur several times, in any
+    spelling of its parameter. The last of these values counts, because some client libraries append the newest id to a
+    URL that already contains an id.
     """
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)

@@ -19,12 +19,12 @@ from tickwire.server.transport.body import JSON_DECODE_ERRORS
 # unknown field.
 _ERROR_LOCATION_PATTERN = re.compile(r"`\$(?:\[(?P<index>\d+)\])?(?:\.(?P<field>\w+))?")
 _UNKNOWN_FIELD_PATTERN = re.compile(r"unknown field `(\w+)`")
-# The cache occupies about 0.5 MB.
+# The maximum number of symbols in the cache, which occupies about 0.5 MB.
 _MAX_CACHED_SYMBOLS = 4_096
 
 
 class DirtyTickRejected(BatchRowError):
-    """The whole batch is rejected, because a tick is dirty. `kind` is the kind of the dirty tick."""
+    """The server rejects the whole batch, because one of its ticks is dirty. `kind` is the kind of the dirty tick."""
 
     def __init__(
         self, kind: DirtyTick, message: str, *, index: int, field: str | None, hint: str | None = None
@@ -42,7 +42,7 @@ def decode_ticks(body: bytes) -> Sequence[Tick]:
     try:
         ticks = _decode_valid(text)
         if ticks is None:
-            # These decoders raise an error that contains the place of the first invalid value.
+            # Decode again with these decoders, because their errors contain the place of the first invalid value.
             ticks = _ARRAY_DECODER.decode(text) if text.startswith(b"[") else _LINE_DECODER.decode_lines(text)
     except msgspec.ValidationError as error:
         raise _row_error(str(error)) from None
@@ -50,7 +50,8 @@ def decode_ticks(body: bytes) -> Sequence[Tick]:
         found = find_non_number(text, error)
         if found is None:
             raise InputError(f"the body is neither a JSON array of ticks nor NDJSON: {error}") from None
-        # A tick is one object without nested objects.
+        # The number of braces before the position is the index of the tick, because a tick is an object without nested
+        # objects.
         raise _non_number_error(found, text.count(b"{", 0, found.position) - 1) from None
     if not ticks:
         raise InputError("the body has no ticks", hint='example: [{"symbol":"AAPL","last":187.25,"size":100}]')
@@ -60,7 +61,8 @@ def decode_ticks(body: bytes) -> Sequence[Tick]:
 def decode_tick_lines(lines: Sequence[bytes]) -> Sequence[Tick]:
     """Decode exactly one tick from each line. Raise BatchRowError with the index of the first invalid line."""
     try:
-        # Do not decode the lines together, because one line could then contain several objects or a part of an object.
+        # Decode each line separately. If the decoder received all lines together, one line could contain several
+        # objects or a part of an object.
         ticks = [_UNCHECKED_LINE_DECODER.decode(line) for line in lines]
     except JSON_DECODE_ERRORS:
         pass

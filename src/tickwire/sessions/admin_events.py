@@ -49,8 +49,8 @@ class OverridesExpired(msgspec.Struct, frozen=True, tag_field="do", tag="forget"
     """Changed subscriptions (overrides) that expire, because their readers have been disconnected for a long time.
 
     `changes` identifies each override by the sequence number of its newest change. `after` is the sequence number of
-    the newest event that the author of this event had applied. An override does not expire if an event after `after`
-    reports that the reader of the override is connected.
+    the newest event that the author of this event had applied. An override does not expire if an event later than
+    `after` reports that the reader of the override is connected.
     """
 
     changes: list[int]

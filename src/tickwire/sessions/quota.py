@@ -46,7 +46,7 @@ class Quota:
 
 
 def first_exceeded(limits: Iterable[ExceededLimit | None]) -> ExceededLimit | None:
-    """Combine the results of several quota checks: return an exceeded limit, or None if all checks succeeded.
+    """Return an exceeded limit from the results of several quota checks, or None if all checks succeeded.
 
     If both a limit of the server and a limit of a user are exceeded, return the limit of the server.
     """

@@ -9,8 +9,8 @@ import msgspec
 from tickwire.sessions.admin_events import TokensRevoked
 from tickwire.sessions.rights import TOKEN_PREFIX, Rights
 
-# The maximum number of revocations, which occupy about 3 MB. The server rejects further revocations. If it dropped an
-# old revocation instead, it would accept a revoked token again.
+# The maximum number of revocations, which occupy about 3 MB. At this number, the server rejects further revocations
+# instead of dropping old ones, because it would then accept revoked tokens again.
 MAX_REVOCATIONS = 20_000
 
 
@@ -36,7 +36,8 @@ class RevokedTokens:
     token with that id.
 
     A revocation is stored until all tokens that it covers have expired. The age of a revocation is counted with a
-    monotonic clock, because a wall clock may jump ahead and back. The time during which no server runs does not count.
+    monotonic clock, because a wall clock may jump ahead and back. The age does not include times in which no server
+    runs.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,7 @@ class RevokedTokens:
         return len(self._revocations)
 
     def apply(self, event: TokensRevoked) -> None:
-        """Add a revocation. A second revocation of the same name never shortens the first one."""
+        """Add a revocation. If a name is revoked again, the revocation never ends earlier than before."""
         old = self._revocations.get(event.name, _Revocation(event.at, event.until))
         self._revocations[event.name] = _Revocation(max(event.at, old.revoked_at), max(event.until, old.expires_at))
 
@@ -92,10 +93,11 @@ class RevokedTokens:
 def revocation_event(name: str, now: float, *, max_token_age_s: float, leeway_s: float, retry_ms: int) -> TokensRevoked:
     """Return the event that revokes the tokens of a user or a token id.
 
-    `now` is in seconds since the Unix epoch. The clock of the issuer may be ahead by `leeway_s`, so a token that exists
-    now was issued at `now + leeway_s` at the latest. A token is valid for at most `max_token_age_s` after its issue,
+    `now` is in seconds since the Unix epoch. The clock of the issuer may be ahead by `leeway_s`, so the issue time of a
+    token that exists now is at most `now + leeway_s`. A token is valid for at most `max_token_age_s` after its issue,
     and servers accept the token for another `leeway_s`.
     """
     newest_issue = now + leeway_s
-    # The difference between the two times in the event is the time for which servers store the revocation.
+    # Servers store the revocation for the difference between the two times. After this time, all affected tokens have
+    # expired.
     return TokensRevoked(name, newest_issue, newest_issue + max_token_age_s + 2 * leeway_s, retry_ms)

@@ -18,8 +18,9 @@ from tickwire.screens.screen import Screen
 from tickwire.sessions.subscription import Subscription
 from tickwire.sessions.symbol_set import ALL_SYMBOLS, SymbolSet
 
-# The maximum number of cached restricted subscriptions, of symbols in each, and of characters in each requested filter
-# and order. All symbols together occupy about 10 MB, and all filters about 25 MB.
+# The limits of the cache: the number of restricted subscriptions, the number of symbols in each subscription, and the
+# number of characters in each requested filter and order. All symbols together occupy about 10 MB, and all filters
+# about 25 MB.
 _MAX_CACHED_RESULTS = 1_024
 _MAX_CACHED_SYMBOLS = 500
 _MAX_CACHED_FILTER_CHARS = 1_000
@@ -72,8 +73,8 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
     def allows_event(self, event: str) -> bool:
         """Whether the caller may read events of this kind.
 
-        A candle describes many ticks, and a correction an earlier tick. The server does not know which of these ticks
-        matched the filter. It therefore allows both kinds only with a filter that always has the same result.
+        Candles and corrections describe earlier ticks, and the server does not know which of these ticks matched the
+        filter. So it allows these two kinds only with a filter that always has the same result for a symbol.
         """
         if self.filter is not None and event in _KINDS_OF_EARLIER_TICKS and not self.filter.is_constant:
             return False
@@ -150,9 +151,9 @@ UNRESTRICTED_RIGHTS = Rights(scopes=frozenset(SCOPES))
 """All rights, without a user: the rights of every caller on a server without tokens."""
 
 
-# The readers of a restricted token usually request the same few subscriptions, and each opening of a stream restricts
-# the subscription several times. The cache contains only subscriptions, so it does not delay the revocation or the
-# expiry of a token.
+# Cache the results. The readers of a restricted token usually request the same few subscriptions, and each opening of a
+# stream restricts the subscription several times. The cache contains only subscriptions, so it does not delay the
+# revocation or the expiry of a token.
 @lru_cache(maxsize=_MAX_CACHED_RESULTS)
 def _restrict_cached(rights: Rights, requested: Subscription) -> Subscription:
     return rights._restrict(requested)

@@ -25,7 +25,7 @@ DELIVERY_MODES: tuple[Delivery, ...] = ("latest", "all")
 
 
 class Heartbeats(enum.StrEnum):
-    """The form of the heartbeats of a stream. Browsers pass events to the page, but not comments."""
+    """The form of the heartbeats of a stream. Browsers do not pass comments to the page."""
 
     COMMENT = "comment"
     EVENT = "event"
@@ -34,8 +34,8 @@ class Heartbeats(enum.StrEnum):
 # The candle interval for a request without a candle interval.
 DEFAULT_CANDLE_INTERVAL = "1m"
 
-# The limits of the interval between updates. The minimum is the time between two flushes of the fastest market. With an
-# interval above the maximum, proxies may close the connection as idle.
+# The limits of the interval between updates. The minimum is the shortest time between two flushes in a fast market.
+# With a longer interval than the maximum, proxies could close the connection as idle.
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 10, 60_000
 
 # The shortest interval of a subscription with a top-N screen. Each evaluation takes up to 2 ms for 100,000 symbols, and
@@ -145,9 +145,9 @@ class Subscription:
 
     @property
     def filters(self) -> tuple[Screen, ...]:
-        """The filters that need room in the screen index: the filter of quotes, and the required one.
+        """The filters that need room in the screen index: the filter of quotes, and `required_screen`.
 
-        The required filter decides about candles, corrections and statuses. Quotes need no separate test of it.
+        `required_screen` decides about candles, corrections and statuses. The filter of quotes already includes it.
         """
         return tuple(screen for screen in (self.screen, self.required_screen) if screen is not None)
 
@@ -232,8 +232,8 @@ class Subscription:
     ) -> Subscription:
         """Return a changed copy of the subscription.
 
-        `symbols` replaces all symbols. After that, the symbols in `remove` are removed, and then the symbols in `add`
-        are added. `changes` contains new values for other keys of the dict that `describe` returns.
+        First `symbols` replaces all symbols. Then the symbols in `remove` are removed, and the symbols in `add` are
+        added. `changes` contains new values for other keys of the dict that `describe` returns.
         """
         names = (set(self.symbols_and_patterns if symbols is None else symbols) - set(remove)) | set(add)
         return Subscription(**{**self.describe(), **changes, "symbols": names})
@@ -241,15 +241,15 @@ class Subscription:
     def describe(self) -> dict[str, Any]:
         """Return the subscription as a dict for the welcome event.
 
-        `Subscription(**result)` has the same symbols, kinds and filter. If rights restrict this subscription, the copy
-        lacks `required_screen`, and `restricts_status` may be False. So only a requested subscription may be restored
-        from its description; the server then restricts the copy again.
+        `Subscription(**result)` has the same symbols, kinds and filter. The description does not contain the
+        restrictions of rights: the copy has no `required_screen`, and its `restricts_status` may be False. So restore
+        only a requested subscription from its description, and then restrict the copy.
         """
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}
         )
-        # Processes of earlier versions read descriptions from the journal. They know neither the form of heartbeats nor
-        # rankings.
+        # Omit default values, because processes of earlier versions read descriptions from the journal, and know
+        # neither the form of heartbeats nor rankings.
         heartbeats = {} if self.heartbeats is Heartbeats.COMMENT else {"heartbeats": self.heartbeats}
         ranking = {} if self.ranking is None else {"order": self.ranking.order, "top": self.ranking.top}
         return {
@@ -267,12 +267,11 @@ class Subscription:
 
 
 def _intersect(requested: SymbolSet, allowed: SymbolSet) -> tuple[SymbolSet, SymbolSet | None]:
-    """Return the intersection of two symbol sets as a pair: a symbol set, and an allowlist for its patterns.
+    """Return the intersection of two symbol sets: a symbol set, and an allowlist for its patterns.
 
-    The returned set lists each symbol that one of the two sets lists by name and that the other set includes. The
-    returned set has patterns only if both sets have patterns. A symbol that only matches a pattern is in the
-    intersection if it is also in the allowlist. If the allowlist is None, all symbols that match are in the
-    intersection.
+    The resulting set lists each symbol that one set lists by name and the other set includes. It has patterns only if
+    both sets have patterns. A symbol that only matches a pattern is in the intersection if the allowlist contains it.
+    If the allowlist is None, every symbol that matches a pattern is in the intersection.
     """
     if allowed.includes_all:
         return requested, None

@@ -1,8 +1,8 @@
 """A subscription override: the stored copy of a subscription that was changed while its reader was connected.
 
 A reader reconnects with its original request. Without the override, the server would use the requested subscription
-again, and would assume that the reader has received all earlier events of the requested symbols. This assumption is
-wrong for symbols that the changed subscription did not include.
+again. It would assume that the reader has received all earlier events of the requested symbols, although the changed
+subscription may not have included them.
 
 An override is stored while its reader is connected, and for at least one minute after that. At the end of the minute,
 the server notes the sequence number of the newest event. The override expires when the journal has deleted this event.
@@ -32,12 +32,12 @@ MAX_OVERRIDE_SYMBOLS = 500_000
 # The maximum numbers of overrides, and of symbols and patterns, that belong to one user.
 MAX_OVERRIDES_PER_USER, MAX_OVERRIDE_SYMBOLS_PER_USER = 500, 50_000
 MIN_DISCONNECTED_S = 60.0
-# The maximum number of remembered changes without effect. The author of such a change calls `is_conflict` at once, so
-# one change for each override is enough.
+# The maximum number of remembered changes without effect. One such change for each override is enough, because its
+# author calls `is_conflict` at once.
 _MAX_CONFLICTS = MAX_OVERRIDES
 
 UserRequest: TypeAlias = tuple[str | None, Subscription]
-"""A user, or None for no user, and the subscription that the user requested."""
+"""A user (None for no user), and the subscription that the user requested."""
 
 _OverrideKey: TypeAlias = tuple[str, str | None, Subscription]
 """The key of an override: a client id, and a UserRequest."""
@@ -47,9 +47,9 @@ class _Override(msgspec.Struct):
     """The override of one request. `current` is the changed subscription, which replaces the requested one.
 
     `changed_at` is the sequence number of the newest change. `last_seen` is the sequence number of the newest event
-    that reported a reader with this override as connected, or 0 if no event did. `disconnected` is the time since the
-    last reader with this override disconnected. `left_at` is the newest sequence number at the moment when
-    `disconnected` reached MIN_DISCONNECTED_S.
+    that reported a reader with this override as connected, or 0 if no event did. `disconnected` measures the time since
+    the last reader with this override disconnected. `left_at` is the sequence number of the newest event at the moment
+    when this time reached MIN_DISCONNECTED_S.
     """
 
     changed_at: int
@@ -79,7 +79,7 @@ class SubscriptionOverrides:
     def exceeded_limit(self, client_id: str, overrides: Mapping[UserRequest, Subscription]) -> ExceededLimit | None:
         """Return the limit that would be exceeded if these overrides of one client were stored, or None if they fit.
 
-        The overrides fit in any case if they increase neither the number of stored overrides nor the number of symbols.
+        Overrides that increase neither the number of stored overrides nor the number of symbols always fit.
         """
         added_overrides, added_symbols = Counter[str | None](), Counter[str | None]()
         for (user, requested), current in overrides.items():
@@ -138,8 +138,8 @@ class SubscriptionOverrides:
     def last_mention_sequence(self, client_id: str, user: str | None, requested: Subscription) -> int:
         """Return the sequence number of the newest event about the override of a request.
 
-        The event changed the override, or reported that its reader is connected. If the request has no override, return
-        0.
+        Such an event changed the override, or reported that its reader is connected. If the request has no override,
+        return 0.
         """
         override = self._overrides.get((client_id, user, requested))
         return 0 if override is None else max(override.changed_at, override.last_seen)

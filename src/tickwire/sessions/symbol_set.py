@@ -13,7 +13,7 @@ from tickwire.core.arrays import Bools
 from tickwire.core.text_column import GLOB, TextColumn, parse_pattern
 from tickwire.market.symbol_column import SymbolColumn
 
-# The minimum number of symbols for which a search through a column is faster than testing each symbol.
+# The minimum number of symbols for which a search through a column is faster than a separate test of each symbol.
 _MIN_SEARCHED_SYMBOLS = 32
 
 

@@ -39,7 +39,7 @@ class TradingHalts:
     def unreleased_mask(self) -> Bools:
         """A mask that selects the halted symbols, except the symbols whose halt `lift` has ended.
 
-        Trading in the excepted symbols resumes at the next call of `reopen_due`.
+        Trading in the symbols of ended halts resumes at the next call of `reopen_due`.
         """
         return self.halted_mask & (self._halted_until > 0)
 

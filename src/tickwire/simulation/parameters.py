@@ -15,7 +15,7 @@ from tickwire.simulation.model import MarketModel, SymbolModel
 # The target value of a lot. The number of units in a lot is the power of ten that brings the lot's value nearest to the
 # target. A lot of an expensive cryptocurrency is therefore a fraction of a unit.
 _TARGET_LOT_VALUE = 10_000.0
-# The median trade size in lots, if the model does not contain the size of the symbol.
+# The median trade size in lots, for symbols without a trade size in the model.
 _DEFAULT_MEDIAN_LOTS = 2.0
 
 
@@ -27,14 +27,14 @@ class SymbolParameters(NamedTuple):
 
     symbols: NDArray[np.bytes_]
     tick_size: Floats
-    # A power of ten. A price times this number is a whole number.
+    # A power of ten for each symbol. A price of the symbol times this number is a whole number.
     price_scale: Floats
     drift_without_jumps: Floats
     # The standard deviations that the market factor and the sector factor cause.
     market_deviation: Floats
     sector_deviation: Floats
     sector_indices: RowArray
-    # The standard deviation of the price moves that belong to the symbol alone, without jumps.
+    # The standard deviation of a symbol's own price moves, without jumps.
     idiosyncratic_deviation: Floats
     jump_rate: Floats
     jump_mean: Floats

@@ -10,9 +10,9 @@ M moves every symbol. S moves the symbols of one sector. The idiosyncratic part 
 Merton, "Option pricing when underlying stock returns are discontinuous" (1976).
 
 Every part of the sum depends on v, the time since the start in years. v grows in proportion to the variance of prices:
-faster at the open and at the close of the market than in between. Overnight, v jumps. The simulation computes prices
-only for symbols that trade. If a symbol trades after a long pause, one random move covers the whole pause. Such a move
-has the same distribution as the sum of many short moves.
+faster at the open and at the close of the market than during the day. Overnight, v jumps. The simulation computes
+prices only for symbols that trade. If a symbol trades after a long pause, one random move covers the whole pause. Such
+a move has the same distribution as the sum of many short moves.
 
 The output depends only on the model, the start, the trade rate and the random generator. The output does not depend on
 the playback speed.
@@ -34,12 +34,12 @@ from tickwire.simulation.quote_synthesis import scale_trade_sizes, synthesize_ti
 from tickwire.simulation.stochastic_volatility import StochasticVolatility
 from tickwire.simulation.timeline import STEP_NS, STEPS_PER_BLOCK, Timeline, TimeSteps
 
-# The extra spread after a jump decays to 1/e within this time.
+# The time in which the extra spread after a jump decays to 1/e.
 _SPREAD_DECAY_S = 60.0
 # The largest extra spread, as a multiple of the normal spread.
 _MAX_EXTRA_SPREADS = 20.0
-# The limit of the log prices. Within this limit, a series of crashes or splits can move prices far outside the range of
-# valid prices, but not outside the range of floats.
+# The limit of the log prices. A series of crashes or splits can move prices far outside the range of valid prices. This
+# limit keeps the prices inside the range of floats.
 _MAX_LOG_PRICE = 300.0
 # The factor from annual to daily standard deviations. The size of a sudden move is measured in daily standard
 # deviations.
@@ -212,8 +212,8 @@ class PriceProcess:
     def _log_prices(self) -> Floats:
         """Return the log prices of all symbols.
 
-        A log price combines the current factors of the market and of the sector with a part that is specific to the
-        symbol. The specific part has the value that it had at the symbol's newest tick.
+        A log price combines the current factors of the market and of the sector with the idiosyncratic part, which
+        still has its value from the symbol's newest tick.
         """
         columns = self._parameters
         return (
@@ -254,7 +254,7 @@ class PriceProcess:
         self._extra_spreads[rows] = np.minimum(self._extra_spreads[rows] + deviations, _MAX_EXTRA_SPREADS)
 
     def _draw_trades(self, block: TimeSteps, resumed: Bools, *, all_trade_last: bool) -> tuple[RowArray, RowArray]:
-        """Draw random trades, and return a pair of arrays: the symbol index and the time step of each trade.
+        """Draw random trades, and return the symbol index and the time step of each trade, in two arrays.
 
         The trades are sorted by symbol index, then by time step. With `all_trade_last`, every symbol trades in the last
         step.

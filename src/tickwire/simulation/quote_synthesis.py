@@ -32,7 +32,7 @@ def synthesize_ticks(
     half = prices * parameters.half_spread[rows] * spread_multipliers
     bid = np.maximum(np.floor((prices - half) / tick), 1.0)
     ask = np.maximum(np.ceil((prices + half) / tick), bid + 1)
-    # If prices have left the range of valid prices, limit the bid and the ask to this range.
+    # Keep the bid and the ask inside the range of valid prices, even if the prices have left this range.
     ask = np.minimum(ask, np.floor(MAX_PRICE / tick))
     bid = np.minimum(bid, np.maximum(ask - 1, 1.0))
     ticks = np.zeros(len(rows), TICK_DTYPE)
@@ -50,7 +50,7 @@ def synthesize_ticks(
 def scale_trade_sizes(ticks: PackedTicks, selection: Bools, factor: float) -> None:
     """Multiply the sizes of the selected trades by `factor`.
 
-    The caller selects the trades at the open or at the close, because such trades are larger than others.
+    The caller selects the trades at the open or at the close, which are larger than other trades.
     """
     ticks["size"][selection] = np.rint(ticks["size"][selection] * factor * 1e3) / 1e3
 
@@ -58,6 +58,6 @@ def scale_trade_sizes(ticks: PackedTicks, selection: Bools, factor: float) -> No
 def _snap_to_grid(steps: Floats, step: Floats, scale: Floats) -> Floats:
     """Return `steps * step`, rounded to a multiple of 1 / `scale`. `scale` is a power of ten.
 
-    The rounding removes floating-point errors. These errors would add digits to the JSON text.
+    The rounding removes floating-point errors, which would add digits to the JSON text.
     """
     return np.rint(steps * step * scale) / scale

@@ -33,10 +33,10 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 _DURATION_FIELDS = ("at", "lasts", "over", "recover")
 _NO_END = float("inf")
 # The maximum numbers of events and of names in a scenario. The server compares each event with each other event, and
-# each symbol of the market with each name. Within these limits, both comparisons take about 20 ms.
+# each symbol of the market with each name. With these numbers, both comparisons take about 20 ms.
 _MAX_EVENTS = 200
 _MAX_NAMES = 1_000
-# The duration of a fall or a recovery with the stated duration 0. It is shorter than any time step.
+# The duration of a fall or a recovery whose duration in the scenario is 0. It is shorter than any time step.
 _SHORTEST_CRASH_S = 1e-9
 
 
@@ -172,7 +172,7 @@ class ResumeTrading(_Action, frozen=True, tag="resume"):
 
 
 class Burst(_Action, frozen=True):
-    """The symbols trade more often than in the model: `times` is the factor."""
+    """The symbols trade more often than in the model, by the factor `times`."""
 
     times: Annotated[float, Meta(gt=0, le=1_000)]
     lasts: Duration

@@ -20,7 +20,7 @@ _SQUARED_MEAN_ABS_NORMAL = 2 / np.pi
 class StochasticVolatility:
     """The current level of volatility.
 
-    `log_volatility` is the logarithm of the initial level. By default, the initial level is random.
+    The argument `log_volatility` is the logarithm of the initial level, which is random by default.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from tickwire.core.arrays import Floats, Timestamps
 from tickwire.simulation.model import MarketModel
 from tickwire.simulation.session_schedule import SessionSchedule
 
-# The market time between steps. All ticks of a step have the same time. Steps are short enough for prices to look
+# The market time between steps. All ticks of a step have the same time. The steps are so short that prices look
 # continuous.
 STEP_NS = 20_000_000
 # The number of steps in a block. A block lasts a fifth of a second of market time.

@@ -1,8 +1,8 @@
 """The built-in model: about a hundred well-known instruments.
 
-The numbers are rounded, come from general knowledge, and describe the start of 2026. The numbers are accurate enough
-for a simulation. The numbers are not market data, so do not base trades on them. Prices and earnings per share are
-in the currency of the venue.
+The numbers are rounded, come from general knowledge, and describe the start of 2026. They are accurate enough for a
+simulation, but they are not market data, so do not base trades on them. Prices and earnings per share are in the
+currency of the venue.
 """
 
 from __future__ import annotations

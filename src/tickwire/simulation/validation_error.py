@@ -30,8 +30,8 @@ def invalid_document_error(
 ) -> InputError:
     """Return the error for a document that msgspec rejected with `validation_message`.
 
-    The returned error contains the invalid value, which the message of msgspec omits. If msgspec reports that the value
-    does not match a regular expression, the returned error describes the expected value in words.
+    In contrast to the message of msgspec, the returned error contains the invalid value. Instead of a regular
+    expression, it describes the expected value in words.
     """
     match = _PATH_PATTERN.search(validation_message)
     path = match["path"] if match else ""

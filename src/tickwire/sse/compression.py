@@ -21,15 +21,15 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-# The compression level. Higher levels take twice the time, and the result is only a tenth smaller.
+# The compression level. Higher levels take twice the time, and reduce the size by only a tenth.
 _COMPRESSION_LEVEL = 1
 # The largest size of a stored deflate block (RFC 1951, section 3.2.4).
 _MAX_DEFLATE_BLOCK_BYTES = 0xFFFF
-# An empty stored deflate block: zlib's sync point. Go's decoder (compress/flate) holds decoded bytes back until it
-# reads a sync point, or until 32 KB have accumulated.
+# An empty stored deflate block: zlib's sync point. Go's decoder (compress/flate) returns decoded bytes only when it
+# reads a sync point, or after 32 KB.
 DEFLATE_SYNC_POINT = b"\x00\x00\x00\xff\xff"
-# Negative window bits select raw deflate. A smaller window would save less time in the set-up than it would cost in the
-# search for repeated bytes.
+# Negative window bits select raw deflate. With a smaller window, the set-up would be faster, but the search for
+# repeated bytes would be slower by more than that.
 _WINDOW_BITS, _MEMORY_LEVEL = -15, 8
 # The largest size of a zstd block (RFC 8878, section 3.1.1.2).
 _MAX_ZSTD_BLOCK_BYTES = 1 << 17

@@ -19,7 +19,7 @@ def encode_frame(data: bytes, *, event: str | None = None, id: bytes | None = No
         head += b"id: %b\n" % _check_single_line(id)
     if event is not None:
         head += b"event: %b\n" % _check_single_line(event.encode())
-    # JSON has no line breaks.
+    # Take the fast path for data without line breaks, such as JSON.
     if b"\n" not in data and b"\r" not in data:
         return b"%bdata: %b\n\n" % (head, data)
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")

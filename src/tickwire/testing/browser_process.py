@@ -20,8 +20,10 @@ BROWSERS = {
 
 @contextlib.asynccontextmanager
 async def open_browser(name: str, url: str, folder: Path) -> AsyncIterator[None]:
-    """Run a browser that shows the page at `url`, with a new profile in `folder`. Skip the test if the browser is
-    missing."""
+    """Run a browser that shows the page at `url`, with a new profile in `folder`.
+
+    Skip the test if the browser is not installed.
+    """
     command = BROWSERS[name]
     program = shutil.which(command[0])
     if program is None:

@@ -6,8 +6,8 @@ import asyncio
 import heapq
 from itertools import count
 
-# A woken task may await several other tasks in turn. This number of event loop turns is enough to run all of these
-# tasks.
+# The number of event loop turns after a task is woken. They are enough to run all tasks that await the woken task in
+# turn.
 _MAX_LOOP_TURNS = 20
 
 

@@ -25,8 +25,8 @@ from tickwire.testing.clock import ManualClock
 FeedOpener = Callable[[ManualClock], Feed]
 """Opens a new feed. Every call opens the same source.
 
-Each feed sends the same ticks: at least MIN_TICKS, in time order, in several batches. The feed sends them although the
-clock does not advance: a local feed runs at speed 0, and a vendor's feed reads recorded messages.
+Each feed sends the same ticks: at least MIN_TICKS, in time order, in several batches. The feed must send these ticks
+without an advance of the clock: a local feed runs at speed 0, and a vendor's feed reads recorded messages.
 """
 
 MIN_TICKS = 1_500
@@ -143,7 +143,8 @@ class FeedContract:
         async for batch in _read_batches(open_feed(clock)):
             batches.append(batch)
             await _run_loop()
-        # Do not compare batches, because a vendor's messages may be divided into batches in another way.
+        # Compare the ticks instead of the batches, because a feed may divide a vendor's messages into batches in
+        # another way.
         assert _join(batches)[:MIN_TICKS].tobytes() == expected[:MIN_TICKS].tobytes()
 
     async def test_pausing_stops_the_ticks_and_loses_none(self, open_feed: FeedOpener, clock: ManualClock) -> None:

@@ -70,7 +70,7 @@ class FeedServer:
 @contextlib.asynccontextmanager
 async def run_feed_server(**options: Any) -> AsyncIterator[FeedServer]:
     """Run a server with the settings in `options`. The default feed is a simulator with a fixed seed."""
-    # Only the simulator accepts a seed.
+    # Set a seed only for the simulator, because other feeds accept no seed.
     settings: dict[str, Any] = options if "feed" in options else {"feed": "simulator", "seed": 7} | options
     async with (
         run_server(**settings) as server,

@@ -79,17 +79,18 @@ class ClientProgram:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=_OUTPUT_LIMIT_BYTES,
-            # The program may start another process, such as a compiled program.
+            # Start a new session, so that `stop` can also end processes that the program starts.
             start_new_session=True,
         )
 
     def _parse(self, line: str) -> ClientEvent | None:
         """Return the event that the line completes, or None."""
-        # The body of an error response is JSON too, but begins with another key.
+        # Compare the beginning of the line, because the body of an error response is JSON too, but begins with another
+        # key.
         if line.startswith(_REPORT_PREFIX):
             return _parse_report(line)
         if line.startswith(_STATUS_PREFIX):
-            # Discard an event that is incomplete because the connection has broken.
+            # Discard the incomplete event of a broken connection.
             self._lines = []
             return None
         if line:

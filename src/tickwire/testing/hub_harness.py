@@ -44,12 +44,9 @@ _MAX_LOOP_TURNS = 4_000
 class HubHarness:
     """A market for tests.
 
-    As soon as the journal contains an event, the harness applies the event to the candles and the hub.
-
-    `sender` is by default a sender that queues all bytes of a flush.
-
-    The harness stores all published events. A test can compare the published events with the events that readers
-    receive.
+    As soon as the journal contains an event, the harness applies the event to the candles and the hub. The default of
+    `sender` is a sender that queues all bytes of a flush. The harness stores all published events, so that a test can
+    compare them with the events that readers receive.
     """
 
     def __init__(
@@ -93,9 +90,8 @@ class HubHarness:
     async def append_named_event(self, name: str, data: dict[str, Any], **to: str | None) -> int:
         """Append an event with the name `name` to the journal. Return the event's sequence number.
 
-        If `to` is empty, the event is a status event, and `data` contains some of its fields. Otherwise the event is a
-        message. `to` then contains the event kind (`kind`), and the client id or the user that receives the message
-        (`target`).
+        If `to` is empty, the event is a status event, and `data` contains some of its fields. Otherwise, the event is a
+        message, and `to` contains the event kind (`kind`) and the receiver (`target`: a client id or a user).
         """
         if not to:
             data = _EMPTY_STATUS | data

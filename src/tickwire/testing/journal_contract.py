@@ -104,7 +104,7 @@ class JournalContract:
         assert [record.traceparents for record in records] == [(), (traceparent,), ()]
 
     async def test_read_applies_position_limit_and_kind(self, journal: Journal) -> None:
-        """The journal returns whole records, even if the start position or the limit falls inside a record."""
+        """The journal returns whole records, even if the start position or the limit is inside a record."""
         for count in (4, 4, 4):
             await journal.append(sample_entry(count))
         await journal.append(named_entry("note", {}))
@@ -189,7 +189,7 @@ class JournalContract:
     async def test_cancelled_append_leaves_no_gap(self, journal: Journal) -> None:
         """After a cancelled append, the sequence numbers have no gap.
 
-        The journal may or may not contain the events of the cancelled append.
+        The test does not check whether the journal contains the events of the cancelled append.
         """
         append = asyncio.create_task(journal.append(sample_entry(1)))
         await asyncio.sleep(0)
@@ -243,9 +243,9 @@ class JournalContract:
     async def test_retention_deletes_covered_records_beyond_the_size(
         self, journal_factory: JournalFactory, clock: ManualClock
     ) -> None:
-        """Retention deletes records if the journal has too many bytes, even if it does not have too many events.
+        """Retention deletes records if the journal has too many bytes, even if it has few events.
 
-        Retention deletes only as many records as the limit of bytes requires, and only records before a snapshot.
+        Retention deletes no more records than the limit of bytes requires, and only records before a snapshot.
         """
         journal = await journal_factory(Retention(1_000_000, 86_400.0, 200_000), clock)
         await journal.append(sample_entry(4_000))

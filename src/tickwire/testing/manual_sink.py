@@ -23,8 +23,8 @@ _EVENT_PATTERN = re.compile(rb"(?:id: [a-z0-9]+-(\d+)\n)?(?:event: (\w+)\n)?data
 class ManualSink:
     """A sink that stores the written bytes.
 
-    A call of `mark_full` makes the sink full. `drain(n)` makes the sink accept bytes again. After n further writes, the
-    sink is full again.
+    A call of `mark_full` makes the sink full. A call of `drain(n)` makes the sink accept bytes again, but after n
+    further writes, the sink is full again.
     """
 
     is_chunked = False

@@ -15,9 +15,9 @@ from tickwire.core.event import PublishReceipt
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 
-# The settings that make each market equal to the next one. A low rate of ticks keeps `advance` fast.
+# The default settings, with which all markets are equal. A low rate of ticks keeps `advance` fast.
 _DEFAULT_SETTINGS = {"feed": "simulator", "seed": 1, "start": "2026-01-05T14:30:00Z", "rate": 0.1}
-# After the last sleeping task has woken, the feed, the journal and the hub need several turns of the event loop.
+# The number of event loop turns that the feed, the journal and the hub need after the last sleeping task has woken.
 _SETTLING_TURNS = 50
 
 
@@ -35,7 +35,8 @@ class RunningMarket:
         if self._settings["feed"] != "simulator":
             # Only the simulator has these settings, and a server rejects settings without an effect.
             self._settings = {"feed": "http", **settings}
-        # The server rejects ticks of its future. A program under test may publish ticks with the real time.
+        # Begin at the real time, because a program under test may publish ticks with the real time, and the server
+        # rejects ticks from its future.
         self._manual_clock = None if real_time else ManualClock(time.time_ns())
         self._thread = LoopThread()
         self._stop = asyncio.Event()

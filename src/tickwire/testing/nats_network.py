@@ -23,7 +23,7 @@ class _Route:
     async def forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_opener: bool) -> None:
         """Forward the bytes in one direction until the connection ends. Wait while the route is down."""
         while data := await source.read(_CHUNK_BYTES):
-            # The server that opens the connection sends its name in its first messages.
+            # Find the name of the server that opens the connection in its first messages.
             if is_opener and len(self.ends) == 1 and (match := _SERVER_NAME.search(data)):
                 self.ends.add(match[1].decode())
             await self.is_up.wait()
@@ -75,7 +75,7 @@ class ClusterNetwork:
         self, name: str, target: int, from_opener: asyncio.StreamReader, to_opener: asyncio.StreamWriter
     ) -> None:
         task = asyncio.current_task()
-        assert task is not None  # asyncio runs this coroutine in a task
+        assert task is not None  # This is never None, because asyncio runs this coroutine in a task.
         route = self._routes[task] = _Route(name)
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):

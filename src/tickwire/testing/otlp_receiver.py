@@ -31,7 +31,10 @@ class ReceivedSpan(NamedTuple):
 
 
 class OtlpReceiver:
-    """Receives spans at `endpoint`, the value of OTEL_EXPORTER_OTLP_ENDPOINT. Answers with the HTTP status `status`."""
+    """Receives spans at `endpoint`, the value of OTEL_EXPORTER_OTLP_ENDPOINT.
+
+    The receiver answers with the HTTP status `status`.
+    """
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint

@@ -34,7 +34,7 @@ def find_consecutive_free_ports(count: int) -> int:
 
 
 class _Candidates:
-    """The ports of this process, one after the other. After the last port, the first port follows again."""
+    """The ports of this process in order. The first port follows the last port."""
 
     def __init__(self) -> None:
         number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

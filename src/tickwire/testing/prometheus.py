@@ -35,7 +35,7 @@ async def run_prometheus(
         "rule_files": [] if rules is None else [str(rules.resolve())],
         "scrape_configs": [{"job_name": "tickwire", "static_configs": static}],
     }
-    # Each JSON document is also a YAML document.
+    # Write JSON, because each JSON document is also a YAML document.
     (folder / "prometheus.yml").write_text(json.dumps(configuration))
     address = f"127.0.0.1:{find_free_port()}"
     process = await asyncio.create_subprocess_exec(

@@ -30,9 +30,9 @@ from tickwire.clock import Clock, SystemClock
 # The size of the proxy's buffers. The buffers are small, so that the server soon cannot write if the proxy does not
 # read.
 _BUFFER_BYTES = 4 * 1024
-# The limit of chunks that wait for the end of their latency.
+# The maximum number of chunks that wait for the end of their latency.
 _MAX_DELAYED_CHUNKS = 16
-# With an SO_LINGER time of 0, closing a socket sends RST instead of FIN.
+# With an SO_LINGER time of 0, a closed socket sends RST instead of FIN.
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 Ending = Literal["cut", "reset"]
@@ -53,7 +53,7 @@ class ProxiedConnection:
         A cut closes both connections as if their peers had closed them (FIN). A reset sends a TCP reset (RST).
         """
         for side in (self._client, self._server):
-            # The socket may be closed already.
+            # Ignore errors, because the socket may already be closed.
             with contextlib.suppress(OSError):
                 if ending == "reset":
                     side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
@@ -71,7 +71,7 @@ class ProxiedConnection:
         self._server.transport.abort()
 
     def send_eof_to_server(self) -> None:
-        """Close the sending direction of the connection to the server."""
+        """Report the end of the client's bytes to the server (half-close)."""
         self._server.write_eof()
 
     async def forward(self, data: bytes) -> None:
@@ -81,7 +81,7 @@ class ProxiedConnection:
         self.forwarded_bytes += len(data)
 
     def send_eof_to_client(self) -> None:
-        """Close the sending direction of the connection to the client."""
+        """Report the end of the server's bytes to the client (half-close)."""
         self._client.write_eof()
 
 
@@ -134,7 +134,7 @@ class FaultProxy:
     def abandon_clients(self) -> None:
         """Close the connections to the server, and leave the connections to the clients open and silent.
 
-        Such a connection is half-open: the client does not learn that the server has closed it.
+        Such a connection is half-open: the client receives no sign that the server has closed it.
         """
         for connection in self.connections:
             connection.abandon_client()
@@ -201,7 +201,7 @@ class FaultProxy:
     ) -> None:
         data = b"."
         while data:
-            # A write to a reset connection raises RuntimeError.
+            # Ignore RuntimeError, which a write to a reset connection raises.
             try:
                 data = await source.read(_BUFFER_BYTES)
                 if self.is_black_hole or connection.is_abandoned:

@@ -96,7 +96,7 @@ class ReaderFleet:
 
     async def __aexit__(self, *_: object) -> None:
         self.disconnect()
-        # The event loop closes the sockets in its next turn.
+        # Run one turn of the event loop, in which it closes the sockets.
         await asyncio.sleep(0)
 
     async def connect(self, count: int, last_event_id_of: Callable[[int], str] | None = None) -> None:

@@ -32,8 +32,8 @@ from tickwire.settings import Settings
 from tickwire.testing.ports import find_free_port
 from tickwire.testing.waiting import wait_until
 
-# The time limit for the start and for the end of a process. Both take many seconds on a busy machine. The limit is
-# shorter than the timeout of a test, so that the error contains the log of the process.
+# The time limit for the start and for the end of a process. Both can take many seconds on a busy machine. The limit is
+# shorter than the timeout of a test, so that this error is raised first, with the log of the process.
 _PROCESS_TIMEOUT_S = 100.0
 # uvicorn updates the date header in every tenth turn of its main loop.
 _TICK_S = 0.1
@@ -114,7 +114,7 @@ async def run_server(
         # Set the same log level as `tickwire serve`. With a lower level, uvicorn logs whole URLs, which may contain
         # tokens.
         access_log=False,
-        # Tickwire reads the headers of proxies itself.
+        # Turn uvicorn's handling off, because Tickwire itself reads the headers of proxies.
         proxy_headers=False,
     )
     server = _PromptServer(config, app, certificate)
@@ -139,7 +139,7 @@ def _open_listener(host: str, send_buffer_bytes: int | None) -> socket.socket:
     # each response on a persistent connection would wait 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if send_buffer_bytes is not None:
-        # Accepted connections inherit the option from the listening socket.
+        # Set the option on the listening socket, from which accepted connections inherit it.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     listener.bind((host, 0))
     listener.listen()
@@ -182,7 +182,7 @@ class ServerProcess:
                 self._process = await asyncio.create_subprocess_exec(
                     *self._command(),
                     cwd=self._cwd,
-                    # Without a terminal, SIGHUP reloads the settings.
+                    # Close standard input, because SIGHUP reloads the settings only without a terminal.
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     stderr=log,
@@ -199,8 +199,8 @@ class ServerProcess:
         return self
 
     def _command(self) -> tuple[str, ...]:
-        # The kernel must not choose the port: when a test restarts the server on its port, an outgoing connection of
-        # another process could have this port.
+        # Do not let the kernel choose the port. When a test restarts the server on the same port, an outgoing
+        # connection of another process could otherwise have this port.
         port = find_free_port() if self._listener is None else 0
         command = ("-m", "tickwire", "serve", "--port", str(port), *self._options)
         if self._listener is not None:
@@ -223,7 +223,7 @@ class ServerProcess:
 
     @property
     def _started_process(self) -> asyncio.subprocess.Process:
-        assert self._process is not None  # `start` sets it
+        assert self._process is not None  # `start` has set the process.
         return self._process
 
     async def wait_until_exit(self) -> int:

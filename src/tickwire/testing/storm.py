@@ -55,7 +55,7 @@ _SWITCH_PAUSE_S = 0.3
 
 
 class InjectedFault(NamedTuple):
-    """A fault, and the longest time after the fault, in seconds, without a new event at any reader."""
+    """A fault, and the longest time without a new event at any reader after the fault, in seconds."""
 
     kind: str
     silence_s: float
@@ -67,8 +67,8 @@ class ChaosReport(NamedTuple):
     `errors` is empty if every reader received every event once and in order. After a run on NATS, each process must
     also have one JetStream consumer.
 
-    `reconnect_delays_s` contains one value for each reconnect after the shutdown of a server: the seconds from the
-    start of the shutdown until the reader reconnected. Only a rolling restart fills this list.
+    After a rolling restart, `reconnect_delays_s` contains one value for each reconnect: the seconds from the start of
+    the server's shutdown until the reader reconnected.
     """
 
     faults: Sequence[InjectedFault]
@@ -103,12 +103,12 @@ class RoamingReader:
         self.epoch = ""
         self.gaps = 0
         self.new_epochs = 0
-        # The number of events whose id was not greater than the id before.
+        # The number of events whose id was not greater than the previous id.
         self.ids_back = 0
         self.reconnects = 0
         # The times (event loop clock) at which the reader reconnected after a `bye` event of the server.
         self.reconnect_times: list[float] = []
-        # The reconnect delay in the last `bye` event. The next connection sets the delay to None.
+        # The reconnect delay in the last `bye` event, or None after the next connection.
         self._reconnect_delay_s: float | None = None
         self._rng = rng
         self._edges = edges

@@ -24,8 +24,8 @@ else:
     from backports import zstd
 
 _FIELD_PATTERN = re.compile(r"^(\w+): ?(.*)$")
-# The default timeout for the next event, shorter than the timeout of a test, so that the traceback names the wait. A
-# test that expects no event passes a shorter timeout.
+# The default timeout for the next event. It is shorter than the timeout of a test, so that the traceback shows which
+# wait failed. A test that expects no event passes a shorter timeout.
 _EVENT_TIMEOUT_S = 100.0
 
 
@@ -142,7 +142,7 @@ class _StrictGzipDecoder:
         self._unreleased = b""
 
     def decompress(self, data: bytes) -> bytes:
-        # The sync points of compressed blocks begin with a padded byte, so compare only the bytes after this byte.
+        # The first byte of the sync point of a compressed block also contains padding, so compare only the other bytes.
         marker = DEFLATE_SYNC_POINT[1:]
         complete, found, rest = (self._unreleased + data).rpartition(marker)
         self._unreleased = rest

@@ -45,7 +45,7 @@ export class ChartElement extends LiveElement {
 
   protected listen(client: TickwireClient): void {
     const symbol = this.getAttribute("symbol") ?? "";
-    // Every connection loads the candles that were missed in between.
+    // After each connect, load the candles that the chart missed while it was disconnected.
     client.on("welcome", () => {
       // The stream continues without the older candles. The next connection loads them again.
       this.load(symbol).catch(() => undefined);
@@ -62,7 +62,7 @@ export class ChartElement extends LiveElement {
     const token = this.getAttribute("token");
     const url = `${this.server}v1/candles/${encodeURIComponent(symbol)}?interval=${interval}&limit=${MAX_CANDLES}`;
     const response = await fetch(url, token === null ? {} : { headers: { Authorization: `Bearer ${token}` } });
-    // A symbol without a trade has no candles yet. The stream sends the first one.
+    // A symbol without a trade has no candles yet. The stream will send its first candle.
     if (!response.ok) return;
     const loaded = (await response.json()) as Candle[];
     // The stream may have sent newer states of some candles in the meantime.

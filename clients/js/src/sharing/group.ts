@@ -11,7 +11,7 @@ import { StateCache, symbolOfEvent } from "./stateCache.ts";
 
 /** The delay before a failed change of the subscription is tried again. */
 const CHANGE_RETRY_MS = 2_000;
-/** After so many denials in a row, the group opens a new stream instead of a change. */
+/** After so many denials in a row, the group opens a new stream instead of changing the running stream. */
 const MAX_DENIALS = 2;
 
 /**
@@ -63,7 +63,7 @@ export class Group {
     return this.#stream.state === "open" || this.#stream.state === "connecting";
   }
 
-  /** Add a client, and bring it up to date. `key` identifies the client among those of all pages. */
+  /** Add a client, and bring it up to date. `key` identifies the client among the clients of all pages. */
   join(key: string, { subscription, wish, position, state, known }: Subscribe, link: MemberLink): void {
     const first = this.isEmpty;
     const member = new Member(subscription, wish, position, link);
@@ -186,7 +186,9 @@ export class Group {
     this.#stream.resumeFrom(position);
   }
 
-  /** Open a new stream, because this group cannot change its stream. Report the events in between as lost. */
+  /**
+   * Open a new stream, because this group cannot change its stream. Report the events between the two streams as lost.
+   */
   #openNew(): void {
     this.#leftAt = this.#stream.position;
     for (const member of this.#members.values()) {
@@ -197,9 +199,10 @@ export class Group {
   }
 
   /**
-   * Handle the loss of the events after `from`, which only some clients lack. Return false if all clients lack them.
+   * Handle the loss of the events after `from`. Return false if all clients lack these events.
    *
-   * Those clients receive the gap and the current state, and the stream continues where the others are.
+   * Otherwise send a gap and the current state to each client that lacks the events. The stream continues at the
+   * position of the other clients.
    */
   #skipLoss(from: string): boolean {
     const isAhead = ({ position }: Member): boolean => position !== from && isAtOrBefore(from, position);
@@ -216,12 +219,15 @@ export class Group {
     return true;
   }
 
-  /** Send a client the events that it has lost as a gap, and the current state. */
+  /** Send a client a gap event for the events that it has lost, and then the current state. */
   #sendGap(member: Member, from: string, reason: Gap["reason"]): void {
     this.#sendSnapshot(member, [gapEvent(from, this.#stream.position, reason)]);
   }
 
-  /** Send the state of the symbols that a client has added. The server does not send it if another client has it. */
+  /**
+   * Send the state of the symbols that a client has added. The server sends no state for symbols that the stream
+   * already contains for another client.
+   */
   #sendAdded(member: Member, previous: SymbolMatcher): void {
     const added = this.#cache.snapshot(member.matcher).filter((event) => {
       const symbol = symbolOfEvent(event);
@@ -309,7 +315,9 @@ export class Group {
     throw failure;
   }
 
-  /** The clients whose wishes the group requests: at most one of those that wait. */
+  /**
+   * Return the clients whose symbols the group requests: all clients that do not wait, and the first client that waits.
+   */
   #admitted(): Member[] {
     const members = [...this.#members.values()].filter(({ refusal }) => !refusal);
     const next = members.find(({ waiting }) => waiting);
@@ -346,7 +354,7 @@ export class Group {
     const error = await changeSubscription(url, wanted, headers, this.#spec.withCredentials);
     this.#changing = false;
     let delay = 0;
-    // The answer for an earlier stream has no meaning for this one.
+    // Ignore the answer if it belongs to an earlier stream.
     if (clientId === this.#clientId) {
       if (error === null) {
         this.#requested = wanted;
@@ -356,7 +364,7 @@ export class Group {
         this.#deny(wanted);
         return;
       } else if (!isLastingRefusal(error)) delay = error.retryAfterMs ?? CHANGE_RETRY_MS;
-      // A change of the interval, or a smaller list, is refused for no client in particular.
+      // If the server refuses a longer interval or fewer symbols, the request of a single client is not the cause.
       else if (!this.#refuse(error, this.#requested?.symbols ?? this.#initialSymbols)) this.#requested = wanted;
     }
     this.#changeTimer = setTimeout(() => void this.#applyChanges(), delay);
@@ -370,13 +378,18 @@ export class Group {
     else this.#replaceStream(wanted);
   }
 
-  /** Open a new stream, unless the clients can do with more symbols and shorter intervals than they want. */
+  /**
+   * Open a new stream, unless the running stream contains all wanted symbols at the wanted interval or a shorter one.
+   */
   #replaceStream({ symbols, interval }: Changeable): void {
     const isEnough = this.#subscribed.hasAll(symbols) && (this.#requested?.interval ?? 0) <= interval;
     if (!isEnough) this.#openNew();
   }
 
-  /** Find the client whose symbols make the server refuse the URL. A refusal of every client concerns the others too. */
+  /**
+   * The server has refused the URL: find the client whose symbols are the reason. If only one client remains, the
+   * symbols are not the reason, so the refusal applies to all clients.
+   */
   #findRefused(error: StreamError): void {
     const members = [...this.#members.values()].filter(({ refusal }) => !refusal);
     if (members.length > 1) {
@@ -391,8 +404,8 @@ export class Group {
   }
 
   /**
-   * Refuse the client that wants more than the `accepted` symbols. The others keep their stream. If there are several, try
-   * them one after the other. Return whether there is one.
+   * Refuse a client that wants more than the `accepted` symbols, and keep the stream of the other clients. If several
+   * clients want more, try them one after the other. Return whether such a client exists.
    */
   #refuse(error: StreamError, accepted: string[]): boolean {
     const matcher = new SymbolMatcher(accepted);

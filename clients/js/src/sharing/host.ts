@@ -26,8 +26,8 @@ export class Host {
   /**
    * Return the group of clients with these options.
    *
-   * A client that begins with past events has a group of its own. So has a client with an order, because the symbols of
-   * other clients would change the first symbols in this order.
+   * A client that begins with past events has a group of its own. A client with an order also has a group of its own,
+   * because the symbols of other clients would change the first symbols in this order.
    */
   groupOf(spec: StreamSpec): Group {
     const isShareable = spec.query.since === undefined && spec.query.order === undefined;
@@ -49,7 +49,7 @@ export class Host {
     return [...this.#groups.values()].filter((group) => group.isConnected && !group.isEmpty).length;
   }
 
-  /** Send all clients the number of connections, which has changed. */
+  /** Send the new number of connections to all clients. */
   #announceConnections(): void {
     if (this.#announcing) return;
     this.#announcing = true;

@@ -20,7 +20,7 @@ const NAME = `tickwire-${VERSION}`;
 export class HostLink {
   private readonly subscribers = new Map<string, Subscriber>();
   private send: (message: ToHost) => void = (message) => this.early.push(message);
-  /** The messages before this page's own host was loaded. */
+  /** The messages that wait until this page's own host is loaded. */
   private early: ToHost[] = [];
   private lastSign = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -75,7 +75,7 @@ export class HostLink {
     }
   }
 
-  /** The worker's script cannot be loaded. */
+  /** Use another kind of host, because the browser cannot load the script of the worker. */
   private replaceWorker(): void {
     this.replaceHost(availableSharing(false));
   }
@@ -98,7 +98,8 @@ export class HostLink {
       if (this.subscribers.size === 0) this.lastSign = performance.now();
       const isSilent = performance.now() - this.lastSign >= MAX_SILENCE_MS;
       silentChecks = isSilent ? silentChecks + 1 : 0;
-      // A page that was frozen first receives the messages that waited for it.
+      // After a page was frozen, it first receives the messages that arrived in the meantime. So one silent check is
+      // not enough.
       if (silentChecks < 2) return;
       clearInterval(this.timer);
       onSilence();
@@ -153,7 +154,8 @@ export class HostLink {
   }
 
   private attachHost(host: Host): void {
-    // Messages are passed on later, as they are between pages.
+    // A host in this page calls its page directly. The page handles these messages later, as if they came from another
+    // page.
     const page = host.connect((messages) => queueMicrotask(() => this.receive(messages)));
     this.send = (message) => page.receive(message);
     for (const message of this.early.splice(0)) page.receive(message);

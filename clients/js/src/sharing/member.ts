@@ -25,7 +25,7 @@ export class Member {
   constructor(
     readonly subscription: string,
     public wish: Wish,
-    /** The id up to which the client has received everything. */
+    /** The client has received all events up to this id. */
     public position: string,
     readonly link: MemberLink,
   ) {

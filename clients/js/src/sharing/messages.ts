@@ -43,7 +43,7 @@ export interface Subscribe {
   subscription: string;
   spec: StreamSpec;
   wish: Wish;
-  /** The id up to which the client has received everything; "" for a new client. */
+  /** The client has received all events up to this id; "" for a new client. */
   position: string;
   /** The symbols and patterns whose state at this position the client has received. */
   known: string[];

@@ -36,7 +36,7 @@ export class StateCache {
       else this.#matches?.symbols.delete(symbol);
     } else if (name === "quote" || name === "candle" || name === "status") {
       const key = keyOf(event);
-      // Events of one snapshot keep the order in which they changed.
+      // A changed event moves to the end, so that a snapshot contains the events in the order of their changes.
       this.#newest.delete(key);
       this.#newest.set(key, event);
     }

@@ -60,7 +60,9 @@ export function openEventSource(
 /** The origins of servers that do not know heartbeat events. */
 const withoutHeartbeats = new Set<string>();
 
-/** Return whether quiet streams of this server send something that an EventSource shows. */
+/**
+ * Return whether an EventSource receives the heartbeats of this server, so that a quiet stream does not look broken.
+ */
 export const showsHeartbeats = (url: string): boolean => !withoutHeartbeats.has(new URL(url).origin);
 
 /** Repeat a request to learn why the server refused it. Only the head of an accepted answer is read. */

@@ -23,7 +23,7 @@ export interface TransportListener {
   onEvents: (events: RawEvent[]) => void;
   /** The stream contained a `retry` field. */
   onRetry: (ms: number) => void;
-  /** The connection ended. `error` is null if an accepted stream ended without an error. Nothing follows. */
+  /** The connection ended. `error` is null if an accepted stream ended without an error. No other callback follows. */
   onEnd: (error: StreamError | null) => void;
 }
 

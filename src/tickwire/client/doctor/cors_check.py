@@ -15,7 +15,7 @@ _ADDED_BY_PROXY = "remove the header Access-Control-Allow-Origin from the proxy'
 
 
 def check_cors(record: StreamRecord, origin: str, diagnosis: Diagnosis) -> None:
-    """Check the header that lets pages of `origin` read the stream."""
+    """Check the response header that allows pages of `origin` to read the stream."""
     values = record.header_values(_ALLOW_ORIGIN)
     change = f"tickwire serve --cors {origin}"
     if not values:
@@ -46,11 +46,11 @@ async def check_preflight(
         "access-control-request-method": "GET",
         "access-control-request-headers": ",".join(wanted),
     }
-    # Browsers ignore the body of the answer.
+    # Do not check the body, because browsers ignore it.
     async with client.stream("OPTIONS", base_url + STREAM_PATH, headers=headers) as response:
         values = response.headers.get("access-control-allow-headers", "").lower().split(",")
     allowed = {value.strip() for value in values} if response.is_success else set()
-    # A wildcard does not include Authorization (Fetch standard).
+    # The wildcard `*` does not allow the header Authorization (Fetch standard).
     refused = [name for name in wanted if name not in allowed and ("*" not in allowed or name == "authorization")]
     if refused:
         diagnosis.add(

@@ -92,12 +92,13 @@ class Doctor:
             if answer.exchange is None:
                 return None
             check_received(answer.exchange, sent, self._diagnosis)
-            # The first exchange also opened the connection, which hides the time at which the server received it.
+            # The first request also opened the connection, which took additional time. So send more requests, and
+            # compare the clocks with the fastest one.
             answers = [await exchange_request(client, self._base_url, sent) for _ in range(_CLOCK_EXCHANGES)]
             exchanges = [each.exchange for each in (answer, *answers) if each.exchange is not None]
             exchange = min(exchanges, key=lambda each: each.round_trip_s)
         check_clock(exchange, self._diagnosis)
-        # Without a proxy, there is no list of addresses to which the client could add one.
+        # Without a proxy, the server uses no address from a header, so an invented address has no effect.
         if self._diagnosis.product is not None or "x-forwarded-for" in exchange.received.headers:
             async with asyncio.timeout(self._answer_timeout_s):
                 await check_invented_address(client, self._base_url, self._headers, exchange.received, self._diagnosis)
@@ -110,8 +111,8 @@ class Doctor:
         """Continue with the target of a redirect. Return False if the target is not an HTTP URL."""
         self._diagnosis.product = find_product(response.headers.multi_items())
         source = f"{redact_address(self._base_url)} redirects (status {response.status_code})"
-        # The library resolves the target. It keeps the token only for the same scheme, host and port, and for a change
-        # from http to https on the default ports of the same host.
+        # The library computes the target of the redirect. The library keeps the token only if scheme, host and port
+        # stay the same, or if only http changes to https on the default ports.
         request = response.next_request
         try:
             if request is None:

@@ -34,7 +34,8 @@ async def find_browser_version(url: str) -> str | None:
         return "HTTP/1.1"
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
-    # The streams of the doctor have checked the certificate, and this connection sends no data.
+    # Do not verify the certificate. The streams of the doctor have already verified it, and this connection sends no
+    # data.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
@@ -47,7 +48,7 @@ async def find_browser_version(url: str) -> str | None:
 
 
 async def check_browser_version(url: str, diagnosis: Diagnosis) -> None:
-    """Note that the streams of a browser may use up its connections, if browsers use HTTP/1.1 for `url`."""
+    """If browsers use HTTP/1.1 for `url`, add a note that streams may use up the connections of a browser."""
     version = await find_browser_version(url)
     if version is None:
         return

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tickwire.client.doctor.remedies import Product
 
-# A word in a response header, and the proxy that sends this word. Squid also writes its name into X-Cache.
+# For each proxy: a word that it writes into a response header. Squid also writes its name into X-Cache.
 _HEADER_WORDS: tuple[tuple[str, Product], ...] = (
     ("varnish", "Varnish"),
     ("squid", "Squid"),
@@ -20,13 +20,14 @@ _HEADER_WORDS: tuple[tuple[str, Product], ...] = (
     ("envoy", "Envoy"),
 )
 _HEADERS = ("via", "x-cache", "x-varnish", "server")
-# HAProxy sends no header of its own, but its error pages have these sentences.
+# HAProxy sends no header with its name, but its error pages have these sentences.
 _HAPROXY_SENTENCES = (
     "No server is available to handle this request",
     "The server didn't respond in time",
     "Your browser sent an invalid request",
 )
-# A request without a Host header. The first proxy on the path answers 400, and its answer names the program.
+# A request without a Host header. The first proxy on the path answers it with status 400, and its answer contains the
+# name of the program.
 _INVALID_REQUEST = b"GET /v1/stream HTTP/1.1\r\nConnection: close\r\nno header\r\n\r\n"
 _ANSWER_TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 16_384
@@ -53,7 +54,7 @@ async def provoke_product(url: str) -> Product | None:
     is_tls = parts.scheme == "https"
     writer = None
     answer = b""
-    # A proxy that closes the connection without an answer does not name itself.
+    # Ignore errors, because a proxy that closes the connection without an answer does not name itself.
     with contextlib.suppress(OSError, TimeoutError):
         try:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):

@@ -65,8 +65,8 @@ async def check_invented_address(
     """Check that the server ignores an invented client address in the request's headers.
 
     `headers` contains the token. `plain` is a request without an invented address. A proxy that appends the client's
-    address adds one hop. The doctor may itself run at the address of a trusted proxy. In this case, the server
-    correctly accepts the address before this hop.
+    address adds one address to the header (one hop). If the doctor itself runs at the address of a trusted proxy, the
+    server correctly accepts the address before this hop.
     """
     sent = {**headers, "x-forwarded-for": _INVENTED_ADDRESS}
     exchange = (await exchange_request(client, base_url, sent)).exchange

@@ -7,7 +7,7 @@ from tickwire.client.doctor.stream_record import MAX_HEARTBEAT_LATENESS_S, Strea
 from tickwire.core.received_request import ReceivedRequest
 
 _GATEWAY_STATUSES = (502, 503, 504)
-# The longest delay of a heartbeat that is not a finding. HAProxy without `option http-no-delay` adds about 0.21 s.
+# A heartbeat with a longer delay is a finding. HAProxy without `option http-no-delay` adds about 0.21 s.
 _MAX_DELAY_S = 0.15
 
 
@@ -98,7 +98,7 @@ def check_heartbeats(records: list[StreamRecord], clock_skew_s: float, diagnosis
     delays = [(beat.arrived_at - beat.sent_at) / 1e6 + clock_skew_s for each in records for beat in each.heartbeats]
     if not delays:
         return
-    # A busy machine delays single heartbeats, but a proxy delays all of them.
+    # Use the shortest delay, because a busy machine delays single heartbeats, but a proxy delays all of them.
     diagnosis.measurements["heartbeat_delay_ms"] = round(min(delays) * 1000, 1)
     if min(delays) > _MAX_DELAY_S:
         diagnosis.add("delayed", f"each heartbeat arrives at least {min(delays) * 1000:.0f} ms after it was sent")

@@ -16,17 +16,18 @@ STREAM_PATH = "/v1/stream"
 # No price ever arrives for this symbol, so the stream contains only `welcome` and heartbeats.
 _PARAMETERS = {"symbols": "TICKWIRE-DOCTOR"}
 _HEARTBEAT_PREFIX = ": hb "
-# The server looks once a second for silent streams, and a new stream counts from the second such look. A heartbeat may
-# therefore come this much later than the interval of heartbeats.
+# The server checks once a second for silent streams, and counts the silence of a new stream from the second check. So a
+# heartbeat may arrive this much later than the heartbeat interval.
 MAX_HEARTBEAT_LATENESS_S = 2.5
-# The time beyond two intervals and the lateness, so that the second heartbeat arrives even on a busy machine.
+# This time is added to two heartbeat intervals and the lateness, so that the second heartbeat arrives even on a busy
+# machine.
 _WATCH_MARGIN_S = 0.5
-# The body of an error response, of which the doctor reads only the start.
+# The maximum number of characters that the doctor reads from the body of an error response.
 _MAX_BODY_CHARS = 64_000
 
 
 class HeartbeatArrival(NamedTuple):
-    """When a heartbeat arrived, by this machine's clock, and when the server sent it, by the server's clock.
+    """The arrival of a heartbeat by this machine's clock, and its departure by the server's clock.
 
     Both times are in microseconds since the Unix epoch.
     """
@@ -144,7 +145,7 @@ async def record_stream(
                         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
         record.ended_after_s = record.age_s
     except TimeoutError:
-        # The stream was still open at the end of the watch.
+        # The time of the watch is over, and the stream is still open, as it should be.
         pass
     except httpx2.DecodingError as error:
         record.is_undecodable, record.failure = True, str(error)

@@ -115,7 +115,7 @@ class AlpacaSession:
         output.can_subscribe = False
 
     def open(self) -> Sequence[str]:
-        # Alpaca sends the first message.
+        # Send nothing, because Alpaca sends the first message.
         return ()
 
     def subscribe(self, symbols: Sequence[str]) -> Sequence[str]:

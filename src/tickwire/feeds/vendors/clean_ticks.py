@@ -16,7 +16,7 @@ _LIMITS = {
     "ask": (-MAX_PRICE, MAX_PRICE),
     "bid_size": (0.0, MAX_SIZE),
     "ask_size": (0.0, MAX_SIZE),
-    # A negative size withdraws a trade.
+    # A tick may have a negative size, which withdraws a trade.
     "size": (-MAX_SIZE, MAX_SIZE),
     "volume": (0.0, MAX_SIZE),
 }

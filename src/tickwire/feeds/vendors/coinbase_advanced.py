@@ -41,7 +41,7 @@ class _TradesMessage(msgspec.Struct, tag_field="channel", tag="market_trades"):
 
 
 class _Book(msgspec.Struct):
-    """The best bid and ask, which have no time of their own."""
+    """The best bid and ask. Coinbase sends no time with these prices."""
 
     product_id: str
     best_bid: float
@@ -130,8 +130,9 @@ class CoinbaseAdvancedSession:
             )
 
     def _receive_error(self, message: str) -> None:
-        """Drop the products that an error names. An error does not end the connection. If the vendor accepted no
-        subscription, no messages arrive, and the feed opens a new connection.
+        """Drop the products that an error message names. The error does not end the connection.
+
+        If the vendor accepted no subscription, no messages arrive, so the feed opens a new connection after some time.
         """
         self._output.warnings.append(f"coinbase-advanced reports an error: {message}")
         self._output.rejected |= self._requested.intersection(_WORD.findall(message))

@@ -14,7 +14,7 @@ from tickwire.feeds.vendors.vendor import Credentials, SessionOutput, Vendor, Ve
 from tickwire.feeds.vendors.websocket_feed import WebSocketFeed
 from tickwire.market.dirty_ticks import DirtyTick
 
-# The longest time without a message. A source may send no heartbeats, and few prices.
+# The longest time without a message. It is long, because a source may send few prices and no heartbeats.
 _MAX_SILENCE_S = 300.0
 
 
@@ -48,7 +48,7 @@ class JsonStreamSession:
 
 def _open_feed(argument: str, options: FeedOptions, clock: Clock, _initial_state: MarketState) -> WebSocketFeed:
     if not argument.startswith(("ws://", "wss://")):
-        raise InputError("the feed ws needs an address such as wss://host/path: write ws:wss://...", field="feed")
+        raise InputError(f"invalid feed 'ws:{argument}': write an address such as ws:wss://host/path", field="feed")
     mapping = JsonMapping(options.recording_options.mapping, options.recording_options.symbol)
     session = partial(JsonStreamSession, mapping, options.greeting)
     vendor = Vendor("ws", argument, _MAX_SILENCE_S, 1, session, lists_symbols=False)

@@ -18,8 +18,8 @@ from websockets.protocol import Event
 class MessageConnection(ClientConnection):
     """Calls `on_message` for each message, and `on_received` after all messages that have arrived together.
 
-    If one of these functions raises an exception, the connection ends, and `failure` is the exception. `recv` never
-    returns.
+    If one of these functions raises an exception, the connection ends, and `failure` is the exception. Do not call
+    `recv`, which never returns here.
     """
 
     def __init__(
@@ -33,11 +33,11 @@ class MessageConnection(ClientConnection):
         self.failure: Exception | None = None
         self._on_message = on_message
         self._on_received = on_received
-        # The frames received so far of an incomplete message.
+        # The frames of a message whose last frame has not arrived.
         self._fragments: list[bytes] = []
 
     def process_event(self, event: Event) -> None:
-        """Pass on a frame of a message. The library processes all other frames and the handshake."""
+        """Pass a frame of a message to the feed. The library processes all other frames and the handshake."""
         if self.response is None or not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
             super().process_event(event)
         elif not event.fin:

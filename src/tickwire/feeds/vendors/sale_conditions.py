@@ -24,7 +24,8 @@ class SaleEffect(NamedTuple):
 FULL_EFFECT = SaleEffect()
 """The effect of a trade without conditions. `sale_effect` returns this object for each such trade."""
 _VOLUME_ONLY = SaleEffect(last=False, range=False)
-# The processors also let such a trade change the last price if it is the first trade of the day.
+# This rule is a simplification: the processors let such a trade change the last price if it is the first trade of the
+# day.
 _OUT_OF_SEQUENCE = SaleEffect(last=False)
 _UTP_TAPE = "C"
 # A condition that is not in this table has no effect on the rules.
@@ -45,7 +46,7 @@ _MAX_CACHED_COMBINATIONS = 1_024
 
 
 def sale_effect(tape: str, conditions: Sequence[str]) -> SaleEffect:
-    """Return what a trade changes. Of several conditions, each may exclude values."""
+    """Return the values that a trade changes: the values that none of its conditions excludes."""
     return _combined_effect(tape, "".join(conditions))
 
 

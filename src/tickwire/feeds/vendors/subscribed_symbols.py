@@ -53,7 +53,7 @@ class SubscribedSymbols:
             prefix = self._prefix
             symbols = {name.removeprefix(prefix) for name in wanted if name.startswith(prefix)}
             subscribed = self._demand.update({*filter(is_symbol, symbols)} - self._rejected.keys(), now_s)
-            # The demand may still contain a rejected symbol that lingers.
+            # Remove rejected symbols, because a rejected symbol may still linger in the demand.
             self._set_symbols([symbol for symbol in subscribed if symbol not in self._rejected])
 
     def reject(self, symbols: Set[str]) -> None:

@@ -22,7 +22,8 @@ from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter
 # of each symbol. The largest snapshot that a vendor sends after a reconnect has 50 trades.
 MAX_REMEMBERED_TRADES = 256
 
-# A trade that must not change the last price is dated this long before the newest trade. Candles compare whole seconds.
+# A trade that must not change the last price receives a time this long before the newest trade, because candles compare
+# whole seconds.
 _LATE_NS = 10**9
 
 TickRow = tuple[bytes, int, float, float, float, float, float, float, float]
@@ -52,7 +53,8 @@ class VendorError(TickwireError):
 class RememberedTrade(NamedTuple):
     """The time (in nanoseconds since the Unix epoch), the price and the size of a trade.
 
-    If the trade's conditions exclude its price from quotes, the price is NaN. If they exclude its size, the size is 0.
+    If the trade's sale conditions exclude its price from quotes, the price is NaN. If they exclude its size, the size
+    is 0.
     """
 
     ts: int
@@ -139,8 +141,8 @@ class SessionOutput:
         """Add a trade, unless the feed has sent the trade before.
 
         `number` identifies the trade among the trades of the symbol. `is_history` means that the trade may be older
-        than the connection. Such a trade is added without its size if the feed has seen no trade of the symbol yet,
-        because the journal may already contain the trade. `effect` contains the values of the quote that the trade may
+        than the connection. If the feed has seen no trade of the symbol yet, the journal may already contain such a
+        trade, so the method adds it without its size. `effect` contains the values of the quote that the trade may
         change.
         """
         name = self._find_name(symbol)
@@ -154,7 +156,7 @@ class SessionOutput:
         if effect is not FULL_EFFECT:
             trade = self._restrict(name, trade, effect)
         if not self._trades.add(name, number, trade):
-            # Vendors repeat historical trades after a reconnect by design, so only other repetitions are dirty.
+            # Every reconnect repeats historical trades, so only other repetitions count as dirty ticks.
             if not is_history:
                 self._dirty_ticks.add(DirtyTick.DUPLICATE, 1)
             return
@@ -192,7 +194,8 @@ class SessionOutput:
         if wrong is not None and not math.isnan(wrong.price) and (trade is None or math.isnan(trade.price)):
             newest = self._trades.newest(name)
             if newest is not None and newest.ts <= ts:
-                # The withdrawn trade was the newest one, so the price of the trade before it becomes the last price.
+                # The withdrawn trade was the newest trade, so the price of the previous trade becomes the last price
+                # again.
                 self._add_trade_row(name, RememberedTrade(ts, newest.price, NOT_REPORTED))
         if corrected is not None and trade is not None:
             self._trades.add(name, corrected[0], trade)
@@ -233,7 +236,7 @@ class SessionOutput:
         """Return the trade with the values that its conditions allow.
 
         A trade that may change the high and low, and not the last price, becomes a late trade: it receives a time
-        before the newest trade. If there is no other trade, it changes the last price, too.
+        before the newest trade. If the symbol has no other trade, this trade changes the last price, too.
         """
         newest = self._trades.newest(name) if effect.range and not effect.last else None
         return RememberedTrade(

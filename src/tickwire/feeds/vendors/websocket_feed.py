@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from tickwire.feeds.vendors.message_connection import MessageConnection
 
 log = logging.getLogger(__name__)
-# At the level DEBUG, the websockets library logs the content of all messages, including the login.
+# Keep the library's log apart: at the level DEBUG, websockets logs the content of all messages, including the login.
 _connection_log = log.getChild("connection")
 _connection_log.setLevel(logging.WARNING)
 
-# The pause before a reconnect is a random part of a time that doubles with each failure, from the first value to the
-# second ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+# The pause before a reconnect is random, and its upper limit doubles with each failure, from the first of these values
+# to the second ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 1.0, 60.0
 # With this number of pending ticks, the feed stops reading from the connection until the journal accepts ticks.
 MAX_PENDING_TICKS = 10_000
@@ -85,13 +85,13 @@ class WebSocketFeed:
         self._state = FeedConnection(ConnectionState.CONNECTING)
         self._trades = RecentTrades()
         self._failures = 0
-        # The monotonic time of the newest message, and the wall-clock time at which the last connection ended.
+        # The monotonic time of the newest message, and the wall-clock time at which the previous connection ended.
         self._last_message_s: float | None = None
         self._last_tick_s: float | None = None
         self._lost_at_ns: int | None = None
         self._pending: list[TickRow] = []
-        # Two changes of the same symbol are in two mappings, so that a halt is reported even if trading resumes at
-        # once.
+        # A list of mappings: if a symbol halts and at once resumes, the two changes are in two mappings, so that
+        # readers receive both.
         self._trading_changes: list[dict[str, bool]] = []
         self._notices: list[FeedNotice] = []
         self._vendor_error: str | None = None
@@ -148,7 +148,7 @@ class WebSocketFeed:
                 await self._changed.wait()
                 self._changed.clear()
                 if connecting.done():
-                    # Only a bug ends the task. Raise the task's error.
+                    # Only a bug ends the task before this iteration ends. Raise the task's error.
                     connecting.result()
                 for batch in self._collect_batches():
                     yield batch
@@ -166,7 +166,7 @@ class WebSocketFeed:
             self._last_tick_s = self._clock.monotonic()
         ticks = drop_invalid_ticks(np.array(rows, TICK_DTYPE), self._clock.now(), self.dirty_ticks)
         batches = [FeedBatch(blank_ticks(0), notice=notice) for notice in notices]
-        # Without a notice, an empty batch reports that the connection has changed.
+        # Return an empty batch if there is nothing else, because it reports that the connection has changed.
         if len(ticks) or changes or not (rows or notices):
             batches.append(FeedBatch(ticks, trading_changes=changes[0] if changes else {}, corrections=corrections))
         return batches + [FeedBatch(blank_ticks(0), trading_changes=change) for change in changes[1:]]
@@ -192,8 +192,8 @@ class WebSocketFeed:
                     self._report_idle()
                     continue
                 self._report_loss(str(error) or type(error).__name__)
-            # Only a long connection resets the failures, because a vendor may accept a connection and then end it at
-            # once.
+            # Only a long connection resets the number of failures, because a vendor may accept a connection and then
+            # end it at once.
             if self._clock.monotonic() - started_at_s > MAX_BACKOFF_S:
                 self._failures = 0
             self._failures += 1
@@ -324,7 +324,7 @@ class WebSocketFeed:
                 await connection.send(output.replies.pop(0))
 
     async def _close_when_silent(self, connection: ClientConnection) -> None:
-        """End the connection if no message arrives for too long, although the connection seems to be alive."""
+        """End the connection if no message arrives for too long, even if the connection still answers pings."""
         while not self._silence_reason():
             await self._clock.sleep(_SILENCE_CHECK_S)
             if not self._has_room:
@@ -368,7 +368,7 @@ class WebSocketFeed:
 
 
 def _abort_after_error(connection: ClientConnection, helper: asyncio.Task[None]) -> None:
-    """End the connection if one of its tasks has died. Otherwise the connection would seem to be alive."""
+    """End the connection if a helper task has died. Otherwise the feed would wait for messages forever."""
     if not helper.cancelled() and helper.exception() is not None:
         connection.transport.abort()
 
@@ -404,7 +404,7 @@ def vendor_feed_kind(vendor: Vendor) -> FeedKind:
 
 
 def _websocket_error() -> type[Exception]:
-    # The library is imported late, because it is an optional dependency.
+    # Import the library only here, because it is an optional dependency.
     from websockets.exceptions import WebSocketException
 
     return WebSocketException

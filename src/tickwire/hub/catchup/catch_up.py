@@ -28,8 +28,8 @@ therefore accumulates no rendered frames in memory.
 
 A paced channel sends updates only once per interval, in a flush (see `pacer.py`). After catch-up, a reader of a paced
 channel waits for the next flush, which sends the reader the changes since the catch-up. The reader cannot join the
-channel earlier: when its catch-up ends, the reader is at the head, but the channel's other readers are at the position
-of the last flush.
+channel before a flush: after its catch-up, the reader is at the head, but the channel's other readers are still at the
+position of the last flush.
 
 A reader whose subscription was changed catches up too. This reader must receive the newest quote of each added symbol.
 If the id of this quote is after the reader's position, catch-up sends the quote as an ordinary change. Otherwise, the
@@ -73,9 +73,9 @@ log = logging.getLogger(__name__)
 # quotes.
 _MAX_BATCH_EVENTS = 16
 
-# The limits of one write to a reader with `delivery=all`, in events and in bytes. They are larger than with
-# `delivery=latest`, because the reader must receive the old events anyway. The last event of a write may exceed the
-# limit in bytes.
+# The limits of one write to a reader with `delivery=all`, in events and in bytes. They are larger than the limit for
+# `delivery=latest`, because a reader with `delivery=all` must receive the old events anyway. The last event of a write
+# may exceed the limit in bytes.
 _MAX_REPLAY_EVENTS = 64
 _MAX_REPLAY_BYTES = 16 * 1024
 
@@ -123,8 +123,8 @@ class CatchUp:
         """Send a new reader the state from the cache, and add the reader to its channel. Return True if it has joined.
 
         Many readers often connect at once, so another reader may just have received the same state in one batch. With
-        the cache, the method needs only a few calls for the work of `catch_up`. If it returns False, the caller must
-        call `catch_up`.
+        this batch from the cache, the method is much faster than `catch_up`. If the method returns False, the caller
+        must call `catch_up`.
         """
         channel, head = self._channels[reader], self._head
         is_simple = channel.sends_only_quotes and reader.known_unreadable >= head.unreadable.last
@@ -191,10 +191,11 @@ class CatchUp:
             channel = self._channels[reader]
             is_complete = reader.position == (self._head.sequence if fixed_target is None else fixed_target)
             if is_complete and not self._write_open_candles(reader, channel, fixed_target):
-                # The flush in which the reader joins its channel sends the newest top-N screen.
+                # A flush sends the newest top-N screen when the reader joins its channel.
                 is_settled = channel.ranking is not None
                 if is_settled or self.state_changes.screen_matches(channel) == matches_sent:
-                    # The next flush sets `quotes_due_at` again, because the reader has received quotes until now.
+                    # Reset the time, because the reader has just received quotes. The next flush sets `quotes_due_at`
+                    # again.
                     reader.quotes_due_at = 0.0
                     channel.join(reader)
                     return
@@ -208,13 +209,12 @@ class CatchUp:
             if matches_sent is None:
                 matches_sent = self._write_screen_matches(reader)
                 continue
-            # The snapshot contains the state at the start position. After the snapshot, the reader receives every later
-            # event.
+            # First send the snapshot, which contains the state at the start position. Then send every later event.
             if reader.needs_snapshot:
                 await self._write_newest(reader, reader.start_position)
                 continue
             batch = await self._next_batch(reader)
-            # While the journal was read, the stream may have ended, the send buffer may have filled, or a change of the
+            # During the read, the stream may have ended, the send buffer may have become full, or a change of the
             # subscription may have begun.
             if not reader.can_write_now:
                 continue
@@ -233,7 +233,7 @@ class CatchUp:
         reader's subscription or state changed during a wait. The caller must then check the reader again.
         """
         due = await self.backlog.next_batch(reader, _MAX_BATCH_EVENTS)
-        # While the journal was read, the subscription may have changed, or the stream may have ended.
+        # During the read of the journal, the subscription may have changed, or the stream may have ended.
         if reader.pending_rows is not None or reader.is_closing:
             return True
         channel, end = self._channels[reader], min(due.end_position, target)
@@ -258,7 +258,7 @@ class CatchUp:
     def _newest_batch(
         self, channel: Channel, after: int, target: int, events: Sequence[NumberedEvent] = ()
     ) -> CatchUpBatch:
-        """Render `events`, and the quotes that last changed after event `after` but not after event `target`.
+        """Render `events`, and the quotes whose last change is after event `after` and not after event `target`.
 
         If there are more than _MAX_BATCH_EVENTS such quotes, render only the quotes with the oldest changes.
         """
@@ -268,8 +268,7 @@ class CatchUp:
         return CatchUpBatch(b"".join(frames), end_position, {}, quote_count)
 
     def _write_replayed_batch(self, reader: Reader, batch: CatchUpBatch) -> None:
-        # The `bye` of an evicted reader contains its position. No other task may run between the write and the update
-        # of the position.
+        # Update the position directly after the write, because the `bye` of an evicted reader contains its position.
         if batch.body:
             self._count_gaps(reader, batch.gap_count)
             reader.write_shared(batch.body, batch.encoded)
@@ -351,8 +350,8 @@ class CatchUp:
     def _write_pending_rows(self, reader: Reader) -> bool:
         """Write the next pending quotes: the newest quotes of symbols that a changed subscription added.
 
-        After the last pending quote, write a `subscription` event, which reports to the client that the change of the
-        subscription is complete. Return False if no change is in progress.
+        After the last pending quote, write a `subscription` event, which tells the client that the changed subscription
+        is now in force. Return False if no change is in progress.
         """
         if reader.pending_rows is None:
             return False

@@ -62,5 +62,5 @@ class CatchUpCache:
             self._valid_at_sequence, self._total_bytes = self._head.sequence, 0
             self._batches.clear()
         self._batches[channel, position, target] = batch
-        # The encoded body is about as large as the body.
+        # Count the body twice, because its encoded form is about as large as the body.
         self._total_bytes += 2 * len(batch.body) + _ENTRY_OVERHEAD_BYTES

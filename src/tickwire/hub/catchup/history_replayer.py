@@ -2,8 +2,8 @@
 
 A quote depends on all earlier ticks of its symbol. To render an old quote, the replayer restores a separate board (the
 table of newest quotes) from the newest snapshot before the requested event, and applies the journal to that board. The
-replayer caches a few such boards, and the events that were rendered with these boards. If a thousand readers resume
-together, they share the cache, so a thousand readers need little more work than one reader.
+replayer caches a few such boards, and the events that were rendered with these boards. Readers that resume together
+share the cache, so a thousand such readers need little more work than one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ MAX_STEP_BYTES = 4 * 1024 * 1024
 _MIN_READ_EVENTS = 64
 _READ_LIMITS = {RecordKind.NAMED_EVENT: _MIN_READ_EVENTS, RecordKind.CANDLES: MAX_STEP_EVENTS}
 
-# The maximum number of records that one call of `read_after` returns. The caller writes some of the frames, and then
-# calls again.
+# The maximum number of records that one call of `read_after` returns. The caller writes frames to a reader between two
+# calls.
 _MAX_RECORDS = 64
 
 # The maximum size, in bytes, of a snapshot that is decoded on the event loop. The decoding then takes a few
@@ -88,7 +88,7 @@ class HistoryReplayer:
         self._read_limit = _MIN_READ_EVENTS
         # The numbers of records and events that were applied to replay boards since the last pause.
         self._applied_records = self._applied_events = 0
-        # One replay runs at a time. Readers that waited for the lock then find the events in the cache.
+        # Only one replay runs at a time. A reader that waited for the lock often finds its events in the cache.
         self._replay_lock = asyncio.Lock()
 
     @property
@@ -108,14 +108,15 @@ class HistoryReplayer:
             return items
         await enter_task()
         async with self._replay_lock:
-            # The previous reader that held the lock may have requested the same events.
+            # Look into the cache again, because the previous reader that held the lock may have requested the same
+            # events.
             items = self._cache.items_after(sequence, _MAX_RECORDS)
             if not items:
                 records = await self._read_step(sequence)
                 items = [await self._replay_record(record) for record in records if record.last <= head]
             if not items:
-                # The hub has applied only a part of a large record, and applies the rest in the next turns of the event
-                # loop.
+                # Wait for the hub, which has applied only a part of a large record, and applies the rest in the next
+                # turns of the event loop.
                 await asyncio.sleep(0)
             return items[:_MAX_RECORDS]
 
@@ -136,9 +137,9 @@ class HistoryReplayer:
     async def read_kinds(
         self, kinds: Sequence[RecordKind], after: int, last_sequence: int
     ) -> tuple[list[RenderedEvents], int]:
-        """Return a pair: events after event `after` whose kind is in `kinds`, and a sequence number.
+        """Return a list of events after event `after` whose kind is in `kinds`, and a sequence number.
 
-        The list has all such events up to this number. The number is `last_sequence`, or less if there are too many
+        The list has all such events up to this sequence number, which is `last_sequence`, or less if there are too many
         events for one call. Raise JournalPositionExpired if some of the events may have expired.
         """
         await enter_task()
@@ -206,8 +207,8 @@ class HistoryReplayer:
     async def _board_from_snapshot(self, max_sequence: int, nearest: _ReplayBoard | None) -> _ReplayBoard:
         """Return a new board with the state of the newest snapshot up to event `max_sequence`.
 
-        Return the existing board `nearest` instead if the journal has no such snapshot, or if `nearest` is at least as
-        new as the snapshot.
+        `nearest` is an existing board. Return `nearest` if the journal has no such snapshot, or only an older one than
+        `nearest`.
         """
         snapshot = await self._journal.load_snapshot(max_sequence)
         if nearest is not None and (snapshot is None or snapshot[0] <= nearest.position):

@@ -48,7 +48,7 @@ class ReplayCache:
 
     def add(self, item: RenderedEvents) -> None:
         """Cache an item. If the cache is full, evict the items that were rendered first."""
-        # While this reader waited, another reader may have cached the item.
+        # Another reader may have cached the item in the meantime.
         if item.first in self._items:
             return
         self._items[item.first] = item

@@ -85,7 +85,7 @@ def start_after(journal_range: JournalRange, requested: EventId, subscription: S
     another epoch (another history of the journal) or has not been assigned to an event yet. In the second case, the
     events after `requested` have expired, and the client must receive every event because it has `delivery=all` or
     subscribes to statuses, messages or candles. Any other client receives no gap event for expired events, because the
-    newest quotes replace the expired ones.
+    newest quotes replace the expired quotes.
     """
     if requested.epoch != journal_range.epoch or requested.sequence > journal_range.head:
         return _start_after_gap(journal_range, requested, "epoch")

@@ -15,7 +15,7 @@ from tickwire.hub.fanout.screen_router import enter_frames, leave_frames, matche
 from tickwire.hub.fanout.state_frames import StateFrames
 from tickwire.sse.frame import strip_frame_id
 
-# The number of pending rows that are checked together. A check of fewer rows takes about the same time.
+# The number of pending rows that one check covers. A check of fewer rows would take about the same time.
 _PENDING_ROWS_PER_CHECK = 1_024
 # The maximum number of rows in a plan. The creation of a plan takes one search through all symbols of the channel. A
 # full plan has rows for about 250 batches.
@@ -59,11 +59,11 @@ class StateChanges:
     def first_changed_frames(
         self, channel: Channel, after: int, target: int, events: Sequence[NumberedEvent], *, limit: int
     ) -> tuple[list[bytes], int, int]:
-        """Return three values: frames in the order of ids, the number of quotes among them, and a sequence number.
+        """Return frames in the order of ids, the number of quotes among the frames, and a sequence number.
 
-        The frames contain `events`, and the quotes of the channel that last changed after event `after` but not after
-        event `target`. If there are more than `limit` such quotes, the frames contain only the quotes with the oldest
-        changes. The returned sequence number is the position of a reader that has received the frames.
+        The frames contain `events`, and the quotes of the channel whose last change is after event `after` and not
+        after event `target`. If there are more than `limit` such quotes, the frames contain only the quotes with the
+        oldest changes. The returned sequence number is the position of a reader that has received the frames.
         """
         rows, end_position = self._first_changed_rows(channel, after, target, limit)
         return self._merge_frames(channel, rows, events), len(rows), end_position
@@ -83,7 +83,8 @@ class StateChanges:
         for row in rows:
             sequence = int(self._board.sequences[row])
             changes = _screen_change_frames(channel, row, self._board.symbols[row], frames[row], before)
-            # A symbol enters or leaves a top-N screen without a new quote if another symbol leaves or enters.
+            # In a top-N screen, a symbol can enter or leave without a new quote, because another symbol leaves or
+            # enters.
             if sequence <= channel.position:
                 changes = [_without_id(frame) for frame in changes]
             numbered.append((sequence, b"".join(changes)))
@@ -123,7 +124,7 @@ class StateChanges:
     def unchanged_ranked_frames(self, channel: Channel, position: int) -> bytes:
         """Return the quotes of a top-N screen that have not changed after event `position`, without ids.
 
-        A symbol can enter a top-N screen without a new quote. A reader at this position may therefore lack its quote.
+        A symbol can enter a top-N screen without a new quote, so a reader at this position may lack the symbol's quote.
         Return empty bytes for any other channel, and for a new reader (position 0), which lacks all quotes.
         """
         if channel.ranking is None or not channel.sends_quotes or not position:
@@ -169,11 +170,10 @@ class StateChanges:
         return rows[np.argsort(self._board.sequences[rows])]
 
     def _first_changed_rows(self, channel: Channel, after: int, target: int, limit: int) -> tuple[RowArray, int]:
-        """Return a pair: board rows of the channel, and a sequence number.
+        """Return board rows of the channel, and a sequence number, which is at most `target`.
 
-        The result has every row that changed up to this number, which is at most `target`. Each returned row last
-        changed after event `after` but not after the event with this number. The rows are in the order of their
-        changes. If there are more than `limit` rows, return only the rows with the oldest changes.
+        The rows are those whose last change is after event `after` and not after the returned sequence number, in the
+        order of their changes. If there are more than `limit` such rows, return only the rows with the oldest changes.
         """
         if after >= target:
             return np.empty(0, np.intp), target
@@ -193,7 +193,7 @@ class StateChanges:
         sequences = self._board.sequences[rows]
         is_due = sequences <= target
         rows, sequences = rows[is_due], sequences[is_due]
-        # `argpartition` selects the first few of many rows faster than a full sort.
+        # `argpartition` selects the rows with the oldest changes faster than a full sort.
         if len(rows) > _MAX_PLANNED_ROWS:
             first = np.argpartition(sequences, _MAX_PLANNED_ROWS - 1)[:_MAX_PLANNED_ROWS]
             rows, sequences = rows[first], sequences[first]

@@ -12,7 +12,7 @@ from tickwire.hub.fanout.channel import Channel
 from tickwire.market.symbol_column import MAX_ROWS_PER_STEP, SymbolColumn
 from tickwire.sessions.subscription import Subscription
 
-# The minimum number of symbols for which a search through a column is faster than testing each symbol.
+# The minimum number of symbols for which a search through a column is faster than a separate test of each symbol.
 _MIN_SEARCHED_ROWS = 32
 
 
@@ -52,7 +52,7 @@ class AnnouncedSymbols:
                         yield
             elif budget.spend(count):
                 yield
-            # The channel may have been removed during a pause.
+            # Check again, because the channel may have been removed during a pause.
             if channel in self.untested_channels:
                 del self.untested_channels[channel]
                 matches = find_matches(channel.subscription, self.symbols, self._column)

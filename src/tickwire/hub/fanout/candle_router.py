@@ -80,7 +80,7 @@ class CandleRouter:
 
 
 class _ReadableRows:
-    """Tests which board rows of a batch the readers of a channel may read, once for each channel."""
+    """Finds the board rows of a batch that the readers of a channel may read. Each channel is tested only once."""
 
     def __init__(self, rows: Sequence[int]) -> None:
         self._rows = rows

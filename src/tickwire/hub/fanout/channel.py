@@ -101,8 +101,8 @@ class Channel:
         self._head = head
         self._counters = counters
         self._sender = sender
-        # A cache: for each encoder of live readers, the number of its readers and the group of their sinks. None after
-        # the set of live readers has changed.
+        # A cache, or None after the set of live readers has changed: for each encoder, the number of its live readers
+        # and the group of their sinks.
         self._groups: list[EncodedGroup] | None = None
         # The set that collects the number of this channel after each change of its live readers (see `report_changes`).
         self._changed_numbers: set[int] | None = None
@@ -121,14 +121,14 @@ class Channel:
         self.readable: ReadableSymbols | None = None
         self.filter_json = encode_json(None if self.screen is None else str(self.screen))
         self.sends_screen_events = subscription.is_screened and EventKind.SCREEN in subscription.events
-        # The number of quotes that matched the channel's filter so far (see also `replace_ranked_rows`).
+        # The number of quotes so far that matched the channel's filter (for a top-N screen, see `replace_ranked_rows`).
         self.matched_quotes = 0
 
         self.reader_count = 0
         self.live_readers: dict[Reader, None] = {}
         self.joining_readers: dict[Reader, None] = {}
         self.pending_frames: list[bytes] = []
-        # The time of the last write, in monotonic seconds; None until then.
+        # The time of the last write, in monotonic seconds; None before the first write.
         self.last_write_at: float | None = None
         # The sequence number up to which the open candles of the live readers are current.
         self.candle_position = head.sequence
@@ -136,8 +136,8 @@ class Channel:
         # The fields below describe paced channels only. Times are monotonic seconds.
         self.is_paced = subscription.interval_ms > 0
         self.flush_due_at = 0.0
-        # Values from the last flush: the position of the hub, the result of `count_eligible_quotes`, and the board rows
-        # of the screen (None before the first flush).
+        # Three values from the last flush: the position of the hub, the result of `count_eligible_quotes`, and the
+        # board rows of the screen (None before the first flush).
         self.position = head.sequence
         self.eligible_quotes_at_flush = 0
         self.screen_rows: frozenset[int] | None = None
@@ -173,12 +173,15 @@ class Channel:
         return self.takes_all_symbols or row in self.rows
 
     def select_symbols(self, symbols: frozenset[str]) -> list[str]:
-        """Return those of the symbols about which the readers may receive events now, in alphabetical order."""
+        """Return the symbols among `symbols` about which the readers may receive events now, in alphabetical order."""
         selected = self.subscription.select(symbols)
         return selected if self.readable is None else self.readable.select(selected)
 
     def count_eligible_quotes(self) -> int:
-        """Return the number of quotes for the channel since its start, including quotes that newer quotes replaced."""
+        """Return the number of quotes since the channel was created that its readers could receive.
+
+        The number includes quotes that newer quotes replaced.
+        """
         if not self.subscription.wants_quotes:
             return 0
         if self.ranking is not None:
@@ -188,9 +191,9 @@ class Channel:
         return self._counters.count_quotes(None if self.takes_all_symbols else self.rows)
 
     def replace_ranked_rows(self, rows: frozenset[int]) -> None:
-        """Store the board rows that are in the top-N screen now.
+        """Store the board rows that are in the top-N screen now, and count their quotes as eligible from now on.
 
-        From now on, their quotes are eligible. `matched_quotes` and all quotes of these rows together are the number of
+        The method changes `matched_quotes` such that `matched_quotes` plus all quotes of the new rows is the number of
         eligible quotes so far.
         """
         self.matched_quotes += self._counters.count_quotes(self.screen_rows or ()) - self._counters.count_quotes(rows)
@@ -216,7 +219,8 @@ class Channel:
         if self.live_readers.pop(reader, reader) is None:
             reader.position = self.position if self.is_paced else self._head.sequence
             reader.quotes_due_at = self.flush_due_at
-            # If the stream ends, the count is not needed. It would take long if thousands of readers leave at once.
+            # Skip the count if the stream ends: nobody needs it, and it would take long if thousands of readers leave
+            # at once.
             if reader.close_reason is None:
                 reader.eligible_quotes_at_leave = (
                     self.eligible_quotes_at_flush if self.is_paced else self.count_eligible_quotes()
@@ -278,7 +282,7 @@ class Channel:
         The caller must then call `submit` of the sender.
         """
         self.queue(body, now)
-        # The code iterates over a copy, because a reader whose send buffer fills leaves the dict during the loop.
+        # Iterate over a copy, because a reader whose send buffer becomes full leaves the dict during the loop.
         for reader in list(self.joining_readers):
             reader.write(body)
 

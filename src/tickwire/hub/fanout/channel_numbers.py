@@ -8,8 +8,8 @@ from tickwire.hub.fanout.channel import Channel
 class ChannelNumbers:
     """Numbers for the channels of a routing table, from 0. A number becomes free when its channel is removed.
 
-    `changed` contains the numbers whose channel is new, has other live readers than before, or has been removed. After
-    reading the set, the reading code clears it.
+    `changed` contains the numbers whose channels are new or removed, or have different live readers than before. Code
+    that reads `changed` must then clear it.
     """
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ class HubCounters:
     """The counters of one hub. All counters start at 0 when the hub starts.
 
     Quotes are counted by board row (one row per symbol). From these numbers, the hub computes how many quotes a reader
-    did not receive because newer quotes replaced them. The other counters are totals of all readers that have been
-    connected since the start of the hub. With these totals, no code has to add up the counters of the readers.
+    did not receive because newer quotes replaced them. The other counters are totals over all readers that have been
+    connected since the start of the hub.
     """
 
     def __init__(self) -> None:
@@ -52,5 +52,5 @@ class HubCounters:
         if rows is None:
             return self._total_quotes
         indexes = np.fromiter(rows, np.intp, len(rows))
-        # Rows beyond the end of the array have had no quote since the start of the hub.
+        # Omit rows beyond the end of the array, which have had no quote since the start of the hub.
         return int(self._quotes_by_row[indexes[indexes < len(self._quotes_by_row)]].sum())

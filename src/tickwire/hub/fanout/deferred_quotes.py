@@ -32,7 +32,7 @@ class DeferredQuotes:
     append other frames, first call `append_to_channels`.
 
     The sender sends the quotes to most channels. A channel with many readers or compressed streams joins its frames
-    itself, because one joined body then serves all its readers.
+    into one body by itself, because all its readers then share this body.
     """
 
     def __init__(self, table: RoutingTable, sender: Sender, counters: HubCounters) -> None:
@@ -68,7 +68,7 @@ class DeferredQuotes:
     def queue(self, now: float) -> list[Channel]:
         """Queue all quotes for the live readers, and clear this object.
 
-        Return the channels that join their frames themselves. The caller must flush these channels, and then call
+        Return the channels that join their frames by themselves. The caller must flush these channels, and then call
         `submit` of the sender. Before the call, no channel of the table may have pending frames.
         """
         frames, routes = self._frames, self._routes
@@ -86,7 +86,7 @@ class DeferredQuotes:
             encoder.bytes_sent += sent.size_bytes
             for number in sent.group_numbers.tolist():
                 channel = self._numbers.channels[number]
-                # The last reader of the channel may have disconnected in the meantime.
+                # Skip the channel if its last reader has disconnected since the quotes were added.
                 if channel is not None:
                     channel.last_write_at = now
         return ungrouped
@@ -101,8 +101,10 @@ class DeferredQuotes:
                 sink_table.remove_group(number)
 
     def disconnect_all(self) -> None:
-        """Disconnect all readers of the table. Call this method if an error leaves unknown which quotes the readers
-        have received."""
+        """Disconnect all readers of the table.
+
+        Call this method after an error, if it is unknown which quotes the readers have received.
+        """
         for channel in [*self._numbers.channels]:
             if channel is not None:
                 channel.disconnect_all()
@@ -130,7 +132,7 @@ class DeferredQuotes:
         found = list[Channel]()
         for number, own_frames in group_frames(frames, routes, is_chosen).split():
             channel = self._numbers.channels[number]
-            # The last reader of the channel may have disconnected in the meantime.
+            # Skip the channel if its last reader has disconnected since the quotes were added.
             if channel is not None:
                 channel.pending_frames += own_frames
                 found.append(channel)

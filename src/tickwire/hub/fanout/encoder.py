@@ -83,8 +83,8 @@ class Encoder:
         """Encode the next bytes of the responses to `reader_count` readers."""
         if self.coding is not IDENTITY:
             return self._add_chunk_framing(self._compress(body, reader_count), reader_count)
-        # The code below runs for most readers, about 50,000 times a second. It repeats the code of `_add_chunk_framing`
-        # and `encode_chunk` to avoid two calls.
+        # This code runs about 50,000 times a second. To save two calls, it contains the code of `_add_chunk_framing`
+        # and `encode_chunk`.
         if self.is_chunked:
             body = b"%x\r\n%b\r\n" % (len(body), body)
         self.bytes_sent += len(body) * reader_count

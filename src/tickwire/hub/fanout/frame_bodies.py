@@ -1,4 +1,4 @@
-"""Many bodies that consist of the same frames, such as the watchlists of many readers in one batch of quotes."""
+"""Many bodies that consist of frames from one set, such as the watchlists of many readers in one batch of quotes."""
 
 from __future__ import annotations
 

@@ -30,15 +30,16 @@ class OpenCandleFrames:
 
     `candles` have applied all events up to `head`, and may have applied later events: candles apply a large record at
     once. The hub applies the record in parts, and other tasks run between the parts. While the newest trade of a symbol
-    is after `head`, no method returns the symbol. The symbol follows after the hub has applied this trade. So every
-    returned symbol is on the board, and a frame contains no trade that the hub has not applied.
+    is after `head`, no method returns the symbol. When the hub has applied this trade, the methods return the symbol
+    again. So every returned symbol is on the board, and a frame contains no trade that the hub has not applied.
     """
 
     def __init__(self, head: HubPosition, board: Board, candles: CandleAggregator) -> None:
         self._head = head
         self._board = board
         self._candles = candles
-        # The board row of each candle row, and the candle row of each board row (-1: the board row has no candle row).
+        # The board row of each candle row. In the other direction: the candle row of each board row (-1 if it has
+        # none).
         self.board_rows: RowArray = np.empty(0, np.intp)
         self._candle_rows: RowArray = np.empty(0, np.intp)
         self._frames_by_interval: dict[int, dict[int, tuple[int, bytes]]] = {}
@@ -114,8 +115,8 @@ class OpenCandleFrames:
     def _add_new_symbols(self) -> None:
         """Extend the mappings between board rows and candle rows by the symbols that were added since the last call.
 
-        Stop before the first symbol that is not on the board yet. The candles contain the symbols in the order of their
-        first trades, so the hub has not applied a trade of any later symbol either.
+        Stop before the first symbol that is not on the board yet. The candle rows have the order of the symbols' first
+        trades, so all later symbols are not on the board either.
         """
         missing = len(self._board) - len(self._candle_rows)
         if missing:

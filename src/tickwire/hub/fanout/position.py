@@ -13,8 +13,7 @@ class HubPosition:
 
     A channel is the group of readers with the same subscription. A reader that leaves an unpaced channel (a channel
     that writes events at once) continues from this position. So before the reader leaves, the channel must have written
-    to the reader all events up to this position. Between two calls of the hub, every unpaced channel has written all
-    events up to this position to its live readers.
+    all events up to this position to the reader. The hub guarantees this whenever none of its methods is running.
 
     `unreadable` is the range of the newest unreadable events that the hub has applied. The journal stores these events,
     but they are not valid.

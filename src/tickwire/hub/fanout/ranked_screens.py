@@ -2,7 +2,7 @@
 
 A top-N screen is evaluated when a channel needs it, not with every tick. Between two evaluations, the screen stores its
 candidates: all rows up to a cutoff, several times as many as the screen has symbols. An evaluation then tests only the
-symbols that changed since the last one. It searches all symbols again only if too few candidates are left.
+symbols that changed since the previous evaluation. It searches all symbols again only if too few candidates are left.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tickwire.sessions.subscription import RankedSelection
 MAX_RANKED_SCREENS = 100
 # A search selects this many candidates for each symbol of the screen.
 _CANDIDATES_PER_SYMBOL = 4
-# If there are more than this many times the selected candidates, a new search is faster. With many equal values, all
-# symbols may be candidates.
+# If the number of candidates exceeds the number of selected candidates by this factor, a new search is faster. This can
+# happen because many symbols have equal values, and then all of them are candidates.
 _MAX_CANDIDATE_GROWTH = 4
 
 
@@ -45,8 +45,8 @@ class RankedScreen:
         except ScreenLimitReached:
             index.release_expression(self.ranking.expression)
             raise
-        # The position of the newest evaluation, and its result. The candidates are None if the next evaluation must
-        # search all symbols.
+        # The position of the hub at the newest evaluation, the result, and the candidates (None if the next evaluation
+        # must search all symbols).
         self._position = -1
         self._rows: RowArray = np.empty(0, np.intp)
         self._candidates: RowArray | None = None
@@ -80,7 +80,7 @@ class RankedScreen:
         changed = changed[self._keys(changed) <= self._cutoff]
         candidates = np.concatenate([candidates[sequences[candidates] <= self._position], changed])
         count = self.ranking.top * _CANDIDATES_PER_SYMBOL
-        # With an infinite cutoff, the candidates are all matching symbols.
+        # If the cutoff is infinite, all matching symbols are candidates, so no search is needed.
         if len(candidates) < self.ranking.top and np.isfinite(self._cutoff):
             return False
         if len(candidates) > count * _MAX_CANDIDATE_GROWTH:

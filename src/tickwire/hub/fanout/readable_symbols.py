@@ -13,7 +13,7 @@ from tickwire.market.board import Board
 class ReadableSymbols:
     """Tests which symbols match the filter of a token now. A symbol without a quote matches no such filter.
 
-    `match_rows` returns those of the given board rows that match the filter.
+    The function `match_rows` receives board rows, and returns the rows that match the filter.
     """
 
     def __init__(self, board: Board, match_rows: Callable[[RowArray], RowArray]) -> None:
@@ -25,7 +25,7 @@ class ReadableSymbols:
         return {*self.match_rows(np.fromiter(rows, np.intp, len(rows))).tolist()}
 
     def select(self, symbols: Collection[str]) -> list[str]:
-        """Return those of the symbols that the readers may read now, in the same order."""
+        """Return the symbols among `symbols` that the readers may read now, in the same order."""
         rows = [(symbol, row) for symbol in symbols if (row := self._board.find_row(symbol)) is not None]
         readable = self.select_rows([row for _, row in rows])
         return [symbol for symbol, row in rows if row in readable]

@@ -164,7 +164,7 @@ class Reader:
         # is live now or was never live.
         self.eligible_quotes_at_leave: int | None = None
         self.quotes_sent_since_leave = 0
-        # The `skipped_quotes` of the channel when the reader joined it.
+        # The value of the channel's `skipped_quotes` when the reader joined the channel.
         self.channel_skipped_at_join = 0
         self._group = group
         self._steps = 0
@@ -295,9 +295,9 @@ class Reader:
         return self.close_reason is None
 
     def rest(self, owner: ReaderOwner) -> None:
-        """Leave the sending of events to the reader's channel, so that the reader needs no task.
+        """Let the reader's channel send the events from now on, so that the reader needs no task.
 
-        The reader calls `owner.resume` after it has left the channel.
+        When the reader leaves its channel, it calls `owner.resume`.
         """
         self._owner = owner
 
@@ -311,7 +311,7 @@ class Reader:
         try:
             self.sink.write(encode_body(body))
         except Exception:
-            # Do not raise, because the caller may have to write to other readers too.
+            # Do not raise the error, because the caller may have to write to other readers too.
             log.debug("a write to reader %r failed", self.identity.client_id, exc_info=True)
             self.on_write_error()
 

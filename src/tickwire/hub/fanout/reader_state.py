@@ -44,7 +44,7 @@ class ReaderState(enum.Enum):
     CLOSING = "closing"
     """The stream is ending: no more frames are written."""
 
-    # `Enum.__hash__` is slow, because it is written in Python. Each change of a state hashes two states.
+    # Replace `Enum.__hash__`, which is slow because it is written in Python. Each change of a state hashes two states.
     __hash__ = object.__hash__
 
 

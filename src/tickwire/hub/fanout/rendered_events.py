@@ -102,8 +102,8 @@ class RenderedQuotes:
         """Return a pair: frames of this record's events for the channel, and a sequence number.
 
         The frames are the first `limit` frames after event `after`. If more frames would follow, the sequence number
-        belongs to the last returned frame. Otherwise, the sequence number is the last one of the record. `test_texts`
-        returns the results of the text conditions of the channel's filter.
+        belongs to the last returned frame. Otherwise, the sequence number is the last sequence number of the record.
+        `test_texts` returns the results of the text conditions of the channel's filter.
         """
         if not channel.sends_quotes:
             return [], self.last
@@ -171,7 +171,7 @@ class RenderedCandles:
         """Return a pair: frames of this record's events for the channel, and a sequence number.
 
         The frames are the first `limit` frames after event `after`. If more frames would follow, the sequence number
-        belongs to the last returned frame. Otherwise, the sequence number is the last one of the record.
+        belongs to the last returned frame. Otherwise, the sequence number is the last sequence number of the record.
         """
         events = self.candles_for(channel, after, limit + 1)
         if len(events) <= limit:
@@ -246,7 +246,7 @@ class RenderedNamedEvent:
         return self.view_for_channel(channel)
 
 
-# A status goes to many channels one after another. With the cache, the status is decoded only once.
+# The cache decodes a status only once, although the status goes to many channels one after another.
 @lru_cache(maxsize=16)
 def _decode_status(data: bytes) -> Mapping[str, Any]:
     status = decode_json(data, dict[str, Any])
@@ -311,7 +311,8 @@ def apply_and_render(board: Board, id_prefix: bytes, record: JournalRecord) -> R
     if record.kind is RecordKind.CANDLES:
         candles = candles_from_bytes(record.data, record.event_count)
         symbols = candles["symbol"].tolist()
-        # Every candle results from a tick, so Tickwire never writes a candle of a symbol without ticks.
+        # Render no candles of unknown symbols. Tickwire itself never writes such candles, because every candle results
+        # from a tick.
         if not board.unknown_symbols(symbols):
             return RenderedCandles(id_prefix, record.first, candles, board.find_rows(symbols))
     elif record.kind is RecordKind.NAMED_EVENT:

@@ -49,8 +49,8 @@ class Router:
         self.paced_channels: dict[Channel, None] = {}
         # The number of board rows in the routing tables.
         self.row_count = 0
-        # The inner dicts, and `_pattern_channels`, are sets of channels: only their keys matter. Lists would be slower,
-        # because removal from a long list is slow.
+        # The inner dicts, and `_pattern_channels`, are ordered sets of channels: only their keys matter. Lists are
+        # unsuitable, because removal from a long list is slow.
         self._channels_by_unseen_symbol: dict[str, dict[Channel, None]] = {}
         self._pattern_channels: dict[Channel, None] = {}
         self._announced: AnnouncedSymbols | None = None
@@ -63,7 +63,7 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
-            # Add the filter first, because only this step can fail. A failure then leaves nothing to undo.
+            # Add the filter first, because only this step can fail. After a failure, there is then nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
             if subscription.required_screen is not None:
@@ -99,7 +99,8 @@ class Router:
 
         The channel must include all rows in `rows`.
         """
-        # A channel that sends no quotes has no board rows, and must not evaluate a top-N screen that it shares.
+        # Return no rows for a channel that sends no quotes. The channel may share a top-N screen with other channels,
+        # but must not evaluate it.
         if not channel.subscription.wants_quotes:
             return rows[:0]
         if channel.ranking is not None:
@@ -139,8 +140,8 @@ class Router:
         for row in new_rows if self._channels_by_unseen_symbol else ():
             for channel in self._channels_by_unseen_symbol.pop(symbols[row], ()):
                 self._route_rows(channel, [row])
-        # This line extends the column with each batch of new symbols. Otherwise, the first request would add all
-        # symbols at once.
+        # Access the column after each batch, because an access adds the new symbols to the column. Otherwise, the first
+        # request would add all symbols at once.
         column = self._board.symbol_column
         untested = self._pattern_channels if new_rows else {}
         if new_rows and self._announced is not None and self._announced.covers(symbols, new_rows):
@@ -154,9 +155,11 @@ class Router:
         self.row_count = len(symbols)
 
     def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
-        """Match the patterns of all channels with the symbols that the board appends next. The work is done in steps. A
-        step takes a few milliseconds. After that, `add_new_rows` is fast. Repeat the call with the same object
-        `symbols` to test channels that were added during the steps.
+        """Match the patterns of all channels with the symbols that the board appends next, in steps of a few
+        milliseconds.
+
+        After the last step, `add_new_rows` is fast. Call the method again with the same object `symbols` to test
+        channels that were added during the steps.
         """
         if self._announced is None or self._announced.symbols is not symbols:
             self._announced = AnnouncedSymbols(symbols, self.row_count, self._pattern_channels)

@@ -62,7 +62,7 @@ class ScreenRouter:
         self._index: ScreenIndex | None = None
         self._channels_by_screen: dict[int, dict[Channel, None]] = {}
         self._screen_numbers: dict[Channel, int] = {}
-        # The numbers of the filters in tokens.
+        # For each channel whose readers' tokens have a filter: the number of this filter in the index.
         self._required_numbers: dict[Channel, int] = {}
         self._reservation_count = 0
 
@@ -219,7 +219,7 @@ class ScreenRouter:
         """
         if self._index is None:
             index = yield from self._build_index()
-            # Another reservation may have built the index at the same time.
+            # Check again, because another reservation may have built the index during a pause.
             if self._index is None:
                 self._index = index
         for screen in subscription.filters:
@@ -279,8 +279,8 @@ def enter_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
 def leave_frames(channel: Channel, symbol: str, quote: bytes) -> list[bytes]:
     """Return the frames for a symbol that leaves the channel's screen.
 
-    `quote` is the frame of the symbol's newest quote. If the tokens of the readers have a filter, the readers may not
-    read this quote, and the event contains only its symbol.
+    `quote` is the frame of the symbol's newest quote. If the tokens of the readers have a filter, the readers have no
+    right to read this quote, so the event contains only the symbol.
     """
     return [_screen_event_frame(channel, StreamEvent.LEAVE, symbol, quote, has_id=True)]
 

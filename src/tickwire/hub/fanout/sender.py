@@ -51,9 +51,9 @@ NOTHING_SENT = SentFrames(0, 0, np.empty(0, np.intp))
 
 
 class SinkTable(Protocol):
-    """Many small groups of sinks, each with a number. A group receives some of the frames of each batch.
+    """Many small groups of sinks, each with a number. Each group receives some of the frames of each batch.
 
-    A sink is in one group at most.
+    A sink belongs to at most one group.
     """
 
     def set_group(self, number: int, group: SinkGroup, sink_count: int) -> None:
@@ -65,7 +65,9 @@ class SinkTable(Protocol):
         ...
 
     def queue(self, frames: Sequence[bytes], routes: Sequence[NDArray[np.int32]]) -> SentFrames:
-        """Send each group its frames, in order and as one body, at once or with the next `submit` of the sender.
+        """Send each group its frames, in order and as one body.
+
+        The bytes are sent at once, or when `submit` of the sender is called.
 
         `routes[i]` contains the numbers of the groups that receive frame i. The table ignores numbers without a group.
         """
@@ -75,8 +77,7 @@ class SinkTable(Protocol):
 class Sender(Protocol):
     """Writes bytes to groups of sinks. All calls occur on one event loop.
 
-    A sink receives all bytes in the order of the calls, even if calls of `queue` of a group alternate with calls of
-    `write` of the sink.
+    A sink receives its bytes in the order of the calls, also if both its group and the sink itself receive calls.
     """
 
     @property
@@ -89,7 +90,7 @@ class Sender(Protocol):
         ...
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:
-        """Return an empty table. If `is_chunked` is True, its groups receive chunks of HTTP/1.1."""
+        """Return an empty table. If `is_chunked` is True, its groups add the chunk framing of HTTP/1.1."""
         ...
 
     def submit(self) -> None:
@@ -105,7 +106,7 @@ class Sender(Protocol):
         ...
 
     def close(self) -> None:
-        """Send the queued bytes, and release all resources. The sender still accepts bytes.
+        """Send the queued bytes, and release all resources. The sender still accepts bytes afterwards.
 
         A second call does nothing.
         """
@@ -177,7 +178,7 @@ class WriteGroup:
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks
-        # Bound methods are stored, because the loop in `queue` runs for every delivery.
+        # Store the bound methods, because the loop in `queue` runs for every delivery.
         self._writes = [sink.write for sink in sinks]
 
     def queue(self, body: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 class Sink(Protocol):
     """The send buffer of one connection. `write` never blocks and never rejects bytes.
 
-    After a `write`, `is_full` may be True. The bytes written so far are still delivered.
+    After a `write`, `is_full` may be True, but the sink still delivers all written bytes.
     """
 
     @property

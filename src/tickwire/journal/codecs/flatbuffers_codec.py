@@ -17,9 +17,9 @@ from tickwire.journal.codecs.commit import Commit, CommitItem
 
 _IDENTIFIER = b"TWB1"
 _NO_TERM = -1
-# The fields of the table Batch.
+# The numbers of the fields in the table Batch.
 _COMMIT_FIRST, _COMMIT_WRITER, _COMMIT_ITEMS = range(3)
-# The fields of the table Item.
+# The numbers of the fields in the table Item.
 _ITEM_COUNT, _ITEM_TS, _ITEM_SOURCE, _ITEM_KEY, _ITEM_TERM, _ITEM_NARROW_TICKS, _ITEM_NAMED, _ITEM_NARROW_CANDLES = (
     range(8)
 )
@@ -124,7 +124,7 @@ def _read_item(item: Any) -> CommitItem:
 
 
 def _read_body(item: Any) -> tuple[RecordKind, bytes]:
-    """Return a pair: the kind of an item (one entry of a commit), and the data of the item."""
+    """Return the kind of an item (one entry of a commit), and the data of the item."""
     for kind, (field, size, _) in _BODY_FIELDS.items():
         vector = _read_vector(item, field)
         if vector is not None:

@@ -67,5 +67,6 @@ def _detect_codec(data: bytes) -> CodecName:
         return "flatbuffers"
     if data.startswith(b"{"):
         return "json"
-    # A Protobuf commit starts with its first field. Any other data is invalid in every encoding.
+    # A Protobuf commit starts with the tag of its first field. The packed codec rejects any other data that is not
+    # packed.
     return "protobuf" if data.startswith(b"\x08") else "packed"

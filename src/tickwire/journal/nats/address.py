@@ -51,7 +51,7 @@ def parse_nats_address(spec: str, default_name: str, credentials: NatsCredential
     result, the secrets replace the corresponding fields of `credentials`. The other fields stay unchanged.
     """
     if spec == EMBEDDED_NATS:
-        # `tickwire serve` replaces this address by the URL of the server that it starts.
+        # In `tickwire serve`, the URL of the server that it starts has already replaced this address.
         raise InputError(
             f"{spec} is not the address of a NATS server: only tickwire serve starts a NATS server by itself",
             field="journal",
@@ -85,7 +85,7 @@ def _with_secret(credentials: NatsCredentials, secret: str) -> NatsCredentials:
 
 
 def _server_url(scheme: str, host: str) -> str:
-    # A colon inside brackets belongs to an IPv6 address, not to a port.
+    # Ignore colons inside brackets, which belong to an IPv6 address, not to a port.
     if not host.rpartition("]")[2].count(":"):
         host = f"{host}:{DEFAULT_PORT}"
     return f"{scheme}://{host}"

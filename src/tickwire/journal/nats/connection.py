@@ -38,9 +38,9 @@ _MAX_PENDING_BYTES = 16 * 2**20
 # JetStream's error codes if JetStream is disabled for the account of this client, or for all accounts.
 _JETSTREAM_DISABLED_CODES = (10039, 10076)
 _NOT_FOUND_STATUS = 404
-# A NATS cluster of version 2.9.10 lost and reordered acknowledged messages when its servers were suspended in turn.
-# Under the same failures, a cluster of version 2.15.1 lost and reordered no messages. The versions between them were
-# not tested.
+# A NATS cluster of version 2.9.10 lost and reordered acknowledged messages when its servers were suspended in turn. In
+# the same test, a cluster of version 2.15.1 neither lost nor reordered messages. The versions between them were not
+# tested.
 _MIN_SAFE_SERVER_VERSION = (2, 15)
 _ELECTION_TIMEOUT_S = 5.0
 
@@ -80,8 +80,8 @@ class NatsSubscription:
         If the subscription did not end, the NATS client would subscribe to the subject again after a reconnect. The
         server would then keep the JetStream consumer that delivers to this subject.
         """
-        # Ignore errors. The client has already removed the subscription, so an error only means that the server has not
-        # removed the subscription yet. A server removes all subscriptions of a lost connection.
+        # Ignore errors. The client has already removed the subscription, and the server removes all subscriptions of a
+        # lost connection by itself.
         with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):
             await self._subscription.unsubscribe()
 
@@ -89,8 +89,8 @@ class NatsSubscription:
 class NatsConnection:
     """A connection to NATS that reconnects automatically. After each reconnect, it calls all `reconnect_callbacks`.
 
-    If the server reports an error, such as expired credentials, the client closes the connection permanently. The
-    connection then calls all `closed_callbacks` with the error.
+    If the server reports an error, such as expired credentials, the NATS client closes the connection permanently, and
+    all `closed_callbacks` are called with the error.
     """
 
     def __init__(self, address: NatsAddress) -> None:
@@ -100,7 +100,7 @@ class NatsConnection:
         self.last_error: str | None = None
         self.reconnect_count = 0
         self._client = Client()
-        # Set when the number of rejections exceeds the number of servers. Every server has then rejected the
+        # This event is set when there are more rejections than servers, so that every server has rejected the
         # credentials.
         self._rejected = asyncio.Event()
         self._rejection_count = 0
@@ -185,9 +185,9 @@ class NatsConnection:
     async def call_api(self, operation: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request to JetStream's API and return the answer.
 
-        While a NATS cluster elects a leader, no server answers. So if there is no answer, send the request again, until
-        5 seconds have passed since the call. Raise JournalUnavailable if there is still no answer. Raise JetStreamError
-        if the answer is an error.
+        While a NATS cluster elects a leader, no server answers. So if no answer arrives, send the request again, for up
+        to 5 seconds. Raise JournalUnavailable if there is still no answer. Raise JetStreamError if the answer is an
+        error.
         """
         subject, data = f"$JS.API.{operation}", json.dumps(body).encode() if body else b""
         answer = await self._retry_through_election(lambda: self.request(subject, data), JournalUnavailable)
@@ -218,8 +218,8 @@ class NatsConnection:
         with contextlib.suppress(OSError, asyncio.TimeoutError, nats.errors.Error):
             if self._client.is_connected:
                 await self._client.flush(1)
-        # The client raises OSError if messages are pending and the server is unreachable. On Python 3.12.1, a write
-        # to a closed connection raises TypeError instead, and uvloop raises RuntimeError.
+        # Ignore these errors. The client raises OSError if messages are pending and the server is unreachable. On
+        # Python 3.12.1, a write to a closed connection raises TypeError instead, and uvloop raises RuntimeError.
         with contextlib.suppress(OSError, TypeError, RuntimeError):
             await self._client.close()
 
@@ -228,7 +228,7 @@ class NatsConnection:
     ) -> Msg:
         """Send a request. After each error of type `retry_on`, send the request again.
 
-        Once 5 seconds (the longest time of a leader election) have passed since the call, raise the error instead.
+        After 5 seconds (the longest time of a leader election), raise the error instead.
         """
         deadline = asyncio.get_running_loop().time() + _ELECTION_TIMEOUT_S
         while True:
@@ -286,8 +286,8 @@ class NatsConnection:
         self.last_error = None
 
     async def _on_error(self, error: Exception) -> None:
-        # A server that rejects the credentials sends an error, then closes the connection. Store this error, because it
-        # is the reason why the connection fails.
+        # A server that rejects the credentials sends an error, and then closes the connection. Store the error, because
+        # the end of the connection reports no reason.
         is_closed = isinstance(error, ConnectionResetError | nats.errors.UnexpectedEOF)
         if is_closed and self.last_error is not None:
             return

@@ -37,11 +37,11 @@ _SILENCE_CHECKS = 4
 # The pause before the next JetStream consumer doubles while no JetStream consumer delivers anything. With the longest
 # pause, a process sends about three requests every two seconds to a failing NATS cluster.
 _MIN_RETRY_INTERVAL_S, _MAX_RETRY_INTERVAL_S = 0.2, 2.0
-# For this time, a request for a missing stream is repeated. A NATS server that has just become the leader may not have
-# information about every stream yet.
+# For this time, a request for a missing stream is repeated, because a NATS server that has just become the leader may
+# not know every stream yet.
 _MISSING_STREAM_GRACE_S = 1.0
-# For this time, a request is repeated if newer messages seem to be missing. A NATS server that has just become the
-# leader may not have applied all messages yet.
+# For this time, a request is repeated if newer messages seem to be missing, because a NATS server that has just become
+# the leader may not have applied all messages yet.
 _SHORT_STREAM_GRACE_S = 5.0
 # The server deletes the JetStream consumer after this time without a subscriber, for example after this process died.
 _INACTIVE_TIMEOUT_S = 5.0
@@ -160,7 +160,9 @@ class StreamConsumer:
             if state["last_seq"] >= self.position:
                 last: int = state["last_seq"]
                 return last
-            self._set_stall_reason(f"{self._connection.server} has only messages that this server has already read")
+            self._set_stall_reason(
+                f"the stream on {self._connection.server} ends before the newest message that this server has read"
+            )
             if loop.time() > deadline:
                 raise LogRolledBack(
                     f"the stream {name} on NATS has lost messages: it ends at message {state['last_seq']}, and this "
@@ -222,11 +224,11 @@ class StreamConsumer:
     async def _wait_until_broken(self) -> None:
         """Wait until the JetStream consumer must be replaced.
 
-        A JetStream consumer must be replaced if a message is missing or cannot be applied, if the server sends neither
-        messages nor heartbeats, or if the client has reconnected.
+        The reason may be a missing message, a message that cannot be applied, a silent server, or a reconnect of the
+        client.
 
         To detect silence, count checks instead of comparing times. If the event loop of this process was blocked for
-        some seconds, unread messages have arrived in the meantime. The process reads them before the next check.
+        some seconds, the process reads the waiting messages before the next check.
         """
         while not self._restart_needed.is_set() and self._silent_checks <= _SILENCE_CHECKS:
             with contextlib.suppress(TimeoutError):
@@ -256,7 +258,7 @@ class StreamConsumer:
             self._hole_at = self.position
             self._restart_needed.set()
         if self._restart_needed.is_set() or delivery.delivery != self._next_delivery:
-            # A message is missing. A new JetStream consumer will deliver the missing message.
+            # Create a new JetStream consumer, which will deliver the missing message.
             self._restart_needed.set()
             return
         self._next_delivery += 1
@@ -276,17 +278,19 @@ class StreamConsumer:
 
     async def _on_status_message(self, message: Msg, headers: dict[str, str]) -> None:
         self._silent_checks = 0
-        # A flow-control message requires an answer. If the answer was lost, the next heartbeat reports that the server
-        # still waits.
+        # A flow-control message requires an answer. If the answer is lost, the next heartbeat contains the request
+        # again.
         reply = message.reply or headers.get("Nats-Consumer-Stalled") or ""
         if is_flow_control(reply):
             await self._connection.publish(reply, b"")
         last_delivery, last_number = (_parse_count(headers.get(name)) for name in _HEARTBEAT_COUNTS)
         if last_delivery >= self._next_delivery:
-            # The server has sent messages that have not arrived at this process.
+            # Create a new JetStream consumer, because the server has sent messages that have not arrived at this
+            # process.
             self._restart_needed.set()
         elif last_delivery == self._next_delivery - 1 and last_number > self.position:
-            # An operator has deleted the newest messages of the stream, but their numbers remain in use.
+            # An operator has deleted the newest messages of the stream. Their numbers remain in use, so deliver empty
+            # messages in their place.
             for number in range(self.position + 1, last_number + 1):
                 self._deliver_or_fail(number, b"")
 

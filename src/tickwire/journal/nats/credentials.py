@@ -72,10 +72,9 @@ def _signing_options(path: Path) -> dict[str, Callable[..., bytes]]:
 
 @contextlib.contextmanager
 def _errors_as_retryable() -> Iterator[None]:
-    """Convert InputError to `nats.errors.Error`.
+    """Convert InputError to `nats.errors.Error`, after which the NATS client tries to connect again.
 
-    The NATS client tries to connect again after a `nats.errors.Error`. After an InputError, the NATS client would stop
-    trying.
+    After any other exception, the NATS client would stop trying.
     """
     try:
         yield
@@ -114,7 +113,7 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
 def _tls_context(path: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
-    # OSError includes ssl.SSLError.
+    # This also catches SSLError, which is a subclass of OSError.
     except OSError as error:
         reason = error.strerror or "the file contains no certificate"
         raise InputError(f"cannot use {path} as CA bundle: {reason}", field="nats_ca") from None

@@ -42,8 +42,10 @@ def parse_delivery(reply: str) -> Delivery:
 
 
 def is_flow_control(subject: str) -> bool:
-    """Return True if JetStream's flow control expects an answer on `subject`. The caller must not answer any other
-    message. Any client that may publish to the inbox of this process can send a message with any reply subject. If this
-    process answered such a message, that client could publish to every subject to which this process may publish.
+    """Return True if JetStream's flow control expects an answer on `subject`.
+
+    The caller must not answer any other message. A client that can publish to the inbox of this process chooses the
+    reply subject of its message. If this process answered, the client could publish to every subject to which this
+    process has access.
     """
     return subject.startswith(_FLOW_CONTROL_PREFIX)

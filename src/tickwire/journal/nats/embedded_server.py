@@ -45,13 +45,14 @@ _STOP_TIMEOUT_S = 15.0
 _INITIAL_RESTART_DELAY_S = 0.25
 _MAX_RESTART_DELAY_S = 10.0
 _STABLE_AFTER_S = 30.0
-# The number of the server's last error lines that an error at the start contains.
+# The maximum number of the server's last error lines that an error at the start contains.
 _KEPT_LOG_LINES = 3
 # The minimum time between two error lines in the log. Every connection can cause an error line, and any user of the
 # machine can connect.
 _LOG_INTERVAL_S = 1.0
 _LOG_LINE = re.compile(rb"\[(?P<level>[A-Z]{3})\] (?P<text>.*)")
-# Other levels are logged as DEBUG. They include a warning that the password is in the server's configuration file.
+# Lines of other levels have the level DEBUG in the log. They include a warning that the server's configuration file
+# contains the password.
 _ERROR_LEVELS = (b"ERR", b"FTL")
 
 log = logging.getLogger("tickwire.journal")
@@ -124,10 +125,10 @@ class EmbeddedNatsServer:
             await asyncio.sleep(_POLL_INTERVAL_S)
 
     def _reserve_port(self) -> None:
-        """Reserve a free port. On Linux, the system assigns this port to no other program while the server restarts.
+        """Reserve a free port, so that Linux assigns the port to no other program while the server restarts.
 
-        On Linux, two sockets with SO_REUSEADDR can have the same port if only one of them listens. nats-server sets
-        this option.
+        On Linux, two sockets with SO_REUSEADDR can have the same port if only one of them listens. nats-server also
+        sets this option.
         """
         reserved = socket.socket()
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -182,7 +183,7 @@ class EmbeddedNatsServer:
             # Ctrl-C in a terminal must not end the server before the workers.
             start_new_session=True,
         )
-        # `_stop` may have been called while the process started.
+        # Check again, because `_stop` may have been called while the process started.
         if self._stopping.is_set():
             process.terminate()
         assert process.stderr is not None  # noqa: S101  # a pipe
@@ -196,7 +197,7 @@ class EmbeddedNatsServer:
             try:
                 line = await stream.readline()
             except ValueError:
-                # The line was too long, and the reader has discarded it.
+                # Skip a line that is too long. The reader has already discarded it.
                 continue
             if not line:
                 return
@@ -279,7 +280,7 @@ def _require_program() -> str:
         missing = "the package nats-py"
     if program is None or missing:
         raise InputError(f"--journal nats:embedded needs {missing}: pip install 'tickwire[cluster]'", field="journal")
-    # A name without a slash is a program on the PATH.
+    # `which` searches the PATH for a name without a slash.
     path = shutil.which(program)
     if path is None:
         raise InputError(f"{PROGRAM_VARIABLE}={program} is not a program", field="journal")

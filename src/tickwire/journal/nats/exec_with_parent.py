@@ -24,7 +24,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     else:
         _start_watcher(parent)
-    # The parent may have ended before this process began to watch the parent.
+    # The parent may have ended before the kernel setting or the watcher had an effect.
     if os.getppid() != parent:
         sys.exit("the parent process has ended")
     os.execv(command[0], command)  # noqa: S606  # the caller chooses the program

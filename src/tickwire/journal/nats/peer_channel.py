@@ -51,7 +51,7 @@ class NatsPeerChannel:
 
         async def on_message(message: Msg) -> None:
             # Answer only to inboxes of this journal. Otherwise a client could make this process publish to any subject
-            # to which this process may publish.
+            # to which this process has access.
             is_inbox = message.reply.startswith(f"{self._connection.address.inbox_prefix}.")
             await callback(message.data, message.reply if is_inbox else "")
 

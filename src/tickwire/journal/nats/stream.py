@@ -1,4 +1,4 @@
-"""Finds and checks the JetStream stream of a journal. If the stream does not exist, creates the stream.
+"""Finds and checks the JetStream stream of a journal, or creates the stream if it does not exist.
 
 The description of the stream says that the stream is a Tickwire journal. The description also contains the epoch, a
 random name. So if a stream is lost and created again, the new stream has another epoch.
@@ -141,8 +141,8 @@ def _format_description(epoch: str) -> str:
 async def end_epoch(connection: NatsConnection, epoch: str) -> None:
     """Give the stream a new epoch, unless another process has already replaced `epoch`.
 
-    The stream has lost its newest messages, and would assign the same event numbers to other events. With the new
-    epoch, a reader that resumes learns that events are missing, and does not receive wrong events.
+    The stream has lost its newest messages, and would assign their event numbers to other events. Because of the new
+    epoch, a reader that resumes is informed that events are missing, and receives no wrong events.
     """
     info = await read_stream_info(connection, connection.address.journal_name)
     if parse_epoch(info) == epoch:

@@ -48,8 +48,10 @@ async def read_log_position(log: SharedLog, snapshots: Sequence[StoredSnapshot])
 async def find_oldest_anchor(log: SharedLog, state: LogState) -> LogAnchor:
     """Return the position of the oldest message in the log.
 
-    The oldest message that is readable states the number of its first event. Each unreadable message before it counts
-    as one event. If no message has been deleted, the oldest event has the number 1.
+    If no message has been deleted, its first event has the number 1.
+
+    The oldest readable message contains the number of its first event. Each unreadable message before it counts as one
+    event.
     """
     if not state.message_count:
         return LogAnchor(state.last_message + 1, 1)
@@ -98,7 +100,7 @@ class LogHistoryReader:
         """
 
         async def starts_before(message: int) -> bool:
-            # A message that cannot be decoded has no time. Use the time of the nearest earlier message.
+            # A message that cannot be decoded has no time. So use the time of the nearest earlier message that has one.
             for number in range(message, messages.start - 1, -1):
                 try:
                     return decode_commit(await self._log.read_message(number)).items[0].ts < ts
@@ -153,7 +155,8 @@ class LogHistoryReader:
     ) -> AsyncIterator[tuple[int, Commit]]:
         """Yield the commits from the position `start` on, each with the number of its message.
 
-        The first fetch requests `first_count` messages, and later fetches request more.
+        The first fetch requests `first_count` messages, and each later fetch requests more messages than the previous
+        fetch.
         """
         numbering, count = MessageNumbering(start), first_count
         while numbering.message in messages:

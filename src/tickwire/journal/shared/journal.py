@@ -71,7 +71,7 @@ class SharedJournal:
         self._numbering = MessageNumbering(position.start)
         self._tail = Tail(position.start.event - 1)
         self._dedup_index = DedupIndex()
-        # The index in memory does not contain the keys of entries up to this event.
+        # The keys of entries up to this event are not in memory.
         self._dedup_floor = self._tail.head
         self._newest_terms: dict[str, int] = {}
         self._first, self._min_head = position.first, position.min_head
@@ -80,9 +80,9 @@ class SharedJournal:
         self._newest_message = 0
         self._unreadable_logged_at = -_UNREADABLE_LOG_INTERVAL_S
         self._message_range = range(position.anchors[0].message, position.start.message)
-        # Set when this process has read another message, or when the journal has failed or is closed.
+        # This event is set when this process has read another message, and when the journal has failed or is closed.
         self._message_read = asyncio.Event()
-        # Appends that wait for the server are queued in the order of the calls.
+        # Appends that wait for the server continue in the order of the calls.
         self._append_order = asyncio.Lock()
         self._sequence_index = SequenceIndex(position.anchors)
         self._history_reader = LogHistoryReader(log, self._sequence_index)
@@ -297,8 +297,8 @@ class SharedJournal:
         """
         if self._dedup_floor < self._first:
             return None
-        # If this process has not read the message yet, the result is None. The next append of this process then fails,
-        # because the number of its message is taken, and the search is repeated.
+        # Ignore a message that this process has not read yet. The next append then fails, because its message number is
+        # taken, and the search is repeated.
         found = await self._log.find_newest(source, key)
         if found is None:
             return None

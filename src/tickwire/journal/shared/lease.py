@@ -3,9 +3,9 @@
 The lease is a key on a server. The key expires unless the process that holds the lease renews the key.
 
 To acquire the lease, a process creates the key. To renew the lease, the holder writes a new version of the key. The
-server accepts the new version only if no other process has written the key since the holder's last write. If two
-processes write at the same time, the server accepts only one write. If the holder cannot renew the key, the holder
-releases the lease before the key can expire.
+server accepts the new version only if no other process has written the key since the holder's last write. So if two
+processes write at the same time, the server accepts only one of the writes. If the holder cannot renew the key, it
+gives up the lease before the key can expire.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class SharedLease:
                 self._set_held(is_held=await self._key.write(is_held=self.is_held))
             self._renewed_at = started_at
         except (JournalError, TimeoutError):
-            # The next attempt may take up to two intervals. Give up the lease now if the key could expire before the
-            # attempt ends.
+            # The next attempt may take up to two intervals. If the key could expire before the attempt ends, give up
+            # the lease now.
             if self.is_held and started_at - self._renewed_at + 2 * _RENEW_INTERVAL_S > _RELEASE_AFTER_S:
                 self._set_held(is_held=False)
 

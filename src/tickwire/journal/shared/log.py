@@ -77,7 +77,7 @@ class LogConsumer(Protocol):
 
     @property
     def stall_reason(self) -> str | None:
-        """The reason why this consumer may not have received all messages. None if nothing is wrong."""
+        """The reason why messages may be missing at this consumer, or None if nothing is wrong."""
         ...
 
     async def wait_until_caught_up(self) -> None:
@@ -137,9 +137,9 @@ class SharedLog(Protocol):
     ) -> AbstractAsyncContextManager[SendOnce]:
         """Prepare to send a message.
 
-        The context manager yields a function that sends the message at each call. The function does not report success.
-        The caller sees success when the LogConsumer delivers the message under the chosen number. If the server answers
-        with an error that a retry cannot fix, the context manager calls `reject`.
+        The context manager yields a function that sends the message, and can be called again to repeat it. The function
+        does not report success: the message is stored when the LogConsumer delivers it under the chosen number. If the
+        server answers with an error that a retry cannot fix, the context manager calls `reject`.
         """
         ...
 

@@ -20,7 +20,10 @@ class Membership:
         self._unresponsive: set[str] = set()
 
     def record_heartbeat(self, node: str, now: float) -> bool:
-        """Record a heartbeat of `node`. Return True if `live_members` did not contain `node` before this call."""
+        """Record a heartbeat of `node`.
+
+        Return True if `node` was not among the `live_members` before this heartbeat.
+        """
         is_new = node not in self.live_members(now)
         self._last_heartbeats[node] = now
         self._unresponsive.discard(node)

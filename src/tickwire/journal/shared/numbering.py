@@ -6,7 +6,7 @@ number is known. All processes then have the same numbers:
 
 - The events of a valid message have the next numbers, and the message states the first of these numbers.
 - Any other message is unreadable, and counts as one unreadable event.
-- If messages are missing, the next message shows how many events the missing messages contained.
+- If messages are missing, the number of events in them follows from the first event number in the next message.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MessageNumbering:
     def read(self, message: int, data: bytes) -> Sequence[Commit]:
         """Return the commits of the next message. If messages are missing before it, the first commit replaces them.
 
-        `message` is the number of the next message, which has the content `data`. All messages between the previous
+        `message` is the number of the next message, and `data` is its content. All messages between the previous
         message and the next message are missing. Raise JournalError if this process cannot decode valid messages of
         this kind.
         """
@@ -50,10 +50,12 @@ class MessageNumbering:
         commits = []
         try:
             commit, self.unreadable_reason = decode_commit(data), None
-            # Missing messages may have contained several events each.
+            # Count the missing events by their numbers, because a missing message may have contained several events.
             missing_events = max(missing, commit.first - self.event) if missing else 0
             if commit.first != self.event + missing_events:
-                raise unreadable_message(f"it begins with event {commit.first}, not {self.event + missing_events}")
+                raise unreadable_message(
+                    f"the message begins with event {commit.first}, not {self.event + missing_events}"
+                )
             self._last_ts = commit.items[-1].ts
         except JournalUnreadable as error:
             self.unreadable_reason, missing_events = str(error), missing

@@ -20,7 +20,7 @@ from tickwire.journal.shared.membership import Membership
 
 _HEARTBEAT_INTERVAL_S = 1.0
 _REPLY_TIMEOUT_S = 1.5
-# A reply may exceed the size limit of a message, so a process sends its reply in chunks of this size.
+# The size of the parts of a reply. A reply is sent in parts, because it may exceed the size limit of a message.
 _MAX_CHUNK_BYTES = 256 * 1024
 
 GOODBYE_TOPIC = "gone"
@@ -29,7 +29,7 @@ GOODBYE_TOPIC = "gone"
 log = logging.getLogger("tickwire.journal")
 
 ChannelCallback = Callable[[bytes, str], Awaitable[None]]
-"""Receives the data of a message, and the address for replies. The address is empty if the sender expects no reply."""
+"""A function that receives the data of a message, and the address for replies ("" if the sender expects no reply)."""
 
 Unsubscribe = Callable[[], Awaitable[None]]
 
@@ -155,7 +155,7 @@ class SharedPeers:
         try:
             others = await self._request_others(topic, data)
         except JournalError:
-            # Without a connection, only this process replies.
+            # Ask no other process, because there is no connection.
             others = {}
         own_replies = [] if own_reply is None else [own_reply]
         silent = {node for node, chunks in others.items() if chunks[0].outcome == "silent"}
@@ -172,8 +172,8 @@ class SharedPeers:
                 await self._announce("here")
                 await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
         finally:
-            # Stop reacting to heartbeats before announcing the exit. Otherwise this process could answer the heartbeat
-            # of a new process with its own heartbeat after the announcement.
+            # Ignore heartbeats of other processes from now on. Otherwise this process could still answer the first
+            # heartbeat of a new process after it has announced its exit.
             await _suppress_errors(stop_heartbeats())
             await self._announce(GOODBYE_TOPIC)
 

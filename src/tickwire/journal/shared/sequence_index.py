@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from tickwire.journal.shared.numbering import LogAnchor
 
-# The maximum number of entries. Beyond this number, the index drops every second entry.
+# The maximum number of entries. When there are more, the index drops every second entry.
 _MAX_ENTRIES = 8_192
 
 _anchor_event = attrgetter("event")
@@ -54,8 +54,8 @@ class SequenceIndex:
 async def find_last_true(low: int, high: int, predicate: Callable[[int], Awaitable[bool]]) -> int:
     """Return the largest number from `low` to `high` for which `predicate` is true.
 
-    Return `low` - 1 if there is no such number. The binary search requires that `predicate` changes at most once from
-    `low` to `high`, from true to false.
+    Return `low` - 1 if there is no such number. The binary search requires that `predicate`, from `low` to `high`,
+    changes at most once: from true to false.
     """
     while low <= high:
         middle = (low + high) // 2

@@ -1,8 +1,8 @@
 """Splits an entry of ticks or candles that exceeds the size limit of a message.
 
-The second half has the source and the key of the whole entry. The journal therefore contains this key only when it
-contains the whole entry. The first half has a key of its own. If an append fails between the halves, a repeated append
-finds the first half by that key.
+The second half has the source and the key of the whole entry, so the journal contains this key only if it contains the
+whole entry. The first half has another key. If an append fails between the halves, a repeated append finds the first
+half by this other key.
 """
 
 from __future__ import annotations

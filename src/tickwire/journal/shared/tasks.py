@@ -16,8 +16,8 @@ def start_task(
 ) -> asyncio.Task[None]:
     """Start a task. If the task dies with an error, log the traceback and call `on_death`.
 
-    `on_death` must make the journal fail, so that the process ends and is started again. Without this call, the journal
-    would make no progress and report no failure.
+    `on_death` must make the journal fail, so that the process ends and is started again. Otherwise, the journal would
+    make no progress, and would not report a failure.
     """
     task = asyncio.create_task(coroutine, name=name)
 

@@ -3,10 +3,10 @@
 The sender of a message chooses the message number. The server stores the message only if the chosen number is the next
 free number.
 
-A process assigns to its next message the number after the last message that it has read. The events in the message
-receive the sequence numbers after the last event that the process has read. If another process stores a message with
-the same message number first, the process reads that message and tries again with the next number. So sequence numbers
-are unique and have no gaps, although several processes assign them.
+The number of a process's next message follows the number of the last message that the process has read. In the same
+way, the sequence numbers of the events in the message follow the last event that the process has read. If another
+process stores a message with the same message number first, the process reads that message and tries again with the
+next number. So sequence numbers are unique and have no gaps, although several processes assign them.
 
 If the writer receives no answer, it sends the same message again, with the same number. The server cannot store the
 message twice: once the message is stored, its number is no longer free.
@@ -33,8 +33,7 @@ from tickwire.journal.shared.split_entry import owner_source
 # After this time without an answer, the writer sends the message again.
 _RESEND_INTERVAL_S = 1.0
 _RETRY_INTERVAL_S = 0.1
-# The largest number of entries in a commit. The number is so high that in most cases the size limit of a message
-# applies first.
+# The largest number of entries in a commit. Most commits reach the size limit of a message first.
 _MAX_COMMIT_ENTRIES = 10_000
 # An upper bound, in bytes, for the size of a message without its entries, and for the size of an entry without its
 # data, source and key.
@@ -190,16 +189,16 @@ class LogWriter:
     async def _resolve_without_writing(self, append: PendingAppend) -> bool:
         """If the entry needs no message, complete or reject the entry and return True. Otherwise return False.
 
-        An entry needs no message if the journal already contains the entry, or if the entry is outdated because another
-        process runs the feed now.
+        An entry needs no message if the journal already contains it, or if another process runs the feed now, so that
+        the journal must reject it.
         """
         entry = append.entry
         if entry.key is not None:
             span = self._view.find_recent_span(entry.source, entry.key) or await self._view.find_stored_span(
                 entry.source, entry.key
             )
-            # Search the memory again. During the lookup in the log, this process may have read a message of another
-            # process that contains this entry.
+            # Search the memory again, because this process may have read a message with this entry during the lookup in
+            # the log.
             span = self._view.find_recent_span(entry.source, entry.key) or span
             if span is not None:
                 self._queue.popleft()
@@ -235,8 +234,8 @@ class LogWriter:
     async def _send_commit(self, commit: Commit, group: Sequence[PendingAppend]) -> bool:
         """Send a commit (the group of entries in one message), and repeat the message until the result is known.
 
-        Return True if the commit was stored or permanently rejected. Return False if the entries must be sent again in
-        another commit, because another message was stored first, or because the commit was too large.
+        Return True if the commit was stored or permanently rejected. Return False if another message was stored first,
+        or if the commit was too large. The entries must then be sent again in another commit.
         """
         started_at_ns = time.perf_counter_ns()
         data = self._encode(commit)
@@ -328,7 +327,8 @@ class LogWriter:
 
 
 def _resolve_append(append: PendingAppend, span: SequenceRange) -> None:
-    # If the caller was cancelled, the future is already done, but the journal contains the entry nevertheless.
+    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
+    # nevertheless.
     if not append.future.done():
         append.future.set_result(span)
 

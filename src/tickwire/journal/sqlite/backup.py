@@ -78,9 +78,9 @@ def inspect_backup(backup: Path) -> BackupInfo:
 def restore(backup: Path, journal: Path, *, replaces: bool = False) -> BackupInfo:
     """Restore a backup as the journal at `journal`. The next server begins a new epoch, so that no id is used twice.
 
-    If `replaces` is True, rename the files of a present journal. The name of this journal then ends with `-replaced-`
-    and a random suffix, and the names of its other files begin with the same name. Raise JournalError if the backup is
-    not valid, if a server uses the journal, or if there is a journal and `replaces` is False.
+    If `replaces` is True, append `-replaced-` and a random suffix to the name of a present journal, and rename its
+    other files in the same way. Raise JournalError if the backup is not valid, if a server uses the journal, or if
+    there is a journal and `replaces` is False.
     """
     info = inspect_backup(backup)
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +115,14 @@ def _locked(journal: Path) -> Iterator[None]:
 def _complete_copies(original: Path, copy: Path) -> Iterator[list[Path]]:
     """Copy a journal and its candles to new files, and yield the paths of these files.
 
-    The copies are complete before the block runs. If the block raises an error, remove the copies. If a restore of the
-    copies is pending, cancel the restore first. Otherwise, a later start would complete the restore without candles.
+    The copies are complete before the block runs. If the block raises an error, remove the copies. If the block has
+    begun to restore the copies, cancel the restore first. Otherwise, a later start would complete the restore without
+    candles.
     """
     pairs = [pair for pair in zip(databases_of(original), databases_of(copy), strict=True) if pair[0].exists()]
     with translate_errors(copy, "written"):
         try:
-            # A process that was killed may have left copies behind.
+            # Remove copies that a killed process has left behind.
             _remove_new_copies(copy)
             for source, path in pairs:
                 _copy_database(source, new_copy_of(path))
@@ -145,7 +146,8 @@ def _copy_database(original: Path, copy: Path) -> None:
         contextlib.closing(connect_read_only(original, is_in_use=True)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
-        # One step copies one moment of the database. A server can append events during this step.
+        # Copy the whole database in one step, so that the copy has the state of one moment. A server can append events
+        # during this step.
         source.backup(target, pages=-1)
         target.execute("PRAGMA journal_mode = DELETE")
     fsync(copy)

@@ -1,13 +1,13 @@
 """Detects whether a power cut may have removed events from the journal.
 
-With synchronous=NORMAL, a commit survives the death of the process but may not survive a power cut. After a power cut,
-the newest commits may be missing from the file. The journal would then assign the sequence numbers of the missing
-events again, under the same epoch (see `Journal.epoch`).
+With synchronous=NORMAL, a commit survives the death of the process, but not always a power cut. After a power cut, the
+newest commits may be missing from the file. The journal would then assign the sequence numbers of the missing events
+again, under the same epoch (see `Journal.epoch`).
 
 To detect a power cut, Tickwire marks an open journal: the journal file contains the boot id of the machine from the
 opening of the journal until the journal is closed. If Tickwire opens a journal file that still contains the boot id of
-an earlier boot, the machine may have lost power. The journal then begins a new epoch. In this case, the head file
-(head_file.py) proves nothing, because the head file may also lack its newest writes.
+an earlier boot, the machine may have lost power. The journal then begins a new epoch. The head file (head_file.py)
+cannot detect this loss, because the head file may also lack its newest writes.
 """
 
 from __future__ import annotations

@@ -19,14 +19,16 @@ from tickwire.journal.sqlite.file_guard import FileGuard
 
 # Start a checkpoint after this number of bytes. The value is SQLite's default threshold, 1,000 pages of 4 KB.
 _CHECKPOINT_THRESHOLD_BYTES = 4 * 2**20
-# While the writer commits without pauses, a passive checkpoint never moves the whole log. So when the log reaches its
-# limit, the writer thread itself empties the log. The limit bounds the time to open the journal after a kill.
+# The limit of the log. While the writer commits without pauses, a passive checkpoint never moves the whole log. So when
+# the log reaches its limit, the writer thread itself empties the log. The limit bounds the time to open the journal
+# after a kill.
 _MAX_LOG_BYTES = 64 * 2**20
-# The part of the journal's size limit that the write-ahead log may use.
+# The fraction of the journal's size limit that the write-ahead log may use.
 _LOG_SHARE = 1 / 8
-# The fraction of the log's limit after which a checkpoint starts at the latest.
+# When the log reaches this fraction of its limit, a checkpoint starts, even below _CHECKPOINT_THRESHOLD_BYTES.
 _THRESHOLD_SHARE = 1 / 4
-# The longest time that the writer waits for a read that needs the log. A read takes a few milliseconds.
+# The longest time that the writer waits for another connection that reads from the log. A read usually takes a few
+# milliseconds.
 _EMPTY_LOG_TIMEOUT_MS = 100
 
 log = logging.getLogger("tickwire.journal")
@@ -80,8 +82,8 @@ class Checkpointer:
 class LogLimit:
     """Empties the write-ahead log on the writer's thread and connection when the log exceeds its limit.
 
-    A program that reads the file for a long time, such as a backup, prevents this step. The log then grows further, and
-    the next attempt follows when the log has grown by another quarter of the limit.
+    A program that reads the file for a long time, such as a backup, makes the attempt fail. The next attempt follows
+    when the log has grown by another quarter of the limit.
     """
 
     def __init__(self, connection: sqlite3.Connection, guard: FileGuard, max_journal_bytes: int) -> None:
@@ -108,5 +110,5 @@ class LogLimit:
             finally:
                 self._connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")
         self._guard.update_log_size()
-        # If the log is empty now, the next attempt follows when the log reaches its limit.
+        # If the log is now empty, try again only when the log reaches its limit again.
         self._next_attempt_bytes = max(self._limit_bytes, self._guard.log_bytes + self._limit_bytes // 4)

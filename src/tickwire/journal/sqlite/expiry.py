@@ -13,8 +13,8 @@ from tickwire.journal.retention import SnapshotIndex, SnapshotInfo
 from tickwire.journal.sqlite.checkpointer import max_log_bytes
 from tickwire.journal.sqlite.file import JournalFileInfo
 
-# The minimum batch size of a deletion step, in records. If the records are large, a step takes a few milliseconds, and
-# the next append may wait until the step ends.
+# The minimum number of records that one step deletes. With large records, a step takes a few milliseconds, for which
+# the next append may have to wait.
 EXPIRY_BATCH_RECORDS = 64
 # The number of pages by which one step shrinks the file: 1 MB, which takes a few milliseconds.
 _SHRINK_PAGES = 256

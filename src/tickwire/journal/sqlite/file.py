@@ -142,8 +142,8 @@ def _check_header(path: Path, header: bytes) -> None:
             f"wrote the file, or {_MOVE_HINT}"
         )
     page_size = int.from_bytes(header[16:18], "big")
-    # If a file is shorter than the size in its header, the file is damaged, unless a write-ahead log exists. The log
-    # may contain the missing pages.
+    # If a file is shorter than the size in its header, the file is damaged, unless a write-ahead log exists. In that
+    # case, the log may contain the missing pages.
     if not file_size(side_file(path, "-wal")) and file_size(path) < _read_uint32(header, 28) * (
         65536 if page_size == 1 else page_size
     ):
@@ -151,7 +151,7 @@ def _check_header(path: Path, header: bytes) -> None:
 
 
 def _describe_writer(path: Path) -> str:
-    """Return the version of Tickwire that wrote a file. The present version does not know the format of the file."""
+    """Describe the version of Tickwire that wrote a file whose format this version does not know."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_read_only(path)) as connection:
         rows = connection.execute("SELECT value FROM meta WHERE name = ?", (WRITTEN_BY_ROW,)).fetchall()
         if rows:
@@ -288,7 +288,8 @@ def _read_file_info(connection: sqlite3.Connection) -> JournalFileInfo:
     if newest is None:
         return JournalFileInfo(epoch, boot_marker, 1, 0, 1, 0, snapshots, written_by)
     first, count = connection.execute("SELECT first, count FROM records ORDER BY first LIMIT 1").fetchall()[0]
-    # Check only the number of events in the oldest record. `read` reports any other damage of this record later.
+    # Check only the number of events in the oldest record. A later call of `read` reports any other damage of this
+    # record.
     if not isinstance(count, int) or not 0 < count <= head:
         raise CorruptRow(f"event {first} is damaged")
     return JournalFileInfo(epoch, boot_marker, first, head, newest.first, first + count - 1, snapshots, written_by)
@@ -307,7 +308,7 @@ def upgrade_format(connection: sqlite3.Connection) -> None:
 def _decode_text(data: bytes) -> str:
     """Decode the text in a column, and replace invalid bytes instead of raising an error.
 
-    The damage is found later, because the checksum of the row does not match.
+    A later check of the row's checksum reports the damage.
     """
     return data.decode("utf-8", "replace")
 

@@ -17,9 +17,9 @@ from tickwire.journal.sqlite.file import side_file
 class FileGuard:
     """Compares the journal file and its write-ahead log with their last known state.
 
-    Only checkpoints write to the journal file, so `checkpointing` surrounds each checkpoint. Only the writer thread
-    writes to the log, and calls `find_problem`. After a problem, some events may be lost, so the journal accepts no
-    events until it is opened again.
+    Only checkpoints write to the journal file, so each checkpoint runs inside `checkpointing`. Only the writer thread
+    writes to the log, and it also calls `find_problem`. After a problem, some events may be lost, so the journal
+    accepts no events until it is opened again.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:

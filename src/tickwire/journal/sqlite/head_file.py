@@ -2,15 +2,12 @@
 
 A journal file can return to an earlier state, for example if a person restores a backup, or if another program
 overwrites a part of the file. The next events would then have the ids of the lost events, under the same epoch (see
-`Journal.epoch`). A returning reader would miss events without noticing.
-
-The writer therefore stores the number of the newest event in a second file, after each commit. When Tickwire opens a
-journal, it compares both files. If the head file does not prove that the journal file is complete, the journal begins a
-new epoch. `find_discontinuity` lists the reasons. If a new epoch begins without need, no event is lost, but readers
-must assume that events are missing.
-
-The name of the head file ends with a random suffix, which changes while events arrive. If a person copies a backup of
-the whole folder over the present folder, the folder contains two head files, and neither of them proves anything.
+`Journal.epoch`). A returning reader would miss events without noticing. The writer therefore stores the number of the
+newest event in a second file, after each commit. When Tickwire opens a journal, it compares both files. If the head
+file does not prove that the journal file is complete, the journal begins a new epoch (see `find_discontinuity`). An
+unnecessary new epoch loses no event, but readers must assume that events are missing. The name of the head file ends
+with a random suffix, which changes while events arrive. If a person copies a backup of the whole folder over the
+present folder, the folder contains two head files. The journal then trusts neither of them.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ _SUFFIX_BYTES = 4
 _SUFFIX_PATTERN = re.compile(f"[0-9a-f]{{{2 * _SUFFIX_BYTES}}}")
 # All fields have a fixed width, so that each write replaces the whole content.
 _CONTENT_FORMAT = "{epoch:<16} {inode:020d} {generation:010d} {head:020d}\n"
-# This text is not a valid epoch, because no epoch contains a minus sign.
+# A text that is not a valid epoch, because epochs contain no minus signs.
 _INVALID_EPOCH = "-"
 # The request FS_IOC_GETVERSION of Linux (linux/fs.h), and the type of its result.
 _GET_GENERATION, _GENERATION_FORMAT = 0x80087601, "=I4x"
@@ -67,15 +64,16 @@ class HeadFile:
         old = find_head_files(path)
         self._path = _new_path(path)
         if len(old) == 1:
-            # A rename leaves exactly one head file, even if the process is killed now.
+            # Rename the file instead of creating a new one, so that exactly one head file exists even if the process is
+            # killed now.
             old[0].rename(self._path)
             revoke_access_of_others(self._path)
         else:
             _remove_files(old)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.write(head)
-        # Sync the file and its folder, so that the file exists after a power cut. The file may then contain the number
-        # of an older event, which `find_discontinuity` accepts.
+        # Sync the file and its folder, so that the file exists after a power cut. After a power cut, the file may
+        # contain the number of an older event, which `find_discontinuity` accepts.
         for descriptor in (self._descriptor, folder := os.open(path.parent, os.O_RDONLY)):
             os.fsync(descriptor)
         os.close(folder)
@@ -155,7 +153,8 @@ def _read_content(path: Path) -> _Content | None:
 
 def _read_identity(descriptor: int) -> FileIdentity:
     generation = 0
-    # Some file systems, such as tmpfs, have no generation. These file systems do not reuse inode numbers.
+    # Ignore the error: some file systems, such as tmpfs, have no generations, but they do not reuse inode numbers
+    # either.
     with contextlib.suppress(OSError):
         result = fcntl.ioctl(descriptor, _GET_GENERATION, bytes(struct.calcsize(_GENERATION_FORMAT)))
         (generation,) = struct.unpack(_GENERATION_FORMAT, result)

@@ -110,7 +110,7 @@ class SQLiteJournal:
             lock = JournalLock(path)
             cleanup.callback(lock.release)
             file_info = _check_or_create(path, lock)
-            # A restored backup is a single file without a write-ahead log, so turn the log on.
+            # Turn the write-ahead log on, because a restored backup is a single file without this mode.
             connection = connect(path, "journal_mode = WAL", f"synchronous = {synchronous}", "wal_autocheckpoint = 0")
             cleanup.callback(connection.close)
             with translate_errors(path, "written"):
@@ -318,7 +318,8 @@ async def _upgrade_in_thread(connection: sqlite3.Connection) -> None:
     try:
         await asyncio.shield(upgrade)
     except asyncio.CancelledError:
-        # The caller closes the connection next. An interrupt has no effect between two statements, so repeat it.
+        # Stop the upgrade before the caller closes the connection. Repeat the interrupt, because it has no effect
+        # between two statements.
         while not upgrade.done():
             connection.interrupt()
             await asyncio.wait([upgrade], timeout=_INTERRUPT_INTERVAL_S)
@@ -326,7 +327,8 @@ async def _upgrade_in_thread(connection: sqlite3.Connection) -> None:
 
 
 def _resolve_job(job: WriteJob, span: SequenceRange | None) -> None:
-    # If the caller was cancelled, the future is already done, but the journal contains the entry nevertheless.
+    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
+    # nevertheless.
     if not job.future.done():
         job.future.set_result(span)  # type: ignore[arg-type]  # a range for an append, None for a snapshot
 

@@ -36,8 +36,8 @@ class JournalLock:
     kernel releases an `flock` when the process dies, so a lock file that a killed process leaves behind does not block
     the next process. The lock file contains the process id of the owner, for people who look at the file.
 
-    A person can remove the lock file, and a second path can be a link to the journal file. So `lock_file` locks the
-    journal file itself, too.
+    This lock is not enough, because a person can remove the lock file, and another path can be a link to the journal
+    file. So `lock_file` also locks the journal file itself.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,7 +74,7 @@ class JournalLock:
     def release(self) -> None:
         """Remove the lock file, then release the locks.
 
-        If this process released the locks first, it could remove the lock file of the next owner.
+        In the opposite order, this process could remove the lock file of the next owner.
         """
         with contextlib.suppress(OSError):
             if self._is_current_file(self._descriptor):
@@ -115,8 +115,8 @@ class JournalLock:
     def _describe_owner(self) -> str:
         with contextlib.suppress(OSError, ValueError):
             owner = int(self._path.read_text())
-            # If `lock_file` has failed, the lock file contains the id of this process. The owner uses another path, or
-            # a person removed the lock file of the owner.
+            # The lock file contains the id of this process if only `lock_file` has failed: the owner uses another path,
+            # or a person removed the owner's lock file.
             if owner != os.getpid() or self.file_descriptor < 0:
                 return f"process {owner}"
         return "another process"

@@ -42,7 +42,7 @@ def begin_restore(journal: Path) -> None:
     """
     restore_id = secrets.token_hex(4)
     if not journal.exists():
-        # Files without a journal, such as its candles, contain no events.
+        # If there is no journal, other files with its name, such as candles, contain no events. Rename them now.
         _rename_present(journal, restore_id)
     new_copy_of(journal).rename(side_file(journal, f"{_RESTORING_SUFFIX}{restore_id}"))
     fsync(journal.parent)
@@ -74,8 +74,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The present journal is renamed after its other files. So if a file has the name of the journal, the other files
-    # belong to the present journal. Otherwise, none of them belongs to it.
+    # The journal file is renamed last, after the other files of the present journal. So if it is missing, an earlier
+    # attempt has already renamed all of them.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)
@@ -90,5 +90,6 @@ def finish_restore(journal: Path) -> bool:
 def _rename_present(journal: Path, restore_id: str) -> None:
     replaced = side_file(journal, f"-replaced-{restore_id}")
     for path in files_of(journal):
-        # SQLite finds a write-ahead log by the name of its database.
+        # Rename the write-ahead log in the same way as its database, because SQLite finds the log by the name of the
+        # database.
         path.rename(side_file(replaced, path.name.removeprefix(journal.name)))

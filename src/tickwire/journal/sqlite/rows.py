@@ -38,7 +38,7 @@ SnapshotRow = tuple[int, int, int, bytes]
 
 INSERT_RECORD = "INSERT INTO records VALUES (?,?,?,?,?,?,?,?)"
 # Two snapshots with the same sequence contain the same state, but a newer version of Tickwire may have saved the later
-# snapshot. So the later snapshot replaces the earlier one.
+# snapshot. So the later snapshot replaces the earlier snapshot.
 INSERT_SNAPSHOT = "INSERT OR REPLACE INTO states VALUES (?,?,?,?)"
 SELECT_SPAN_BY_KEY = "SELECT first, count FROM records WHERE source = ? AND key = ?"
 SELECT_LAST_KEY = "SELECT key FROM records WHERE source = ? AND key IS NOT NULL ORDER BY first DESC LIMIT 1"
@@ -58,9 +58,8 @@ class CorruptRow(Exception):
 def insert_records_sql(count: int) -> str:
     """Return the SQL statement that inserts `count` records in one transaction.
 
-    One INSERT statement is faster than the three statements BEGIN, INSERT and COMMIT. Python releases its global
-    interpreter lock (GIL) during each SQL statement. If other threads are busy, this thread waits milliseconds after
-    each statement until it has the GIL again.
+    One INSERT statement is faster than the three statements BEGIN, INSERT and COMMIT. After each SQL statement, this
+    thread needs the global interpreter lock (GIL) again, which can take milliseconds while other threads are busy.
     """
     return INSERT_RECORD + ",(?,?,?,?,?,?,?,?)" * (count - 1)
 
@@ -87,7 +86,7 @@ def decode_record_row(row: RecordRow) -> JournalRecord:
         record = JournalRecord(first, count, RecordKind(kind), ts, data, source)
         is_intact = count > 0 and record_checksum(record, source, key) == crc
     except (TypeError, ValueError):
-        # A column has the wrong type, or the kind is unknown.
+        # A column has the wrong type, or the kind is unknown, so the row is damaged.
         is_intact = False
     if not is_intact:
         raise CorruptRow(f"event {first} does not match its checksum")
@@ -125,7 +124,8 @@ def read_records(
     Ignore records whose first event is after event `max_first`. If `kind` is given, return only records of this
     kind. The result ends as soon as its records contain at least `limit` events together.
     """
-    # In a transaction, all statements read the same state, although retention may delete records at the same time.
+    # Use a transaction, so that all statements read the same state, although retention may delete records at the same
+    # time.
     connection.execute("BEGIN")
     try:
         # There are no gaps between records, so the last record that begins at or before event `after` + 1 contains this
@@ -142,14 +142,14 @@ def read_records(
     finally:
         connection.execute("ROLLBACK")
     if kind is None:
-        # Retention may have deleted the record that contains event `after` + 1.
+        # Expect the event only if its record exists, because retention may have deleted the record.
         expected_first = after + 1 if containing else None
         _check_no_gap(records, expected_first, max_first if is_complete else None)
     return records
 
 
 def _collect_records(rows: Iterable[RecordRow], after: int, limit: int) -> tuple[list[JournalRecord], bool]:
-    """Return a pair: the first records that contain events after event `after`, and True if all rows were read.
+    """Return the first records that contain events after event `after`, and True if all rows were read.
 
     Stop as soon as the records contain at least `limit` events together.
     """
@@ -189,12 +189,12 @@ def find_sequence_before(connection: sqlite3.Connection, ts: int, first: int, he
     The function uses a binary search over the sequence numbers, because an index on the append times would slow down
     every append.
     """
-    # Invariant: events up to `low` were appended before `ts`, and events after `high` were not.
+    # Invariant: events up to `low` were appended before `ts`, and events after `high` were appended at `ts` or later.
     low, high = first - 1, head
     while low < high:
         rows = connection.execute(_SELECT_RECORD_AT, ((low + high + 1) // 2,)).fetchall()
         if not rows:
-            # Retention has deleted the record since the search began.
+            # Stop the search, because retention has deleted the record since the search began.
             return low
         start, count, appended_ts = rows[0]
         if appended_ts < ts:

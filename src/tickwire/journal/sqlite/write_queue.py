@@ -11,7 +11,7 @@ from tickwire.journal.base import Snapshot
 
 # The limits for one commit. With these limits, a commit takes at most tens of milliseconds.
 MAX_COMMIT_JOBS = 10_000
-# This number of bytes is the size of 200,000 packed ticks.
+# This is the size of 200,000 packed ticks.
 MAX_COMMIT_BYTES = 16 * 2**20
 
 
@@ -66,7 +66,7 @@ class WriteQueue:
         self._jobs.put(None)
 
     def next_batch(self, timeout_s: float) -> tuple[list[WriteJob], bool]:
-        """Wait for jobs. Return a pair: the jobs for one commit, and whether more jobs may follow.
+        """Wait for jobs. Return the jobs for one commit, and whether more jobs may follow.
 
         The list of jobs is empty if no job arrives within `timeout_s` seconds, or if the queue is closed and empty.
         """

@@ -202,7 +202,7 @@ class SQLiteWriter:
                     self._are_files_intact(self._guard.find_problem)
                 self._rename_head_file(force=not may_follow)
             if self._file_problem is None:
-                # All events are already committed. If this call fails, the journal only lacks the mark that it was
+                # Ignore an error. All events are already committed, and the journal only lacks the mark that it was
                 # closed properly.
                 with contextlib.suppress(sqlite3.Error):
                     self._before_close(self._connection)
@@ -257,7 +257,8 @@ class SQLiteWriter:
         if self._file_problem is None and (problem := find_problem()) is not None:
             self._file_problem = f"{problem} while Tickwire used it: {_FILE_PROBLEM_HINT}"
             log.error("the journal accepts no more events: %s", self._file_problem)
-            # Let the journal begin a new epoch when it is opened again, because events may be missing.
+            # Invalidate the head file, so that the journal begins a new epoch when it is opened again. Events may be
+            # missing.
             with self._logging_head_file_errors():
                 self._head_file.invalidate()
             self._notify(self._listener.on_files_lost, self._file_problem)
@@ -285,8 +286,8 @@ class SQLiteWriter:
     def _apply_retention(self, jobs: Sequence[WriteJob]) -> None:
         """Delete old records in small steps until another job arrives. Make at least one step.
 
-        `jobs` are the jobs of the newest commit. One step can delete two records for each job. One step after each
-        commit is therefore enough to delete as fast as the appends.
+        `jobs` are the jobs of the newest commit. One step can delete two records for each job, so one step after each
+        commit is enough to keep up with the appends.
         """
         if self._file_problem is not None:
             return
@@ -306,5 +307,5 @@ class SQLiteWriter:
         except _LoopClosed:
             raise
         except Exception:
-            # Catch all errors at this thread boundary. If the thread died, every append would wait forever.
+            # Catch all errors at this thread boundary. If the thread ended, every append would wait forever.
             log.exception("cannot delete old records of the journal; the next append tries again")

@@ -131,7 +131,7 @@ class FollowerJournal:
         if self._records.covers(after):
             return self._records.read(after, limit, kind)
         records = await self._request(lambda id_: Read(id_, after, limit, kind), list[JournalRecord])
-        # The owner may already have newer records, which this process has not received yet.
+        # Return no records after `head`, because the owner may have records that this process has not received yet.
         return [record for record in records if record.first <= self.head]
 
     def follow(self, after: int) -> Follower:
@@ -178,7 +178,7 @@ class FollowerJournal:
             appended_events=self._appended_events,
             commits=self._commit_count,
             size_bytes=self._owner_stats.size_bytes or self._records.size_bytes,
-            # The owner itself reports the durations and the sizes of its commits.
+            # These are None, because the owner itself reports the durations and the sizes of its commits.
             commit_times=None,
             commit_sizes=None,
         )
@@ -257,7 +257,7 @@ class FollowerJournal:
         """Append an entry with a key exactly once, even if the owner ends. See `append` for an entry without a key."""
         head, is_repeated, number = self.head, False, self._send_order.next_number()
         while True:
-            # An append that is sent again comes before all later appends.
+            # An append that is repeated after a change of the owner keeps its place before all later appends.
             await self._send_order.wait_for_turn(number, self._wait_until_connected)
             try:
                 span: SequenceRange = await self.connection.request(lambda id_: Append(id_, entry), SequenceRange)
@@ -266,8 +266,8 @@ class FollowerJournal:
                     raise JournalUnavailable(str(error)) from error
                 is_repeated = True
                 continue
-            # If the previous owner stored the entry during this call, the next owner reports a repetition. For the
-            # caller, the entry is new.
+            # If the previous owner stored the entry during this call, the next owner reports the entry as a repetition.
+            # For the caller, however, the entry is new.
             return span._replace(is_new=True) if is_repeated and span.first > head else span
 
     async def _request(self, create: Callable[[int], Request], result_type: Any) -> Any:

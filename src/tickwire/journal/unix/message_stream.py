@@ -1,4 +1,7 @@
-"""One end of a connection between the owner of a journal and a follower. Sends and receives whole messages."""
+"""One end of a connection between the owner of a journal and a follower.
+
+The class sends and receives whole messages.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import msgspec
 from tickwire.journal.unix.messages import LENGTH_BYTES, MAX_MESSAGE_BYTES
 from tickwire.journal.unix.peer_credentials import has_own_user
 
-# Above this number of unsent bytes, `wait_until_writable` waits. A follower that is further behind reads the history.
+# If more bytes than this are unsent, `wait_until_writable` waits. A follower that is so far behind reads the history
+# later.
 _MAX_UNSENT_BYTES = 2**20
 
 T = TypeVar("T")
@@ -23,7 +27,8 @@ log = logging.getLogger("tickwire.journal")
 class MessageStream(asyncio.Protocol, Generic[T]):
     """A connection that decodes received messages of the type `T`.
 
-    Close the connection if the process at the other end belongs to another user, or sends an invalid message.
+    The class closes the connection if the process at the other end belongs to another user, or sends an invalid
+    message.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class MessageStream(asyncio.Protocol, Generic[T]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept the connection if the other process belongs to the same user."""
-        # The transports of uvloop do not inherit from this class.
+        # Do not check the type, because the transports of uvloop do not inherit from `asyncio.Transport`.
         self._transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(_MAX_UNSENT_BYTES)
         self._writable.set()

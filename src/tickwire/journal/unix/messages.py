@@ -16,11 +16,11 @@ from tickwire.errors import JournalError
 from tickwire.journal.base import JournalStats
 
 PROTOCOL_VERSION = 2
-"""The version of the protocol. Increase it with every change of the protocol, because an upgrade replaces one process
-after the other."""
+"""The version of the protocol. Increase it with every change of the protocol, because processes of two versions run
+together during an upgrade."""
 LENGTH_BYTES = 4
-# The maximum size of a message. The largest regular messages are smaller: a snapshot with 5,000 symbols, or a read of
-# 64 MB of ticks. A longer message is an error of the sender.
+# The maximum size of a message. A longer message is an error of the sender, because all regular messages are smaller.
+# The largest of them are a snapshot with 5,000 symbols, and a read of 64 MB of ticks.
 MAX_MESSAGE_BYTES = 2**30
 
 _ERROR_CLASSES = {
@@ -98,7 +98,7 @@ class Unsubscribe(msgspec.Struct, tag=8, array_like=True, frozen=True):
 
 
 class PeerMessage(msgspec.Struct, tag=9, array_like=True, frozen=True):
-    """A message between processes. The owner passes it on to each process that has subscribed to the address."""
+    """A message between processes. The owner forwards it to each process that has subscribed to the address."""
 
     address: str
     data: bytes

@@ -19,7 +19,8 @@ from tickwire.journal.unix.owner import JournalOwner
 from tickwire.journal.unix.owner_connection import OwnerConnection, PeersOnly
 from tickwire.journal.unix.peer_channel import UnixPeerChannel
 
-# A process that waits for the lock of the journal notices the end of the owner within this time.
+# The interval between two attempts to lock the journal. A process that waits for the lock notices the end of the owner
+# within this time.
 _LOCK_INTERVAL_S = 0.05
 
 T = TypeVar("T")
@@ -28,9 +29,10 @@ log = logging.getLogger("tickwire.journal")
 
 
 async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: Callable[[str], None]) -> T:
-    """Call `open_once` until it no longer raises JournalBusy, and return its result. Wait without a time limit.
+    """Call `open_once` until it raises no JournalBusy, and return its result. There is no time limit.
 
-    When the owner of the journal ends, a waiting process becomes the owner. Call `report_waiting` with the reason.
+    When the owner of the journal ends, a waiting process becomes the owner. Before the first wait, call
+    `report_waiting` with the reason of the wait.
     """
     is_logged = False
     while True:

@@ -44,8 +44,8 @@ from tickwire.journal.unix.socket_file import open_listener
 
 # The interval of the OwnerState messages. The owner checks its socket file at the same interval.
 STATE_INTERVAL_S = 0.25
-# The maximum number of a follower's requests in progress. At this number, the owner stops reading from the follower
-# until a request has ended.
+# The maximum number of a follower's requests in progress. If a follower has this many requests in progress, the owner
+# reads no further requests of the follower until one of them has ended.
 _MAX_REQUESTS = 1_024
 # The longest time that a closing owner waits for requests in progress.
 _CLOSE_TIMEOUT_S = 2.0
@@ -135,8 +135,8 @@ class FollowerSession:
         self._node = ""
         self._records_task: asyncio.Task[None] | None = None
         self._request_tasks: set[asyncio.Task[None]] = set()
-        # With this lock, the owner sends long replies one after another, and holds at most one of them in memory for
-        # each follower.
+        # The owner holds this lock while it reads a long reply, so that it has at most one long reply per follower in
+        # memory.
         self._reading = asyncio.Lock()
 
     @property
@@ -251,6 +251,6 @@ class FollowerSession:
         if self._records_task is not None:
             self._records_task.cancel()
         if self._node:
-            # The kernel closes the socket of a process that was killed, so the other processes learn at once that it
-            # has left.
+            # Announce the exit of the process. If the process was killed, the kernel has closed its socket, so the
+            # other processes are informed at once.
             self._owner.broker.publish(PeerMessage(GOODBYE_TOPIC, self._node.encode(), ""))

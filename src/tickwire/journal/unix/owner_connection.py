@@ -33,7 +33,7 @@ from tickwire.journal.unix.owner import STATE_INTERVAL_S
 from tickwire.journal.unix.socket_file import short_address
 
 _RECONNECT_INTERVAL_S = 0.02
-# An owner that sends nothing for this time is suspended or stuck.
+# An owner that sends nothing for this time is suspended, or its event loop is blocked.
 _SILENCE_TIMEOUT_S = 12 * STATE_INTERVAL_S
 
 log = logging.getLogger("tickwire.journal")
@@ -72,7 +72,10 @@ class RecordsListener(Protocol):
 
 
 class PeersOnly:
-    """The listener of a process that receives no records: the owner itself, which takes part in the cluster."""
+    """The listener of a process that receives no records.
+
+    The owner itself is such a process: it uses its connection only to exchange requests in the cluster.
+    """
 
     def __init__(self, node: str) -> None:
         self._node = node
@@ -225,7 +228,7 @@ class OwnerConnection:
     def _resolve(self, reply: Reply) -> None:
         future = self._replies.get(reply.id)
         if future is None or future.done():
-            # The caller was cancelled, so ignore the reply.
+            # The caller was cancelled, so there is no receiver for the reply.
             return
         if reply.error is None:
             future.set_result(reply.result)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from tickwire.journal.unix.messages import PeerMessage, encode_message
 
-# The maximum number of bytes that a process may leave unread. Beyond this number, the process is stopped or stuck, and
-# the broker drops further messages to the process. The largest messages are smaller, such as a reply that lists 100,000
-# readers.
+# The maximum number of bytes that a process may leave unread. The broker drops further messages to this process,
+# because it probably no longer runs. Even the largest messages, such as a reply that lists 100,000 readers, are
+# smaller.
 _MAX_UNREAD_BYTES = 64 * 2**20
 
 log = logging.getLogger("tickwire.journal")
@@ -29,8 +29,11 @@ class PeerConnection(Protocol):
 
 
 class PeerBroker:
-    """The subscriptions of all processes. `dropped_messages` counts the messages that were dropped because their
-    receiver did not read."""
+    """The subscriptions of all processes.
+
+    `dropped_messages` counts the messages that the broker dropped because their receiver did not read its earlier
+    messages.
+    """
 
     def __init__(self) -> None:
         self.dropped_messages = 0
@@ -38,7 +41,7 @@ class PeerBroker:
         self._subscribers: dict[str, dict[PeerConnection, None]] = {}
 
     def subscribe(self, address: str, connection: PeerConnection) -> None:
-        """Pass messages to `address` on to `connection`."""
+        """Forward messages for `address` to `connection` from now on."""
         self._subscribers.setdefault(address, {})[connection] = None
 
     def unsubscribe(self, address: str, connection: PeerConnection) -> None:
@@ -54,12 +57,15 @@ class PeerBroker:
             self.unsubscribe(address, connection)
 
     def publish(self, message: PeerMessage) -> None:
-        """Pass a message on to all subscribers of its address."""
+        """Forward a message to all subscribers of its address."""
         data = encode_message(message)
         for connection in self._subscribers.get(message.address, {}):
             if connection.unsent_bytes + len(data) <= _MAX_UNREAD_BYTES:
                 connection.send(data)
                 continue
             if not self.dropped_messages:
-                log.warning("a process of the cluster does not read: it misses the messages of the other processes")
+                log.warning(
+                    "a process of the cluster does not read its messages, so the owner of the journal "
+                    "drops further messages to it"
+                )
             self.dropped_messages += 1

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 class SendOrder:
     """Lets appends be sent in the order of their numbers.
 
-    Without an owner, appends wait. If the owner ends before it has answered, an append with a key waits again, with its
-    old number. It is therefore sent to the next owner before all later appends, even if these began to wait earlier.
+    Without an owner, appends wait. If the owner ends before its answer, an append with a key waits again, with its old
+    number. It is therefore sent to the next owner before all appends with larger numbers.
     """
 
     def __init__(self) -> None:

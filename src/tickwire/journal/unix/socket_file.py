@@ -13,9 +13,9 @@ from tickwire.errors import JournalError
 from tickwire.private_files import PRIVATE_MODE
 
 _SUFFIX = "-socket"
-# The kernel limits the path of a socket: to 107 bytes on Linux, and to 103 bytes on other systems.
+# The maximum length of a socket's path. Linux allows 107 bytes, and other systems allow 103 bytes.
 _MAX_PATH_BYTES = 103
-# With this length, the path `/proc/self/fd/N/NAME` is shorter than the limit.
+# The maximum length of a name, so that the path `/proc/self/fd/N/NAME` is shorter than the limit.
 _MAX_NAME_BYTES = 80
 _BACKLOG = 128
 _NEW_SUFFIX = "-new"
@@ -63,7 +63,7 @@ def open_listener(path: Path) -> socket.socket:
         new.unlink(missing_ok=True)
         with short_address(new) as address:
             listener.bind(address)
-        # Set the mode before the call of `listen`. Until then, no process can connect.
+        # Set the mode before the call of `listen`, because processes can connect only after this call.
         new.chmod(PRIVATE_MODE)
         listener.listen(_BACKLOG)
         new.rename(path)

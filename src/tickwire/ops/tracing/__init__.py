@@ -1,4 +1,4 @@
 """Traces of requests and batches. Only this package imports OpenTelemetry.
 
-`provider.py` creates a `Tracing` object. `provider.py` imports the SDK only if the server traces requests.
+`provider.py` creates a `Tracing` object, and imports the SDK of OpenTelemetry only if the server traces requests.
 """

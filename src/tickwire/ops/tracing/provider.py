@@ -35,13 +35,13 @@ def open_tracing(ratio: float) -> Tracing | None:
     from tickwire.ops.tracing.span_queue import SpanQueue
     from tickwire.ops.tracing.tracing import Tracing
 
-    # Without a sampler, the provider reads OTEL_TRACES_SAMPLER.
+    # If the argument is None, the provider reads OTEL_TRACES_SAMPLER.
     sampler = None if "OTEL_TRACES_SAMPLER" in os.environ else ParentBased(TraceIdRatioBased(ratio))
     try:
         spans = SpanQueue(OTLPSpanExporter())
     except ValueError as error:
         raise SettingsError(f"a variable OTEL_* is not valid: {error}", field="trace_ratio") from None
-    # The provider is not the global one. FastAPI would otherwise create further spans for each request.
+    # Do not make this provider the global provider, because FastAPI would then create further spans for each request.
     provider = TracerProvider(sampler, _describe_process(), shutdown_on_exit=False)
     provider.add_span_processor(spans)
     return Tracing(provider.get_tracer("tickwire", version("tickwire")), spans)
@@ -53,7 +53,7 @@ def _describe_process() -> Resource:
 
     defaults = {"service.name": "tickwire", "service.version": version("tickwire")}
     resource = Resource.create()
-    # If no variable names the service, the SDK uses a name such as `unknown_service:python`.
+    # Name the service if no variable does, because the SDK would use a name such as `unknown_service:python`.
     configured = {
         name: value
         for name, value in resource.attributes.items()

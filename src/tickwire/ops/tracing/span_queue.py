@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 SPAN_OUTCOMES = ("sent", "failed", "dropped")
-"""The outcomes of a span: the collector accepted it, sending it failed, or a full queue dropped it."""
+"""The outcomes of a span: the collector accepted the span, the export failed, or a full queue dropped the span."""
 # The maximum number of spans that are not sent yet. They occupy about 4 MB.
 _MAX_QUEUED_SPANS = 2_048
 # The maximum time to send the last spans when the server stops. After this time, the remaining spans are lost.
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class SpanQueue(BatchSpanProcessor):
     """Sends spans in batches with `exporter`, in its own thread.
 
-    The event loop never waits: a full queue drops new spans and counts them.
+    The event loop never waits, because a full queue drops new spans and counts them.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
@@ -50,20 +50,22 @@ class SpanQueue(BatchSpanProcessor):
         thread = threading.Thread(target=self.shutdown, name="tracing-close", daemon=True)
         thread.start()
         thread.join(_CLOSE_TIMEOUT_S)
-        # If an export is still waiting for its next attempt, end its wait.
+        # If an export still waits for its next attempt, end this wait.
         self._counting_exporter.shutdown()
 
 
 class _CountingExporter(SpanExporter):
-    """Sends spans with another exporter, and counts them. Logs only the beginning and the end of an outage, not each
-    failed attempt."""
+    """Sends spans with another exporter, and counts them.
+
+    The class logs only the beginning and the end of an outage instead of each failed attempt.
+    """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self.sent_count = self.failed_count = 0
         self._exporter = exporter
         self._is_closed = False
         self._is_failing = False
-        # The exporter logs each attempt to the logger of its module.
+        # The exporter logs each attempt to the logger of its module, so filter this logger.
         self._exporter_log, self._attempts = logging.getLogger(type(exporter).__module__), _AttemptFilter()
         self._exporter_log.addFilter(self._attempts)
 
@@ -104,7 +106,8 @@ class _CountingExporter(SpanExporter):
 class _AttemptFilter(logging.Filter):
     """Drops the log messages of one thread, and stores the first message of each export.
 
-    The first message contains the reason of a failure. Other threads may use the same exporter for another application.
+    The first message contains the reason of a failure. Other threads are not affected, because another application in
+    the process may use the same kind of exporter.
     """
 
     def __init__(self) -> None:

@@ -40,10 +40,11 @@ Append = Callable[[JournalEntry], Awaitable[SequenceRange]]
 
 
 class RequestSpan:
-    """The span of one HTTP request. If the request is not sampled, its appends are not sampled either.
+    """The span of one HTTP request.
 
-    `trace_id` has hexadecimal digits, and is None if the request is not sampled. A stream keeps this object until it
-    ends, so the object keeps only the trace id when the span has ended.
+    If the request is not sampled, its appends are not sampled either, and `trace_id` is None. Otherwise, `trace_id` has
+    hexadecimal digits. A stream keeps this object until the stream ends. To save memory, the object keeps only the
+    trace id after the span has ended.
     """
 
     __slots__ = ("_span", "trace_id")
@@ -110,10 +111,11 @@ class Tracing:
     async def trace_append(self, entry: JournalEntry, append: Append) -> SequenceRange:
         """Append an entry to the journal with `append`. If the append is sampled, pass its trace on in the entry.
 
-        Outside of requests, such as for a batch of the feed, the append begins a trace of its own.
+        An append outside of requests, such as of a batch from the feed, begins a new trace.
         """
         request = _current_request.get()
-        # A background task may outlive the request that started it. Its appends then belong to no request.
+        # The request may already have ended, because a background task may outlive the request that started it. Its
+        # appends then belong to no request.
         parent = None if request is None else request.context
         if parent is None:
             parent = Context()

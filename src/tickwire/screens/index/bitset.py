@@ -1,4 +1,4 @@
-"""Sets of screen ids, stored as bits. The time for a small change does not depend on the number of ids in the set."""
+"""Sets of screen ids, stored as bits. The time for a small change does not depend on the size of the set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def list_all_members(sets: Sequence[Bitset] | NDArray[np.uint8]) -> tuple[RowArr
     size_bytes = len(sets[0]) if len(sets) else 0
     if not size_bytes:
         return np.empty(0, np.intp), np.empty(0, np.intp)
-    # Unpack some of the sets at a time, because unpacked sets need eight times as much memory.
+    # Unpack only some of the sets at a time, because an unpacked set needs eight times as much memory.
     count = max(1, _MAX_UNPACKED_BYTES // (8 * size_bytes))
     parts = [
         np.flatnonzero(np.unpackbits(np.array(sets[begin : begin + count]), bitorder="little")) + begin * 8 * size_bytes

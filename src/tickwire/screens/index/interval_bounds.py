@@ -19,8 +19,8 @@ class Crossings(NamedTuple):
 
     A quote crosses a bound if the bound is between the symbol's previous value and its new value. The quote at index
     `batch_indices[i]` of the batch crossed `counts[i]` bounds. `screen_ids` contains the screen id of every sorted
-    bound, including bounds that were not crossed. The ids for the bounds that the quote crossed are the `counts[i]`
-    elements from index `starts[i]` on.
+    bound, including bounds that were not crossed. The bounds that the quote crossed are the `counts[i]` elements from
+    index `starts[i]` on.
     """
 
     screen_ids: RowArray
@@ -57,8 +57,8 @@ class IntervalBounds:
     def add(self, low: float, high: float, screen_id: int) -> None:
         """Add an interval of a screen. An end at -MAX_FLOAT or MAX_FLOAT is open, and an open end has no bound.
 
-        An interval that is open at both ends contains every number, but no missing value. Nevertheless, the low end of
-        such an interval is stored as a bound. A value that becomes missing, or stops being missing, crosses this bound.
+        An interval that is open at both ends contains every number, but no missing value. So its low end is a bound
+        nevertheless: a value crosses this bound when it becomes missing, or when it stops being missing.
         """
         if high < MAX_FLOAT:
             self._highs.add(high, screen_id)
@@ -136,9 +136,9 @@ class _SortedBounds:
         self._values, self._screen_ids = self._values[kept], self._screen_ids[kept]
 
     def _ranks(self, *values: Floats) -> RowArray:
-        """Return, for each number in the arrays `values`, how many bounds are below the number.
+        """For each number in the arrays `values`, return the number of bounds below it.
 
-        The result has one row for each of these arrays.
+        The result has one row for each array.
         """
         numbers = np.array(values)
         numbers[np.isnan(numbers)] = self._nan_substitute

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from tickwire.screens.index.bitset import EMPTY_BITSET, Bitset
 
-# The maximum size of all stored sets together. Each set occupies one bit per screen. Above the limit, the cache deletes
-# all sets, and the index must then test all screens for every row.
+# The maximum size of all stored sets together. Each set occupies one bit per screen. If the limit is exceeded, the
+# cache deletes all sets, and the index must then test all screens for every row.
 MAX_BYTES = 256 * 1024 * 1024
 _MIN_LOG_ENTRIES = 4_096
 
@@ -24,8 +24,8 @@ class MatchCache:
         self._match_sets: list[Bitset | None] = []
         self._log_positions: list[int] = []
         self._change_log: list[int] = []
-        # The number of changes that were deleted from `_change_log`. This number is also the position of the first
-        # change that is still in the list.
+        # The number of changes that were deleted from `_change_log`, and so the position of the first change in the
+        # list.
         self._log_start = 0
         self._size_bytes = 0
 
@@ -41,9 +41,8 @@ class MatchCache:
     def log_change(self, screen_id: int, live_count: int) -> None:
         """Record that a screen was added or removed. `live_count` is the number of screens that exist after the change.
 
-        Delete all these records if there are more than _MIN_LOG_ENTRIES records, and more than two records for each
-        existing screen. For the next tick of a symbol, a test of all screens is then cheaper than a test of the
-        recorded screens.
+        Delete all records of changes if there are more than _MIN_LOG_ENTRIES, and more than two for each existing
+        screen. With so many records, a test of all screens takes less time than a test of the recorded screens.
         """
         self._change_log.append(screen_id)
         if len(self._change_log) > max(_MIN_LOG_ENTRIES, 2 * live_count):
@@ -94,7 +93,7 @@ class MatchCache:
         """For each board row in `rows`, delete the stored set of matching screens."""
         match_sets = self._match_sets
         for row in rows:
-            # A new index has 100,000 rows without a set.
+            # Write only to rows with a set, because a new index has 100,000 rows without a set.
             if (match_set := match_sets[row]) is not None:
                 self._size_bytes -= len(match_set)
                 match_sets[row] = None

@@ -20,8 +20,8 @@ from tickwire.screens.index.text_bitmaps import TextBitmaps
 from tickwire.screens.index.value_matrix import ValueMatrix
 from tickwire.screens.screen import Screen
 
-# A shape is the structure of a filter. The index tests all screens of one shape together, which takes several
-# microseconds per shape.
+# The maximum number of shapes. A shape is the structure of a filter. The index tests all screens of one shape together,
+# which takes several microseconds.
 MAX_SHAPES = 1_000
 _MIN_RETIRED_IDS = 1_024
 _INITIAL_CAPACITY = 64
@@ -59,14 +59,15 @@ class ScreenRegistry:
 
     @property
     def should_recycle_ids(self) -> bool:
-        """Whether there are enough ids of removed screens to make a call of `recycle_ids` worthwhile."""
+        """Whether a call of `recycle_ids` is worthwhile, because there are many ids of removed screens."""
         return len(self._retired_ids) > max(_MIN_RETIRED_IDS, len(self))
 
     def add(self, screen: Screen) -> tuple[int, list[int]]:
-        """Register a screen. Return a pair: the id of the screen, and a list with one row number for each interval.
+        """Register a screen.
 
-        In the value matrix, the row with this number contains the values that the interval tests. Raise
-        ScreenLimitReached if a limit is reached; the registry is then unchanged.
+        Return the id of the screen, and a list with one number for each interval: the row of the value matrix that
+        contains the values which the interval tests. Raise ScreenLimitReached if a limit is reached; the registry is
+        then unchanged.
         """
         compiled = screen.compiled
         group = self._find_or_create_group(compiled)

@@ -41,10 +41,10 @@ class ScreenChanges(NamedTuple):
         return {screen_id: group.tolist() for screen_id, group in groups.items()}
 
     def record_differences(self, batch_indices: RowArray, sets_before: list[Bitset], sets_now: list[Bitset]) -> None:
-        """Record which screens begin to match some quotes, and which screens no longer match them.
+        """Record which screens begin or cease to match some quotes.
 
-        Each list contains one set of screens per quote: the screens that matched before the quote, or the screens that
-        match now. `batch_indices` contains the indexes of the quotes in the batch.
+        Both lists contain one set of screens per quote: `sets_before` the screens that matched before the quote, and
+        `sets_now` the screens that match now. `batch_indices` contains the indexes of the quotes in the batch.
         """
         before, now = np.array(sets_before), np.array(sets_now)
         for differences, by_index in ((now & ~before, self.entered), (before & ~now, self.left)):

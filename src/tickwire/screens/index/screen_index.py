@@ -36,14 +36,14 @@ from tickwire.screens.index.value_matrix import ValueMatrix
 from tickwire.screens.screen import Screen
 from tickwire.screens.syntax_tree import Node
 
-# If a quote crosses more than _MIN_CROSSINGS_FOR_FULL_TEST + (number of screens) // _FULL_TEST_DIVISOR bounds, testing
-# all screens together is cheaper than testing the crossed screens one by one.
+# If a quote crosses more than _MIN_CROSSINGS_FOR_FULL_TEST + (number of screens) // _FULL_TEST_DIVISOR bounds, a test
+# of all screens together is cheaper than separate tests of the crossed screens.
 _MIN_CROSSINGS_FOR_FULL_TEST = 64
 _FULL_TEST_DIVISOR = 16
-# If all screens are tested with at least this many symbols per screen, testing one screen after the other with all
-# symbols is faster than testing one symbol after the other with all screens.
+# With at least this many symbols per screen, a test of all screens is faster if it tests one screen after the other
+# (with all symbols) than if it tests one symbol after the other (with all screens).
 _MIN_ROWS_PER_SCREEN = 16
-# The maximum size, in bytes, of the results for symbols that are tested together.
+# The maximum size, in bytes, of the results for the symbols that one step tests together.
 _MAX_MATRIX_BYTES = 1024 * 1024
 
 
@@ -221,8 +221,8 @@ class ScreenIndex:
     def _apply_single(self, row: int, quote: Floats) -> ScreenChanges:
         """Apply a batch of one quote.
 
-        A batch of one quote needs no search for earlier quotes of the same symbol, and no sort of pairs of quote and
-        screen. Without this work, the method takes a third of the time that `apply` would take.
+        Such a batch needs no search for earlier quotes of the same symbol, and no sort of pairs of quote and screen.
+        The method therefore takes a third of the time that `apply` would take.
         """
         values, is_first_quote = self._values, not self._values.has_quote[row]
         after, changes = values.evaluate_quote(row, quote), ScreenChanges([], {}, {})
@@ -305,8 +305,8 @@ class ScreenIndex:
             counts[crossing.batch_indices] += crossing.counts
         limit = self._max_crossings
         if batch_size >= len(self) * _MIN_ROWS_PER_SCREEN:
-            # For such a batch, a full test of all quotes is fast. A quote can cross more bounds than there are screens,
-            # because a screen can have several bounds.
+            # If a batch is so large, a full test is fast. So also test a quote fully if it crosses more bounds than
+            # there are screens. This is possible, because a screen can have several bounds.
             limit = min(limit, len(self))
         return counts > limit
 
@@ -337,8 +337,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # Every quote needs a full test, and no symbol occurs twice, as in a batch of new symbols. The loop below
-            # would have the same result, but take longer.
+            # In this case, every quote needs a full test, and no symbol occurs twice, as in a batch of new symbols. The
+            # loop below would have the same result, but would take longer.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return
@@ -403,7 +403,7 @@ class ScreenIndex:
     def _apply_screen_changes(self, row: int, changed_ids: RowArray) -> Bitset:
         """Return the set of screens that match the symbol of a board row now.
 
-        `changed_ids` are the screens that were added or removed. Only these screens are tested again. The results of
+        `changed_ids` are the screens that were added or removed. The method tests only these screens. The results of
         all other screens come from the stored set.
         """
         live_ids = changed_ids[self._registry.is_alive[changed_ids]]
@@ -451,7 +451,7 @@ def _deduplicate_pairs(
     A duplicate occurs if one quote crosses several bounds of the same screen.
     """
     size = int(screen_ids.max(initial=0)) + 1
-    # Sorting is several times faster if each pair is packed into one integer.
+    # Pack each pair into one integer, because the sort of integers is several times faster than the sort of pairs.
     keys = np.sort((batch_indices * size + screen_ids) * 2 + matches)
     pairs = keys >> 1
     first = run_starts(pairs)

@@ -91,7 +91,7 @@ class ShapeGroup:
         ]
         texts = [self._text_bitmaps.test_pairs(ids[slots], row) for ids in self._condition_ids]
         results = evaluate_shape(self._shape, intervals, texts)
-        # If the shape has only text conditions, `results` has one result for all times, because texts never change.
+        # Texts never change, so if the shape has only text conditions, `results` has one result for all times.
         return results if results.ndim == 2 else np.broadcast_to(results, (len(values), len(slots)))
 
     def matching_screens(self, row: int, values: Floats) -> RowArray:

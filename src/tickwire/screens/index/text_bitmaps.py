@@ -18,7 +18,8 @@ from tickwire.screens.compiler import allowed_texts, match_texts, text_field
 from tickwire.screens.field_table import read_text_field
 from tickwire.screens.syntax_tree import Node
 
-# The limit of pattern conditions (`like` and `!=`), because every new symbol is tested against every pattern.
+# The maximum number of pattern conditions (`like` and `!=`). It is limited, because every new symbol is tested against
+# every pattern.
 MAX_PATTERNS = 1_000
 _INITIAL_CAPACITY = 16
 # The number of symbols whose texts are loaded in one step. The step takes about 3 ms.
@@ -63,7 +64,7 @@ class TextBitmaps:
     def __init__(
         self, symbols: Sequence[str], instruments: Mapping[str, Instrument], symbol_texts: TextColumn | None = None
     ) -> None:
-        """`symbol_texts` is a column of the first symbols. Another object may append further symbols to it."""
+        """`symbol_texts` is a column of the first symbols. Another object may append further symbols to this column."""
         self._symbols = symbols
         self._instruments = instruments
         self._row_count = 0
@@ -104,8 +105,8 @@ class TextBitmaps:
     def test_announced(self, symbols: Sequence[str]) -> Iterator[None]:
         """Test the patterns with symbols that the board is about to append, in steps of a few milliseconds.
 
-        After that, `extend` is fast. Repeat the call with the same object `symbols` to test patterns that were acquired
-        during the steps.
+        After the last step, `extend` is fast. Call the method again with the same object `symbols` to test patterns
+        that were acquired during the steps.
         """
         if self._announced.symbols is not symbols:
             self._announced = _AnnouncedRows(symbols, self._row_count)

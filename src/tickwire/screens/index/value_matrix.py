@@ -14,11 +14,11 @@ from tickwire.screens.field_table import instrument_numbers
 from tickwire.screens.fields import FIELD_INDEX, NUMBER_FIELDS, QUOTE_NUMBER_FIELDS
 from tickwire.screens.syntax_tree import Field, Node
 
-# The number of calculations is limited, because each calculation takes several microseconds per batch of quotes.
+# The maximum number of calculations, because each calculation takes several microseconds per batch of quotes.
 MAX_CALCULATIONS = 1_000
 _FIELD_COUNT = len(NUMBER_FIELDS)
-# The matrix has space for this number of calculations before it must grow. Growing copies all values, which takes long
-# on a large board.
+# The matrix has space for this number of calculations before it must grow. Each growth copies all values, which takes
+# long on a large board.
 _SPARE_ROWS = 200
 
 

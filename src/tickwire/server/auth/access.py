@@ -46,8 +46,8 @@ class AccessPolicy(Protocol):
 class OpenAccess:
     """The policy of a server without authentication: every request has all rights.
 
-    A trusted proxy may name the user in the request header `user_header`. If `is_exposure_expected` is False, the first
-    request from another machine causes a warning.
+    A trusted proxy may name the user in the request header `user_header`. If `is_exposure_expected` is False, the
+    server logs a warning at the first request from another machine.
     """
 
     requires_tokens = False
@@ -133,7 +133,7 @@ class TokenAccess:
         credential = find_credential(scope, cookie_name=self._cookie_name, allow_query=path == STREAM_PATH)
         if credential is None:
             raise Unauthorized("the request has no token: send the header 'Authorization: Bearer <token>'")
-        # Store the rights before the checks below, so that the log of a rejected request contains the user.
+        # Store the rights before the other checks, so that the log of a rejected request contains the user.
         rights = scope["state"]["rights"] = await self._verify_credential(credential, client_network(scope))
         if self._is_revoked(rights):
             raise Unauthorized("the token was revoked")
@@ -195,9 +195,9 @@ def bearer_of(scope: Scope) -> str | None:
 def restrict_subscription(rights: Rights, requested: Subscription) -> Subscription:
     """Return the part of a subscription that the rights of the client allow.
 
-    Raise Forbidden if the rights allow no part. Also raise Forbidden if the client requests delivery=all, but the token
-    sets a minimum interval between updates: an interval requires the server to skip events, but delivery=all does not
-    allow this.
+    Raise Forbidden if the rights allow no part of it. Also raise Forbidden if the client requests `delivery=all`, but
+    the token sets a minimum interval between updates. With an interval, the server must skip events, but `delivery=all`
+    requires all events.
     """
     if rights.interval and requested.delivery == "all":
         raise Forbidden(

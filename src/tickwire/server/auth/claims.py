@@ -76,7 +76,7 @@ def read_numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e11 or not isfinite(value):
-        raise InputError(f"invalid {name}: expected seconds since 1970", field=name)
+        raise InputError(f"invalid {name} {value!r:.40}: expected seconds since 1970", field=name)
     return float(value)
 
 
@@ -89,7 +89,7 @@ def parse_delay(value: object) -> int:
     if isinstance(value, str) and (seconds := duration_s(value, "smh")) is not None and seconds.is_integer():
         value = int(seconds)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_DELAY_S:
-        raise InputError("invalid delay: expected a time such as 15m, at most one day", field="delay")
+        raise InputError(f"invalid delay {value!r:.40}: expected a time such as 15m, at most one day", field="delay")
     return value
 
 
@@ -100,9 +100,9 @@ def _read_symbols(value: object) -> SymbolSet:
 
 def _read_filter(value: object) -> Screen:
     if not isinstance(value, str):
-        raise InputError('invalid filter: expected a text such as exchange = "NYSE"', field="filter")
+        raise InputError(f'invalid filter {value!r:.40}: expected a text such as exchange = "NYSE"', field="filter")
     try:
-        # A ticket contains the normal form of the filter, which must be valid too.
+        # Parse the normal form, because a ticket contains the normal form, which must therefore be valid too.
         return parse_screen(str(parse_screen(value)))
     except FilterError as error:
         raise InputError(f"invalid filter: {error}", field="filter", hint=error.hint) from None
@@ -112,7 +112,7 @@ def _split_words(value: object, name: str, separator: str) -> list[str]:
     """Return the words in a claim: a list of words, or a text in which `separator` separates the words."""
     words = value.split(separator) if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise InputError(f"invalid {name}: expected a list of words", field=name)
+        raise InputError(f"invalid {name} {value!r:.40}: expected a list of words", field=name)
     return [word.strip() for word in words if word.strip()]
 
 
@@ -121,18 +121,20 @@ def _read_text(claims: Mapping[str, Any], name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT_LENGTH or not value.isprintable():
-        raise InputError(f"invalid {name}: expected 1 to {_MAX_TEXT_LENGTH} printable characters", field=name)
+        raise InputError(
+            f"invalid {name} {value!r:.40}: expected 1 to {_MAX_TEXT_LENGTH} printable characters", field=name
+        )
     return value
 
 
 def _read_reader_limit(claims: Mapping[str, Any], name: str) -> int:
     value = claims.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"invalid {name}: expected a number of readers, 0 for no limit", field=name)
+        raise InputError(f"invalid {name} {value!r:.40}: expected a number of readers, 0 for no limit", field=name)
     return value
 
 
 def _read_interval(value: object) -> int:
     if not isinstance(value, str):
-        raise InputError("invalid interval: expected a text such as 250ms", field="interval")
+        raise InputError(f"invalid interval {value!r:.40}: expected a text such as 250ms", field="interval")
     return parse_interval(value)

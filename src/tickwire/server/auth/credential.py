@@ -28,8 +28,8 @@ def find_credential(scope: Scope, *, cookie_name: str, allow_query: bool) -> Cre
     because browsers send cookies automatically.
 
     Raise InputError if the request has several tokens in the same place, or one token in the header and another in the
-    query string. If such a request were accepted, a proxy in front of this server might check one of the two tokens,
-    while this server checks the other one.
+    query string. Otherwise, a proxy in front of this server might check one of the tokens, while this server checks the
+    other token.
     """
     credentials = [Credential("header", _parse_bearer(value)) for value in header_values(scope, b"authorization")]
     if allow_query:

@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 # When the cached key set is older than this time, a background task fetches the key set again. Cached keys stay valid
 # during the fetch.
 REFRESH_INTERVAL_S = 300.0
-# The minimum time between two fetches. Without a minimum, tokens with invented key ids could flood the issuer with
-# requests.
+# The minimum time between two fetches. Without this minimum, clients could flood the issuer with requests by sending
+# tokens with invented key ids.
 MIN_FETCH_INTERVAL_S = 10.0
-# The maximum duration of a whole fetch. Requests with an unknown key id wait for the fetch. A timeout for each read
-# would not end a fetch from an issuer that sends one byte a second.
+# The maximum duration of a whole fetch. Requests with an unknown key id wait for the fetch. The limit applies to the
+# whole fetch, because a timeout for each read would not end a fetch from an issuer that sends one byte a second.
 FETCH_TIMEOUT_S = 5.0
 # The maximum size of a key set. The limit is large enough for a hundred RSA keys with their certificates.
 MAX_KEY_SET_BYTES = 1024 * 1024
@@ -52,12 +52,12 @@ class JwksKeySource:
                 field="auth_jwks_url",
             )
         self._url = url
-        # Trust the certificates of the operating system, which may include the issuer's own authority. The constructor
-        # loads the certificates once, because loading takes about 80 ms.
+        # Trust the certificates of the operating system, which may include the issuer's own authority. Load the
+        # certificates only once, because this takes about 80 ms.
         self._tls = ssl.create_default_context()
         self._clock = clock
         self._keys: dict[str | None, VerificationKey] = {}
-        self._last_fetch_at = -REFRESH_INTERVAL_S  # monotonic seconds
+        self._last_fetch_at = -REFRESH_INTERVAL_S  # The time of the last fetch, in monotonic seconds.
         self._fetch_error: str | None = None
         self._fetch_lock = asyncio.Lock()
         self._refresh_task: asyncio.Task[None] | None = None
@@ -104,7 +104,9 @@ class JwksKeySource:
             except AuthUnavailable as error:
                 self._fetch_error = str(error)
                 log.warning("cannot fetch the token issuer's keys from %s: %s", redact_address(self._url), error)
-            except Exception as error:  # A task boundary: no code awaits the background task.
+            except (
+                Exception
+            ) as error:  # Catch all errors at this task boundary, because no code awaits the background task.
                 self._fetch_error = type(error).__name__
                 log.exception("cannot fetch the token issuer's keys from %s", redact_address(self._url))
 
@@ -131,7 +133,7 @@ async def _fetch_key_set(url: str, tls: ssl.SSLContext) -> dict[str | None, Veri
     try:
         async with asyncio.timeout(FETCH_TIMEOUT_S):
             document = await _fetch_document(url, tls)
-            # A thread parses the keys, because an issuer can send keys that take long to parse.
+            # Parse the keys in a thread, because an issuer can send keys that take long to parse.
             return await asyncio.to_thread(_parse_key_set, document)
     except TimeoutError:
         raise AuthUnavailable(f"the token issuer did not send its keys within {FETCH_TIMEOUT_S:g} s") from None
@@ -144,7 +146,7 @@ async def _fetch_document(url: str, tls: ssl.SSLContext) -> bytes:
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     hooks = {"request": [_check_redirect]}
     async with (
-        # The steps need no timeouts, because FETCH_TIMEOUT_S limits the whole fetch.
+        # Set no timeouts for the steps of the request, because FETCH_TIMEOUT_S limits the whole fetch.
         httpx2.AsyncClient(verify=tls, timeout=None, headers=headers, follow_redirects=True, event_hooks=hooks) as http,
         http.stream("GET", url) as response,
     ):

@@ -1,6 +1,6 @@
 """The symbols that a client may read over HTTP: the claims `symbols` and `filter` of its token.
 
-The filter is evaluated on the board of the client: the board of the past for a token with a delay. A symbol without a
+The filter is evaluated on the board of the client's hub, which is delayed if the token has a delay. A symbol without a
 quote matches no filter in a token.
 """
 
@@ -25,7 +25,7 @@ _SYMBOLS_PER_SLICE = 256
 def check_symbol_readable(rights: Rights, board: Board, symbol: str) -> None:
     """Raise Forbidden if the client may not read the symbol now.
 
-    The error is the same for existing and unknown symbols. Otherwise, it would reveal which symbols exist.
+    The error is the same for existing and unknown symbols, so that it does not reveal which symbols exist.
     """
     if not rights.symbols.includes(symbol) or not _matches_filter(rights, board, symbol):
         raise Forbidden(f"the token does not allow {symbol[:40]!r}", field="symbol")
@@ -41,7 +41,10 @@ def _matches_filter(rights: Rights, board: Board, symbol: str) -> bool:
 
 
 async def select_readable(rights: Rights, board: Board, symbols: Sequence[str]) -> list[str]:
-    """Return those of the symbols that the client may read now. Other tasks run between two slices of the work."""
+    """Return the symbols among `symbols` that the client may read now.
+
+    Other tasks run between two slices of the work.
+    """
     allowed = rights.symbols.select(symbols)
     if rights.filter is None:
         return allowed

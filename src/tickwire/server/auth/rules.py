@@ -43,9 +43,9 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/asyncapi.json"): PUBLIC,
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
-    # A client without a token can find out that a proxy removes the header with the token. The answer to this client
-    # contains what the client and the proxies have sent, and whether the server trusts the last proxy. It omits the
-    # address, which is the internal address of a proxy if the server does not trust the proxy.
+    # With this call, a client can find out that a proxy removes the header with its token. The answer to a client
+    # without a valid token contains what the client and the proxies have sent, and whether the server trusts the last
+    # proxy. It omits the client's address, because this may be the internal address of a proxy.
     ("GET", f"{STREAM_PATH}/request"): Rule("optional token"),
     ("GET", "/metrics"): Rule("metrics"),
     # Any token may open a stream. The stream endpoint then restricts the subscription to the rights of the token.
@@ -75,8 +75,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/v1/cluster"): Rule("admin"),
     ("GET", "/v1/clients"): Rule("admin"),
     ("DELETE", "/v1/clients"): Rule("admin", audit_action="revoke"),
-    # Any token may call these routes. The routes let a user manage only the user's own clients, and let an admin manage
-    # all clients.
+    # Any token may call these routes. The routes let a user manage only the user's own clients, but an admin all
+    # clients.
     ("GET", "/v1/clients/"): _ANY_TOKEN,
     ("PATCH", "/v1/clients/"): Rule("token", audit_action="change"),
     ("DELETE", "/v1/clients/"): Rule("token", audit_action="evict"),
@@ -89,7 +89,8 @@ def rule_for(method: str, path: str) -> Rule | None:
     HEAD has the rule of GET. Every client may send OPTIONS to list the methods of a path in the table.
     """
     if method == "OPTIONS":
-        # The path * stands for the whole server (RFC 9110, section 9.3.7). Some load balancers check health with it.
+        # The path * stands for the whole server (RFC 9110, section 9.3.7). Some load balancers use this path for health
+        # checks.
         return PUBLIC if path == "*" or allowed_methods(path) else None
     method = "GET" if method == "HEAD" else method
     return RULES.get((method, path)) or _find_prefix_rule(method, path)

@@ -110,6 +110,6 @@ class Tickets:
 def _derive_key(secret: str) -> bytes:
     """Return a signing key for tickets that differs from the signing key for tokens.
 
-    Because the keys differ, the server never accepts a ticket as a token, or a token as a ticket.
+    Because of the different keys, the server never accepts a ticket as a token, or a token as a ticket.
     """
     return hmac.digest(secret.encode(), b"tickwire ticket", hashlib.sha256)

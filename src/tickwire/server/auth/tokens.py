@@ -21,8 +21,8 @@ from tickwire.sessions.rights import Rights
 # The maximum length of a token. A token of this length can list several hundred symbols. The server rejects a longer
 # token without parsing it.
 MAX_TOKEN_BYTES = 8 * 1024
-# The maximum number of tokens whose rights are cached. The cache helps, because clients send the same token with every
-# request. An entry occupies about 1 KB.
+# The maximum number of tokens whose rights are cached, because clients send the same token with every request. An entry
+# occupies about 1 KB.
 _MAX_CACHED_TOKENS = 10_000
 # The maximum time that a cached token stays valid after the issuer has withdrawn the token's key.
 _MAX_CACHE_AGE_S = 60.0

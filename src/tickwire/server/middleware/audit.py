@@ -28,7 +28,7 @@ class AuditLog:
 
     `dropped` counts the lines that were lost because the queue was full or the log could not write the file. A single
     write call appends a whole line, so the file never contains a partial line. The log opens the file again for each
-    line. Therefore a log rotation program may move the file without notifying the server.
+    line. So a program for log rotation can move the file without a signal to the server.
 
     If the next line would make the file larger than `max_bytes`, the log first rotates its files: `NAME` becomes
     `NAME.1`, and `NAME.1` becomes `NAME.2`. The log deletes the oldest of `max_files` files. If `max_bytes` is 0, the
@@ -65,7 +65,8 @@ class AuditLog:
         try:
             self._append_to_file(line)
         except Exception as error:
-            # Log only the first of several failures, so that a full disk does not also fill the log.
+            # Log only the first of several failures. If the disk is full, further log lines could fill it again and
+            # again.
             if not self._is_failing:
                 is_unexpected = not isinstance(error, OSError)
                 log.error("cannot write the audit log %s: %s", self.path, error, exc_info=is_unexpected)
@@ -82,13 +83,14 @@ class AuditLog:
         """Append a line and return True. If the file is full, rotate the files and return False."""
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_MODE)
         try:
-            # The server processes of one machine may share the file. With the lock, only one of them rotates it.
+            # Lock the file, because the server processes of one machine may share it, and only one of them must rotate
+            # it.
             fcntl.flock(file, fcntl.LOCK_EX)
             size = os.fstat(file).st_size
             if not self._max_bytes or not size or size + len(line) <= self._max_bytes:
                 os.write(file, line)
                 return True
-            # Another process may have rotated the file after this process opened it.
+            # Ignore a missing file, because another process may have rotated it after this process opened it.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), self.path.stat()):
                     self._rotate()

@@ -75,9 +75,9 @@ class Cors:
         """Raise Forbidden if a request may change something and comes from a page of a foreign origin.
 
         An origin is foreign if it is neither the server's own origin nor an allowed origin. The check is necessary,
-        because browsers let a foreign page send a request with the user's cookies, or a request to a server on the
-        user's computer. Requests with the header Authorization are accepted: a page can set this header only after a
-        preflight request, which the server rejects for foreign origins.
+        because browsers let a foreign page send requests with the user's cookies, and requests to a server on the
+        user's computer. A request with the header Authorization passes the check, because a page can set this header
+        only after a preflight request, which the server rejects for foreign origins.
         """
         origin = first_header_value(scope, b"origin")
         if origin is None or self._allows_origin(origin):
@@ -93,15 +93,16 @@ class Cors:
             )
 
     def _log_blocked_origin(self, scope: Scope) -> None:
-        """Log that browsers do not let pages of an origin read the responses. Log each origin only once. Without the
-        log, an operator would not notice the problem: the response may have the status 200, and only the browser's
-        console shows the reason.
+        """Log that browsers do not let pages of an origin read the responses.
+
+        Log each origin only once. ¶ Without the log line, an operator would not notice the problem, because the
+        response may have the status 200, and only the browser's console shows the reason.
         """
         origin = (first_header_value(scope, b"origin") or "")[:_MAX_LOGGED_CHARS]
         if origin in self._logged_origins or len(self._logged_origins) >= _MAX_LOGGED_ORIGINS:
             return
         self._logged_origins.add(origin)
-        # Browsers send `null` for a page from a file, and for a page in a sandbox.
+        # The origin is `null` for a page from a file, and for a page in a sandbox.
         advice = "serve the page from a web server" if origin == "null" else f"add --cors {origin!r}"
         log.warning("browsers do not let pages of %r read the answers of this server (CORS): %s", origin, advice)
 
@@ -118,7 +119,7 @@ def _host_of(origin: str) -> str:
 
 
 def _parse_origin(text: str) -> str:
-    """Return an origin from the list --cors in the form that browsers send.
+    """Return an origin from the setting `cors` in the form that browsers send.
 
     This form is in lower case, without a default port and without a slash at the end. Raise SettingsError if `text` is
     not an origin.
@@ -144,9 +145,9 @@ def _split_origin(text: str) -> tuple[str, str]:
     """Return the origin of a URL and the rest of the URL. The origin is empty if the URL has none."""
     try:
         parts = urlsplit(text)
-        # Browsers send international host names in ASCII.
+        # Encode the host in ASCII, because browsers send international host names in this form.
         host = parts.netloc.encode("idna").decode().lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))
-        # Reading the port raises ValueError if the port is invalid.
+        # Read the property `port`, which raises ValueError if the port is invalid.
         origin = f"{parts.scheme}://{host}" if parts.port != 0 else ""
     except ValueError:
         return "", ""

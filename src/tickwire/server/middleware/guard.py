@@ -49,11 +49,11 @@ _DENIED_STATUSES = (401, 403, 429)
 PROBE_CALLS = ("GET /healthz", "GET /readyz", "GET /metrics")
 PUBLISH_CALL = "POST /v1/quotes"
 STREAM_CALLS = tuple(f"{method} {STREAM_PATH}" for method in STREAM_METHODS)
-# The start and the end of at most this number of streams per second, or in a burst, are logged at the level info.
+# At the level info, the server logs the start and the end of at most this number of streams per second (and per burst).
 # Without the limit, short streams would fill the log.
 MAX_LOGGED_STREAMS_PER_S = 20.0
 
-# W3C Trace Context.
+# The headers of W3C Trace Context.
 _TRACE_HEADERS = ("traceparent", "tracestate")
 
 _NO_RIGHTS = Rights()
@@ -69,7 +69,7 @@ class Guard:
     clock: Clock
     access: AccessPolicy = field(default_factory=OpenAccess)
     tickets: Tickets | None = None
-    # Verifies the tokens, or None if the server requires no tokens.
+    # The verifier of tokens, or None if the server requires no tokens.
     token_verifier: TokenVerifier | None = None
     journal_writes: JournalWriteLimiter = field(default_factory=JournalWriteLimiter)
     proxies: TrustedProxies = field(default_factory=lambda: TrustedProxies(""))
@@ -79,12 +79,12 @@ class Guard:
     stream_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(0, "streams"))
     audit_log: AuditLog | None = None
     denied_by_status: Counter[int] = field(default_factory=lambda: Counter(dict.fromkeys(_DENIED_STATUSES, 0)))
-    # Limits the streams whose start and end are logged at the level info.
+    # The limit of the streams whose start and end are logged at the level info.
     stream_log_limiter: RateLimiter = field(
         default_factory=lambda: RateLimiter(MAX_LOGGED_STREAMS_PER_S, "logged streams", MAX_LOGGED_STREAMS_PER_S)
     )
     request_metrics: RequestMetrics = field(default_factory=RequestMetrics)
-    # Creates a span for each request, or None if the server traces no requests.
+    # The tracing that creates a span for each request, or None if the server traces no requests.
     tracing: Tracing | None = None
     unlogged_by_call: Counter[str] = field(
         default_factory=lambda: Counter(dict.fromkeys((*PROBE_CALLS, PUBLISH_CALL, *STREAM_CALLS), 0))
@@ -111,9 +111,9 @@ class Guard:
 
 
 class Exchange:
-    """One request and its response: adds the common response headers, and logs the request.
+    """One request and its response. The class adds the common response headers, and logs the request.
 
-    The class has `__slots__` to save memory, because each stream keeps its Exchange until the stream ends.
+    It has `__slots__` to save memory, because each stream keeps its Exchange until the stream ends.
     """
 
     __slots__ = (
@@ -137,7 +137,7 @@ class Exchange:
         self._started_at = guard.clock.monotonic()
         self.id = f"{self._id_prefix}-{next(self._id_numbers):x}"
         self._method: str = scope["method"]
-        # The checks of the request determine the rights and the address. `start_response` then copies them.
+        # The checks of the request determine the rights and the address, which `start_response` then copies.
         self._rights = _NO_RIGHTS
         self._address = ""
         # Whether the end of a stream is logged too.
@@ -176,7 +176,7 @@ class Exchange:
         self._rights = self._scope["state"].get("rights", _NO_RIGHTS)
         self._address = client_address(self._scope)
         headers = [*headers]
-        # Answers may be private, so caches store only the answers that permit it.
+        # Forbid caches to store the answer, which may be private, unless the answer itself permits it.
         if b"cache-control" not in [name for name, _ in headers]:
             headers.append((b"cache-control", b"no-store"))
         headers += [(b"x-request-id", self.id.encode()), *SECURITY_HEADERS, *head_headers(self._scope)]
@@ -236,8 +236,8 @@ class Exchange:
         assert guard.audit_log is not None  # noqa: S101  # checked by the caller
         assert guard.repeated_requests is not None  # noqa: S101  # exists with the audit log
         rights: Rights = state.get("rights", _NO_RIGHTS)
-        # Limit the audit lines of requests that change nothing, because no other limit applies to such requests. The
-        # lines of admins are not limited.
+        # Limit the audit lines of requests that change nothing, because no other limit applies to such requests. Do not
+        # limit the lines of admins.
         if rights.has_scope("admin") or (line["status"] < 400 and not state.get("is_unchanged")):
             guard.audit_log.append(line)
         else:
@@ -246,8 +246,7 @@ class Exchange:
     def _describe_request(self, status: int) -> dict[str, Any]:
         """Return the log record of a request. Every text from the client has a bounded length and is escaped.
 
-        The record contains only the path of the URL. The record omits the query string, which may contain a token in
-        any percent-encoding.
+        The record contains only the path of the URL, because the query string may contain a token.
         """
         rights = self._rights
         trace = None if self._span is None else self._span.trace_id
@@ -295,7 +294,7 @@ class ResponseSender:
         self._exchange = exchange
         self._scope = scope
         self._send = send
-        # The head of a response whose length is known. The head is sent with the body, in one write.
+        # The head of a response whose length is known. The sender keeps the head, and sends it together with the body.
         self._held_head: MutableMapping[str, Any] | None = None
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
@@ -313,6 +312,6 @@ class ResponseSender:
         else:
             head, self._held_head = self._held_head, None
             await send_in_one_write(self._send, head, message)
-        # Only streams have a close reason, and only once they have ended.
+        # Only a stream has a close reason, and only after its end.
         if "close_reason" in self._scope["state"] and not message.get("more_body"):
             self._exchange.log_stream_end(self._scope["state"]["close_reason"])

@@ -1,5 +1,4 @@
-"""The response header `Tickwire-Head`. An answer describes a state of the server; the header contains the journal
-position of this state."""
+"""The response header `Tickwire-Head`: the journal position of the state that an answer describes."""
 
 from __future__ import annotations
 

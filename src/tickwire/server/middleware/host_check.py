@@ -2,8 +2,8 @@
 
 In this attack, the host name of the attacker's web page resolves to 127.0.0.1. The browser then treats the local server
 as the origin of the page, so CORS and the Origin header do not prevent the attack. Only the Host header reveals the
-attack, because it contains the attacker's host name. A request with an IP address in the Host header cannot come from
-such a page.
+attack, because it contains the attacker's host name. A request whose Host header contains an IP address cannot come
+from such a page.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 from tickwire.server.http_errors import RateLimited
 
-# The maximum number of buckets. A bucket occupies about 200 bytes. Above this number, the limiter deletes the least
+# The maximum number of buckets. A bucket occupies about 200 bytes. If there are more, the limiter deletes the least
 # recently used bucket.
 MAX_BUCKETS = 50_000
 # A burst may contain as many requests as the rate allows in this many seconds. Bursts are common, because a web page
@@ -25,7 +25,7 @@ class RateLimiter:
         self._rate_per_s = rate_per_s
         self._burst = max(1.0, rate_per_s * BURST_S) if burst is None else burst
         self._unit = unit
-        # For each client, the available units of the bucket, and the monotonic time for which this number is correct.
+        # For each client: the number of available units, and the monotonic time at which this number was correct.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:

@@ -48,7 +48,7 @@ class RepeatedRequests:
         asyncio.get_running_loop().call_later(WINDOW_S, self._end_window, bearer)
 
     def close(self) -> None:
-        """End all windows now."""
+        """End the windows of all bearers now, and append their lines."""
         for bearer in [*self._windows]:
             self._end_window(bearer)
 

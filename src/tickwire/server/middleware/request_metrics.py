@@ -19,8 +19,8 @@ CONNECT_OUTCOMES = ("opened", "denied", "limited", "invalid", "refused", "failed
 class RequestMetrics:
     """Counts each request once, at the start of its response.
 
-    The number of route templates is small, and a path without a template counts as the route `other`. So clients cannot
-    create new time series in the metrics.
+    Requests are counted by route template, and a path without a template counts as the route `other`. So clients cannot
+    create any number of time series in the metrics.
     """
 
     def __init__(self) -> None:

@@ -75,7 +75,7 @@ async def read_candles(
 def _parse_end(start: int | None, text: str | None) -> int:
     end = MAX_TIMESTAMP_NS if text is None else parse_timestamp(text, field="end")
     # Skip the check if `start` is 0. Every time before 1970 becomes 0, so both times can be 0 although the requested
-    # start is before the requested end.
+    # end is later than the requested start.
     if start and end <= start:
         raise InputError("end is not after start: choose a later end", field="end")
     return end

@@ -51,7 +51,9 @@ async def read_clients(
     request: Request,
     sort: Annotated[
         ClientSortField,
-        Query(description="sort by this field: id alphabetically, every other field with the highest value first"),
+        Query(
+            description=("sort by this field: `id` alphabetically, and every other field with the highest value first")
+        ),
     ] = "id",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="the maximum number of readers")] = MAX_PAGE_SIZE,
     search: Annotated[
@@ -92,7 +94,7 @@ async def revoke_clients(
     count = await service.cluster_clients.count_token_holders(target)
     add_audit_details(request.scope, name=target, readers=count.value)
     if not service.max_token_age_s:
-        # Without authentication there are no tokens to revoke.
+        # Without authentication, there are no tokens to revoke, so only evict the readers.
         event: AdminEvent = _eviction_event(service, target)
     elif len(service.live_hub.reader_admin.registry.revoked_tokens) >= MAX_REVOCATIONS:
         return problem(503, f"the limit of {MAX_REVOCATIONS} revocations is reached", headers={"retry-after": "3600"})
@@ -142,8 +144,8 @@ async def change_client(request: Request, client_id: str) -> Response:
             f"cannot change {client_id!r}: the server generated this client id, so a reconnect would lose the change",
             hint="open the stream with client_id= and an id of your choice",
         )
-    # Run all changes by one user one after another. Otherwise, concurrent changes could each pass the check of the
-    # user's limit, and exceed the limit together.
+    # Run all changes by one user one after another. Otherwise, several concurrent changes could pass the check of the
+    # user's limit, and together exceed the limit.
     async with service.change_lock(client_id if rights.has_scope("admin") else rights.user_target or client_id):
         # Keep the reservations for the new filters until the readers use the filters.
         with ExitStack() as reservations:
@@ -317,8 +319,8 @@ async def _build_change_entries(
         new = apply_patch(current, patch, limits.max_symbols_per_subscription)
         if new != current:
             change = SubscriptionChanged(client_id, requested.describe(), new.describe(), user, after)
-            # Parse both descriptions to check them, because every process that reads the journal must be able to parse
-            # them. A description may be invalid, because the normal form of a filter may be too long.
+            # Parse both descriptions, because every process that reads the journal must be able to parse them. The
+            # parser can reject the normal form of a valid filter, because the normal form may be too long.
             Subscription(**change.asked)
             changed[user, requested] = override = Subscription(**change.now)
             if not rights.has_scope("admin"):

@@ -20,7 +20,7 @@ from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
 routes = APIRouter(tags=["quotes"])
-# The maximum number of corrections in a request. Each of them is a separate event in the journal.
+# The maximum number of corrections in a request. Each correction is a separate event in the journal.
 _MAX_CORRECTIONS = 100
 _MAX_BODY_BYTES = 64 * 1024
 
@@ -54,8 +54,8 @@ async def correct_trades(request: Request) -> Response:
     if unknown:
         raise InputError(f"{min(unknown)!r} has no trades to correct: publish its trades first", field="symbol")
     source = publisher_source(rights)
-    # Append the correction events before the ticks. If the client repeats the request after a fault, the missing events
-    # are then appended too.
+    # Append the correction events before the ticks. If the client repeats the request after a fault, the request then
+    # also appends the missing events.
     for index, correction in enumerate(corrections):
         entry = named_entry(EventKind.CORRECTION, correction)
         await service.runtime.publish(

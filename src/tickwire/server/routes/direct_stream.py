@@ -50,7 +50,7 @@ class DirectStreams:
 
         exchange = Exchange(self._guard, scope, STREAM_PATH)
         try:
-            # Once the stream is open, the tasks that send its events belong to no request.
+            # When the stream is open, the tasks that send its events do not belong to the request.
             with exchange.active():
                 rejection = await find_rejection(self._guard, scope, exchange)
                 outcome = rejection or await self._endpoint.admit(scope, receive)
@@ -62,7 +62,7 @@ class DirectStreams:
             with exchange.active():
                 log.exception("cannot answer a stream request")
             if connection.send_failure():
-                # Log and count this response like every other response.
+                # Log and count the response in the same way as every other response.
                 exchange.start_response(500, ())
 
     def _start(self, connection: StreamConnection, exchange: Exchange, admitted: AdmittedStream) -> None:
@@ -93,7 +93,7 @@ class _DirectStream:
         connection, prepared = self._connection, admitted.prepared
         headers = self._exchange.start_response(200, response_headers(prepared.coding), ends_span=False)
         self._exchange.release_request()
-        # The client may have disconnected before the response started.
+        # Start no response if the client has already disconnected.
         if connection.is_closing:
             self._finish(CloseReason.LOST)
             return

@@ -20,9 +20,9 @@ from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
 routes = APIRouter(tags=["quotes"])
-# The maximum number of halted symbols. Every status event lists all of them.
+# The maximum number of halted symbols, because every status event lists all halted symbols.
 MAX_HALTED_SYMBOLS = 1_000
-# The maximum number of symbols in a request. Each symbol is a status event.
+# The maximum number of symbols in a request, because each symbol causes a status event.
 _MAX_CHANGES = 100
 _MAX_BODY_BYTES = 64 * 1024
 

@@ -38,8 +38,8 @@ async def readyz(request: Request) -> Response:
     too long, the prices become stale and the server is no longer ready.
     """
     service: Service = request.app.state.service
-    # Without authentication, every client is an admin. With authentication, a probe has no token, so the response omits
-    # the details. Admins can read the details in /v1/operations.
+    # A probe has no token, so if clients need tokens, the response to a probe omits the details. Admins can read the
+    # details in /v1/operations. Without authentication, every client is an admin.
     is_admin = request_rights(request.scope).has_scope("admin")
     health = service.runtime.health()
     connection = health.connection

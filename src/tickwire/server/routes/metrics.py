@@ -31,7 +31,7 @@ async def read_metrics(request: Request) -> Response:
     text_format = choose_format(request.headers.get("accept", ""))
     service: Service = request.app.state.service
     runtime = service.runtime
-    # The operating system may take long to answer, for example for a slow disk.
+    # Read the resources in a thread, because the operating system may take long to answer, for example for a slow disk.
     resources = await asyncio.to_thread(read_process_resources)
     disk = await asyncio.to_thread(read_disk_space, runtime.journal.stats().folder)
     health = runtime.health()

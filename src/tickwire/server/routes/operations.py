@@ -33,7 +33,7 @@ async def read_operations(
     samples: Annotated[int, Query(ge=0, le=MAX_MINUTES, description="the maximum number of samples")] = MAX_MINUTES,
     span: Annotated[
         Literal["15m", "24h"],
-        Query(description="15m: samples every 5 seconds; 24h: samples every minute"),
+        Query(description="`15m`: a sample for every 5 seconds; `24h`: a sample for every minute"),
     ] = "15m",
 ) -> Response:
     """Return the current measurements of this server, and samples of the last 15 minutes or of the last day.

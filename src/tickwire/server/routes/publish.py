@@ -23,8 +23,8 @@ MAX_KEY_LENGTH = 128
 # The maximum number of ticks in one batch. The server applies a batch of this size in about 10 ms, and runs no other
 # task during this time.
 MAX_TICKS = 10_000
-# The maximum number of ticks in a batch that the next request overlaps. A shared journal may divide the entry of a
-# larger batch, and the ticks of the next request could then come between the parts.
+# The maximum number of ticks in a batch whose successor may start before the answer to the batch. A shared journal may
+# divide the entry of a larger batch, and the ticks of the next request could then come between the parts.
 _MAX_OVERLAPPING_TICKS = 1_000
 
 
@@ -76,8 +76,9 @@ class PublishEndpoint:
 def _let_next_overlap(scope: Scope, count: int) -> None:
     """Start the next pipelined publish request before this request has been answered.
 
-    This request appends its ticks before the next request runs, so the order stays correct. Several waiting batches
-    then become events in one flush, instead of one flush for each batch. `count` is the number of ticks in this batch.
+    The order stays correct, because this request appends its ticks before the next request runs. The ticks of several
+    waiting batches are then sent to readers in one flush, instead of one flush for each batch. `count` is the number of
+    ticks in this batch.
     """
     connection = scope.get("extensions", {}).get(CONNECTION_EXTENSION)
     if isinstance(connection, StreamProtocol) and count <= _MAX_OVERLAPPING_TICKS:

@@ -66,8 +66,8 @@ class QuoteCopies:
 
     With the copy, all quotes of an answer belong to the position in the header `Tickwire-Head`. A copy stays in memory
     until the client has read the answer. If all copies together would have more than MAX_COPIED_QUOTES quotes, the next
-    answer has no copy. Its later slices then contain newer quotes, and a stream that continues from the header repeats
-    the changes in between.
+    answer has no copy. The later slices of this answer then contain newer quotes, and a stream that continues from the
+    header repeats some of their changes.
     """
 
     def __init__(self) -> None:

@@ -78,7 +78,7 @@ async def check_screen(request: Request, state: StateOfHub) -> Response:
         symbols += [board.symbols[row] for row in rows[matches].tolist()]
     explanation = None
     if check.symbol is not None:
-        # Meanwhile, the symbol may have ceased to match the filter in the token.
+        # Check the right again, because the symbol may have ceased to match the filter in the token.
         check_symbol_readable(rights, board, check.symbol)
         explanation = _explain_symbol(screen, board, check.symbol)
     result = FilterCheckResult(

@@ -35,7 +35,7 @@ from tickwire.sse.frame import encode_frame
 RESPONSE_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    # This header makes nginx and other proxies forward each event at once instead of buffering events.
+    # This header makes nginx and other proxies forward each event at once instead of collecting events in a buffer.
     (b"x-accel-buffering", b"no"),
     (b"vary", b"accept-encoding"),
 ]
@@ -44,8 +44,8 @@ DRAIN_TIMEOUT_S = 3.0
 
 This time is much shorter than the server's shutdown timeout.
 """
-# The server tells each client a random reconnect delay in this range, so that not all clients reconnect at once after a
-# crash.
+# The range of the random reconnect delays that the server sends to clients, so that not all clients reconnect at once
+# after a crash.
 _MIN_RETRY_MS, _RETRY_SPREAD_MS = 1_000, 1_000
 
 
@@ -156,14 +156,14 @@ class StreamEndpoint:
                 reason = await self._serve_over_socket(prepared, connection, scope)
             else:
                 reason = await self._serve_over_asgi(prepared, receive, send)
-            # `ResponseSender` writes the reason to the request log.
+            # Store the reason, because `ResponseSender` writes it to the request log.
             scope["state"]["close_reason"] = reason
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _serve_over_socket(
         self, prepared: PreparedStream, connection: StreamProtocol, scope: Scope
     ) -> CloseReason:
-        # The client may have disconnected before the response started.
+        # Start no response if the client has already disconnected.
         if connection.transport.is_closing():
             return CloseReason.LOST
         sink = connection.attach_sink(scope)
@@ -171,7 +171,7 @@ class StreamEndpoint:
         if sink.is_full:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(connection.flow.drain(), DRAIN_TIMEOUT_S)
-        # The client does not read, so abort the connection. Otherwise the client could delay the end of the request.
+        # The client does not read, so abort the connection. Otherwise, the client could keep the request from ending.
         if sink.is_full:
             connection.transport.abort()
         return reason
@@ -201,7 +201,7 @@ class StreamEndpoint:
             self.run_reader(prepared, reader, ended.set)
             await ended.wait()
         finally:
-            # If the request was cancelled, end the stream.
+            # Close the reader also if the request was cancelled.
             reader.close(CloseReason.LOST)
             sink.listener = None
         return reader.close_reason or CloseReason.LOST

@@ -23,8 +23,8 @@ from tickwire.sessions.stored_subscriptions import MAX_IDLE_S, MAX_STORED_BYTES_
 from tickwire.sessions.subscription import Heartbeats
 
 routes = APIRouter(tags=["subscriptions"])
-# If a client repeats an upload within this time, the server appends no journal entry, and the lifetime of the
-# subscription stays the same. The time is a quarter of MAX_IDLE_S, so the subscription still exists for at least three
+# If a client repeats an upload within this time, the server appends no journal entry, so the subscription expires as if
+# there were no second upload. Since this time is a quarter of MAX_IDLE_S, the subscription still exists for three
 # quarters of MAX_IDLE_S.
 DEDUP_WINDOW_S = 15.0
 
@@ -123,7 +123,8 @@ async def put_subscription(request: Request) -> Response:
         service.journal_writes.charge(owner, now, entry)
         await service.runtime.publish(entry)
         upload_dedup.record(subscription_id, now)
-    # Round up. This is safe, because the server deletes an unused subscription up to a second late.
+    # Round up, although the server may delete the subscription earlier by a fraction of a second: it deletes unused
+    # subscriptions up to a second late.
     expires_in = float(ceil(MAX_IDLE_S - (age or 0)))
     url = f"/v1/stream?subscription={subscription_id}"
     answer = StoredSubscriptionResponse(subscription_id, url, expires_in, subscription.describe())

@@ -32,9 +32,10 @@ routes = APIRouter(tags=["quotes"])
 # shared journal, so the journal never divides an entry.
 _BATCH_TICKS = 1_000
 _MAX_NAME_LENGTH = 64
-# The longest time until an upload that waits for its rate of requests learns that the server stops or the token ends.
+# The longest pause of an upload that exceeds its rate limit. After the pause, the upload checks whether the server
+# stops and whether the token is still valid.
 _MAX_RATE_SLEEP_S = 1.0
-# The beginning of an error about a tick of a batch. The number of the line replaces it.
+# The beginning of an error about a tick of a batch. In the answer, the number of the line replaces this text.
 _TICK_PLACE = re.compile(r"^tick \d+[,:] ")
 
 _Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9._~-]+$", max_length=_MAX_NAME_LENGTH, description="the upload")]
@@ -118,7 +119,7 @@ class _Upload:
         self._source = upload_source(publisher_source(rights), name)
         self._limiter: RateLimiter = request.app.state.request_limiter
         self._limiter_keys = (client_network(request.scope), rights.user_target)
-        # The number of next ticks in the body that the request skips, because the journal contains them.
+        # The number of the next ticks in the body that the request skips, because the journal contains these ticks.
         self._ticks_to_skip = 0
         self._is_first_batch = True
 
@@ -158,7 +159,8 @@ class _Upload:
                 return await self._publish(decode_tick_lines([line.text for line in lines]))
             except InputError as error:
                 valid_count = (error.index or 0) if isinstance(error, BatchRowError) else len(lines) // 2
-                # Each attempt has fewer lines than the previous attempt, whatever the index is.
+                # Each attempt has fewer lines than the previous attempt, whatever the index in the error is. So the
+                # loop ends.
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
@@ -187,8 +189,10 @@ class _Upload:
             raise Unauthorized("the token was revoked")
 
     async def _wait_for_rate(self) -> None:
-        """Count each batch after the first batch like a request. Wait while the client exceeds the rate limit of
-        requests."""
+        """Count each batch after the first batch as a request.
+
+        Wait while the client exceeds its rate limit of requests.
+        """
         if self._is_first_batch or not self._limiter.is_enabled:
             self._is_first_batch = False
             return

@@ -25,7 +25,7 @@ def header_values(scope: Scope, name: bytes) -> list[str]:
 
 def first_header_value(scope: Scope, name: bytes) -> str | None:
     """Return the first value of a header, or None if the header is missing. `name` must be lower case."""
-    # A loop is faster than a generator. Each request runs this function several times.
+    # Use a loop, because it is faster than a generator, and each request runs this function several times.
     for key, value in scope["headers"]:
         if key == name:
             text: str = value.decode("latin-1")
@@ -52,7 +52,7 @@ def client_network(scope: Scope) -> str:
     return text if len(text) > _MAX_ADDRESS_LENGTH else _network_cached(text)
 
 
-# The cache saves about 25 us for each request.
+# Cache the results, which saves about 25 us for each request.
 @lru_cache(maxsize=1024)
 def _network_cached(text: str) -> str:
     address = parse_address(text)
@@ -84,7 +84,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return None if len(text) > _MAX_ADDRESS_LENGTH else _parse_cached(text)
 
 
-# The cache saves parsing, because most requests come from a few addresses.
+# Cache the results, because most requests come from a few addresses.
 @lru_cache(maxsize=1024)
 def _parse_cached(text: str) -> IPv4Address | IPv6Address | None:
     try:

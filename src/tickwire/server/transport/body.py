@@ -41,7 +41,7 @@ async def receive_body(scope: Scope, receive: Receive, max_bytes: int, room: Bod
     try:
         while True:
             message = await receive()
-            # Nobody receives an error response. InputError only prevents the traceback of an unhandled exception.
+            # No client receives this error. InputError only prevents the traceback of an unhandled exception.
             if message["type"] == "http.disconnect":
                 raise InputError("the client disconnected before the end of the body")
             parts.append(message.get("body", b""))
@@ -50,7 +50,7 @@ async def receive_body(scope: Scope, receive: Receive, max_bytes: int, room: Bod
                 raise TooLarge(f"the body is longer than {max_bytes} bytes")
             if not message.get("more_body", False):
                 return b"".join(parts)
-            # Most bodies arrive in one message, and `room` does not count them.
+            # Count the bytes only now, because most bodies arrive in one message and need no room.
             rights: Rights = scope["state"]["rights"]
             bearer = rights.bearer(client_network(scope))
             room.reserve(bearer, size - reserved)
@@ -82,7 +82,7 @@ def decode_body(data: bytes, kind: type[T], label: str, *, hint: str | None = No
         message = str(error)
         match = _ERROR_FIELD_PATTERN.search(message)
         field = match and (match["name"] or match["path"])
-        # The body is either one object or a list of objects.
+        # The kind is either a type of objects or a list of this type.
         element: Any = next(iter(get_args(kind)), kind)
         if message.startswith("Object contains unknown field") and issubclass(element, msgspec.Struct):
             hint = "; ".join(filter(None, [suggest_name(field or "", element.__struct_fields__), hint]))

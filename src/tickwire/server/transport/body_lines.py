@@ -16,8 +16,11 @@ MAX_LINE_BYTES = 16 * 1024
 """The maximum length of a line. A tick with all fields has about 300 bytes."""
 
 MAX_LINES = 1_000
-"""The maximum number of lines in memory. Without this limit, short lines could occupy much memory, because a line of
-one byte occupies a hundred bytes as an object."""
+"""The maximum number of lines in memory.
+
+Without this limit, short lines could occupy much memory, because even a line of one byte is an object of about a
+hundred bytes.
+"""
 
 
 class BodyLine(NamedTuple):
@@ -30,9 +33,9 @@ class BodyLine(NamedTuple):
 class BodyLines:
     """The lines of a request body that are not blank.
 
-    At most one part of the body is in memory, a few hundred KB. While the caller works, the server does not read
-    further, and TCP slows down the client. The body may pause for as long as the time limit of a short request body.
-    The time in which the caller works does not count.
+    At most one part of the body is in memory, a few hundred KB. While the caller processes lines, the server reads no
+    more bytes, and TCP slows down the client. The client may pause for as long as the time limit of a short request
+    body. The time in which the caller processes lines does not count.
     """
 
     def __init__(self, scope: Scope, receive: Receive, stopping: asyncio.Event) -> None:
@@ -62,9 +65,9 @@ class BodyLines:
                     has_more_lines = len(texts) == MAX_LINES
                     if is_complete and not has_more_lines:
                         texts.append(rest)
-                    # The last line may continue in the next part of the body, but may be too long already.
+                    # The last line may be incomplete, but it may already be too long.
                     too_long = _find_too_long(texts if has_more_lines else [*texts, rest])
-                    # Yield the lines before a line that is too long.
+                    # First yield the lines before the line that is too long.
                     lines = [
                         BodyLine(place, text) for place, text in enumerate(texts[:too_long], number + 1) if text.strip()
                     ]

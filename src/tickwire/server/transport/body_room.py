@@ -13,8 +13,10 @@ MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
 MAX_UNFINISHED_BYTES_PER_BEARER = 64 * 1024 * 1024
 """The maximum size of the incomplete bodies of one client."""
 UPLOAD_BYTES = 1024 * 1024
-"""The counted size of an upload. An upload occupies memory for one part of its body, the lines of this part, and the
-ticks of a batch."""
+"""The number of bytes that an upload counts as.
+
+The memory of an upload contains one part of its body, the lines of this part, and the ticks of a batch.
+"""
 
 
 class BodyRoom:

@@ -11,8 +11,8 @@ from tickwire.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
-# The status of a file: its inode number, its size, and the time of its last change. The inode number changes if a new
-# file gets the same name, or if a symbolic link points to another file.
+# The status of a file: its inode number, its size, and the time of its last change. The inode number changes if another
+# file gets this name, or if the name is a symbolic link that now points to another file.
 _FileStatus = tuple[int, int, int]
 
 
@@ -30,8 +30,8 @@ class Certificate:
     def reload_if_changed(self) -> None:
         """If one of the files has changed, read both, and use them for the next connections.
 
-        If the new files are unusable, log the reason and keep the old context. While another program replaces the
-        files, the key may not match the certificate for a moment.
+        If the new files are unusable, log the reason and keep the old context. The new files can be unusable for a
+        moment while another program replaces them, because the key then does not match the certificate.
         """
         try:
             status = self._read_status()
@@ -69,7 +69,7 @@ def _create_context(certificate: Path, key: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise SettingsError(_explain(error, certificate, key), field="tls_cert") from None
     except OSError as error:
-        # Another program may remove a file after `_check_file`.
+        # Another program may have removed a file since the call of `_check_file`.
         raise SettingsError(f"{certificate} and {key} cannot be read: {error.strerror}", field="tls_cert") from None
     return context
 
@@ -84,7 +84,10 @@ def _check_file(path: Path, field: str) -> None:
 
 
 def _check_key_is_private(key: Path) -> None:
-    """Raise SettingsError if every user can read the key file. Its group, such as Debian's ssl-cert, may read it."""
+    """Raise SettingsError if every user can read the key file.
+
+    The group of the file, such as Debian's ssl-cert, may read it.
+    """
     mode = stat.S_IMODE(key.stat().st_mode)
     if mode & stat.S_IRWXO:
         raise SettingsError(

@@ -50,9 +50,9 @@ class ConnectionTable(ServerState):
     """The state that uvicorn shares among all connections of a server, extended by a limit of connections.
 
     A connection is waiting while the server waits for bytes from its client: before a request is complete, and between
-    two requests. If the server has too many connections, the table closes the connection that has waited longest. A new
-    client, such as a health check, is therefore served even if silent connections occupy all descriptors. nginx calls
-    the same method "draining reusable connections".
+    two requests. If the server has too many connections, the table closes the connection that has waited longest. So
+    the server can answer a new client, such as a health check, even if silent connections occupy all descriptors. nginx
+    calls the same method "draining reusable connections".
 
     A `max_connections` of 0 means no limit. `is_draining` is True while the server stops. `head_deadlines` limits the
     time until the first request of a connection. `find_stream_opener` returns the object that answers stream requests;
@@ -96,7 +96,10 @@ class ConnectionTable(ServerState):
                 longest.close()
 
     def remove_waiting(self, connection: ClosableConnection) -> None:
-        """Record that the server answers a request of the connection, or that the connection has closed."""
+        """Record that the connection no longer waits.
+
+        The server answers its request, or the connection has closed.
+        """
         self._waiting.pop(connection, None)
         if self._none_waits is not None and not self._waiting and not self._none_waits.done():
             self._none_waits.set_result(None)

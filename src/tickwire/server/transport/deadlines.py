@@ -1,4 +1,4 @@
-"""Deadlines of many connections with a single timer."""
+"""Closes connections whose deadlines have passed, with a single timer for all of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AbortableConnection(Protocol):
 
 
 class Deadlines:
-    """Aborts connections that miss their deadline. The deadlines must be added in the order of their times.
+    """Aborts connections that miss their deadline. Add the deadlines in the order of their times.
 
     A separate timer for each connection would take a tenth of the time that the server needs to accept a connection.
     """

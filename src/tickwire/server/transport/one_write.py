@@ -40,8 +40,8 @@ class _WriteCollector:
 async def send_in_one_write(send: Send, *messages: MutableMapping[str, Any]) -> None:
     """Pass messages to the ASGI `send` of a request.
 
-    If uvicorn would write the messages at once, write all of them together. Otherwise, pass them one by one: either
-    another ASGI server runs the application, or the send buffer is full and must delay the second message.
+    If uvicorn would write the messages at once, write all of them together. Otherwise, pass them one by one: another
+    ASGI server runs the application, or the send buffer is full, so that the second message has to wait.
     """
     cycle = getattr(send, "__self__", None)
     if isinstance(cycle, OverlappingCycle):
@@ -54,7 +54,7 @@ async def send_in_one_write(send: Send, *messages: MutableMapping[str, Any]) -> 
     collector = _WriteCollector(transport)
     cycle.transport = collector  # type: ignore[assignment]  # uvicorn calls only `write` and `close`
     try:
-        # No call waits, because the send buffer is not full. So no other task sees the collector.
+        # None of these calls waits, because the send buffer is not full. So no other task can write to the collector.
         for message in messages:
             await send(message)
     finally:

@@ -23,7 +23,8 @@ class OverlappingCycle(RequestResponseCycle):
         cycle.__class__ = cls
         assert isinstance(cycle, OverlappingCycle)  # noqa: S101  # the line above
         cycle.turn = loop.create_future()
-        # Do not send `100 Continue`: the body has arrived, and the line would precede the response to another request.
+        # Do not send `100 Continue`: the body has already arrived, and this response would precede the response to the
+        # preceding request.
         cycle.waiting_for_100_continue = False
 
     def end_wait(self) -> None:
@@ -43,7 +44,7 @@ class OverlappingCycle(RequestResponseCycle):
     async def receive(self) -> Any:
         if self.response_complete or self.disconnected:
             return await super().receive()
-        # uvicorn resumes reading here. The next requests may arrive only after the preceding response.
+        # uvicorn resumes reading in this call. But the next requests may arrive only after the preceding response.
         was_paused = self.flow.read_paused
         message = await super().receive()
         if was_paused and not self.turn.done():

@@ -35,9 +35,10 @@ If the server closed the connection at once, the client could lose the response.
 MAX_BODY_OVERHEAD_BYTES = 64 * 1024
 """The maximum number of bytes in a chunked body in addition to the data and its largest possible framing.
 
-Such bytes are chunk extensions and trailers (RFC 9112, section 7.1). No client of the API needs any of them.
+Such bytes are chunk extensions and trailers (RFC 9112, section 7.1), which no client of the API needs.
 """
-# A chunk with a single byte of data has six bytes: its size, two line breaks and the data.
+# The largest possible framing: a chunk with a single byte of data has six bytes (its size, two line breaks and the
+# data).
 _MAX_BYTES_PER_DATA_BYTE = 6
 
 MAX_PIPELINED_REQUESTS = 128
@@ -48,7 +49,7 @@ A waiting request occupies a few KB. A busy publisher has dozens of waiting requ
 
 
 class _NullEvent:
-    """Replaces the asyncio event that wakes the ASGI `receive`. A stream over a socket never calls `receive`.
+    """Replaces the asyncio event that wakes the ASGI `receive`, which a stream over a socket never calls.
 
     The replacement saves 0.9 KB of memory for each reader.
     """
@@ -81,7 +82,7 @@ class StreamProtocol(HttpToolsProtocol):
     """
 
     server_state: ConnectionTable
-    # The slots store these attributes outside uvicorn's instance dictionary, and so save 0.4 KB for each connection.
+    # Store these attributes in slots instead of uvicorn's instance dictionary, which saves 0.4 KB for each connection.
     __slots__ = (
         "_body_overhead",
         "_head_bytes",
@@ -103,14 +104,16 @@ class StreamProtocol(HttpToolsProtocol):
         self._is_reading_head = False
         self._head_bytes = 0
         self._is_reading_body = False
-        # The request that the server is answering. `cycle` is the newest request that has arrived, and may be waiting.
+        # The request that the server is answering. In contrast, `cycle` is the newest request that has arrived, and may
+        # be waiting.
         self._running_cycle: RequestResponseCycle | None = None
         # The stream that delays the answers to the next requests, or None if no stream is in progress.
         self._stream_in_progress: _StreamInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None
         self._may_overlap = False
-        # The number of received body bytes minus _MAX_BYTES_PER_DATA_BYTE times the number of data bytes.
+        # The overhead of the body: the number of its received bytes minus _MAX_BYTES_PER_DATA_BYTE times the number of
+        # its data bytes.
         self._body_overhead = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -138,8 +141,8 @@ class StreamProtocol(HttpToolsProtocol):
         self._is_reading_body, self._body_overhead = True, 0
         self._start_timeout(BODY_TIMEOUT_S)
         super().on_headers_complete()
-        # The parser reports trailers like headers. The request must not receive them as headers, because the server has
-        # checked the headers by then (RFC 9110, section 6.5.1).
+        # The parser reports trailers in the same way as headers. Keep them out of the request's headers, which the
+        # server has already checked (RFC 9110, section 6.5.1).
         self.headers = []
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
@@ -167,8 +170,8 @@ class StreamProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer 400 to a malformed request, and close the connection.
 
-        During a stream, or if an earlier request has not been answered, abort the connection instead. The client would
-        otherwise treat the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
+        During a stream, or if an earlier request has not been answered, abort the connection instead. Otherwise, the
+        client would treat the 400 as the answer to the earlier request (RFC 9112, section 9.3.2).
         """
         is_streaming = self._stream_in_progress is not None or (
             self.sink is not None and self.sink.listener is not None
@@ -183,7 +186,7 @@ class StreamProtocol(HttpToolsProtocol):
         newest = self.cycle
         if newest is None or newest.response_complete:
             return True
-        # If the body of the newest request has not ended, the malformed bytes are a part of this request.
+        # If the body of the newest request has not ended, the malformed bytes belong to this request.
         return newest.more_body and newest is self._running_cycle and not newest.response_started
 
     def let_next_overlap(self, scope: Scope) -> None:
@@ -199,7 +202,7 @@ class StreamProtocol(HttpToolsProtocol):
         newest = self._newest_cycle
         if not self._may_overlap or newest is None or not newest.keep_alive:
             return
-        # The oldest waiting request is the last element.
+        # Take the oldest waiting request, which is the last element.
         waiting = [entry for entry in self.pipeline if not isinstance(entry[0], OverlappingCycle)]
         if not waiting:
             return
@@ -220,8 +223,7 @@ class StreamProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def limit_head_time(self, timeout_s: float) -> None:
-        """Replace the time limit of the request head. Call this method if the connection has already waited for some
-        time."""
+        """Replace the time limit of the request head, because the connection has already waited for some time."""
         if self._is_reading_head:
             self._start_timeout(timeout_s)
 
@@ -256,7 +258,7 @@ class StreamProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start a request. Store this connection in the ASGI scope, so that a stream can find the connection."""
         super().on_message_begin()
-        # The exception ends the parsing, and uvicorn then answers 400.
+        # Raise an exception to end the parsing. uvicorn then answers 400.
         if len(self.pipeline) >= MAX_PIPELINED_REQUESTS:
             raise ValueError(f"the client sent more than {MAX_PIPELINED_REQUESTS} pipelined requests")
         if not self._is_reading_head:
@@ -280,7 +282,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.server_state.remove_waiting(self)
 
     def _is_reading_body_of(self, scope: Scope) -> bool:
-        # If the body has ended, a pipelined request may be arriving, which has a time limit of its own.
+        # After the end of the body, the time limit may belong to a pipelined request that is arriving.
         return self._is_reading_body and self.cycle is not None and self.cycle.scope is scope
 
     def attach_sink(self, scope: Scope) -> SocketSink:
@@ -289,7 +291,7 @@ class StreamProtocol(HttpToolsProtocol):
         The caller must send the response head first. When the stream has ended, the caller must set the sink's
         `listener` to None. After that, the caller can complete the response through ASGI.
         """
-        # If a pipelined request has already arrived, the current cycle belongs to the pipelined request.
+        # Check the request, because the current cycle may already be the cycle of a pipelined request.
         if self.cycle.scope is scope:
             self.cycle.message_event = _NULL_EVENT  # type: ignore[assignment]  # uvicorn calls only set()
         self.sink = SocketSink(self.transport)
@@ -318,26 +320,27 @@ class StreamProtocol(HttpToolsProtocol):
         self.server_state.remove_waiting(self)
         if self.sink is not None:
             self.sink.connection_lost()
-        # Mark the running request as disconnected. uvicorn marks only the newest request. If the running request is an
-        # earlier one, the end of its response would otherwise fail.
+        # Mark the running request as disconnected, because uvicorn marks only the newest request. Otherwise, the end of
+        # the response to an earlier request would fail.
         running = self._running_cycle
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
         super().connection_lost(exc)
-        # uvicorn cancels this timer only if the connection was lost without an error.
+        # Cancel the timer, because uvicorn cancels it only if the connection was lost without an error.
         self._unset_keepalive_if_required()
         self._release_requests()
 
     def _release_requests(self) -> None:
-        """Delete the references to all requests, because each request refers to its connection.
+        """Delete the references to all requests.
 
-        Python then frees the connection at once. A reference cycle would occupy memory until a full garbage collection,
-        which is rare. A request that is still in progress keeps its own references until it ends.
+        Because each request refers to its connection, these references would form a cycle, and occupy memory until the
+        next full garbage collection, which is rare. Without them, Python frees the connection at once. A request that
+        is still in progress keeps its own references until it ends.
         """
         for cycle, _ in self.pipeline:
             if isinstance(cycle, OverlappingCycle):
-                # The server can no longer send the response to this request.
+                # The connection is lost, so the server can no longer send the response to this request.
                 cycle.disconnected = True
                 cycle.end_wait()
         self.pipeline.clear()
@@ -347,7 +350,7 @@ class StreamProtocol(HttpToolsProtocol):
     def close_after_request(self) -> None:
         """Close the connection when the request in progress has been answered.
 
-        A client that has received the last event of its stream then reconnects with a new connection, and reaches
+        So a client that has received the last event of its stream reconnects with a new connection, which can reach
         another process.
         """
         if self.cycle is not None and not self.cycle.response_complete:

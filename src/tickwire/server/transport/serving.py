@@ -11,11 +11,12 @@ from tickwire.server.transport.tls_connection import TlsConnection
 
 # The maximum time that the server waits for unfinished responses after it has begun to close the streams.
 _GRACEFUL_SHUTDOWN_S = 10
-# The maximum time that a connection may wait for its next request. nginx keeps connections to a server open for 60 s.
-# This limit is longer, because a proxy answers 502 if the server closes a connection that the proxy is about to reuse.
+# The maximum time that a connection may wait for its next request. nginx keeps its connections to a server open for
+# 60 s. The limit is longer, because a proxy answers 502 if the server closes a connection that the proxy is about to
+# reuse.
 _KEEP_ALIVE_S = 75
 # The time for which a stopping server keeps idle connections open. If a client sends a request in this time, the
-# response tells the client to close the connection.
+# response contains the header `Connection: close`.
 _IDLE_LINGER_S = 1.0
 
 

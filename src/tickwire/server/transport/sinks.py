@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 # reader until its buffer has drained, and then lets the reader catch up. A single write may exceed the limit.
 HIGH_WATER_BYTES = 8 * 1024
 LOW_WATER_BYTES = 1024
-# The limit of unsent bytes in the kernel. The limit is low, because the server cannot replace bytes in the kernel by
-# newer quotes.
+# The maximum number of unsent bytes in the kernel. The limit is low, because the server cannot replace bytes in the
+# kernel by newer quotes.
 MAX_UNSENT_BYTES = 4 * 1024
 _INTERNET_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 # The number of the Linux option TCP_NOTSENT_LOWAT, for which the socket module has no constant.
@@ -105,7 +105,8 @@ class SocketSink:
         """Close the descriptor. From now on, only the transport writes to the socket."""
         os.close(self._fd)
         self._fd, self._writer, self.handle = -1, None, 0
-        # This assignment also removes a reference cycle, so that a closed connection is freed at once.
+        # Restore the method of the transport. This also removes a reference cycle, so that Python frees a closed
+        # connection at once.
         self.write = self._transport.write
 
     def has_empty_buffer(self) -> bool:
@@ -122,8 +123,10 @@ class SocketSink:
                 self.listener.on_write_error()
 
     def abort(self) -> None:
-        """Close the connection at once. Call this method if an error leaves unknown which bytes the client has
-        received."""
+        """Close the connection at once.
+
+        Call this method after an error, if it is unknown which bytes the client has received.
+        """
         if self.listener is not None:
             self.listener.on_write_error()
         self._transport.abort()

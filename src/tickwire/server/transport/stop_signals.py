@@ -52,6 +52,6 @@ class StopSignals:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        # The signal may interrupt any code, so let the event loop call the function.
+        # Let the event loop call the function, because the signal may interrupt any code.
         self._loop.call_soon_threadsafe(self._on_stop)
         self._server_handlers[number](number, frame)

@@ -1,4 +1,6 @@
-"""A connection whose first request is a stream: answered without ASGI, without a task, and with little memory.
+"""The protocol of connections whose first request opens a stream.
+
+It answers this request without ASGI, without a task, and with little memory.
 
 Most connections of a market data server open a stream and never send another request. StreamConnection answers such a
 request itself. StreamConnection passes every other request to StreamProtocol, which answers through ASGI.
@@ -286,7 +288,8 @@ class StreamConnection(asyncio.Protocol):
         assert opening is not None  # noqa: S101  # end_opening replaces this method
         opening.parts.append(body)
         opening.size += len(body)
-        # Write a large opening early. The server then notices whether the client reads before more bytes fill memory.
+        # Write a large opening early. The server then notices whether the client reads, before more bytes occupy
+        # memory.
         if opening.size > HIGH_WATER_BYTES:
             self.end_opening()
 
@@ -344,7 +347,8 @@ class StreamConnection(asyncio.Protocol):
         successor = StreamProtocol(self._config, self._table, self._app_state)
         successor.connection_made(self._transport)
         successor.wait_behind_stream()
-        # The table contains this object already, and must count the connection only once.
+        # Remove the successor from the table, which must count the connection only once and already contains this
+        # object.
         self._table.connections.discard(successor)
         return successor
 

@@ -10,7 +10,8 @@ import httptools
 _GET_STARTS = (b"GET /v1/stream?", b"GET /v1/stream ")
 _QUERY_STARTS = (b"QUERY /v1/stream?", b"QUERY /v1/stream ")
 _PATH = b"/v1/stream"
-# StreamProtocol handles a longer request, and limits its length.
+# The maximum length of a request that this module parses. StreamProtocol handles a longer request, and limits its
+# length.
 _MAX_REQUEST_BYTES = 64 * 1024
 
 
@@ -55,7 +56,7 @@ class _HeadCollector:
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        # After the end of the request, the parser reports the state of the next one.
+        # Read the value now, because after the end of the request, the parser reports the state of the next request.
         self.keep_alive = self.parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
@@ -63,7 +64,7 @@ class _HeadCollector:
 
 
 class _SharedParser:
-    """One parser for all connections. After each call of `parse`, it is ready for the next call."""
+    """One parser for all connections. After each call of `parse`, the parser is ready for the next call."""
 
     def __init__(self) -> None:
         self._collector = _HeadCollector()
@@ -80,7 +81,8 @@ class _SharedParser:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._collector = _HeadCollector()
             return None
-        # After an incomplete request, or a request that ends the connection, this parser cannot parse another request.
+        # Replace the parser after an incomplete request, or a request that ends the connection, because it cannot parse
+        # another request.
         if not is_simple or not collector.keep_alive:
             self._collector = _HeadCollector()
         if url is None or url.path != _PATH:
@@ -103,7 +105,7 @@ def parse_stream_head(data: bytes) -> StreamHead | None:
         return _PARSER.parse(data) if data.endswith(b"\r\n\r\n") else None
     if data.startswith(_QUERY_STARTS):
         request = _PARSER.parse(data)
-        # Bytes that follow the body, or divide it into chunks, make the request longer than its head and its body.
+        # If bytes follow the body, or divide it into chunks, the request is longer than its head and its body together.
         is_exact = request is not None and data.partition(b"\r\n\r\n")[2] == request.body
         return request if is_exact else None
     return None

@@ -46,9 +46,9 @@ class StreamServer(uvicorn.Server):
     server.
 
     A stopping server answers each further request on an open connection with `Connection: close`. The server closes
-    idle connections only after `idle_linger_s`. If the server closed them at once, a request that is on its way would
-    be lost, and a proxy would answer 502. Before a server stops, it continues to serve for `drain_delay_s`, but answers
-    503 to readiness checks.
+    idle connections only after `idle_linger_s`. Otherwise, a request that is already on its way would be lost, and a
+    proxy would answer 502. Before a server stops, it continues to serve for `drain_delay_s`, but answers 503 to
+    readiness checks.
 
     With a `certificate`, the protocol of `config` must be TlsConnection. The server looks for new files of the
     certificate every two seconds.
@@ -122,7 +122,7 @@ class StreamServer(uvicorn.Server):
         self._app.begin_drain()
         self.server_state.is_draining = True
         for connection in self.server_state.connections:
-            # A test may run the server with uvicorn's own protocol.
+            # Check the type, because a test may run the server with uvicorn's own protocol.
             if isinstance(connection, ClosableConnection):
                 connection.close_after_request()
         closes_idle_at = asyncio.get_running_loop().time() + self._idle_linger_s

@@ -22,8 +22,8 @@ _SHUTDOWN_TIMEOUT_S = 2.0
 class TlsConnection(asyncio.Protocol):
     """Performs the TLS handshake with the client, and then passes the encrypted connection to a StreamConnection.
 
-    uvloop's own server could also encrypt all connections. But the connection table would not count a connection before
-    the end of its handshake, and the buffer of uvloop's encryption would contain 64 KB for a slow reader.
+    uvloop's own server could also encrypt all connections. But then the connection table would count a connection only
+    after its handshake, and uvloop's buffers would hold up to 64 KB for each slow reader.
     """
 
     def __init__(
@@ -37,17 +37,17 @@ class TlsConnection(asyncio.Protocol):
         self._table = server_state
         self._app_state = app_state
         self._transport: asyncio.Transport | None = None
-        # The first bytes may arrive together with the end of the handshake.
+        # The bytes that arrived together with the end of the handshake.
         self._received: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         plain: asyncio.Transport = transport  # type: ignore[assignment]  # a connection has a Transport
         self._transport = plain
-        # These limits apply to the encrypted bytes. The limits of the sink apply to the bytes before the encryption.
+        # Limit the encrypted bytes. The limits of the sink apply only to the bytes before the encryption.
         plain.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         self._table.connections.add(self)  # type: ignore[arg-type]  # uvicorn's type lists its own protocols
         self._table.add_waiting(self)
-        # The handshake must begin before the first bytes arrive, because they belong to it.
+        # Begin the handshake before the first bytes arrive, because they are a part of the handshake.
         self._table.handshakes.start(self._shake_hands(plain))
 
     def data_received(self, data: bytes) -> None:
@@ -82,7 +82,8 @@ class TlsConnection(asyncio.Protocol):
                 ssl_shutdown_timeout=_SHUTDOWN_TIMEOUT_S,
             )
         except OSError as error:
-            # The client does not use TLS, rejects the certificate, is too slow, or has disconnected.
+            # The error has one of these causes: the client does not use TLS, rejects the certificate, is too slow, or
+            # has disconnected.
             log.debug("a TLS handshake failed: %s", error)
             transport.abort()
             self.connection_lost(error)

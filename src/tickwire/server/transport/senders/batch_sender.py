@@ -25,11 +25,12 @@ from tickwire.server.transport.sinks import SocketSink
 
 log = logging.getLogger(__name__)
 
-# The minimum number of sinks for a send call. The transports write a smaller batch, because building the arrays of a
-# call takes as long as a few writes.
+# The minimum number of sinks for a send call. The transports write a smaller batch, because it takes as long as a few
+# writes to build the arrays of a call.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
-# A handle contains the slot of the sink in this many lower bits, and the serial number of the registration above.
+# The number of lower bits of a handle that contain the slot of the sink. The higher bits contain the serial number of
+# the registration.
 _SLOT_BITS = 24
 _SLOT_MASK = (1 << _SLOT_BITS) - 1
 _NO_DIRECT_WRITE = 0
@@ -60,15 +61,15 @@ class BatchSender:
         # The registered sinks, in the order of their registration.
         self._registered: dict[SocketSink, None] = {}
         self._serial = 0
-        # The element of each slot is the handle of a direct sink, or _NO_DIRECT_WRITE. `_fds` contains the descriptor
-        # of each slot. Slot 0 is never used, so no handle is 0.
+        # For each slot: the handle of a direct sink, or _NO_DIRECT_WRITE. `_fds` contains the descriptor of each slot.
+        # Slot 0 is never used, so no handle is 0.
         self._direct_handles = np.zeros(_INITIAL_SLOTS, np.int64)
         self._fds = np.full(_INITIAL_SLOTS, -1, np.int32)
         self._slot_count = 1
         self._free_slots: list[int] = []
         # The groups that have queued bytes.
         self.batch = Batch(0)
-        # Memory that the kernel may still read, because the kernel reported no result for it.
+        # Memory that the kernel may still read, because the results of its sends are unknown.
         self._unfinished_memory: list[object] = []
 
     @property
@@ -78,7 +79,7 @@ class BatchSender:
 
     def create_group(self, sinks: Sequence[Sink]) -> SinkGroup:
         """Return a group of these sinks, and register the sinks that are sockets."""
-        # A sink of the new group may also belong to a group that has queued bytes.
+        # Submit the queued bytes first, because a sink of the new group may also belong to a group with queued bytes.
         self.submit()
         registered, others = list[SocketSink](), list[Sink]()
         for sink in sinks:
@@ -109,7 +110,7 @@ class BatchSender:
         try:
             self._send(self._call, batch)
         except Exception:
-            # It is unknown which readers have received their bytes, so all of them must reconnect.
+            # After this error, it is unknown which readers have received their bytes, so all of them must reconnect.
             sinks = batch.sinks()
             log.exception("cannot send to %d readers; they are disconnected", len(sinks))
             self._unfinished_memory.append(batch.memory)
@@ -173,8 +174,8 @@ class BatchSender:
         is_direct = self._direct_handles[slots] == handles
         if not is_direct.all():
             self._admit_drained(batch.sinks(), handles, is_direct)
-        # Between the comparison of the handles and the call, no listener runs, so no descriptor can be closed and used
-        # for another connection.
+        # No listener runs between the comparison of the handles and the call. So no descriptor can be closed and
+        # assigned to another connection in the meantime.
         direct = slice(None) if is_direct.all() else is_direct
         results = np.zeros(len(handles), np.int32)
         results[direct] = batch.transmit(call, self._fds[slots[direct]], direct)
@@ -186,7 +187,7 @@ class BatchSender:
         for (sink, body), result in zip(batch.sends_at(short.tolist()), results[short].tolist(), strict=True):
             self._finish(sink, body, result)
         if not call.is_open:
-            log.error("the sender %s failed: the server now uses the sender transport", call.name)
+            log.error("the sender %s failed: the server now uses the sender 'transport'", call.name)
             self._call = None
             self.limit_descriptors(0)
 
@@ -196,7 +197,7 @@ class BatchSender:
         """Mark each sink as direct if the buffer of its transport is empty."""
         for index in (~is_direct).nonzero()[0].tolist():
             sink = sinks[index]
-            # If the handles differ, the sink was released after the creation of the group, and another sink may have
+            # If the handles differ, the sink was released after the group was created, and another sink may now have
             # the slot.
             if sink.handle == handles[index] and sink.has_empty_buffer():
                 self._direct_handles[sink.handle & _SLOT_MASK] = sink.handle
@@ -230,8 +231,8 @@ class _BatchGroup(RegisteredSinks):
 
     def queue(self, body: bytes) -> None:
         batch = self._sender.batch
-        # One call must not contain a socket twice. Otherwise the socket could accept a part of the first bytes and then
-        # all of the second bytes.
+        # Submit the batch if it already contains this group, because one call must not contain a socket twice.
+        # Otherwise, the socket could accept a part of the first bytes and then all of the second bytes.
         if self.batch_number == batch.number:
             self._sender.submit()
             batch = self._sender.batch
@@ -244,11 +245,11 @@ class _BatchGroup(RegisteredSinks):
 
 
 class ChunkTable:
-    """A sink table whose frames the kernel joins. A group without a registered sink joins its frames itself."""
+    """A sink table whose frames the kernel joins. A group without a registered sink joins its frames by itself."""
 
     def __init__(self, sender: BatchSender) -> None:
         self._sender = sender
-        # Row n contains the handles of the sinks in group number n, and then zeros.
+        # Row n contains the handles of the sinks in group number n. The other elements of the row are 0.
         self._handles = np.zeros((0, MAX_SINKS_PER_GROUP), np.int64)
         self._groups: dict[int, _BatchGroup] = {}
         self._others = JoiningTable(is_chunked=True)

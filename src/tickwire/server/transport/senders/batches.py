@@ -20,7 +20,7 @@ from tickwire.server.transport.senders.send_call import (
 )
 from tickwire.server.transport.sinks import SocketSink
 
-# A group with at least this many sinks also stores its handles as an array.
+# A group with at least this many sinks also stores its handles in an array.
 MIN_ARRAY_SINKS = 32
 
 

@@ -23,8 +23,8 @@ IOVEC = np.dtype([("address", np.uintp), ("length", np.uintp)])
 UNKNOWN = -(2**31)
 """The result of a send for which the kernel reported no result. The number of sent bytes is unknown."""
 
-# In CPython, `id` is the address of an object, and the characters of a bytes object are its last field, before a
-# terminating zero byte. `check_send_call` verifies this.
+# The offset of the characters from `id` of a bytes object. In CPython, `id` is the address of the object, and the
+# characters are its last field, before a terminating zero byte. `check_send_call` verifies this.
 _CHARACTERS_OFFSET = bytes.__basicsize__ - 1
 
 
@@ -57,8 +57,8 @@ class SendCall(Protocol):
     def send_pieces(self, fds: Descriptors, pieces: Pieces, begins: Begins, counts: Counts) -> Results:
         """Send the pieces `pieces[begins[i] : begins[i] + counts[i]]` to descriptor `fds[i]`, for each i.
 
-        `pieces` has the type IOVEC. The result is that of `send`. A socket accepts nothing if its count exceeds the
-        limit of the system (IOV_MAX, 1,024 on Linux).
+        `pieces` has the type IOVEC. The result has the same meaning as the result of `send`. A socket accepts nothing
+        if its count exceeds the limit of the system (IOV_MAX, 1,024 on Linux).
         """
         ...
 
@@ -106,4 +106,4 @@ def check_send_call(call: SendCall) -> None:
 def _check_received(bodies: Sequence[bytes], results: Results, receivers: Sequence[socket.socket]) -> None:
     for body, result, receiver in zip(bodies, results.tolist(), receivers, strict=True):
         if result != len(body) or receiver.recv(2 * len(body), socket.MSG_DONTWAIT) != body:
-            raise SendCallUnavailable(f"a test of the call sent wrong bytes (result {result})")
+            raise SendCallUnavailable(f"a test through a socket pair received wrong bytes (result {result})")

@@ -36,7 +36,7 @@ from tickwire.server.transport.senders.send_call import (
 )
 
 _SYS_SETUP, _SYS_ENTER = 425, 426
-# The architectures on which this module uses io_uring. The system call numbers above are valid on all of them.
+# The architectures on which this module uses io_uring, because the system call numbers above are valid on all of them.
 _ARCHITECTURES = frozenset({"x86_64", "aarch64", "riscv64", "ppc64le", "s390x"})
 _SETUP_SUBMIT_ALL, _SETUP_COOP_TASKRUN, _SETUP_SINGLE_ISSUER = 1 << 7, 1 << 8, 1 << 12
 _FEATURE_SINGLE_MMAP, _FEATURE_NODROP = 1 << 0, 1 << 1
@@ -49,7 +49,8 @@ _SQ_HEAD, _SQ_TAIL, _SQ_MASK, _SQ_ARRAY = 0, 1, 2, 6
 _CQ_HEAD, _CQ_TAIL, _CQ_MASK, _CQ_CQES = 0, 1, 2, 5
 # The number of SQEs in a ring, and of sends per system call. A larger ring would not fit into the cache of a core.
 _ENTRIES = 1024
-# The kernel may lack memory for a moment. After this many attempts, the process stops using the ring.
+# The maximum number of attempts if the kernel lacks memory for a moment. After these attempts, the process stops using
+# the ring.
 _MAX_ATTEMPTS = 100
 _UINT32 = 0xFFFFFFFF
 
@@ -84,7 +85,7 @@ class _Params(ctypes.Structure):
 
 
 class _Queues:
-    """Views of the two queues. `sq_head` and `cq_tail` are written by the kernel, all other fields by the process."""
+    """Views of the two queues. The kernel writes `sq_head` and `cq_tail`, and the process writes all other fields."""
 
     def __init__(self, fd: int, params: _Params) -> None:
         sq, cq = params.sq_offsets, params.cq_offsets
@@ -154,7 +155,8 @@ class UringCall:
         messages["pieces"] = pieces.ctypes.data + begins * pieces.itemsize
         messages["piece_count"] = counts
         addresses = messages.ctypes.data + np.arange(len(fds), dtype=np.uint64) * np.uint64(messages.itemsize)
-        # The kernel copies the messages and the list of pieces when it consumes the SQEs.
+        # The memory of the messages may be freed after this call, because the kernel copies the messages and the list
+        # of pieces when it consumes the SQEs.
         return self._send_all(_OPCODE_SENDMSG, fds, addresses, np.ones(len(fds), np.uint32))
 
     def _send_all(self, opcode: int, fds: Descriptors, addresses: Addresses, lengths: Lengths) -> Results:
@@ -192,7 +194,7 @@ class UringCall:
         queues.sq_tail[0] = (tail + count) & _UINT32
         is_complete = self._submit_and_wait(queues, count, head)
         if not is_complete:
-            # The kernel has consumed some SQEs, and may still read their memory. It will not consume the others.
+            # The kernel has consumed some SQEs, and may still read their memory. It will not consume the other SQEs.
             results[: (int(queues.sq_head[0]) - tail) & _UINT32] = UNKNOWN
         completed = (int(queues.cq_tail[0]) - head) & _UINT32
         cqes = queues.cqes[(head + self._numbers[:completed]) & queues.cq_mask]
