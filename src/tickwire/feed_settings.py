@@ -83,9 +83,9 @@ class FeedSettings(BaseSettings):
     )
     conditions: Literal["", "sip"] = Field(
         "",
-        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of trades: an odd lot "
-        "changes the volume only. Empty: each trade changes last, high, low and volume.",
-        json_schema_extra=_ALPACA,
+        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of the trades of Alpaca "
+        "and of publishers: an odd lot changes the volume only. Empty: each trade changes last, high, low and volume.",
+        json_schema_extra=_FEED,
     )
     distinct_symbols: bool = Field(
         False,

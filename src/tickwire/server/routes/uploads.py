@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.event import UploadReceipt, upload_source
+from tickwire.core.published_tick import PublishedTick
 from tickwire.core.tick import Tick
 from tickwire.errors import BatchRowError, InputError, JournalError
 from tickwire.server.auth.access import request_rights
@@ -49,7 +50,7 @@ class UploadPosition(msgspec.Struct, frozen=True):
     accepted: int
 
 
-_TICK_SCHEMA = msgspec.json.schema(Tick)["$defs"]["Tick"]
+_TICK_SCHEMA = msgspec.json.schema(PublishedTick)["$defs"]["PublishedTick"]
 _RECEIPT = {"application/json": {"schema": msgspec.json.schema(UploadReceipt)["$defs"]["UploadReceipt"]}}
 _PROBLEM: dict[str, Any] = {"application/problem+json": {}}
 _OPENAPI: dict[str, Any] = {
@@ -162,7 +163,7 @@ class _Upload:
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
-                        self._service.runtime.rejected_ticks.add(error.kind, 1)
+                        self._service.runtime.published_dirty_ticks.add(error.kind, 1)
                     raise _name_line(error, lines[0].number) from None
                 lines = lines[:valid_count]
 
