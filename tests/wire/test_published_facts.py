@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
 import pytest
 
+from tickwire import Publisher
+from tickwire.core.published_tick import PublishedTick
 from tickwire.testing.clock import ManualClock
+from tickwire.testing.command_line import invoke_command_in_thread
 from tickwire.testing.server import run_server
 from tickwire.testing.wire import open_stream
 
@@ -209,3 +216,111 @@ async def test_a_cancel_and_a_correction_reach_readers(form: str) -> None:
         assert await values_of(client, "last", "high", "volume") == (10.5, 10.5, 106)
         if form == "upload":
             assert (await publish(client, [*ticks, *changes], form)).json() == {"accepted": 6, "repeated": 6}
+
+
+FACT_LINES = [trade(10.0), trade(50.0, 5.0, 1, conditions=["I"], tape="C", recv_ts=T0_US + SECOND_US + 20_000)]
+FACT_LINES += [trade(12.0, 7.0, 2), trade(12.0, 7.0, 2, cancel=True), trade(11.0, 6.0, 2)]
+FACT_CSV = f"""symbol,ts,last,size,recv_ts,conditions,tape,cancel
+A,{T0_US},10,100,,,,
+A,{T0_US + SECOND_US},50,5,{T0_US + SECOND_US + 20_000},"@,I",C,
+A,{T0_US + 2 * SECOND_US},12,7,,@,,false
+A,{T0_US + 2 * SECOND_US},12,7,,,,true
+A,{T0_US + 2 * SECOND_US},11,6,,,,
+"""
+# In these files, other columns than those of a tick require a mapping.
+MAPPED_CSV = FACT_CSV.replace("recv_ts,conditions,tape,cancel", "received,cond,tape,void")
+MAPPING = ("--map", "recv_ts=received,conditions=cond,tape=tape,cancel=void")
+# The columns of a recording by `tickwire record`. A negative size withdraws a trade.
+RECORDING = f"""id,ts_us,symbol,last,size,bid,bid_size,ask,ask_size,volume
+x-1,{T0_US},A,10,100,,,,,100
+x-2,{T0_US + SECOND_US},A,,5,,,,,105
+x-3,{T0_US + 2 * SECOND_US},A,12,7,,,,,112
+x-4,{T0_US + 2 * SECOND_US},A,12,-7,,,,,105
+x-5,{T0_US + 2 * SECOND_US},A,11,6,,,,,111
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options"),
+    [
+        ("ticks.ndjson", "".join(f"{json.dumps(line)}\n" for line in FACT_LINES), ()),
+        ("ticks.csv", FACT_CSV, ()),
+        ("ticks.csv", FACT_CSV, ("--speed", "1000")),
+        ("ticks.csv", MAPPED_CSV, MAPPING),
+        ("recording.csv", RECORDING, ()),
+    ],
+    ids=["lines", "csv", "csv at a speed", "mapped csv", "recording"],
+)
+async def test_the_publish_command_sends_the_facts_of_a_file(
+    tmp_path: Path, name: str, text: str, options: tuple[str, ...]
+) -> None:
+    file = tmp_path / name
+    file.write_text(text)
+    async with (
+        run_server(clock=ManualClock(), conditions="sip") as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, {"symbols": "A", "events": "correction"}) as stream,
+    ):
+        result = await invoke_command_in_thread("publish", file, "--url", server.url, *options)
+        assert result.exit_code == 0, result.output
+        (event,) = await stream.next_events(1, name="correction")
+        expected = {"last": 12.0, "size": 7.0, "corrected_last": 11.0, "corrected_size": 6.0}
+        assert event.data == {"symbol": "A", "ts": T0_US + 2 * SECOND_US, **expected}
+        assert await values_of(client, "last", "high", "low") == (11.0, 11.0, 10.0)
+        if name != "recording.csv":
+            assert await values_of(client, "volume") == (111,)
+            samples = await read_samples(client)
+            assert samples['tickwire_publish_delay_seconds_count{stage="source"}'] == 1
+            assert samples['tickwire_dirty_ticks_total{kind="condition"}'] == 1
+
+
+async def test_the_columns_of_other_files_are_no_conditions(tmp_path: Path) -> None:
+    """Files of vendors have conditions with other codes, which must not change a price."""
+    file = tmp_path / "ticks.csv"
+    file.write_text(FACT_CSV.replace("cancel", "sequence").replace(",true", ",").replace(",false", ","))
+    async with (
+        run_server(clock=ManualClock(), conditions="sip") as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+    ):
+        result = await invoke_command_in_thread("publish", file, "--url", server.url)
+        assert "are not used" in result.errors
+        assert await values_of(client, "high") == (50.0,)
+
+
+async def test_the_python_publisher_sends_facts() -> None:
+    async with (
+        run_server(clock=ManualClock(), conditions="sip") as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        Publisher(server.url) as publisher,
+    ):
+        await publisher.publish(FACT_LINES[:2])
+        ticks = [PublishedTick(**line) for line in FACT_LINES[2:]]
+        await publisher.upload(lambda stored: [ticks[stored:]], name="u")
+        assert await values_of(client, "last", "high", "volume") == (11.0, 11.0, 111)
+
+
+async def test_a_pair_is_not_split_between_the_parts_of_a_body() -> None:
+    trades = [trade(float(number), 1.0, number) for number in range(1, 1_600)]
+    ticks = [tick for each in trades for tick in (each, {**each, "cancel": True}, {**each, "last": each["last"] + 0.5})]
+    lines = [json.dumps(tick).encode() + b"\n" for tick in ticks]
+
+    async def body() -> AsyncIterator[bytes]:
+        rng = random.Random(seed)
+        begin = 0
+        while begin < len(lines):
+            end = begin + rng.randint(1, 3_000)
+            yield b"".join(lines[begin:end])
+            begin = end
+
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    async with run_server(clock=ManualClock()) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        headers = {"content-type": "application/x-ndjson"}
+        answer = await client.post(UPLOAD, content=body(), headers=headers)
+        assert answer.json() == {"accepted": len(ticks), "repeated": 0}
+        assert (await client.post(UPLOAD, content=body(), headers=headers)).json()["repeated"] == len(ticks)
+        params = {"symbols": "A", "events": "correction", "since": "earliest", "delivery": "all"}
+        async with open_stream(server.url, params) as stream:
+            events = await stream.next_events(len(trades), name="correction")
+        assert [event.data["corrected_last"] for event in events] == [each["last"] + 0.5 for each in trades]
+        assert await values_of(client, "last", "volume") == (1_599.5, 1_599)
