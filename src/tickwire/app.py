@@ -382,6 +382,7 @@ def _create_service(settings: Settings, runtime: Runtime, journal_writes: Journa
             max_board_symbols_per_publisher=settings.max_board_per_publisher,
             max_body_bytes=settings.max_body,
         ),
+        applies_conditions=bool(settings.conditions),
     )
 
 

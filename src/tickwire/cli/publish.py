@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,11 +22,12 @@ from tickwire.cli.options import layout_options, server_url_option, token_from_e
 from tickwire.cli.publish_lines import MAX_ATTEMPTS, is_tick_line, publish_lines
 from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock
-from tickwire.core.tick import Tick, ticks_from_packed
+from tickwire.core.tick import Tick
 from tickwire.errors import InputError
 from tickwire.feeds.playback_clock import PlaybackClock
 from tickwire.recordings.table_reader import TableOptions
 from tickwire.recordings.text_table import describe_skipped_rows
+from tickwire.recordings.tick_facts import published_ticks
 from tickwire.recordings.tick_reader import Recording, RecordingOptions
 
 _STANDARD_INPUT = Path("-")
@@ -59,12 +60,14 @@ def publish(*, file: Path, url: str, speed: float, again: bool, **layout: Any) -
     stores all ticks of the file again.
     """
     table = TableOptions(layout["encoding"], layout["skip_rows"], layout["skip_bad_rows"])
-    options = RecordingOptions(layout["map"], layout["symbol"], layout["bar_time"], layout["wide"], table)
+    options = RecordingOptions(
+        layout["map"], layout["symbol"], layout["bar_time"], layout["wide"], table, has_facts=True
+    )
     if file != _STANDARD_INPUT:
         _publish_file(file, options, url, speed=speed, again=again)
         return
     first_line = sys.stdin.buffer.readline()
-    if options == RecordingOptions() and not speed and is_tick_line(first_line):
+    if options == RecordingOptions(has_facts=True) and not speed and is_tick_line(first_line):
         publish_lines(url, first_line, sys.stdin.buffer)
         return
     with _copy_to_file(first_line, sys.stdin.buffer) as copy:
@@ -98,7 +101,7 @@ async def _publish_at_speed(recording: Recording, url: str, playback_clock: Play
         async with Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS) as publisher:
             for chunk in recording.chunks():
                 async for part in playback_clock.release_when_due(chunk):
-                    await publisher.publish(ticks_from_packed(part))
+                    await publisher.publish(published_ticks(part))
                     published += len(part)
                     bar.update(task, completed=recording.progress(), rows=f"{published:,} ticks")
         bar.update(task, completed=1.0)
@@ -125,7 +128,7 @@ class _RecordingUpload:
             self._bar.update(self._task, completed=1.0, rows=f"{receipt.accepted:,} ticks")
         _print_result(self._recording, url, receipt.accepted - receipt.repeated, receipt.repeated)
 
-    def _open_batches(self, stored_count: int) -> Iterator[list[Tick]]:
+    def _open_batches(self, stored_count: int) -> Iterator[Sequence[Tick]]:
         """Yield the ticks of the file, except the first `stored_count` ticks, and show the progress."""
         with self._options.open_recording(self._file) as recording:
             self._recording = recording
@@ -133,7 +136,7 @@ class _RecordingUpload:
             for chunk in recording.chunks():
                 rest = chunk[max(0, stored_count - count) :]
                 for begin in range(0, len(rest), _BATCH_TICKS):
-                    ticks = ticks_from_packed(rest[begin : begin + _BATCH_TICKS])
+                    ticks = published_ticks(rest[begin : begin + _BATCH_TICKS])
                     yield ticks if recording.has_times else [msgspec.structs.replace(tick, ts=None) for tick in ticks]
                 count += len(chunk)
                 self._bar.update(self._task, completed=recording.progress(), rows=f"{count:,} ticks")

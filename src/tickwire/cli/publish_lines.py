@@ -13,7 +13,7 @@ import msgspec
 from tickwire.cli.options import token_from_environment
 from tickwire.client.publisher import Publisher
 from tickwire.core.codec import decode_json, find_non_number
-from tickwire.core.tick import Tick
+from tickwire.core.published_tick import PublishedTick
 from tickwire.errors import BatchRowError
 
 # The maximum number of attempts for each batch. All attempts together take only a few seconds, because a user waits for
@@ -27,7 +27,7 @@ _MAX_READ_BYTES = 64 * 1024
 def is_tick_line(line: bytes) -> bool:
     """Return whether a line is a tick in the format of POST /v1/quotes."""
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        decode_json(line, Tick)
+        decode_json(line, PublishedTick)
         return True
     return False
 
@@ -63,7 +63,7 @@ class _LineUpload:
     async def open(cls, url: str) -> _LineUpload:
         return cls(Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS))
 
-    async def publish(self, ticks: list[Tick]) -> None:
+    async def publish(self, ticks: list[PublishedTick]) -> None:
         """Publish one batch. After Ctrl-C, wait for the answer of the server, which may already store the batch."""
         publishing = asyncio.ensure_future(self.publisher.publish(ticks))
         try:
@@ -76,24 +76,31 @@ class _LineUpload:
                 self.published_ticks += len(ticks)
 
 
-def _read_batches(first_line: bytes, rest: BinaryIO) -> Iterator[list[Tick]]:
-    """Wait for lines, and yield one list with the ticks of all lines that have arrived. Repeat until the input ends."""
+def _read_batches(first_line: bytes, rest: BinaryIO) -> Iterator[list[PublishedTick]]:
+    """Wait for lines, and yield one list with the ticks of all lines that have arrived. Repeat until the input ends.
+
+    If the last of these ticks is a cancel, the tick waits for the next line, which may be the corrected trade.
+    """
     line_number = 0
+    ticks: list[PublishedTick] = []
     for lines in _read_available_lines(first_line, rest):
-        ticks: list[Tick] = []
         error: BatchRowError | None = None
         for line in lines:
             line_number += 1
             try:
                 if line.strip():
-                    ticks.append(decode_json(line, Tick))
+                    ticks.append(decode_json(line, PublishedTick))
             except (msgspec.DecodeError, UnicodeDecodeError) as cause:
                 error = _line_error(line, line_number, cause)
                 break
-        if ticks:
-            yield ticks
+        waiting = ticks[-1:] if error is None and ticks and ticks[-1].is_cancel else []
+        if len(ticks) > len(waiting):
+            yield ticks[: len(ticks) - len(waiting)]
         if error is not None:
             raise error
+        ticks = waiting
+    if ticks:
+        yield ticks
 
 
 def _line_error(line: bytes, line_number: int, cause: Exception) -> BatchRowError:

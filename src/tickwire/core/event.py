@@ -122,6 +122,23 @@ def owner_of(source: str) -> str:
     return source.split(" ", 2)[2] if source.startswith(_UPLOAD_PREFIX) else source
 
 
+class EntryKey(NamedTuple):
+    """The source and the key of a journal entry."""
+
+    source: str
+    key: str
+
+
+def correction_key(source: str, key: str, index: int) -> EntryKey:
+    """Return the key of the event of a correction. The ticks of the correction have the source `source` and `key`.
+
+    `index` is the number of the correction among the corrections of these ticks. `last_key` of an upload must be the
+    key of ticks, so the events of an upload have another source.
+    """
+    is_upload = source.startswith(_UPLOAD_PREFIX)
+    return EntryKey(f"corrections of {source}" if is_upload else source, f"{key}:correction {index}")
+
+
 class JournalRecord(NamedTuple):
     """Stored events with consecutive sequence numbers.
 

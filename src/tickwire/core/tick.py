@@ -88,6 +88,10 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ask_size: Size | msgspec.UnsetType | None = msgspec.UNSET
     volume: Size | msgspec.UnsetType = msgspec.UNSET
 
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields of the tick, except the fields that the feed did not report."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if value is not msgspec.UNSET}
+
 
 def pack_ticks(ticks: Iterable[Tick], *, now: int) -> PackedTicks:
     """Return ticks as an array of packed ticks.

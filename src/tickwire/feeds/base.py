@@ -60,7 +60,8 @@ class FeedBatch(NamedTuple):
     `key` is the position of the feed after the batch. `Feed.batches(after=key)` continues from this position. `key` is
     None if the feed cannot resume. `trading_changes` maps each symbol that starts trading with this batch to True, and
     each symbol that stops trading to False. Readers receive `notice` as a status event, and each item of `corrections`
-    as a separate event. `ticks` already contains the corrections.
+    as an event of its own. `ticks` already contains the corrections. If the feed can resume, `correction_keys` contains
+    a key for each correction, which is the same after a restart, even if the feed divides its ticks into other batches.
     """
 
     ticks: PackedTicks
@@ -68,6 +69,7 @@ class FeedBatch(NamedTuple):
     trading_changes: Mapping[str, bool] = MappingProxyType({})
     notice: FeedNotice | None = None
     corrections: Sequence[TradeCorrection] = ()
+    correction_keys: Sequence[str] = ()
 
 
 class Feed(Protocol):

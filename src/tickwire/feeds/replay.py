@@ -52,7 +52,15 @@ class _ReplayPass:
     @property
     def key(self) -> str:
         """The key of the batch that ends with the most recently played row."""
-        return f"{self.day_offset}:{self.played_rows}" + f":{self.rewinds}" * (self.rewinds > 0)
+        return self._key_after(self.played_rows)
+
+    def correction_keys(self, ticks: PackedTicks) -> list[str]:
+        """Return a key for each withdrawn trade in `ticks`, which are the most recently played rows."""
+        first = self.played_rows - len(ticks)
+        return [self._key_after(first + index) for index in np.flatnonzero(ticks["size"] < 0.0).tolist()]
+
+    def _key_after(self, rows: int) -> str:
+        return f"{self.day_offset}:{rows}" + f":{self.rewinds}" * (self.rewinds > 0)
 
     @property
     def span_days(self) -> int:
@@ -234,7 +242,8 @@ class Replay:
                     current_pass.played_rows += len(ticks)
                     is_last_row = is_last_chunk and current_pass.played_rows == current_pass.read_rows
                     key = current_pass.key + END_OF_FEED_SUFFIX * (is_last_row and not self._loop)
-                    yield FeedBatch(ticks, key, corrections=find_corrections(ticks))
+                    correction_keys = current_pass.correction_keys(ticks)
+                    yield FeedBatch(ticks, key, corrections=find_corrections(ticks), correction_keys=correction_keys)
                 if self.playback_clock.is_pass_over:
                     return
             if recordings.skipped_rows:

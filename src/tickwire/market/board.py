@@ -186,6 +186,11 @@ class Board:
         at = np.arange(len(self)) if rows is None else np.asarray(rows, np.intp)
         return QuoteColumns(at, self.symbols, self._state[:, at], self._ts[at])
 
+    def newest_trade_ts(self, symbol: bytes) -> int | None:
+        """Return the time of a symbol's newest trade in nanoseconds since the Unix epoch, or None without a trade."""
+        row = self._row_by_symbol.get(symbol)
+        return None if row is None else self._order.newest_trade_ts(row)
+
     def last_prices(self) -> dict[str, float]:
         """Return the last price of each symbol as a dict, without the symbols whose last price is unknown."""
         last = self._state[LAST, : len(self)].tolist()

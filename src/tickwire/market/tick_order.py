@@ -56,6 +56,11 @@ class TickOrder:
         """Forget the times of symbols, because their market begins again at an earlier time."""
         self.trade_ts[rows] = self.quote_ts[rows] = _NEVER_NS
 
+    def newest_trade_ts(self, row: int) -> int | None:
+        """Return the time of the newest trade of a symbol, or None if the symbol has no trade yet."""
+        ts = int(self.trade_ts[row])
+        return None if ts == _NEVER_NS else ts
+
     def advance_if_plain(self, ticks: Sequence[tuple[Any, ...]], rows: RowArray, now: int) -> bool:
         """Record the times of a few ticks, which are tuples of the fields of `TICK_DTYPE`.
 

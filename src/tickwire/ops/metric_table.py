@@ -94,6 +94,11 @@ _FEEDS = (
     _counter("feed_holes_total", "lost connections to the vendor that left a gap in the prices", "feed"),
     _counter("feed_lost_ticks_total", "ticks of the feed that may be missing from the journal"),
     _counter("dirty_ticks_total", "dirty ticks: ticks that were late, unusual or dropped", "kind"),
+    _histogram(
+        "publish_delay_seconds", "delay of published ticks with recv_ts: from the source, from the publisher", "stage"
+    ),
+    _counter("publish_clock_skews_total", "negative delays of published ticks: a clock is wrong", "stage"),
+    _counter("ignored_conditions_total", "published trades whose conditions have no effect without --conditions sip"),
     _gauge("model", "the version of the simulator's model, as a label", "version"),
     _counter("models_total", "models that the simulator received, and failed attempts to fetch a model", "outcome"),
     _counter("late_trades_total", "trades that arrived after their candle had closed", "interval"),

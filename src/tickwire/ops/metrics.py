@@ -33,6 +33,10 @@ class FeedStats(NamedTuple):
     model_counts: Mapping[str, int]
     # The number of dirty ticks, by kind.
     dirty_ticks: Mapping[str, int]
+    # The delays of published ticks by stage, the negative delays, and the trades whose conditions have no effect.
+    publish_delays: Mapping[str, HistogramCounts]
+    publish_clock_skews: Mapping[str, int]
+    ignored_conditions: int
     # The connections of the feed to other computers.
     parts: Sequence[FeedPart] = ()
 
@@ -185,6 +189,9 @@ def _feed_values(feed: FeedStats) -> dict[str, FamilyValue]:
         "tickwire_feed_holes_total": {part.name: part.holes for part in feed.parts},
         "tickwire_feed_lost_ticks_total": feed.lost_ticks,
         "tickwire_dirty_ticks_total": feed.dirty_ticks,
+        "tickwire_publish_delay_seconds": feed.publish_delays,
+        "tickwire_publish_clock_skews_total": feed.publish_clock_skews,
+        "tickwire_ignored_conditions_total": feed.ignored_conditions,
         "tickwire_model": {} if version is None else {version: 1},
         "tickwire_models_total": feed.model_counts,
     }

@@ -14,6 +14,9 @@ TICK_FIELDS = ("symbol", "ts", "last", "bid", "ask", "bid_size", "ask_size", "si
 BAR_FIELDS = ("open", "high", "low")
 NS_PER_TIME_UNIT = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 DECIMAL_MARKS: Mapping[str, Literal[".", ","]] = {"comma": ",", "point": "."}
+FACT_FIELDS = ("recv_ts", "conditions", "tape", "cancel")
+"""The facts of a published tick, which `tickwire publish` sends, and which a replay does not use."""
+TIME_FIELDS = ("ts", "recv_ts")
 _MAPPABLE_FIELDS = (*TICK_FIELDS, *BAR_FIELDS)
 # For each field: the names of its column in known layouts, as `normalize_column_name` returns them. Unambiguous names
 # come first.
@@ -77,16 +80,22 @@ class Column(NamedTuple):
     time_format: str = ""
 
 
-def map_columns(names: Sequence[str], mapping: str) -> list[Column]:
+def map_columns(names: Sequence[str], mapping: str, *, has_facts: bool = False) -> list[Column]:
     """Return the columns in `mapping`, followed by other columns whose names the reader recognizes.
+
+    If `has_facts`, the result also contains columns of FACT_FIELDS. The reader recognizes such columns only if all
+    columns have the names of fields, because other files have conditions with other codes.
 
     Examples of `mapping` are `symbol=ticker,ts=time@ms,last=px@e4` and `ts=Date+Time[%d.%m.%y %H:%M]@Europe/Berlin`.
     Raise InputError if a column in `mapping` does not exist, or if no column contains a price.
     """
-    columns = _parse_mapping(names, mapping) if mapping else []
+    facts = FACT_FIELDS if has_facts else ()
+    columns = _parse_mapping(names, mapping, facts) if mapping else []
     mapped_fields = {column.field for column in columns}
     mapped_indexes = {index for column in columns for index in column.indexes}
     recognized = _recognize_columns(names)
+    if {*names} <= {*TICK_FIELDS, *facts}:
+        recognized += [Column(name, (index,), name) for index, name in enumerate(names) if name in facts]
     if "last" in mapped_fields:
         # The mapping assigns a column to the price `last`, to which recognized columns of open, high and low may not
         # belong. So ignore these columns.
@@ -196,27 +205,28 @@ def _parse_unit(name: str) -> str:
     return suffix[1] if suffix else ""
 
 
-def parse_mapping(mapping: str) -> list[Column]:
+def parse_mapping(mapping: str, more_fields: Sequence[str] = ()) -> list[Column]:
     """Return the columns that a mapping names. The `indexes` of these columns are not set, because they depend on the
     recording.
 
-    Raise InputError if the mapping is not valid.
+    The mapping may contain the fields of ticks and bars, and `more_fields`. Raise InputError if the mapping is not
+    valid.
     """
-    columns = []
+    columns, fields = [], (*_MAPPABLE_FIELDS, *more_fields)
     for part in _PART_SEPARATOR.split(mapping):
         match = _MAPPING_PART.fullmatch(part)
-        if match is None or match["field"] not in _MAPPABLE_FIELDS:
+        if match is None or match["field"] not in fields:
             raise InputError(
-                f"map: invalid part {part!r}: write FIELD=COLUMN, where FIELD is one of {', '.join(_MAPPABLE_FIELDS)}",
+                f"map: invalid part {part!r}: write FIELD=COLUMN, where FIELD is one of {', '.join(fields)}",
                 field="map",
             )
         columns.append(Column(match["field"], (), match["name"], match["unit"] or "", match["format"] or ""))
     return columns
 
 
-def _parse_mapping(names: Sequence[str], mapping: str) -> list[Column]:
+def _parse_mapping(names: Sequence[str], mapping: str, more_fields: Sequence[str] = ()) -> list[Column]:
     columns = []
-    for column in parse_mapping(mapping):
+    for column in parse_mapping(mapping, more_fields):
         indexes = _find_mapped_columns(names, column.name, is_time=column.field == "ts")
         name = "+".join(names[index] for index in indexes)
         unit = column.unit or ("" if len(indexes) > 1 else _parse_unit(name))

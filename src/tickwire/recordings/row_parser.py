@@ -61,6 +61,8 @@ class RowParser:
             for column in self.columns:
                 if column.field == "ts":
                     self._parsers[column] = self._choose_time_parser(chunk, column)
+                elif column.field == "recv_ts":
+                    self._parsers[column] = self._choose_receive_time_parser(chunk, column)
                 else:
                     self._parsers[column] = choose_parser(
                         column, mark, must_be_positive=self._must_be_positive, may_withdraw=self._may_withdraw
@@ -91,6 +93,18 @@ class RowParser:
             row = next(row for row, cell in enumerate(cells) if not is_missing(cell))
             raise self._row_error(chunk, column, row, "a time like 2026-01-31T15:30:00Z") from None
         return self.time_parser.parse, "a time like in the first row"
+
+    def _choose_receive_time_parser(self, chunk: TableChunk, column: Column) -> tuple[ValueParser, str]:
+        """Choose the parser of the times at which the publisher received the ticks. A missing time becomes 0."""
+        valid = [cell for cell in self._cells(chunk, column) if not is_missing(cell)]
+        parse = self.time_parser.parse
+        if valid:
+            try:
+                parse = choose_time_parser(column, valid).parse
+            except (ValueError, TypeError, ArithmeticError):
+                row = self._cells(chunk, column).index(valid[0])
+                raise self._row_error(chunk, column, row, "a time like 2026-01-31T15:30:00Z") from None
+        return lambda cell: 0 if is_missing(cell) else parse(cell), "a time like in the first row"
 
     def _cells(self, chunk: TableChunk, column: Column) -> Sequence[Any]:
         """Return the cells of a column. A time in two columns becomes one text."""

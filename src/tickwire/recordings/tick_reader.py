@@ -21,6 +21,7 @@ from tickwire.recordings.recorder import RECORDING_COLUMNS
 from tickwire.recordings.row_parser import RowParser
 from tickwire.recordings.table_reader import TableOptions, open_table
 from tickwire.recordings.text_table import CHUNK_ROWS, TableChunk
+from tickwire.recordings.tick_facts import blank_ticks_with_facts
 from tickwire.recordings.time_parsers import local_dates, resolve_repeated_hours
 
 # The maximum number of ticks in a file that the reader must sort by time. The reader holds these ticks in memory. They
@@ -45,7 +46,8 @@ class RecordingOptions(NamedTuple):
     `mapping` assigns fields of a tick to columns (see `map_columns`). `symbol` applies to files that have no symbol
     column. Both options may contain one value for each file: `mapping` as FILE:MAPPING;FILE:MAPPING, and `symbol` as
     FILE=SYMBOL,FILE=SYMBOL. `bar_time` says whether the time of a bar is its start or its end. A wide table has a
-    column of prices for each symbol. `sessions` determines the trading session to which a daily bar belongs.
+    column of prices for each symbol. `sessions` determines the trading session to which a daily bar belongs. If
+    `has_facts`, the ticks have the type `TICK_WITH_FACTS_DTYPE`, which contains the facts that a publisher may send.
     """
 
     mapping: str = ""
@@ -54,6 +56,7 @@ class RecordingOptions(NamedTuple):
     is_wide: bool = False
     table: TableOptions = TableOptions()
     sessions: TradingSessions = TradingSessions()
+    has_facts: bool = False
 
     def open_recording(self, path: Path) -> Recording:
         return Recording(path, self._replace(mapping=self._mapping_of(path), symbol=self._symbol_of(path)))
@@ -93,6 +96,7 @@ class Recording:
         self._bar_time = options.bar_time
         self._sessions = options.sessions
         self._is_wide = options.is_wide
+        self._has_facts = options.has_facts
         self._bar_length: int | None = None
         self._is_newest_first = self._is_grouped = False
         self._table = open_table(path, options.table)
@@ -125,7 +129,12 @@ class Recording:
 
     def _map_columns(self, mapping: str) -> list[Column]:
         try:
-            return (map_wide_columns if self._is_wide else map_columns)(self._table.column_names, mapping)
+            names = self._table.column_names
+            return (
+                map_wide_columns(names, mapping)
+                if self._is_wide
+                else map_columns(names, mapping, has_facts=self._has_facts)
+            )
         except InputError as error:
             if str(error).startswith("map:"):
                 raise
@@ -224,7 +233,7 @@ class Recording:
         """
         self._pending_error = chunk.error
         parts = self._parse_until_error(chunk)
-        return np.concatenate(parts) if parts else blank_ticks(0)
+        return np.concatenate(parts) if parts else self._blank_ticks(0)
 
     def _parse_until_error(self, chunk: TableChunk) -> list[PackedTicks]:
         """Return the ticks of the rows in parts.
@@ -248,7 +257,7 @@ class Recording:
 
     def _parse_ticks(self, chunk: TableChunk) -> PackedTicks:
         if not chunk.line_numbers:
-            return blank_ticks(0)
+            return self._blank_ticks(0)
         ticks, bar_prices = self._parse_wide_rows(chunk) if self._is_wide else self._parse_rows(chunk)
         has_price = ~(np.isnan(ticks["last"]) & np.isnan(ticks["bid"]) & np.isnan(ticks["ask"]))
         if not has_price.all():
@@ -272,9 +281,12 @@ class Recording:
             ticks[price][is_empty] = ticks[size][is_empty] = EMPTY_SIDE
         return self._ticks_of_bars(ticks, **bar_prices) if self._has_bars else ticks
 
+    def _blank_ticks(self, count: int) -> PackedTicks:
+        return blank_ticks_with_facts(count) if self._has_facts else blank_ticks(count)
+
     def _parse_rows(self, chunk: TableChunk) -> tuple[PackedTicks, dict[str, Floats]]:
-        """Return the ticks of the rows. If the rows are bars, also return their prices open, high and low."""
-        ticks = blank_ticks(len(chunk.line_numbers))
+        """Return a pair: the ticks of the rows, and, if the rows are bars, their prices open, high and low."""
+        ticks = self._blank_ticks(len(chunk.line_numbers))
         bar_prices = {}
         for column, values in self._parser.parse(chunk):
             if column.field in BAR_FIELDS:
@@ -286,7 +298,7 @@ class Recording:
     def _parse_wide_rows(self, chunk: TableChunk) -> tuple[PackedTicks, dict[str, Floats]]:
         """Return one tick for each cell of a wide table, which has a column for each symbol."""
         (_, times), *prices = self._parser.parse(chunk)
-        ticks = blank_ticks(len(times) * len(prices))
+        ticks = self._blank_ticks(len(times) * len(prices))
         ticks["ts"] = np.repeat(np.array(times, np.int64), len(prices))
         for index, (column, values) in enumerate(prices):
             ticks["last"][index :: len(prices)] = values

@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias
 from tickwire.core.instrument import check_symbol
 from tickwire.core.tick import EMPTY_SIDE, MAX_PRICE, MAX_SIZE, NOT_REPORTED
 from tickwire.errors import InputError
-from tickwire.recordings.column_mapping import BAR_FIELDS, DECIMAL_MARKS, Column
+from tickwire.recordings.column_mapping import BAR_FIELDS, DECIMAL_MARKS, TIME_FIELDS, Column
+from tickwire.recordings.tick_facts import FACT_PARSERS
 
 DecimalMark: TypeAlias = Literal[".", ","]
 ValueParser = Callable[[Any], Any]
@@ -48,6 +49,8 @@ def choose_parser(
     """
     if column.field == "symbol":
         return cache(_parse_symbol), "a symbol"
+    if column.field in FACT_PARSERS:
+        return FACT_PARSERS[column.field]
     scale = _SCALE_UNIT.fullmatch(column.unit)
     if column.unit and not scale and column.unit not in DECIMAL_MARKS:
         raise InputError(
@@ -78,7 +81,7 @@ def infer_decimal_mark(columns: Iterable[tuple[Column, Sequence[Any]]], *, uncer
     """
     undecided = ""
     for column, cells in columns:
-        if column.field in ("symbol", "ts"):
+        if column.field in ("symbol", *TIME_FIELDS, *FACT_PARSERS):
             continue
         if column.unit in DECIMAL_MARKS:
             return DECIMAL_MARKS[column.unit]

@@ -14,7 +14,7 @@ import msgspec
 
 from tickwire.clock import Clock
 from tickwire.core.codec import decode_json, encode_json
-from tickwire.core.event import NEW_TERM, named_entry, ticks_entry
+from tickwire.core.event import NEW_TERM, JournalEntry, named_entry, ticks_entry
 from tickwire.core.event_kinds import EventKind
 from tickwire.errors import JournalError, JournalFenced, JournalUnavailable, TickwireError
 from tickwire.feeds.base import ConnectionState, Feed, FeedBatch, FeedConnection, FeedNotice, FeedPart, RemoteFeed
@@ -327,12 +327,9 @@ class FeedRunner:
         # Ignore a failure, because the next call of this method repeats the append.
         with contextlib.suppress(JournalUnavailable):
             await self._append_scenario_run()
-        # Append the corrections first, because readers must receive a correction before the corrected quotes, as for
-        # published corrections.
-        for correction in batch.corrections:
-            await self._appender.append_until_accepted(
-                self._leadership.sign(named_entry(EventKind.CORRECTION, correction))
-            )
+        # Readers receive a correction before the corrected quotes, as for published corrections.
+        for entry in self._correction_entries(feed, batch):
+            await self._appender.append_until_accepted(entry)
         if len(batch.ticks):
             entry = ticks_entry(batch.ticks, source=feed.name, key=batch.key, term=self._leadership.term)
             try:
@@ -343,6 +340,20 @@ class FeedRunner:
         if batch.trading_changes:
             await self._status_publisher.publish_trading_changes(batch.trading_changes)
         await self._publish_connection(feed, batch.notice)
+
+    def _correction_entries(self, feed: Feed, batch: FeedBatch) -> list[JournalEntry]:
+        """Return the events of the corrections in a batch.
+
+        If the process ends before it has appended the ticks of the batch, the next process receives the corrections
+        again. If they have keys, the journal appends only the events that are missing. The keys belong to a source of
+        their own, because the feed resumes after the newest key of its own source. A source of this kind has no terms.
+        """
+        entries = [named_entry(EventKind.CORRECTION, correction) for correction in batch.corrections]
+        if not batch.correction_keys:
+            return [self._leadership.sign(entry) for entry in entries]
+        source = f"corrections of {feed.name}"
+        keys = batch.correction_keys
+        return [entry._replace(source=source, key=key) for entry, key in zip(entries, keys, strict=True)]
 
     async def _publish_connection(self, feed: Feed, notice: FeedNotice | None) -> None:
         """Publish the state of the feed's connection if it has changed, and a notice of the feed if there is one.

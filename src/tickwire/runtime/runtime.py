@@ -25,6 +25,7 @@ from tickwire.journal.retrying_appender import RetryingAppender
 from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter
 from tickwire.ops.health import Health, Problem
 from tickwire.ops.monitor import Monitor
+from tickwire.ops.publish_stats import PublishStats
 from tickwire.runtime.candle_publisher import CandlePublisher
 from tickwire.runtime.feed_runner import FeedConfig, FeedRunner, LoadedModel
 from tickwire.runtime.hub_timers import (
@@ -95,8 +96,9 @@ class Runtime:
         self.hub = hub_pool.live_hub
         self.candle_recorder = candle_recorder
         self.monitor = monitor = Monitor(hub_pool, journal, clock)
-        # The ticks that publishers sent and the server rejected.
-        self.rejected_ticks = DirtyTickCounter()
+        # The ticks of publishers that the server rejected, or from which it removed values.
+        self.published_dirty_ticks = DirtyTickCounter()
+        self.publish_stats = PublishStats()
         self.supervisor = TaskSupervisor(clock)
         self.status = _initial_status(options.feed, self.hub, clock)
         leadership = self.leadership = Leadership(self.status.feed_name, is_shared=cluster.is_shared)
@@ -218,7 +220,7 @@ class Runtime:
 
     def dirty_ticks(self) -> dict[str, int]:
         """Return the number of dirty ticks of each kind that this process applied, dropped or rejected."""
-        counters = [self.hub.board.dirty_ticks, self.rejected_ticks]
+        counters = [self.hub.board.dirty_ticks, self.published_dirty_ticks]
         counters += [part.dirty_ticks for part in self.feed_runner.parts]
         return {kind.value: sum(counter.counts[kind] for counter in counters) for kind in DirtyTick}
 

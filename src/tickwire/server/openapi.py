@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from tickwire.core.candle import INTERVAL_SECONDS
 from tickwire.core.event import EVENT_NAME_PATTERN
 from tickwire.core.event_kinds import RESERVED_EVENT_NAMES, StreamEvent
+from tickwire.core.published_tick import PublishedTick
 from tickwire.core.quote import Quote
-from tickwire.core.tick import Tick
 from tickwire.screens.ranking import MAX_TOP
 from tickwire.server.event_schemas import MESSAGE_SCHEMA_NAME, event_schemas, schema_reference
 from tickwire.server.hub_state import find_hub_state
@@ -108,7 +108,7 @@ _STREAM_ERRORS = {
     "429": _problem_response("too many readers or requests of this address or user"),
     "503": _problem_response("the server has reached its limit of readers, or is shutting down"),
 }
-_TICK_SCHEMA = msgspec.json.schema(Tick)["$defs"]["Tick"]
+_TICK_SCHEMA = msgspec.json.schema(PublishedTick)["$defs"]["PublishedTick"]
 _QUOTE_SCHEMA = msgspec.json.schema(Quote)["$defs"]["Quote"]
 _QUOTE_RESPONSES = {
     "/v1/quotes": {"type": "array", "items": _QUOTE_SCHEMA},

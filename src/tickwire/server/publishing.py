@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeGuard
 
 import numpy as np
 
-from tickwire.core.event import SequenceRange, ticks_entry
+from tickwire.core.correction import TradeCorrection
+from tickwire.core.event import JournalEntry, SequenceRange, correction_key, named_entry, ticks_entry
+from tickwire.core.event_kinds import EventKind
+from tickwire.core.published_tick import PublishedTick, published_corrections
 from tickwire.core.tick import PackedTicks, Tick, pack_ticks
 from tickwire.errors import InputError
 from tickwire.market.dirty_ticks import DirtyTick
+from tickwire.market.published_trades import apply_conditions, count_conditions, withdraw_cancelled
 from tickwire.market.symbol_column import SymbolColumn
 from tickwire.server.http_errors import Forbidden, QuotaExceeded
 from tickwire.server.loop_slices import run_steps
+from tickwire.server.published_facts import MIN_TS_US, check_cancelled_symbols, check_facts
 from tickwire.server.service import Service
 from tickwire.server.tick_decoder import DirtyTickRejected
 from tickwire.sessions.rights import Rights
 
 # The earliest accepted time is in 1973. If a client sends seconds or milliseconds instead of microseconds, the time is
 # in 1970 and is rejected.
-_MIN_TS_NS = 10**14 * 1000
+_MIN_TS_NS = MIN_TS_US * 1000
 _DAY_NS = 86_400 * 10**9
 # The maximum number of different days in one batch. The first tick of each day begins a trading session, which takes
 # about as long as the application of a batch.
@@ -54,17 +61,78 @@ async def publish_ticks(
     journal cannot store it. After any error except JournalUnavailable, the journal contains no tick of the batch. If
     the batch is valid, the function calls `on_checked` before any other task can append to the journal.
     """
-    packed = _pack_with_checked_times(service, ticks)
+    packed, arrival = _pack_with_checked_times(service, ticks)
     if not rights.symbols.includes_all:
         await _check_symbols_allowed(rights, ticks)
         await run_steps(rights.symbols.test_patterns_stepwise(service.live_hub.board.symbol_column))
     new_symbols = _new_symbols(service, packed, rights)
+    corrections: Sequence[TradeCorrection] = ()
+    if _have_facts(ticks):
+        check_cancelled_symbols(ticks, new_symbols)
+        corrections = published_corrections(ticks)
     service.pending_symbols.update(new_symbols)
-    on_checked()
     try:
-        return await service.runtime.publish(ticks_entry(packed, source=source, key=key))
+        if corrections:
+            await publish_corrections(service, corrections, source=source, key=key)
+        restricted = _apply_facts(service, ticks, packed, arrival)
+        on_checked()
+        sequences = await service.runtime.publish(ticks_entry(packed, source=source, key=key))
     finally:
         service.pending_symbols.difference_update(new_symbols)
+    if sequences.is_new and _have_facts(ticks):
+        _record_facts(service, ticks, restricted, arrival)
+    return sequences
+
+
+async def publish_corrections(
+    service: Service, corrections: Iterable[TradeCorrection], *, source: str, key: str | None
+) -> None:
+    """Append the events of corrections, before their ticks.
+
+    If the client repeats a request with an idempotency key after a fault, the journal appends only the events that are
+    missing.
+    """
+    entries = [named_entry(EventKind.CORRECTION, correction) for correction in corrections]
+    await asyncio.gather(
+        *(
+            service.runtime.publish(_with_correction_key(entry, index, source, key))
+            for index, entry in enumerate(entries)
+        )
+    )
+
+
+def _with_correction_key(entry: JournalEntry, index: int, source: str, key: str | None) -> JournalEntry:
+    if key is None:
+        return entry._replace(source=source)
+    return entry._replace(**correction_key(source, key, index)._asdict())
+
+
+def _have_facts(ticks: Sequence[Tick]) -> TypeGuard[Sequence[PublishedTick]]:
+    """Return whether the ticks may have receive times, conditions or cancels. All ticks of a batch have one class."""
+    return isinstance(ticks[0], PublishedTick)
+
+
+def _apply_facts(service: Service, ticks: Sequence[Tick], packed: PackedTicks, now: int) -> int:
+    """Apply the cancels and conditions of a batch to its packed form. Return the number of conditions with an effect.
+
+    The time of a symbol's newest trade on the board may be too early, because the board has not applied the newest
+    events of the journal yet. A trade that is late for this time is also late for the later time.
+    """
+    if not _have_facts(ticks):
+        return 0
+    withdraw_cancelled(ticks, packed)
+    if not service.applies_conditions:
+        return count_conditions(ticks)
+    return apply_conditions(ticks, packed, service.live_hub.board.newest_trade_ts, now)
+
+
+def _record_facts(service: Service, ticks: Sequence[PublishedTick], restricted: int, now: int) -> None:
+    runtime = service.runtime
+    runtime.publish_stats.record(ticks, now)
+    if service.applies_conditions:
+        runtime.published_dirty_ticks.add(DirtyTick.CONDITION, restricted)
+    else:
+        runtime.publish_stats.ignored_conditions += restricted
 
 
 def _new_symbols(service: Service, ticks: PackedTicks, rights: Rights) -> set[str]:
@@ -107,8 +175,9 @@ async def _check_symbols_allowed(rights: Rights, ticks: Sequence[Tick]) -> None:
         raise Forbidden(f"tick {index}: the token does not allow {symbol!r}", field="symbol")
 
 
-def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> PackedTicks:
-    """Return the ticks as an array. Raise InputError if the time of a tick is implausible.
+def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> tuple[PackedTicks, int]:
+    """Return a pair: the ticks as an array, and the present time. Raise InputError if the time of a tick is
+    implausible, or if the facts of a PublishedTick are invalid.
 
     A time before 1973 has the wrong unit. A time more than a day ahead of the clock belongs to a future trading day.
     After a tick from the future, the server would reject current ticks as too old. Also raise InputError for ticks on
@@ -137,4 +206,8 @@ def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> PackedT
         )
     if newest // _DAY_NS - oldest // _DAY_NS >= _MAX_DAYS and len(np.unique(ts // _DAY_NS)) > _MAX_DAYS:
         raise InputError(f"the batch has times on more than {_MAX_DAYS} days: send smaller batches", field="ts")
-    return packed
+    if _have_facts(ticks):
+        check_facts(ticks, (now + _MAX_AHEAD_NS) // 1000, now // 1000)
+        # A single packed tick is read-only.
+        return packed.copy(), now
+    return packed, now

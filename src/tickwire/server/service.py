@@ -53,6 +53,8 @@ class Service:
     # The tolerated difference between the clocks of the token issuer and the server, or 0 without authentication.
     token_leeway_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
+    # Whether a published trade changes only the values that its sale conditions allow.
+    applies_conditions: bool = False
     # The number of rejected stream requests, by reason.
     refused_streams: Counter[str] = field(default_factory=Counter)
     # The number of streams that were resumed after an event id or a time, by outcome.

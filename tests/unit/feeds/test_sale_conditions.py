@@ -11,10 +11,10 @@ from tickwire.core.codec import decode_json, encode_json
 from tickwire.core.quote import Quote
 from tickwire.core.tick import TICK_DTYPE
 from tickwire.feeds.vendors.alpaca import AlpacaSession
-from tickwire.feeds.vendors.sale_conditions import SaleEffect, sale_effect
 from tickwire.feeds.vendors.vendor import Credentials, RecentTrades, SessionOutput
 from tickwire.market.board import Board
 from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter
+from tickwire.market.sale_conditions import SaleEffect, sale_effect
 
 START_S = 1_767_366_000
 LATER = 2**62

@@ -13,7 +13,6 @@ from typing import TypeAlias
 import msgspec
 
 from tickwire.core.codec import encode_json
-from tickwire.feeds.vendors.sale_conditions import FULL_EFFECT, SaleEffect, sale_effect
 from tickwire.feeds.vendors.vendor import (
     Credentials,
     RememberedTrade,
@@ -22,6 +21,7 @@ from tickwire.feeds.vendors.vendor import (
     VendorError,
     to_nanoseconds,
 )
+from tickwire.market.sale_conditions import FULL_EFFECT, SaleEffect, sale_effect
 
 # The status codes of the two US data feeds. CTA sends 2 (halt) and 3 (resumption). UTP sends H (halt), P (volatility
 # pause) and T (resumption of trading).

@@ -15,16 +15,13 @@ from typing import NamedTuple, Protocol
 from tickwire.core.correction import LEAST_SIZE, TradeCorrection
 from tickwire.core.tick import EMPTY_SIDE, NOT_REPORTED
 from tickwire.errors import TickwireError
-from tickwire.feeds.vendors.sale_conditions import FULL_EFFECT, SaleEffect
 from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter
+from tickwire.market.published_trades import LATE_NS
+from tickwire.market.sale_conditions import FULL_EFFECT, SaleEffect
 
 # A vendor may send a trade twice after a reconnect. To detect the repetition, the feed remembers this number of trades
 # of each symbol. The largest snapshot that a vendor sends after a reconnect has 50 trades.
 MAX_REMEMBERED_TRADES = 256
-
-# A trade that must not change the last price receives a time this long before the newest trade, because candles compare
-# whole seconds.
-_LATE_NS = 10**9
 
 TickRow = tuple[bytes, int, float, float, float, float, float, float, float]
 """A tick with the fields of `TICK_DTYPE` in order."""
@@ -240,7 +237,7 @@ class SessionOutput:
         """
         newest = self._trades.newest(name) if effect.range and not effect.last else None
         return RememberedTrade(
-            trade.ts if newest is None else min(trade.ts, newest.ts - _LATE_NS),
+            trade.ts if newest is None else min(trade.ts, newest.ts - LATE_NS),
             trade.price if effect.range else NOT_REPORTED,
             trade.size if effect.volume else 0.0,
         )

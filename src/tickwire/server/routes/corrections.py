@@ -8,13 +8,12 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.correction import TradeCorrection, correction_ticks
-from tickwire.core.event import PublishReceipt, named_entry, ticks_entry
-from tickwire.core.event_kinds import EventKind
+from tickwire.core.event import PublishReceipt, ticks_entry
 from tickwire.errors import InputError
 from tickwire.server.auth.access import request_rights
 from tickwire.server.http_errors import Forbidden
 from tickwire.server.middleware.audit import add_audit_details
-from tickwire.server.publishing import publisher_source
+from tickwire.server.publishing import publish_corrections, publisher_source
 from tickwire.server.routes.publish import idempotency_key
 from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
@@ -54,13 +53,7 @@ async def correct_trades(request: Request) -> Response:
     if unknown:
         raise InputError(f"{min(unknown)!r} has no trades to correct: publish its trades first", field="symbol")
     source = publisher_source(rights)
-    # Append the correction events before the ticks. If the client repeats the request after a fault, the request then
-    # also appends the missing events.
-    for index, correction in enumerate(corrections):
-        entry = named_entry(EventKind.CORRECTION, correction)
-        await service.runtime.publish(
-            entry._replace(source=source, key=None if key is None else f"{key}:correction {index}")
-        )
+    await publish_corrections(service, corrections, source=source, key=key)
     ticks = correction_ticks(corrections)
     sequences = await service.runtime.publish(ticks_entry(ticks, source=source, key=key))
     add_audit_details(request.scope, corrections=len(corrections), first=sequences.first, last=sequences.last)

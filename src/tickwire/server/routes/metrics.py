@@ -68,6 +68,9 @@ def _feed_stats(runtime: Runtime) -> FeedStats:
         model_version=runtime.status.model_version,
         model_counts=runtime.feed_runner.controller.model_counts(),
         dirty_ticks=runtime.dirty_ticks(),
+        publish_delays=runtime.publish_stats.delays(),
+        publish_clock_skews=runtime.publish_stats.clock_skews,
+        ignored_conditions=runtime.publish_stats.ignored_conditions,
         parts=health.parts,
     )
 

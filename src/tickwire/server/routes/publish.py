@@ -65,7 +65,7 @@ class PublishEndpoint:
                 on_checked=lambda: _let_next_overlap(scope, len(ticks)),
             )
         except DirtyTickRejected as error:
-            service.runtime.rejected_ticks.add(error.kind, 1)
+            service.runtime.published_dirty_ticks.add(error.kind, 1)
             raise
         epoch = service.live_hub.head.epoch
         first, last, is_repeated = sequences.first, sequences.last, not sequences.is_new

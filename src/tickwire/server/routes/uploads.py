@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.event import UploadReceipt, upload_source
+from tickwire.core.published_tick import PublishedTick
 from tickwire.core.tick import Tick
 from tickwire.errors import BatchRowError, InputError, JournalError
 from tickwire.server.auth.access import request_rights
@@ -50,7 +52,7 @@ class UploadPosition(msgspec.Struct, frozen=True):
     accepted: int
 
 
-_TICK_SCHEMA = msgspec.json.schema(Tick)["$defs"]["Tick"]
+_TICK_SCHEMA = msgspec.json.schema(PublishedTick)["$defs"]["PublishedTick"]
 _RECEIPT = {"application/json": {"schema": msgspec.json.schema(UploadReceipt)["$defs"]["UploadReceipt"]}}
 _PROBLEM: dict[str, Any] = {"application/problem+json": {}}
 _OPENAPI: dict[str, Any] = {
@@ -92,6 +94,7 @@ async def upload_ticks(request: Request, name: _Name, offset: _Offset = 0) -> Re
             await upload.begin(offset)
             async for lines in BodyLines(request.scope, request.receive, service.runtime.stopping).parts():
                 await upload.add(lines)
+            await upload.end()
         except InputError as error:
             return input_problem(error, accepted=upload.position)
         except JournalError as error:
@@ -122,6 +125,8 @@ class _Upload:
         # The number of the next ticks in the body that the request skips, because the journal contains these ticks.
         self._ticks_to_skip = 0
         self._is_first_batch = True
+        # The newest line that has arrived, if it is a cancel. The next line may contain the corrected trade.
+        self._waiting_lines: Sequence[BodyLine] = ()
 
     async def begin(self, offset: int) -> None:
         """Begin at the tick number `offset`. Raise InputError if the journal may lack ticks before `offset`."""
@@ -136,7 +141,21 @@ class _Upload:
         self._ticks_to_skip = self.position - offset
 
     async def add(self, lines: Sequence[BodyLine]) -> None:
-        """Publish the ticks of the next lines, except the ticks that the journal already contains."""
+        """Publish the ticks of the next lines, except the ticks that the journal already contains.
+
+        If the last line is a cancel, it waits for the next lines, or for `end`.
+        """
+        lines = [*self._waiting_lines, *lines]
+        count = len(lines) - _is_cancel_line(lines[-1])
+        self._waiting_lines = lines[count:]
+        await self._add(lines[:count])
+
+    async def end(self) -> None:
+        """Publish the line that waits, because the body has ended."""
+        lines, self._waiting_lines = self._waiting_lines, ()
+        await self._add(lines)
+
+    async def _add(self, lines: Sequence[BodyLine]) -> None:
         while lines:
             if self._ticks_to_skip:
                 skipped = min(self._ticks_to_skip, len(lines))
@@ -144,7 +163,10 @@ class _Upload:
                 self._ticks_to_skip -= skipped
                 self.repeated_ticks += skipped
             else:
-                lines = lines[await self._publish_batch(lines[:_BATCH_TICKS]) :]
+                count = min(_BATCH_TICKS, len(lines))
+                # The next batch must not begin with the corrected trade of a cancel.
+                count -= 1 < count < len(lines) and _is_cancel_line(lines[count - 1])
+                lines = lines[await self._publish_batch(lines[:count]) :]
 
     async def _publish_batch(self, lines: Sequence[BodyLine]) -> int:
         """Publish ticks from the beginning of `lines`, and return their number. If the journal contains the ticks
@@ -164,7 +186,7 @@ class _Upload:
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
-                        self._service.runtime.rejected_ticks.add(error.kind, 1)
+                        self._service.runtime.published_dirty_ticks.add(error.kind, 1)
                     raise _name_line(error, lines[0].number) from None
                 lines = lines[:valid_count]
 
@@ -204,6 +226,16 @@ class _Upload:
                 except RateLimited as error:
                     await self._service.clock.sleep(min(error.retry_after_s, _MAX_RATE_SLEEP_S))
                     self._check_may_continue()
+
+
+def _is_cancel_line(line: BodyLine) -> bool:
+    """Return whether a line is a cancel. Invalid lines are no cancels."""
+    if b'"cancel"' not in line.text:
+        return False
+    with contextlib.suppress(InputError):
+        (tick,) = decode_tick_lines([line.text])
+        return isinstance(tick, PublishedTick) and tick.is_cancel
+    return False
 
 
 def _name_line(error: InputError, line: int) -> InputError:

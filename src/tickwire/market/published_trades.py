@@ -1,0 +1,84 @@
+"""Applies the sale conditions and the cancels of published ticks to their packed form.
+
+A packed tick contains neither. The conditions therefore change the values of the packed tick, as the feed of a vendor
+does (see `tickwire.market.sale_conditions`), and a cancel becomes a tick with a negative size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from tickwire.core.correction import LEAST_SIZE
+from tickwire.core.published_tick import PublishedTick
+from tickwire.core.tick import NOT_REPORTED, PackedTicks
+from tickwire.market.sale_conditions import FULL_EFFECT, SaleEffect, sale_effect
+
+LATE_NS = 10**9
+"""A trade that must not change the last price is dated this long before the newest trade. Candles compare whole
+seconds."""
+
+
+def withdraw_cancelled(ticks: Sequence[PublishedTick], packed: PackedTicks) -> None:
+    """Give each cancel in `packed`, the packed form of `ticks`, a negative size."""
+    for index, tick in enumerate(ticks):
+        if tick.is_cancel:
+            packed["size"][index] = -max(float(packed["size"][index]), LEAST_SIZE)
+
+
+def apply_conditions(
+    ticks: Sequence[PublishedTick],
+    packed: PackedTicks,
+    newest_trade_ts: Callable[[bytes], int | None],
+    now: int,
+) -> int:
+    """Remove the values that the conditions of each trade exclude from `packed`, the packed form of `ticks`.
+
+    Return the number of trades whose conditions exclude a value. `newest_trade_ts` returns the time of the newest trade
+    of a symbol before the batch, or None. This time may be too early, but not too late. `now` is the present time. All
+    times are in nanoseconds since the Unix epoch.
+
+    A trade that may change the high and low, and not the last price, receives a time before the newest trade, so it is
+    a late trade for the board and for the candles, whatever the journal contains between. If there is no other trade,
+    it changes the last price, too. The cancel of such a trade keeps its time, because no cancel changes the last price.
+    """
+    restricted = 0
+    newest: dict[bytes, int] = {}
+    for index, tick in enumerate(ticks):
+        symbol = bytes(packed["symbol"][index])
+        effect = _effect_of(tick)
+        if effect is not FULL_EFFECT:
+            restricted += 1
+            if effect.range and not effect.last and not tick.is_cancel:
+                earlier = newest.get(symbol, newest_trade_ts(symbol))
+                if earlier is not None:
+                    packed["ts"][index] = min(int(packed["ts"][index]), earlier - LATE_NS)
+            _remove_values(packed, index, effect)
+        row = packed[index]
+        if not tick.is_cancel and not (np.isnan(row["last"]) and np.isnan(row["size"]) and np.isnan(row["volume"])):
+            known = newest.get(symbol, newest_trade_ts(symbol))
+            ts = min(int(row["ts"]), now)
+            newest[symbol] = ts if known is None else max(known, ts)
+    return restricted
+
+
+def count_conditions(ticks: Sequence[PublishedTick]) -> int:
+    """Return the number of trades whose conditions exclude a value."""
+    return sum(_effect_of(tick) is not FULL_EFFECT for tick in ticks)
+
+
+def _effect_of(tick: PublishedTick) -> SaleEffect:
+    if tick.conditions is msgspec.UNSET or not tick.conditions:
+        return FULL_EFFECT
+    return sale_effect("" if tick.tape is msgspec.UNSET else tick.tape, tick.conditions)
+
+
+def _remove_values(packed: PackedTicks, index: int, effect: SaleEffect) -> None:
+    size = float(packed["size"][index])
+    if not effect.range:
+        packed["last"][index] = NOT_REPORTED
+    if not effect.volume:
+        # The cancel of a price without a size is a tick with the least size.
+        packed["size"][index] = -LEAST_SIZE if size < 0.0 and effect.range else NOT_REPORTED
