@@ -14,6 +14,9 @@ from tickwire.journal.retrying_appender import RetryingAppender
 from tickwire.runtime.leadership import Leadership
 
 _INTERVAL_S = 1.0
+# The minimum time between two appends of candles. If every tick closes a candle, a publish request would otherwise
+# cause two appends. The time is short compared with the 2 s that the candles wait for late ticks.
+APPEND_PAUSE_S = 0.02
 
 
 class CandlePublisher:
@@ -48,7 +51,8 @@ class CandlePublisher:
     async def run_events(self) -> None:
         """Append closed candles to the journal in the order in which they closed.
 
-        Each journal entry contains as many candles as fit.
+        Each journal entry contains as many candles as fit. After an append, wait for APPEND_PAUSE_S, so that the next
+        entry contains the candles of many ticks.
 
         Only the process that runs the feed appends candles. If two processes both believe that they run the feed, the
         journal accepts the entry of only one of them, because both entries have the same key.
@@ -67,6 +71,7 @@ class CandlePublisher:
             else:
                 # Wait until this process has applied the journal entry, because the outbox then removes the candles.
                 await self._hub.wait_until_applied(span.last)
+                await self._clock.sleep(APPEND_PAUSE_S)
 
     async def _append_clock_entry(self) -> None:
         """Append a clock event to the journal if an open candle is overdue.

@@ -66,8 +66,10 @@ class JournalFollower:
                 if self._tracing is not None:
                     delivery_times.record_traces(turn.parts)
                     self._tracing.record_delivery(turn.parts, times)
-                # Let the event loop serve sockets between two turns, even if many records are waiting.
-                await asyncio.sleep(0)
+                # Let the event loop serve sockets between two turns. After the last turn, the iterator waits by itself
+                # unless further records are ready.
+                if self._hub.head.sequence < self._journal.head:
+                    await asyncio.sleep(0)
             if self._leadership.is_shared:
                 await self._status_publisher.update_from_records(records)
             if archive.is_full:

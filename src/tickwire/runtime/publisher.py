@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tickwire.candles.recorder import CandleRecorder
 from tickwire.core.event import JournalEntry, RecordKind, SequenceRange
-from tickwire.core.tick import ticks_from_bytes
+from tickwire.core.tick import newest_tick_ts
 from tickwire.errors import JournalUnavailable
 from tickwire.hub.hub import Hub
 from tickwire.journal.retrying_appender import RetryingAppender
@@ -90,7 +90,7 @@ class JournalPublisher:
         The times of other ticks are not times of the present.
         """
         if entry.kind is RecordKind.TICKS and self._status_publisher.feed_status.mode == "live":
-            self._monitor.record_tick_age(int(ticks_from_bytes(entry.data)["ts"].max()))
+            self._monitor.record_tick_age(newest_tick_ts(entry.data, entry.event_count))
 
     def _has_room_for_candles(self) -> bool:
         return len(self._candle_recorder.outbox) < MAX_PENDING_CANDLES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -26,9 +27,10 @@ _CLOSE_TIMEOUT_S = 10.0
 class AuditLog:
     """Appends lines to the audit log in its own thread, so that the event loop never waits for the disk.
 
-    `dropped` counts the lines that were lost because the queue was full or the log could not write the file. A single
-    write call appends a whole line, so the file never contains a partial line. The log opens the file again for each
-    line. So a program for log rotation can move the file without a signal to the server.
+    `dropped` counts the lines that were lost because the queue was full or the log could not write the file. The thread
+    appends the lines of 20 ms together: waking a thread for each line would slow down every publish request. A write
+    call appends only whole lines, so the file never contains a partial line. The log opens the file again for each
+    write. So a program for log rotation can move the file without a signal to the server.
 
     If the next line would make the file larger than `max_bytes`, the log first rotates its files: `NAME` becomes
     `NAME.1`, and `NAME.1` becomes `NAME.2`. The log deletes the oldest of `max_files` files. If `max_bytes` is 0, the
@@ -46,7 +48,7 @@ class AuditLog:
             revoke_access_of_others(path)
         except OSError as error:
             raise SettingsError(f"cannot write the audit log {path}: {error.strerror}", field="audit") from None
-        self._writer = LineWriter("audit", self._write, _describe_loss)
+        self._writer = LineWriter("audit", self._write, _describe_loss, batches=True)
 
     @property
     def dropped(self) -> int:
@@ -61,9 +63,9 @@ class AuditLog:
         """Write all queued lines, and stop the thread."""
         self._writer.close(_CLOSE_TIMEOUT_S)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes) -> None:
         try:
-            self._append_to_file(line)
+            self._append_to_file(lines)
         except Exception as error:
             # Log only the first of several failures. If the disk is full, further log lines could fill it again and
             # again.
@@ -74,29 +76,40 @@ class AuditLog:
             raise
         self._is_failing = False
 
-    def _append_to_file(self, line: bytes) -> None:
+    def _append_to_file(self, lines: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        while not self._try_append(line):
-            pass
+        is_complete = False
+        while not is_complete:
+            lines = self._append_fitting(lines)
+            is_complete = not lines
 
-    def _try_append(self, line: bytes) -> bool:
-        """Append a line and return True. If the file is full, rotate the files and return False."""
+    def _append_fitting(self, lines: bytes) -> bytes:
+        """Append as many lines as fit into the file, and return the other lines. Rotate the files if no line fits."""
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE_MODE)
         try:
             # Lock the file, because the server processes of one machine may share it, and only one of them must rotate
             # it.
             fcntl.flock(file, fcntl.LOCK_EX)
             size = os.fstat(file).st_size
-            if not self._max_bytes or not size or size + len(line) <= self._max_bytes:
-                os.write(file, line)
-                return True
+            end = self._end_of_fitting(lines, size)
+            if end or not lines:
+                _write_whole(file, lines[:end], size)
+                return lines[end:]
             # Ignore a missing file, because another process may have rotated it after this process opened it.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), self.path.stat()):
                     self._rotate()
-            return False
+            return lines
         finally:
             os.close(file)
+
+    def _end_of_fitting(self, lines: bytes, size: int) -> int:
+        """Return the end of the lines that fit into a file of `size` bytes. An empty file accepts a line of any
+        length."""
+        if not self._max_bytes or size + len(lines) <= self._max_bytes:
+            return len(lines)
+        end = lines.rfind(b"\n", 0, max(0, self._max_bytes - size)) + 1
+        return end if end or size else lines.index(b"\n") + 1
 
     def _rotate(self) -> None:
         files = [self.path, *(self.path.with_name(f"{self.path.name}.{n}") for n in range(1, self._max_files))]
@@ -105,6 +118,13 @@ class AuditLog:
         for newer, older in reversed([*pairwise(files)]):
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)
+
+
+def _write_whole(file: int, lines: bytes, size: int) -> None:
+    """Append the lines to a file of `size` bytes. If the disk is full, append nothing, and raise OSError."""
+    if os.write(file, lines) < len(lines):
+        os.ftruncate(file, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _describe_loss(count: int) -> bytes:
