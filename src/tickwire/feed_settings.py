@@ -85,7 +85,8 @@ class FeedSettings(BaseSettings):
     conditions: Literal["", "sip"] = Field(
         "",
         description="Apply the rules of the US consolidated tape (sip) to the sale conditions of the trades of Alpaca "
-        "and of publishers. For example, an odd lot changes only the volume. Empty: each trade changes last, high, low and volume.",
+        "and of publishers. For example, an odd lot changes only the volume. Empty: each trade changes last, high, low "
+        "and volume.",
         json_schema_extra=_FEED,
     )
     distinct_symbols: bool = Field(

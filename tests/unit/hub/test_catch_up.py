@@ -91,20 +91,20 @@ async def test_the_replay_cache_is_bounded_in_bytes(monkeypatch) -> None:
 async def test_a_snapshot_is_rendered_while_it_is_sent() -> None:
     """A stalled reader holds no rendered part of the snapshot. Events of the meantime follow, each once."""
     market = HubHarness()
-    await market.append_trades(*[(f"S{each}", 1.0) for each in range(100)])
+    await market.append_trades(*[(f"S{each}", 1.0) for each in range(400)])
     sink = ManualSink()
     sink.writes_left = 3
     reader = market.open_reader(EVERY_EVENT, start_fresh(market.hub.journal_range(), needs_snapshot=True), sink)
     await market.run_until_idle()
-    await market.append_trades(*[(f"S{each}", 2.0) for each in range(50, 100)])
+    await market.append_trades(*[(f"S{each}", 2.0) for each in range(200, 400)])
     sink.drain()
     await run_until_live(market, reader)
     events = sink.events()
     numbers = [number for number, _, _ in events]
     assert numbers == sorted(set(numbers))
-    assert numbers[-50:] == [*range(101, 151)]
+    assert numbers[-200:] == [*range(401, 601)]
     # The other quotes of the snapshot were replaced by newer quotes before they were sent.
-    assert sum(data["last"] == 1.0 for _, _, data in events) <= 64
+    assert sum(data["last"] == 1.0 for _, _, data in events) <= 256
     await market.close()
 
 
@@ -204,18 +204,69 @@ async def test_readers_at_one_position_share_batches(monkeypatch, delivery: str)
     await market.close()
 
 
+@pytest.mark.parametrize("delivery", ["all", "latest"])
+@pytest.mark.parametrize("needs_snapshot", [True, False])
+async def test_a_reader_joins_from_several_cached_batches(delivery: str, needs_snapshot: bool) -> None:
+    """A new reader needs no turn of the event loop. If its sink becomes full, it continues after the sink has room."""
+    market = HubHarness()
+    await market.append_trades(*[(f"S{each}", 1.0) for each in range(200)])
+    subscription = Subscription(delivery=delivery)
+    history = market.hub.journal_range()
+    start = (
+        start_fresh(history, needs_snapshot=True)
+        if needs_snapshot
+        else start_after(history, EventId(history.epoch, 20), subscription)
+    )
+    numbers = list(range(1 if needs_snapshot else 21, 201))
+    for _ in range(2):
+        await run_until_live(market, market.open_reader(subscription, start, ManualSink()))
+    sink = ManualSink()
+    assert market.open_reader(subscription, start, sink).is_live
+    assert [number for number, _, _ in sink.events()] == numbers
+    slow_sink = ManualSink()
+    slow_sink.writes_left = 2
+    slow = market.open_reader(subscription, start, slow_sink)
+    assert not slow.is_live
+    assert 0 < len(slow_sink.events()) < len(numbers)
+    slow_sink.drain()
+    await run_until_live(market, slow)
+    await market.append_trades(("S7", 2.0))
+    for each in (sink, slow_sink):
+        assert [number for number, _, _ in each.events()] == [*numbers, 201]
+    await market.close()
+
+
+async def test_a_reader_that_has_stalled_receives_small_batches() -> None:
+    """Larger writes would wait in its send buffer, and be outdated when the reader receives them."""
+    market = HubHarness()
+    await market.append_trades(*[(f"S{each}", 1.0) for each in range(200)])
+    sink = ManualSink()
+    sink.writes_left = 1
+    start = start_fresh(market.hub.journal_range(), needs_snapshot=True)
+    reader = market.open_reader(Subscription(), start, sink)
+    sizes = list[int]()
+    while not reader.is_live:
+        await market.run_until_idle()
+        sizes.append(len(sink.events()))
+        sink.clear()
+        sink.drain(1)
+    assert (sizes[0], sum(sizes)) == (64, 200)
+    assert max(sizes[1:]) == 16
+    await market.close()
+
+
 async def test_the_batch_cache_is_bounded_in_bytes(monkeypatch) -> None:
     """A cached batch is valid only until the head moves."""
     monkeypatch.setattr(catchup_cache, "_MAX_BYTES", 10_000)
     head = HubPosition("e", 5)
     cache = catchup_cache.CatchUpCache(head)
     channel = Channel(EVERY_EVENT, head, HubCounters(), TransportSender())
-    cache.add(channel, 0, None, catchup_cache.CatchUpBatch(b"x", 1, {}))
+    cache.add(channel, 0, catchup_cache.CatchUpBatch(b"x", 1, {}))
     # A channel with one reader shares nothing.
     assert cache.find(channel, 0) is None
     channel.reader_count = 2
     for position in range(100):
-        cache.add(channel, position, None, catchup_cache.CatchUpBatch(b"x" * 1_000, position + 1, {}))
+        cache.add(channel, position, catchup_cache.CatchUpBatch(b"x" * 1_000, position + 1, {}))
         assert cache.find(channel, position) == (b"x" * 1_000, position + 1, {}, 0, 0)
     # An entry counts its body twice, because it also stores the encoded body.
     assert cache._total_bytes <= 10_000 + 2_300

@@ -131,6 +131,7 @@ async def test_no_reader_receives_a_quote_that_does_not_match(seed_count, monkey
         print(f"seed {seed}")
         rng = random.Random(seed)
         monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS", rng.choice([1, 2, 16]))
+        monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS_AFTER_STALL", rng.choice([1, 2, 16]))
         monkeypatch.setattr(history_replayer, "_MAX_RECORDS", rng.choice([1, 64]))
         market, prices = HubHarness(recent_events=rng.choice([5, 1_000])), dict[str, float]()
         clients = [random_client(market, rng, number) for number in range(8)]

@@ -236,6 +236,7 @@ def _check_random_history(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # With few symbols, a catch-up has several batches only if the batches are small.
         patch.setattr(catch_up, "_MAX_BATCH_EVENTS", rng.choice([1, 2, 16]))
+        patch.setattr(catch_up, "_MAX_BATCH_EVENTS_AFTER_STALL", rng.choice([1, 2, 16]))
         patch.setattr(history_replayer, "_MAX_RECORDS", rng.choice([1, 64]))
         patch.setattr(history_replayer, "_MIN_READ_EVENTS", rng.choice([1, 64]))
         patch.setattr(replay_cache, "_MAX_EVENTS", rng.choice([5, 20_000]))

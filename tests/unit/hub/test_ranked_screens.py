@@ -132,6 +132,7 @@ async def test_readers_end_with_the_symbols_and_quotes_of_their_screen(seed_coun
         rng = random.Random(seed)
         monkeypatch.setattr(ranked_screens, "_CANDIDATES_PER_SYMBOL", rng.choice([1, 2, 4]))
         monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS", rng.choice([1, 2, 16]))
+        monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS_AFTER_STALL", rng.choice([1, 2, 16]))
         await check_random_history(rng)
 
 

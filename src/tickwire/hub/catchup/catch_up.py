@@ -69,15 +69,19 @@ from tickwire.sse.frame import encode_frame, strip_frame_id
 
 log = logging.getLogger(__name__)
 
-# The maximum number of newest quotes in one write, about 5 KB. With larger writes, a slow reader would receive outdated
-# quotes.
-_MAX_BATCH_EVENTS = 16
+# The maximum number of newest quotes or open candles in one write: about 20 KB, and for a reader that has ever stalled,
+# about 5 KB. With larger writes, a slow reader would receive outdated quotes.
+_MAX_BATCH_EVENTS = 64
+_MAX_BATCH_EVENTS_AFTER_STALL = 16
 
 # The limits of one write to a reader with `delivery=all`, in events and in bytes. They are larger than the limit for
 # `delivery=latest`, because a reader with `delivery=all` must receive the old events anyway. The last event of a write
 # may exceed the limit in bytes.
 _MAX_REPLAY_EVENTS = 64
 _MAX_REPLAY_BYTES = 16 * 1024
+
+# The maximum number of cached batches that a new reader receives before other tasks run.
+_MAX_CACHED_BATCHES = 16
 
 # The maximum number of journal records that one catch-up step examines.
 _MAX_RECORDS_PER_STEP = 64
@@ -120,25 +124,31 @@ class CatchUp:
         self.unreadable_gaps = 0
 
     def join_from_cache(self, reader: Reader) -> bool:
-        """Send a new reader the state from the cache, and add the reader to its channel. Return True if it has joined.
+        """Send a new reader the missing events from the cache, and add the reader to its channel.
 
-        Many readers often connect at once, so another reader may just have received the same state in one batch. With
-        this batch from the cache, the method is much faster than `catch_up`. If the method returns False, the caller
-        must call `catch_up`.
+        Many readers often connect at once, so another reader may just have received the same batches. With the cache,
+        the method needs only a few calls for the work of `catch_up`. If the method returns False, the reader has not
+        joined its channel, and the caller must call `catch_up`.
         """
         channel, head = self._channels[reader], self._head
         is_simple = channel.sends_only_quotes and reader.known_unreadable >= head.unreadable.last
-        if not is_simple or not reader.can_write_now or reader.min_interval_s:
+        if not is_simple or reader.min_interval_s:
             return False
-        if reader.needs_snapshot or channel.subscription.delivery == "latest":
-            batch = self._cache.find(channel, reader.position, head.sequence)
-            if batch is None or batch.end_position != head.sequence:
+        is_latest = channel.subscription.delivery == "latest"
+        for _ in range(_MAX_CACHED_BATCHES):
+            if not reader.can_write_now:
                 return False
-            self._write_batch_of_newest(reader, batch)
-        if reader.position != head.sequence or not reader.can_write_now:
-            return False
-        channel.join(reader)
-        return True
+            if reader.position == head.sequence and not reader.needs_snapshot:
+                channel.join(reader)
+                return True
+            if is_latest or reader.needs_snapshot:
+                batch = self._cache.find(channel, reader.position, head.sequence, _batch_limit(reader))
+            else:
+                batch = self._cache.find(channel, reader.position)
+            if batch is None:
+                return False
+            self._write_batch(reader, batch)
+        return False
 
     async def catch_up(self, reader: Reader) -> Gap | None:
         """Send the reader the missing events. Return None when the reader has joined its channel or is closing.
@@ -219,7 +229,7 @@ class CatchUp:
             if not reader.can_write_now:
                 continue
             if batch is not None:
-                self._write_replayed_batch(reader, batch)
+                self._write_batch(reader, batch)
             elif not self._write_open_candles(reader, self._channels[reader], None):
                 if self.state_changes.screen_matches(self._channels[reader]) == matches_sent:
                     self._channels[reader].join(reader)
@@ -232,47 +242,44 @@ class CatchUp:
         Lossless events are statuses, messages and closed candles. Return True if frames were written, or if the
         reader's subscription or state changed during a wait. The caller must then check the reader again.
         """
-        due = await self.backlog.next_batch(reader, _MAX_BATCH_EVENTS)
-        # During the read of the journal, the subscription may have changed, or the stream may have ended.
+        limit = _batch_limit(reader)
+        due = await self.backlog.next_batch(reader, limit)
+        # While the journal was read, the subscription may have changed, or the stream may have ended.
         if reader.pending_rows is not None or reader.is_closing:
             return True
         channel, end = self._channels[reader], min(due.end_position, target)
-        batch = self._cache.find(channel, reader.position, end)
+        batch = self._cache.find(channel, reader.position, end, limit)
         if batch is None:
-            batch = self._newest_batch(channel, reader.position, end)
-            self._cache.add(channel, reader.position, end, batch)
+            batch = self._newest_batch(channel, reader.position, end, limit)
+            self._cache.add(channel, reader.position, batch, end, limit)
         events = [event for event in due.events if event.first <= batch.end_position]
         if events:
-            batch = self._newest_batch(channel, reader.position, end, events)
-        self._write_batch_of_newest(reader, batch)
+            batch = self._newest_batch(channel, reader.position, end, limit, events)
+        self._write_batch(reader, batch)
         return bool(batch.body)
 
-    def _write_batch_of_newest(self, reader: Reader, batch: CatchUpBatch) -> None:
-        if batch.body:
-            reader.write_shared(batch.body, batch.encoded)
-        reader.position = batch.end_position
-        if reader.needs_snapshot and batch.end_position >= reader.start_position:
-            reader.enter(ReaderState.CATCHING_UP)
-        reader.quotes_sent_since_leave += batch.quote_count
-
     def _newest_batch(
-        self, channel: Channel, after: int, target: int, events: Sequence[NumberedEvent] = ()
+        self, channel: Channel, after: int, target: int, limit: int, events: Sequence[NumberedEvent] = ()
     ) -> CatchUpBatch:
         """Render `events`, and the quotes whose last change is after event `after` and not after event `target`.
 
-        If there are more than _MAX_BATCH_EVENTS such quotes, render only the quotes with the oldest changes.
+        If there are more than `limit` such quotes, render only the quotes with the oldest changes.
         """
         frames, quote_count, end_position = self.state_changes.first_changed_frames(
-            channel, after, target, events, limit=_MAX_BATCH_EVENTS
+            channel, after, target, events, limit=limit
         )
         return CatchUpBatch(b"".join(frames), end_position, {}, quote_count)
 
-    def _write_replayed_batch(self, reader: Reader, batch: CatchUpBatch) -> None:
-        # Update the position directly after the write, because the `bye` of an evicted reader contains its position.
+    def _write_batch(self, reader: Reader, batch: CatchUpBatch) -> None:
+        # The `bye` of an evicted reader contains its position. No other task may run between the write and the update
+        # of the position.
         if batch.body:
             self._count_gaps(reader, batch.gap_count)
             reader.write_shared(batch.body, batch.encoded)
         reader.position = batch.end_position
+        reader.quotes_sent_since_leave += batch.quote_count
+        if reader.needs_snapshot and batch.end_position >= reader.start_position:
+            reader.enter(ReaderState.CATCHING_UP)
 
     async def _next_batch(self, reader: Reader) -> CatchUpBatch | None:
         """Return the next batch of events for a reader with `delivery=all`.
@@ -311,7 +318,7 @@ class CatchUp:
                 gap_count += isinstance(item, RenderedUnreadable)
         batch = CatchUpBatch(b"".join(frames), end, {}, gap_count=gap_count)
         if is_shared and end > reader.position:
-            self._cache.add(channel, reader.position, None, batch)
+            self._cache.add(channel, reader.position, batch)
         return batch
 
     def _write_screen_matches(self, reader: Reader) -> bytes:
@@ -338,11 +345,10 @@ class CatchUp:
             return False
         end = self._head.sequence if target is None else target
         rows = self._open_candles.channel_rows_traded_after(channel, reader.candle_position, end)
-        batch = rows[:_MAX_BATCH_EVENTS].tolist()
+        limit = _batch_limit(reader)
+        batch = rows[:limit].tolist()
         frames = b"".join(self._open_candles.render_rows(batch, channel.candle_interval_s))
-        reader.candle_position = (
-            end if len(rows) <= _MAX_BATCH_EVENTS else self._open_candles.last_trade_sequence(batch[-1])
-        )
+        reader.candle_position = end if len(rows) <= limit else self._open_candles.last_trade_sequence(batch[-1])
         if frames:
             reader.write(frames)
         return bool(batch)
@@ -357,7 +363,7 @@ class CatchUp:
             return False
         channel = self._channels[reader]
         rows, reader.pending_rows = self.state_changes.first_pending_rows(
-            channel, reader.pending_rows, reader.position, limit=_MAX_BATCH_EVENTS
+            channel, reader.pending_rows, reader.position, limit=_batch_limit(reader)
         )
         if len(rows):
             frames = self._state_frames.quote_frames(rows.tolist(), channel.subscription.fields)
@@ -392,3 +398,8 @@ class CatchUp:
         gap = Gap(f"{head.epoch}-{reader.position}", str(head), reason)
         reader.restart_from_snapshot(head.sequence)
         return gap
+
+
+def _batch_limit(reader: Reader) -> int:
+    """Return the maximum number of newest quotes or open candles in one write to the reader."""
+    return _MAX_BATCH_EVENTS_AFTER_STALL if reader.stalls else _MAX_BATCH_EVENTS

@@ -12,7 +12,7 @@ _MAX_BYTES = 8 * 2**20
 # The memory of a cache entry, in bytes, without the rendered frames.
 _ENTRY_OVERHEAD_BYTES = 300
 
-_CacheKey: TypeAlias = tuple[Channel, int, int | None]
+_CacheKey: TypeAlias = tuple[Channel, int, int | None, int]
 
 
 class CatchUpBatch(NamedTuple):
@@ -34,9 +34,9 @@ class CatchUpCache:
     """Stores rendered batches of frames. A batch is valid until the hub applies the next event.
 
     Many readers often catch up from the same position, for example after a restart of the server. These readers can
-    share a batch. The key of a batch consists of the channel, the position of the readers, and a target. The target is
-    the sequence number of an event if the readers receive the newest quotes up to that event. The target is None if the
-    readers receive every event.
+    share a batch. The key of a batch consists of the channel, the position of the readers, a target and a limit. If the
+    readers receive the newest quotes, the target is the sequence number of the last event to include, and the limit is
+    the maximum number of quotes. If the readers receive every event, the target is None, and the limit is 0.
     """
 
     def __init__(self, head: HubPosition) -> None:
@@ -45,13 +45,15 @@ class CatchUpCache:
         self._batches: dict[_CacheKey, CatchUpBatch] = {}
         self._total_bytes = 0
 
-    def find(self, channel: Channel, position: int, target: int | None = None) -> CatchUpBatch | None:
+    def find(self, channel: Channel, position: int, target: int | None = None, limit: int = 0) -> CatchUpBatch | None:
         """Return the cached batch for readers of the channel at event `position`, or None if there is no such batch."""
-        return (
-            self._batches.get((channel, position, target)) if self._valid_at_sequence == self._head.sequence else None
-        )
+        if self._valid_at_sequence != self._head.sequence:
+            return None
+        return self._batches.get((channel, position, target, limit))
 
-    def add(self, channel: Channel, position: int, target: int | None, batch: CatchUpBatch) -> None:
+    def add(
+        self, channel: Channel, position: int, batch: CatchUpBatch, target: int | None = None, limit: int = 0
+    ) -> None:
         """Cache a batch if the channel has several readers.
 
         The caller must not add a batch that contains an event for a single reader.
@@ -61,6 +63,6 @@ class CatchUpCache:
         if self._valid_at_sequence != self._head.sequence or self._total_bytes > _MAX_BYTES:
             self._valid_at_sequence, self._total_bytes = self._head.sequence, 0
             self._batches.clear()
-        self._batches[channel, position, target] = batch
-        # Count the body twice, because its encoded form is about as large as the body.
+        self._batches[channel, position, target, limit] = batch
+        # The encoded body is about as large as the body.
         self._total_bytes += 2 * len(batch.body) + _ENTRY_OVERHEAD_BYTES
