@@ -92,5 +92,5 @@ async def test_a_hangup_starts_workers_with_the_new_keys(tmp_path: Path) -> None
         assert await status_with(server.url, TEST_SECRET) == 401
         write_settings(tmp_path, "too short")
         os.kill(server.pid, signal.SIGHUP)
-        await wait_until(lambda: "the worker processes are not replaced" in (tmp_path / "server.log").read_text())
+        await wait_until(lambda: "the worker processes keep the old settings" in (tmp_path / "server.log").read_text())
         assert {await status_with(server.url, NEW_SECRET) for _ in range(8)} == {200}

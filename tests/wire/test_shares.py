@@ -143,7 +143,7 @@ TESTED_ELSEWHERE = {
     "audit log: requests that change nothing": (
         "wire/test_guard.py::test_one_client_cannot_fill_the_audit_log_with_requests_that_change_nothing"
     ),
-    "request log: opened streams, with their ends": "wire/test_log_fields.py::test_many_streams_write_few_lines",
+    "request log: starts and ends of streams": "wire/test_log_fields.py::test_many_streams_write_few_lines",
     "lines that wait for a slow disk or pipe": (
         "unit/ops/test_log_handler.py::test_nobody_reads_the_log_and_the_caller_continues"
     ),

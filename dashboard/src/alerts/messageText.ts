@@ -2,7 +2,7 @@ import { plainText } from "../format/texts";
 
 const MAX_LENGTH = 2_000;
 
-/** Return the text of a message: its member `text`, its JSON string, or otherwise the JSON itself. */
+/** Return the text of a message: its member `text`; the string, if the JSON is a string; or the JSON itself. */
 export function messageText(json: string): string {
   const value = parsed(json);
   const text = hasText(value) ? value.text : typeof value === "string" ? value : json;

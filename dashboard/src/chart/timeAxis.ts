@@ -13,7 +13,7 @@ const MILLI = 1000;
  * session's date, for exchanges from Honolulu (UTC-10) to Wellington in summer (UTC+13).
  */
 export interface TimeFormat {
-  /** Return the time whose UTC date and UTC time of day the axis shows for a time. */
+  /** Return the time that the axis receives instead of `seconds`, because the axis shows dates and times in UTC. */
   displayTime: (seconds: number) => number;
   tickLabel: (seconds: number, type: TickMarkType) => string;
   fullLabel: (seconds: number) => string;

@@ -108,5 +108,5 @@ export class FreshnessMonitor {
   }
 }
 
-/** Whether the server answered, but not about the stream. After any other error, the stream or the server is gone. */
+/** Whether the server rejected a probe, and so works. Any other error means that the stream or the server is gone. */
 const isRefusal = (error: unknown): boolean => error instanceof HttpError && error.status !== 404 && error.status < 500;

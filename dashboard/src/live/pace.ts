@@ -19,7 +19,7 @@ export interface PaceState {
   /** The index in `PACES`. */
   level: number;
   phase: Phase;
-  /** The number of calm readings in the phase `steady`, and of all readings in another phase. */
+  /** In the phase `steady`, the number of calm readings. In another phase, the number of readings. */
   run: number;
   /** The number of strained readings in a row while the pace is steady. */
   strained: number;

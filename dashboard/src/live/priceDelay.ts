@@ -1,7 +1,7 @@
 const SLOT_MS = 1_000;
 /**
- * The delay is the smallest of the last seconds, of which this is the number. One old price among new prices is no sign
- * of a slow network.
+ * The number of seconds whose smallest age is the delay. A single old price does not increase the delay, because one old
+ * price among new prices is no sign of a slow network.
  */
 const SLOTS = 4;
 

@@ -214,6 +214,6 @@ def _expand_path(path_or_pattern: str) -> list[Path]:
         raise InputError(
             f"the {place} {path_or_pattern} contains no recordings",
             field="feed",
-            hint=f"the name of a recording ends in {', '.join(_FILE_SUFFIXES)}",
+            hint=f"the name of a recording must end in {', '.join(_FILE_SUFFIXES)}",
         )
     return paths

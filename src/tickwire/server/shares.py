@@ -142,7 +142,7 @@ SHARES: tuple[Share, ...] = (
         "the client receives the usual answer, and the second line counts the other requests",
     ),
     Share(
-        "request log: opened streams, with their ends",
+        "request log: starts and ends of streams",
         f"{MAX_LOGGED_STREAMS_PER_S:.0f} streams a second",
         "",
         "",

@@ -88,7 +88,7 @@ def test_variant_is_a_row_of_tickwire_with_its_options(tmp_path: Path) -> None:
     assert peers[1].is_tickwire
     assert peers[1].command(8000, tmp_path)[-4:] == ["--journal", "memory", "--compress", "off"]
     result = CliRunner().invoke(bench, ["fanout", "--variant", "plain"])
-    assert result.stderr == "benchmarks: --variant 'plain' is not a name and options: write NAME=OPTIONS\n"
+    assert result.stderr == "benchmarks: --variant 'plain' has no name and options: write NAME=OPTIONS\n"
 
 
 def test_rows_without_figures_follow_the_table_by_reason(capsys: pytest.CaptureFixture[str]) -> None:

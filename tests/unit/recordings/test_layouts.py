@@ -544,7 +544,7 @@ def findings(path: Path, **options: object) -> str:
 
 def test_suspicious_files_are_reported(tmp_path: Path) -> None:
     mixed = "".join(f"2024-01-{day:02},10\n2024-01-{day:02},500\n" for day in range(2, 12))
-    assert "look like those of several symbols" in findings(write_file(tmp_path, f"Date,Close\n{mixed}"))
+    assert "seem to belong to several symbols" in findings(write_file(tmp_path, f"Date,Close\n{mixed}"))
     assert "the columns cost, note are not used" in findings(
         write_file(tmp_path, "Date,Close,cost,note\n2024-01-02,5,1,x\n")
     )

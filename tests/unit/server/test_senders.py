@@ -371,7 +371,7 @@ async def test_a_call_that_failed_is_not_used_again(
     await asyncio.sleep(0)
     assert [each.receive() for each in connections] == [b"ab"] * 3
     assert (sender.name, len(call.sent_fds)) == ("transport", 1)
-    assert "the sender partial failed: the server now uses the sender transport" in caplog.text
+    assert "the sender partial failed: the server now uses the sender 'transport'" in caplog.text
     sender.close()
 
 

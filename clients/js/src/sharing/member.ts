@@ -17,7 +17,10 @@ export class Member {
   welcomed = false;
   /** The reason why the server refuses the symbols of this client. */
   refusal: StreamError | null = null;
-  /** Whether the server refused the symbols of several clients at once, and these are not yet tried alone. */
+  /**
+   * Whether the server refused a request with the symbols of several clients, and the group has not yet requested the
+   * symbols of this client alone.
+   */
   waiting = false;
   /** Events up to this id are repetitions for the client; "" if there are none. */
   skipUntil: string;

@@ -78,8 +78,8 @@ class Router:
     def matching_rows(self, channel: Channel) -> RowArray:
         """Return the board rows (one row per symbol) that the channel selects, in ascending order.
 
-        The channel selects a row if the channel includes the symbol, and if the newest quote of the symbol matches the
-        channel's filter, or if the symbol is in the channel's top-N screen. If the channel sends neither quotes nor
+        A channel without a top-N screen selects the rows of its symbols whose newest quotes match its filter. A channel
+        with a top-N screen selects the rows of the symbols in the screen. If the channel sends neither quotes nor
         screen events, the result is empty.
         """
         if channel.ranking is not None and channel.subscription.wants_quotes:
