@@ -23,7 +23,6 @@ Aggregators that apply the same batches in the same order produce the same candl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from math import isfinite
 from typing import TypeAlias
 
@@ -35,16 +34,20 @@ from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.core.correction import find_replacement, split_trades
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
+from tickwire.market.candle_extremes import CandleExtremes, CandleWindows
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
 from tickwire.market.ohlcv import (
     CLOSE,
     OhlcvBars,
     concatenate_bars,
     correct_bar,
+    fill_unknown_closes,
+    narrow_bar,
     running_maximum_by_group,
 )
 from tickwire.market.single_trade import SymbolCandles, merge_bars, pack_closed
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClock, SourceClocks
+from tickwire.market.symbol_trades import SymbolTrades
 from tickwire.market.trading_sessions import TradingSessions
 from tickwire.market.volume_tracker import VolumeTracker
 
@@ -52,6 +55,9 @@ from tickwire.market.volume_tracker import VolumeTracker
 ALLOWED_LATENESS_NS = 2 * 10**9
 _SECOND_NS = 10**9
 _INITIAL_CAPACITY = 128
+# The bit of a pending bar in the groups of trades. The lower bits are those of the intervals.
+PENDING_BIT = 1 << INTERVAL_COUNT
+_ALWAYS_KNOWN = -(2**63)
 BARS_PER_STEP = 4_096
 """The number of symbols, or of closed candles, in one step of `CandleAggregator.apply_stepwise`.
 
@@ -83,6 +89,10 @@ class _CandleSnapshot(msgspec.Struct, frozen=True):
     watermark_s: int = msgspec.field(name="passed")
     volumes: bytes = msgspec.field(name="traded")
     source_clocks: bytes = msgspec.field(name="clocks", default=b"")
+    # Snapshots of earlier versions do not contain the prices of trades.
+    extremes: LargeBytes = b""
+    unknown_until: LargeBytes = b""
+    incomplete_starts: list[tuple[int, int, int]] = []
 
 
 class CandleAggregator:
@@ -111,6 +121,9 @@ class CandleAggregator:
         self._sequences = np.empty(0, np.int64)
         self._volume_tracker = VolumeTracker()
         self._source_clocks = SourceClocks()
+        self._extremes = CandleExtremes()
+        # The stored trades of a symbol may lack trades up to this second.
+        self._unknown_until = np.empty(0, np.int64)
         # The number of steps that changed candles without a trade. While this number stays the same, only trades change
         # candles.
         self.advance_count = 0
@@ -147,6 +160,8 @@ class CandleAggregator:
             yield self._apply_single(ticks, first_sequence, source)
         else:
             yield self._apply_batch(ticks, first_sequence, source)
+        if self._extremes.is_full:
+            self._extremes.compact(self._windows_of)
         clock = self._source_clocks.find(source)
         if clock is not None:
             times = ticks["ts"]
@@ -164,6 +179,8 @@ class CandleAggregator:
         )
         self._table.time_keys[:, rows] = self._pending_seconds[rows] = NO_CANDLE
         self._volume_tracker.reset(rows)
+        self._extremes.remove_rows(rows)
+        self._unknown_until[rows] = _ALWAYS_KNOWN
         clock = self._source_clocks.find(source)
         if clock is not None:
             clock.newest_ts = clock.watermark_s = 0
@@ -245,6 +262,7 @@ class CandleAggregator:
         pending.prepend(continued, open_bars.select(continued))
         newer = pending.time_keys >= open_bars.time_keys
         values = np.where(newer[:, None], pending.ohlcv, open_bars.ohlcv)
+        fill_unknown_closes(values)
         merged = OhlcvBars(open_bars.slots, np.maximum(open_bars.time_keys, time_keys), values, open_bars.trade_counts)
         return self._table.pack(merged.select(merged.time_keys % 2 == 0))
 
@@ -268,6 +286,8 @@ class CandleAggregator:
         Any thread may call the function.
         """
         count = len(self)
+        encode_extremes = self._extremes.capture()
+        incomplete_starts = self._table.incomplete_starts.items()
         snapshot = _CandleSnapshot(
             symbols=list(self.symbols),
             time_keys=self._table.time_keys[:, :count].tobytes(),
@@ -281,8 +301,10 @@ class CandleAggregator:
             watermark_s=max((clock.watermark_s for clock in self._source_clocks), default=0),
             volumes=self._volume_tracker.save(count),
             source_clocks=self._source_clocks.save(count),
+            unknown_until=self._unknown_until[:count].tobytes(),
+            incomplete_starts=[(interval, row, start) for (interval, row), start in incomplete_starts],
         )
-        return partial(encode_large_struct, snapshot)
+        return lambda: encode_large_struct(msgspec.structs.replace(snapshot, extremes=encode_extremes()))
 
     def restore(self, data: LargeBytes, lag_ns: int = MAX_LIVE_LAG_NS) -> None:
         """Restore the state in `data`, the result of an earlier call of `save`.
@@ -305,6 +327,14 @@ class CandleAggregator:
         else:
             self._source_clocks.restore_single(count, snapshot.newest_ts, lag_ns, snapshot.watermark_s)
         self._volume_tracker.restore(snapshot.volumes)
+        self._extremes = CandleExtremes()
+        if snapshot.extremes:
+            self._extremes.restore(snapshot.extremes)
+            self._unknown_until = _int64_array(snapshot.unknown_until)
+        else:
+            self._unknown_until = np.maximum(self._table.time_keys[0] >> 1, self._pending_seconds)
+        self._extremes.grow(count)
+        self._table.incomplete_starts = {(interval, row): start for interval, row, start in snapshot.incomplete_starts}
 
     def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
         """Return whether a batch of one tick withdraws no trade, and is not older than the newest trade of its symbol.
@@ -332,6 +362,7 @@ class CandleAggregator:
         self._source_clocks.assign_row(row, source)
         self._sequences[row] = sequence
         second, pending_second = ts // _SECOND_NS, int(self._pending_seconds[row])
+        self._extremes.collect_single(row, second, price)
         volume = self._volume_tracker.traded_amount(row, self._sessions.session_at(ts).day, size, total)
         bar, pending = [price, price, price, price, volume], self._pending_ohlcv[row].tolist()
         if pending_second == second:
@@ -340,8 +371,11 @@ class CandleAggregator:
             return np.empty(0, CANDLE_DTYPE)
         candles = SymbolCandles(self._table.time_keys[:, row], self._table.ohlcv[:, row])
         if pending_second != NO_CANDLE:
-            late = candles.merge(pending, self._table.starts_at(pending_second))
+            pending_starts = self._table.starts_at(pending_second)
+            late = candles.merge(pending, pending_starts)
             self.late_trade_counts[late] += self._pending_trade_counts[row]
+            for interval in late:
+                self._table.mark_incomplete(interval, row, pending_starts[interval])
         candles.close_preceding(self._table.starts_at(second))
         candles.store()
         self._pending_seconds[row], self._pending_ohlcv[row], self._pending_trade_counts[row] = second, bar, 1
@@ -392,24 +426,75 @@ class CandleAggregator:
 
         `withdrawals` contains the indexes of the ticks that withdraw a trade.
         """
-        revised = []
+        revised = list[int]()
         for index in withdrawals.tolist():
             row = self._row_by_symbol.get(ticks["symbol"][index])
             if row is None:
                 continue
             self._sequences[row] = max(self._sequences[row], first_sequence + index)
-            replacement = find_replacement(ticks, index)
-            second = int(ticks["ts"][index]) // _SECOND_NS
-            if self._pending_seconds[row] == second:
-                # Correct the pending bar, because it is not yet a part of the candles.
-                correct_bar(self._pending_ohlcv[row], ticks[index], replacement)
-                continue
-            starts = self._table.starts(np.array([second]))[:, 0]
-            for interval in np.flatnonzero(self._table.time_keys[:, row] // 2 == starts).tolist():
-                correct_bar(self._table.ohlcv[interval, row], ticks[index], replacement)
-                if self._table.time_keys[interval, row] % 2:
-                    revised.append(interval * self._table.capacity + row)
+            intervals = self._correct(row, ticks[index], find_replacement(ticks, index))
+            revised += [interval * self._table.capacity + row for interval in intervals]
         return self._table.pack(self._table.candles_at(np.unique(np.array(revised, np.intp))))
+
+    def _correct(self, row: int, withdrawn: np.void, replacement: np.void | None) -> list[int]:
+        """Correct the candles of one symbol that contain a withdrawn trade.
+
+        Return the intervals whose candle has closed and is corrected.
+        """
+        second = int(withdrawn["ts"]) // _SECOND_NS
+        if self._pending_seconds[row] <= self._table.newest_starts(row)[0]:
+            # The candles may contain trades of the same second. The merge replaces no candle, because none is older.
+            self._merge_pending(np.array([row]))
+        trades = self._correct_trades(row, second, withdrawn, replacement)
+        self._extremes.insert_trades(row, trades.to_trades())
+        if self._pending_seconds[row] == second:
+            # The candles do not contain the pending bar yet.
+            correct_bar(self._pending_ohlcv[row], withdrawn, replacement)
+            left = trades.price_range(PENDING_BIT)
+            if left is not None:
+                narrow_bar(self._pending_ohlcv[row], left)
+            elif second > self._unknown_until[row]:
+                self._pending_seconds[row] = NO_CANDLE
+            return []
+        revised = []
+        for interval in self._table.find_containing(row, second):
+            bar = self._table.ohlcv[interval, row]
+            correct_bar(bar, withdrawn, replacement)
+            start, has_closed = divmod(int(self._table.time_keys[interval, row]), 2)
+            left = trades.price_range(1 << interval)
+            if start > self._unknown_until[row] and not self._table.is_incomplete(interval, row):
+                if left is not None:
+                    narrow_bar(bar, left)
+                elif not has_closed:
+                    self._table.discard(interval, row)
+            if has_closed:
+                revised.append(interval)
+        return revised
+
+    def _correct_trades(self, row: int, second: int, withdrawn: np.void, replacement: np.void | None) -> SymbolTrades:
+        """Remove the stored trades of a symbol, and return them without the withdrawn trade, with its replacement."""
+        stored = self._extremes.remove_trades(row)
+        trades = SymbolTrades(stored, self._groups_of(row, stored.seconds))
+        group = int(self._groups_of(row, np.array([second]))[0])
+        trades.withdraw(group, float(withdrawn["last"]))
+        # A price without a size repeats an earlier trade.
+        if replacement is not None and np.isfinite(replacement["size"]):
+            trades.add(group, second, float(replacement["last"]))
+        return trades
+
+    def _groups_of(self, row: int, seconds: Ints) -> Ints:
+        """Return the group of each trade of a symbol: a bit for each candle that contains the trade."""
+        is_inside = self._table.starts(seconds) == self._table.newest_starts(row)[:, None]
+        is_pending = self._pending_seconds[row] == seconds
+        # The candles do not contain the pending bar yet.
+        is_inside &= ~is_pending
+        groups: Ints = np.where(is_pending, PENDING_BIT, 0)
+        for interval in range(INTERVAL_COUNT):
+            groups += is_inside[interval].astype(np.int64) << interval
+        return groups
+
+    def _windows_of(self, rows: slice) -> CandleWindows:
+        return CandleWindows(self._table.newest_starts(rows), self._pending_seconds[rows])
 
     def _bars_by_second(self, ticks: PackedTicks, rows: RowArray, sequences: Ints) -> OhlcvBars:
         """Combine consecutive trades of a symbol into one bar if their times are in the same second. Return the bars.
@@ -421,11 +506,12 @@ class CandleAggregator:
         rows, ts = rows[order], ticks["ts"][order]
         # If a symbol has several trades, NumPy stores the value of the last trade, which is the newest trade.
         self._sequences[rows] = sequences[order]
-        values = np.empty((len(rows), 5))
-        values[:, :4] = ticks["last"][order, None]
+        values, prices, seconds = np.empty((len(rows), 5)), ticks["last"][order], ts // _SECOND_NS
+        values[:, :4] = prices[:, None]
+        self._extremes.collect(rows, seconds, prices)
         days, sizes, totals = self._sessions.days(ts), ticks["size"][order], ticks["volume"][order]
         values[:, 4] = self._volume_tracker.traded_amounts(rows, days, sizes, totals)
-        return OhlcvBars(rows, ts // _SECOND_NS, values, np.ones(len(rows), np.int64)).merge_adjacent()
+        return OhlcvBars(rows, seconds, values, np.ones(len(rows), np.int64)).merge_adjacent()
 
     def _erase_late_closes(self, bars: OhlcvBars) -> None:
         """Set the close of each bar to NaN if an earlier bar of its symbol has a later time.
@@ -473,6 +559,8 @@ class CandleAggregator:
         self._pending_trade_counts, self._sequences = (
             np.pad(each, (0, more)) for each in (self._pending_trade_counts, self._sequences)
         )
+        self._unknown_until = np.pad(self._unknown_until, (0, more), constant_values=_ALWAYS_KNOWN)
+        self._extremes.grow(capacity)
         self._volume_tracker.grow(capacity)
         self._source_clocks.grow(capacity)
 

@@ -6,7 +6,14 @@ import numpy as np
 
 from tickwire.core.arrays import Bools, Floats, Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, INTERVAL_SECONDS, PackedCandles
-from tickwire.market.ohlcv import OhlcvBars, concatenate_bars, run_start_mask, running_maximum_by_group
+from tickwire.market.ohlcv import (
+    HIGH,
+    OhlcvBars,
+    concatenate_bars,
+    fill_unknown_closes,
+    run_start_mask,
+    running_maximum_by_group,
+)
 from tickwire.market.trading_sessions import TradingSessions
 
 INTERVAL_LENGTHS_S = list(INTERVAL_SECONDS.values())
@@ -36,6 +43,8 @@ class CandleTable:
     smaller, the bar is too late.
 
     `ohlcv` has the shape (intervals, columns, 5). `late_trade_counts` has one count for each interval.
+
+    `incomplete_starts` maps an interval and a column to the start of a closed candle for which a trade was too late.
     """
 
     def __init__(self, sessions: TradingSessions) -> None:
@@ -43,6 +52,7 @@ class CandleTable:
         self.time_keys: Ints = np.empty((INTERVAL_COUNT, 0), np.int64)
         self.ohlcv: Floats = np.empty((INTERVAL_COUNT, 0, 5))
         self.late_trade_counts: Ints = np.zeros(INTERVAL_COUNT, np.int64)
+        self.incomplete_starts: dict[tuple[int, int], int] = {}
         self._sessions = sessions
 
     def restore(self, symbols: list[bytes], time_keys: Ints, ohlcv: Floats, late_trade_counts: list[int]) -> None:
@@ -68,6 +78,15 @@ class CandleTable:
         """Return, for each interval, the start in seconds of the candle that contains `second`."""
         daily = self._sessions.session_at(second * _SECOND_NS).start // _SECOND_NS
         return [*(second - second % length for length in _SHORT_LENGTHS_S), daily]
+
+    def newest_starts(self, columns: slice | int) -> Ints:
+        """Return the start of the newest candle of each interval, in seconds.
+
+        The start is `NEVER` if there is no candle.
+        """
+        time_keys = self.time_keys[:, columns]
+        starts: Ints = np.where(time_keys == NO_CANDLE, NEVER, time_keys >> 1)
+        return starts
 
     def starts(self, seconds: Ints) -> Ints:
         """Return, for each second and each interval, the start of the candle that contains the second.
@@ -181,7 +200,37 @@ class CandleTable:
         before[1:] = np.where(run_start_mask(bars.slots)[1:], before[1:], newest[:-1])
         late = bars.time_keys < before
         np.add.at(self.late_trade_counts, bars.slots[late] // self.capacity, bars.trade_counts[late])
+        self._mark_incomplete(bars.slots[late], bars.time_keys[late])
         return bars.select(~late)
+
+    def find_containing(self, column: int, second: int) -> list[int]:
+        """Return the intervals whose newest candle of a symbol contains a second."""
+        is_inside = self.newest_starts(column) == self.starts(np.array([second]))[:, 0]
+        is_inside &= ~np.isnan(self.ohlcv[:, column, HIGH])
+        return np.flatnonzero(is_inside).tolist()
+
+    def discard(self, interval: int, column: int) -> None:
+        """Discard an open candle. The next trade with the same start begins the candle again.
+
+        The time key is just before that of the candle, so earlier trades are too late, as before.
+        """
+        self.time_keys[interval, column] -= 1
+        self.ohlcv[interval, column] = np.nan
+
+    def is_incomplete(self, interval: int, column: int) -> bool:
+        """Return whether a trade was too late for the newest candle of a symbol."""
+        start = self.incomplete_starts.get((interval, column))
+        return start is not None and start == int(self.time_keys[interval, column]) // 2
+
+    def mark_incomplete(self, interval: int, column: int, start: int) -> None:
+        """Record that a trade was too late for a candle, if the table still contains the candle."""
+        if self.time_keys[interval, column] == 2 * start + 1:
+            self.incomplete_starts[interval, column] = start
+
+    def _mark_incomplete(self, slots: RowArray, time_keys: Ints) -> None:
+        is_closed = self.time_keys.reshape(-1)[slots] == time_keys + 1
+        for slot, time_key in zip(slots[is_closed].tolist(), time_keys[is_closed].tolist(), strict=True):
+            self.incomplete_starts[divmod(slot, self.capacity)] = time_key // 2
 
     def _merge_into_candles(self, bars: OhlcvBars) -> OhlcvBars:
         """Merge each bar into its candle, or start a new candle with the bar.
@@ -192,6 +241,7 @@ class CandleTable:
         before = self.candles_at(bars.slots[first])
         same = before.time_keys == bars.time_keys[first]
         bars.prepend(first[same], before.select(same))
+        fill_unknown_closes(bars.ohlcv)
         ended = before.select(~same & (before.time_keys % 2 == 0))
         self.time_keys.reshape(-1)[bars.slots[last]] = bars.time_keys[last]
         self.ohlcv.reshape(-1, 5)[bars.slots[last]] = bars.ohlcv[last]

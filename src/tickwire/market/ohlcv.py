@@ -11,6 +11,13 @@ from tickwire.core.arrays import Bools, Floats, Ints, RowArray
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
 
 
+class PriceRange(NamedTuple):
+    """The lowest and the highest price of some trades."""
+
+    low: float
+    high: float
+
+
 class OhlcvBars(NamedTuple):
     """Price bars, stored in columns. A bar has a slot, a time key, its values and its number of trades.
 
@@ -95,6 +102,28 @@ def correct_bar(values: Floats, withdrawn: np.void, replacement: np.void | None)
     for column in (OPEN, CLOSE):
         if values[column] == withdrawn["last"]:
             values[column] = price
+
+
+def fill_unknown_closes(values: Floats) -> None:
+    """Set the close of each bar without a close to its open. `values` is like `OhlcvBars.ohlcv`, and changes in place.
+
+    All trades of such a bar are late. This bar is a candle only if all earlier trades of the candle were cancelled.
+    """
+    is_unknown = np.isnan(values[:, CLOSE])
+    if is_unknown.any():
+        values[is_unknown, CLOSE] = values[is_unknown, OPEN]
+
+
+def narrow_bar(values: Floats, left: PriceRange) -> None:
+    """Reduce the range of a bar to the range of the trades that are left after a cancel.
+
+    An open or close outside the range becomes the nearest price of the range, because the order of the trades is
+    unknown. `values` is one row of `OhlcvBars.ohlcv`, and changes in place.
+    """
+    high, low = min(values[HIGH], left.high), max(values[LOW], left.low)
+    values[HIGH], values[LOW] = high, low
+    for column in (OPEN, CLOSE):
+        values[column] = min(max(values[column], low), high)
 
 
 def concatenate_bars(first: OhlcvBars, second: OhlcvBars) -> OhlcvBars:

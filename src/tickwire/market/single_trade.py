@@ -81,7 +81,8 @@ class SymbolCandles:
             else:
                 self._close(interval)
                 self._time_keys[interval] = time_key
-                self._bars[interval] = bar
+                # Without a close, the bar has late trades only (see `fill_unknown_closes`).
+                self._bars[interval] = [*bar[:3], bar[0], bar[4]] if isnan(bar[3]) else bar
         return late
 
     def close_preceding(self, starts_s: Sequence[int]) -> None:

@@ -1,0 +1,291 @@
+"""The highest and lowest trade prices of each symbol's newest candles, which change if a trade is cancelled.
+
+The newest candles of a symbol, one for each interval, contain each other. So each trade belongs to a group: the set of
+candles that contain the trade. When a candle ends, some groups become one group, and no group is ever divided. For each
+group, the `PRICES_PER_SIDE` highest and lowest different prices are stored, each with its number of trades. The high
+and the low of a candle are therefore exact, unless all stored prices on one side of one of its groups are cancelled.
+
+Trades are collected, and added to the stored prices of many symbols later in one operation, like the prices of sessions
+(see `tickwire.market.session_extremes`). The operation happens after a fixed number of trades, so all processes that
+apply the same batches store the same prices.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tickwire.core.arrays import Bools, Floats, Ints, RowArray
+from tickwire.core.codec import LargeBytes, encode_large_struct
+
+PRICES_PER_SIDE = 8
+# The prices of this number of symbols are in one table. With 80 prices for each symbol, a change takes 5 ms.
+_SYMBOLS_PER_TABLE = 512
+# When this number of trades is collected, the trades of one table are added to its prices.
+_MAX_COLLECTED_TRADES = 16_384
+
+
+class CandleWindows(NamedTuple):
+    """The newest candles of some symbols.
+
+    `starts` contains the start of each candle in seconds, and has the shape (intervals, symbols). A start is after all
+    trades if there is no candle. `pending_seconds` contains the second of each symbol's trades that the candles do not
+    contain yet.
+    """
+
+    starts: Ints
+    pending_seconds: Ints
+
+
+class StoredTrades(NamedTuple):
+    """Trades of several symbols. `counts` contains the number of trades with the same symbol, group and price."""
+
+    rows: RowArray
+    seconds: Ints
+    prices: Floats
+    counts: NDArray[np.int32]
+
+    def select(self, selection: Bools | RowArray | slice) -> StoredTrades:
+        return StoredTrades(
+            self.rows[selection], self.seconds[selection], self.prices[selection], self.counts[selection]
+        )
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    """The format of the bytes in a snapshot. `sizes` contains the number of trades of each table, stored and collected.
+
+    The last element of `sizes` is the number of trades that do not belong to a table yet.
+    """
+
+    sizes: list[int]
+    rows: LargeBytes
+    seconds: LargeBytes
+    prices: LargeBytes
+    counts: LargeBytes
+
+
+def _concatenate(parts: list[StoredTrades]) -> StoredTrades:
+    if not parts:
+        return StoredTrades(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0), np.empty(0, np.int32))
+    if len(parts) == 1:
+        return parts[0]
+    rows, seconds, prices, counts = zip(*parts, strict=True)
+    return StoredTrades(*map(np.concatenate, (rows, seconds, prices, counts)))
+
+
+class _Table:
+    """The stored trades of some symbols, sorted by row, and the collected trades of these symbols."""
+
+    def __init__(self) -> None:
+        self.stored = _concatenate([])
+        self.collected: list[StoredTrades] = []
+        self.collected_count = 0
+
+    def collect(self, trades: StoredTrades) -> None:
+        self.collected.append(trades)
+        self.collected_count += len(trades.rows)
+
+    def compact(self, windows: CandleWindows) -> None:
+        """Add the collected trades to the stored trades, and remove the trades that no candle contains."""
+        trades = _concatenate([self.stored, *self.collected])
+        self.collected, self.collected_count = [], 0
+        groups = (trades.seconds == windows.pending_seconds[trades.rows]).astype(np.uint16)
+        for starts in windows.starts:
+            groups = 2 * groups + (trades.seconds >= starts[trades.rows])
+        is_needed = groups != 0
+        if not is_needed.all():
+            trades, groups = trades.select(is_needed), groups[is_needed]
+        self.stored = _limit(*_merge_equal(trades, groups.astype(np.uint16)))
+
+    def remove(self, row: int) -> StoredTrades:
+        """Remove all trades of a symbol, and return them."""
+        trades = _concatenate([self.stored, *self.collected])
+        is_row = trades.rows == row
+        begin, end = np.searchsorted(self.stored.rows, [row, row + 1]).tolist()
+        self.stored = _concatenate([self.stored.select(slice(0, begin)), self.stored.select(slice(end, None))])
+        others = [part.select(part.rows != row) for part in self.collected]
+        self.collected, self.collected_count = [], 0
+        for part in others:
+            self.collect(part)
+        return trades.select(is_row)
+
+    def insert(self, row: int, trades: StoredTrades) -> None:
+        """Insert the trades of a symbol that has no trades."""
+        place = int(np.searchsorted(self.stored.rows, row))
+        before, after = self.stored.select(slice(0, place)), self.stored.select(slice(place, None))
+        self.stored = _concatenate([before, trades, after])
+
+    def remove_rows(self, is_removed: Bools) -> None:
+        self.stored = self.stored.select(~is_removed[self.stored.rows])
+        parts, self.collected, self.collected_count = self.collected, [], 0
+        for part in parts:
+            self.collect(part.select(~is_removed[part.rows]))
+
+
+def _merge_equal(trades: StoredTrades, groups: Ints) -> tuple[StoredTrades, Ints]:
+    """Sort trades by row, group and price, and merge the trades in which all three are equal."""
+    # NumPy sorts numbers of 16 bits in linear time.
+    order = np.argsort(trades.prices)
+    order = order[np.argsort(groups[order], kind="stable")]
+    order = order[np.argsort(trades.rows[order].astype(np.uint16), kind="stable")]
+    trades, groups = trades.select(order), groups[order]
+    if not len(order):
+        return trades, groups
+    is_new = np.append(True, trades.prices[1:] != trades.prices[:-1])
+    is_new[1:] |= (groups[1:] != groups[:-1]) | (trades.rows[1:] != trades.rows[:-1])
+    begins = np.flatnonzero(is_new)
+    counts = np.add.reduceat(trades.counts, begins).astype(np.int32)
+    return trades.select(begins)._replace(counts=counts), groups[begins]
+
+
+def _limit(trades: StoredTrades, groups: Ints) -> StoredTrades:
+    """Remove the prices between the highest and the lowest prices of each group."""
+    count = len(trades.rows)
+    if not count:
+        return trades
+    is_first = np.append(True, (groups[1:] != groups[:-1]) | (trades.rows[1:] != trades.rows[:-1]))
+    begins = np.flatnonzero(is_first)
+    sizes = np.diff(np.append(begins, count))
+    if sizes.max() <= 2 * PRICES_PER_SIDE:
+        return trades
+    places = np.arange(count) - np.repeat(begins, sizes)
+    from_end = np.repeat(sizes, sizes) - places
+    return trades.select((places < PRICES_PER_SIDE) | (from_end <= PRICES_PER_SIDE))
+
+
+class CandleExtremes:
+    """The highest and lowest prices of the newest candles. A symbol is identified by its row in the aggregator."""
+
+    def __init__(self) -> None:
+        self._tables: list[_Table] = []
+        self._waiting: list[StoredTrades] = []
+        self._waiting_count = 0
+        self._single_rows: list[int] = []
+        self._single_seconds: list[int] = []
+        self._single_prices: list[float] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the caller should call `compact`."""
+        return self._waiting_count >= _MAX_COLLECTED_TRADES
+
+    def grow(self, capacity: int) -> None:
+        """Create tables for `capacity` symbols."""
+        while len(self._tables) * _SYMBOLS_PER_TABLE < capacity:
+            self._tables.append(_Table())
+
+    def collect(self, rows: RowArray, seconds: Ints, prices: Floats) -> None:
+        """Collect trades. The method stores the arrays, which must not change."""
+        self._collect_singles()
+        self._waiting.append(StoredTrades(rows, seconds, prices, np.ones(len(rows), np.int32)))
+        self._waiting_count += len(rows)
+
+    def collect_single(self, row: int, second: int, price: float) -> None:
+        """Collect one trade."""
+        self._single_rows.append(row)
+        self._single_seconds.append(second)
+        self._single_prices.append(price)
+        self._waiting_count += 1
+
+    def compact(self, find_windows: Callable[[slice], CandleWindows]) -> None:
+        """Add the collected trades of the tables with the most of them to the stored prices of these tables.
+
+        `find_windows` returns the newest candles of some symbols.
+        """
+        table_count = self._waiting_count // _MAX_COLLECTED_TRADES
+        self._distribute()
+        numbers = heapq.nlargest(
+            table_count, range(len(self._tables)), key=lambda number: self._tables[number].collected_count
+        )
+        for number in numbers:
+            part = slice(number * _SYMBOLS_PER_TABLE, (number + 1) * _SYMBOLS_PER_TABLE)
+            self._tables[number].compact(find_windows(part))
+
+    def remove_trades(self, row: int) -> StoredTrades:
+        """Remove all trades of a symbol, and return them. The caller inserts the corrected trades."""
+        self._distribute()
+        return self._tables[row // _SYMBOLS_PER_TABLE].remove(row % _SYMBOLS_PER_TABLE)
+
+    def insert_trades(self, row: int, trades: StoredTrades) -> None:
+        """Insert the trades of a symbol that has no trades."""
+        table_row = row % _SYMBOLS_PER_TABLE
+        rows: RowArray = np.full(len(trades.rows), table_row)
+        self._tables[row // _SYMBOLS_PER_TABLE].insert(table_row, trades._replace(rows=rows))
+
+    def remove_rows(self, rows: RowArray) -> None:
+        """Forget the trades of symbols whose market begins again."""
+        self._distribute()
+        is_removed = np.zeros(len(self._tables) * _SYMBOLS_PER_TABLE, bool)
+        is_removed[rows] = True
+        for number, table in enumerate(self._tables):
+            table.remove_rows(is_removed[number * _SYMBOLS_PER_TABLE : (number + 1) * _SYMBOLS_PER_TABLE])
+
+    def capture(self) -> Callable[[], bytes]:
+        """Return a function that encodes the present trades for `restore`. Any thread may call the function.
+
+        Arrays of trades never change, so a copy of the lists suffices. The call changes no state, because a process
+        that saves no snapshot must store the same prices.
+        """
+        self._collect_singles()
+        parts = [[part for table in self._tables for part in (table.stored, *table.collected)], list(self._waiting)]
+        sizes = [size for table in self._tables for size in (len(table.stored.rows), table.collected_count)]
+        return partial(_encode, [*sizes, self._waiting_count], [*parts[0], *parts[1]])
+
+    def restore(self, data: LargeBytes) -> None:
+        """Restore the trades in `data`, which the function that `capture` returned has encoded."""
+        snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
+        trades = StoredTrades(
+            np.frombuffer(snapshot.rows, np.int32),
+            np.frombuffer(snapshot.seconds, np.int64),
+            np.frombuffer(snapshot.prices),
+            np.frombuffer(snapshot.counts, np.int32),
+        )
+        ends = np.cumsum(snapshot.sizes).tolist()
+        parts = [trades.select(slice(end - size, end)) for size, end in zip(snapshot.sizes, ends, strict=True)]
+        self._tables = [_Table() for _ in parts[:-1:2]]
+        for table, stored, collected in zip(self._tables, parts[:-1:2], parts[1:-1:2], strict=True):
+            table.stored = stored
+            table.collect(collected)
+        self._waiting, self._waiting_count = [parts[-1]], len(parts[-1].rows)
+        self._single_rows, self._single_seconds, self._single_prices = [], [], []
+
+    def _collect_singles(self) -> None:
+        if self._single_rows:
+            count = len(self._single_rows)
+            self._waiting.append(
+                StoredTrades(
+                    np.array(self._single_rows, np.int32),
+                    np.array(self._single_seconds, np.int64),
+                    np.array(self._single_prices),
+                    np.ones(count, np.int32),
+                )
+            )
+            self._single_rows, self._single_seconds, self._single_prices = [], [], []
+
+    def _distribute(self) -> None:
+        """Distribute the collected trades to the tables."""
+        self._collect_singles()
+        trades = _concatenate(self._waiting)
+        self._waiting, self._waiting_count = [], 0
+        if not len(trades.rows):
+            return
+        numbers, table_rows = np.divmod(trades.rows, _SYMBOLS_PER_TABLE)
+        trades = trades._replace(rows=table_rows)
+        if len(self._tables) > 1:
+            order = np.argsort(numbers.astype(np.uint16), kind="stable")
+            numbers, trades = numbers[order], trades.select(order)
+        begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])).tolist()
+        for begin, end in zip(begins, [*begins[1:], len(numbers)], strict=True):
+            self._tables[int(numbers[begin])].collect(trades.select(slice(begin, end)))
+
+
+def _encode(sizes: list[int], parts: list[StoredTrades]) -> bytes:
+    rows = b"".join([part.rows.astype(np.int32, copy=False).tobytes() for part in parts])
+    columns = [b"".join([column.tobytes() for column in each]) for each in list(zip(*parts, strict=True))[1:]]
+    return encode_large_struct(_Snapshot(sizes, rows, *(columns or [b"", b"", b""])))

@@ -1,0 +1,88 @@
+"""The stored trades of one symbol while a trade is cancelled or corrected."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tickwire.core.arrays import Ints
+from tickwire.market.candle_extremes import PRICES_PER_SIDE, StoredTrades
+from tickwire.market.ohlcv import PriceRange
+
+
+class SymbolTrades:
+    """The trades of one symbol in groups. A group is a set of candles that contain the trades.
+
+    A cancelled price stays stored with a count of 0. So the number of stored prices shows whether other prices, between
+    the highest and the lowest ones, may be missing.
+    """
+
+    def __init__(self, trades: StoredTrades, groups: Ints) -> None:
+        """`groups` contains the group of each trade as a bit mask."""
+        self._second_of_group: dict[int, int] = {}
+        self._counts: dict[int, dict[float, int]] = {}
+        columns = (groups.tolist(), trades.seconds.tolist(), trades.prices.tolist(), trades.counts.tolist())
+        for group, second, price, count in zip(*columns, strict=True):
+            if group:
+                self._add(group, second, price, count)
+        self._limit()
+
+    def withdraw(self, group: int, price: float) -> None:
+        """Remove a trade, if its price is stored."""
+        count = self._counts.get(group, {}).get(price, 0)
+        if count:
+            self._counts[group][price] = count - 1
+
+    def add(self, group: int, second: int, price: float) -> None:
+        """Add a trade."""
+        self._add(group, second, price, 1)
+        self._limit()
+
+    def price_range(self, candle: int) -> PriceRange | None:
+        """Return the lowest and the highest price of the trades in a candle, which is a bit of the groups.
+
+        Return None if no trade is left, or if no trade was stored.
+        """
+        ranges = [self._range_of(counts) for group, counts in self._counts.items() if group & candle]
+        known = [each for each in ranges if each is not None]
+        if not known:
+            return None
+        return PriceRange(min(each.low for each in known), max(each.high for each in known))
+
+    def to_trades(self) -> StoredTrades:
+        """Return the trades in the form in which they are stored."""
+        entries = [
+            (self._second_of_group[group], price, count)
+            for group, counts in self._counts.items()
+            for price, count in counts.items()
+        ]
+        seconds, prices, counts = zip(*entries, strict=True) if entries else ((), (), ())
+        return StoredTrades(
+            np.zeros(len(entries), np.int32),
+            np.array(seconds, np.int64),
+            np.array(prices, np.float64),
+            np.array(counts, np.int32),
+        )
+
+    def _add(self, group: int, second: int, price: float, count: int) -> None:
+        self._second_of_group.setdefault(group, second)
+        counts = self._counts.setdefault(group, {})
+        counts[price] = counts.get(price, 0) + count
+
+    def _limit(self) -> None:
+        for counts in self._counts.values():
+            for price in sorted(counts)[PRICES_PER_SIDE:-PRICES_PER_SIDE]:
+                del counts[price]
+
+    @staticmethod
+    def _range_of(counts: dict[float, int]) -> PriceRange | None:
+        prices = sorted(counts)
+        left = [price for price in prices if counts[price]]
+        if len(prices) < 2 * PRICES_PER_SIDE:
+            # All prices of the group are stored.
+            return PriceRange(left[0], left[-1]) if left else None
+        low_side, high_side = prices[:PRICES_PER_SIDE], prices[-PRICES_PER_SIDE:]
+        # If all stored prices of a side are cancelled, no other trade is beyond the last of them.
+        return PriceRange(
+            next((price for price in low_side if counts[price]), low_side[-1]),
+            next((price for price in reversed(high_side) if counts[price]), high_side[0]),
+        )

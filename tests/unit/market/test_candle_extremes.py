@@ -1,0 +1,202 @@
+"""Random trades, late trades, cancels and corrections: candles, compared with a model that stores all trades."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+
+from tickwire.core.candle import INTERVAL_SECONDS, Candle, candles_from_packed
+from tickwire.core.correction import TradeCorrection, correction_ticks
+from tickwire.core.tick import PackedTicks, Tick, pack_ticks, reset_ticks
+from tickwire.market import candle_extremes
+from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
+
+T0_S = 1_767_366_000
+LATER = 2**62
+SYMBOLS = ("A", "B", "C")
+
+
+class Trade(NamedTuple):
+    second: int
+    price: float
+    size: float
+
+
+class Market:
+    """Random ticks, and the surviving trades of each symbol in the order of their arrival."""
+
+    def __init__(self, rng: random.Random, *, price_levels: int, has_late_trades: bool) -> None:
+        self.rng = rng
+        self.now = T0_S
+        self.trades: dict[str, list[Trade]] = {symbol: [] for symbol in SYMBOLS}
+        self._price_levels = price_levels
+        self._has_late_trades = has_late_trades
+
+    def next_trades(self) -> PackedTicks:
+        rng, ticks = self.rng, []
+        self.now += rng.choice([0, 0, 0, 1, 1, 3, 20, 70, 700])
+        for _ in range(rng.choice([1, 1, 2, 5, 30])):
+            second = self.now - (rng.choice([0, 0, 1, 4, 40]) if self._has_late_trades else 0)
+            trade = Trade(second, float(rng.randint(1, self._price_levels)), float(rng.randint(1, 5)))
+            symbol = rng.choice(SYMBOLS)
+            self.trades[symbol].append(trade)
+            ticks.append(Tick(symbol=symbol, ts=second * 1_000_000, last=trade.price, size=trade.size))
+        return pack_ticks(ticks, now=0)
+
+    def next_corrections(self) -> PackedTicks:
+        rng, corrections = self.rng, []
+        for _ in range(rng.choice([1, 1, 3])):
+            symbol = rng.choice(SYMBOLS)
+            recent = self.trades[symbol][-60:]
+            if not recent:
+                continue
+            # The highest and the lowest prices are the interesting ones.
+            trade = rng.choice([max, min, lambda each, **_: rng.choice(each)])(recent, key=lambda each: each.price)
+            self.trades[symbol].remove(trade)
+            values = {}
+            if rng.random() < 0.4:
+                right = trade._replace(price=float(rng.randint(1, self._price_levels)), size=float(rng.randint(1, 5)))
+                self.trades[symbol].append(right)
+                values = {"corrected_last": right.price, "corrected_size": right.size}
+            ts = trade.second * 1_000_000
+            corrections.append(TradeCorrection(symbol=symbol, ts=ts, last=trade.price, size=trade.size, **values))
+        return correction_ticks(corrections)
+
+    def trades_of(self, candle: Candle) -> list[Trade]:
+        start = candle.start // 1_000_000
+        end = start + INTERVAL_SECONDS[candle.interval]
+        return [trade for trade in self.trades[candle.symbol] if start <= trade.second < end]
+
+
+def open_candles(candles: CandleAggregator) -> list[Candle]:
+    rows = range(len(candles))
+    return [
+        candle
+        for length in INTERVAL_SECONDS.values()
+        for candle in candles_from_packed(candles.open_candles(rows, length), closed=False)
+    ]
+
+
+def check(candle: Candle, trades: list[Trade]) -> None:
+    assert candle.volume == sum(trade.size for trade in trades)
+    if trades:
+        prices = [trade.price for trade in trades]
+        assert (candle.high, candle.low) == (max(prices), min(prices)), candle
+        assert candle.low <= candle.open <= candle.high
+        assert candle.low <= candle.close <= candle.high
+
+
+# With up to ten prices, all prices are stored. Otherwise, few enough trades are cancelled.
+@pytest.mark.parametrize(("price_levels", "correction_share"), [(10, 0.5), (1_000, 0.05)])
+@pytest.mark.parametrize("has_late_trades", [False, True], ids=["in order", "late trades"])
+def test_candles_have_the_range_of_the_surviving_trades(
+    monkeypatch: pytest.MonkeyPatch, *, price_levels: int, correction_share: float, has_late_trades: bool
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    for _ in range(30):
+        monkeypatch.setattr(candle_extremes, "_MAX_COLLECTED_TRADES", rng.choice([1, 7, 50, 10_000]))
+        market = Market(rng, price_levels=price_levels, has_late_trades=has_late_trades)
+        candles, uninterrupted, sequence = CandleAggregator(), CandleAggregator(), 1
+        for _ in range(rng.randint(2, 80)):
+            is_correction = rng.random() < correction_share
+            ticks = market.next_corrections() if is_correction else market.next_trades()
+            if not len(ticks):
+                continue
+            closed = candles.apply(ticks, sequence, LATER)
+            assert closed.tobytes() == uninterrupted.apply(ticks, sequence, LATER).tobytes()
+            sequence += len(ticks)
+            shown = open_candles(candles) + (candles_from_packed(closed) if is_correction else [])
+            for candle in shown:
+                # A late trade always belongs to the longest candle only.
+                if candle.interval == "1d" or not has_late_trades:
+                    check(candle, market.trades_of(candle))
+            if rng.random() < 0.2:
+                saved, candles = candles.save(), CandleAggregator()
+                candles.restore(saved)
+            if rng.random() < 0.1:
+                ts = (market.now + rng.choice([-10, 0])) * 10**9
+                closed, others = (closed_candles(each.advance_watermark(ts)) for each in (candles, uninterrupted))
+                assert closed.tobytes() == others.tobytes()
+        assert np.array_equal(candles.sequences, uninterrupted.sequences)
+
+
+def trade_ticks(*trades: tuple[int, float]) -> PackedTicks:
+    return pack_ticks(
+        [Tick(symbol="A", ts=(T0_S + second) * 1_000_000, last=price, size=1.0) for second, price in trades], now=0
+    )
+
+
+def cancel(second: int, price: float) -> PackedTicks:
+    return correction_ticks([TradeCorrection(symbol="A", ts=(T0_S + second) * 1_000_000, last=price, size=1.0)])
+
+
+def day_range(candles: CandleAggregator) -> tuple[float, float]:
+    (candle,) = candles_from_packed(candles.open_candles([0], 86_400))
+    return candle.high, candle.low
+
+
+@pytest.mark.parametrize("is_merged", [False, True], ids=["pending", "in the candles"])
+def test_the_next_trade_begins_a_candle_without_trades_again(*, is_merged: bool) -> None:
+    candles = CandleAggregator()
+    candles.apply(trade_ticks((-100, 5.0), (0, 10.0)), 1, LATER)
+    if is_merged:
+        closed_candles(candles.advance_watermark(T0_S * 10**9))
+    candles.apply(cancel(0, 10.0), 3, LATER)
+    assert not candles_from_packed(candles.open_candles([0], 60))
+    assert day_range(candles) == (5.0, 5.0)
+    assert not len(candles.apply(trade_ticks((-1, 7.0)), 4, LATER)), "a trade of an earlier minute reopens no candle"
+    candles.apply(trade_ticks((0, 8.0), (2, 9.0)), 5, LATER)
+    (candle,) = candles_from_packed(candles.open_candles([0], 60))
+    assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == (8.0, 9.0, 8.0, 9.0, 2)
+
+
+def test_a_closed_candle_without_trades_keeps_its_prices() -> None:
+    candles = CandleAggregator()
+    candles.apply(trade_ticks((0, 10.0)), 1, LATER)
+    closed_candles(candles.advance_watermark((T0_S + 60) * 10**9))
+    revised = candles_from_packed(candles.apply(cancel(0, 10.0), 2, LATER))
+    (candle,) = [each for each in revised if each.interval == "1m"]
+    assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == (10.0, 10.0, 10.0, 10.0, 0)
+
+
+def test_many_cancels_on_one_side_leave_a_bound() -> None:
+    """If all stored prices of a side are cancelled, the high is the lowest of them, as no other trade is above."""
+    candles, side = CandleAggregator(), candle_extremes.PRICES_PER_SIDE
+    prices = [float(price) for price in range(1, 101)]
+    candles.apply(trade_ticks(*((0, price) for price in prices)), 1, LATER)
+    for number, price in enumerate(reversed(prices[-side:]), 1):
+        candles.apply(cancel(0, price), 100 + number, LATER)
+        assert day_range(candles) == (max(price - 1.0, 101.0 - side), 1.0)
+
+
+def test_candles_of_an_earlier_version_do_not_become_narrower() -> None:
+    """The trades in the snapshot of an earlier version are not known. Later candles are complete."""
+    earlier = CandleAggregator()
+    earlier.apply(trade_ticks((0, 10.0), (1, 20.0)), 1, LATER)
+    data = earlier.save()
+    fields = msgspec.msgpack.decode(data)
+    for name in ("extremes", "unknown_until", "incomplete_starts"):
+        del fields[name]
+    candles = CandleAggregator()
+    candles.restore(msgspec.msgpack.encode(fields))
+    candles.apply(trade_ticks((2, 15.0), (61, 30.0), (61, 12.0)), 3, LATER)
+    for second, price in ((1, 20.0), (61, 30.0)):
+        candles.apply(cancel(second, price), 6, LATER)
+    assert day_range(candles) == (30.0, 10.0)
+    (candle,) = candles_from_packed(candles.open_candles([0], 60))
+    assert (candle.high, candle.low) == (12.0, 12.0)
+
+
+def test_the_prices_of_a_market_that_begins_again_are_forgotten() -> None:
+    candles = CandleAggregator()
+    candles.apply(trade_ticks((100, 50.0)), 1, LATER)
+    candles.apply(reset_ticks([b"A"], T0_S * 10**9), 2, LATER)
+    candles.apply(trade_ticks((0, 10.0), (1, 20.0)), 3, LATER)
+    candles.apply(cancel(1, 20.0), 5, LATER)
+    assert day_range(candles) == (10.0, 10.0)
