@@ -52,6 +52,7 @@ from tickwire.server.middleware.guard import Guard
 from tickwire.server.middleware.journal_writes import JournalWriteLimiter
 from tickwire.server.problem import problem
 from tickwire.server.reader_handover import ReaderHandover
+from tickwire.server.routes.direct_publish import DirectPublishing
 from tickwire.server.routes.direct_stream import DirectStreams
 from tickwire.server.routes.health import healthy
 from tickwire.server.service import Limits, Service
@@ -158,6 +159,12 @@ class App:
     def direct_streams(self) -> DirectStreams | None:
         """The object that answers stream requests on connections of Tickwire's own server, or None before the start."""
         return None if self._http_app is None else self._http_app.direct_streams
+
+    @property
+    def direct_publishing(self) -> DirectPublishing | None:
+        """The object that answers publish requests on connections of Tickwire's own server, or None before the
+        start."""
+        return None if self._http_app is None else self._http_app.direct_publishing
 
     def replace_keys(self, settings: Settings) -> None:
         """Verify tokens and tickets with the keys in `settings`. Ignore all other settings.

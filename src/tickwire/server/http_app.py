@@ -44,14 +44,13 @@ from tickwire.server.routes import (
     whoami,
 )
 from tickwire.server.routes.dashboard import add_dashboard
+from tickwire.server.routes.direct_publish import DirectPublishing
 from tickwire.server.routes.direct_stream import DirectStreams
-from tickwire.server.routes.publish import PublishEndpoint
+from tickwire.server.routes.publish import PUBLISH_PATH, PublishEndpoint
 from tickwire.server.routes.stream import StreamEndpoint
 from tickwire.server.service import Service
 from tickwire.server.stream_request import parse_query
 from tickwire.server.transport.asgi import Receive, Scope, Send
-
-PUBLISH_PATH = "/v1/quotes"
 
 
 class HttpApp:
@@ -66,6 +65,7 @@ class HttpApp:
         self._stream_endpoint = StreamEndpoint(service)
         self.direct_streams = DirectStreams(guard, self._stream_endpoint)
         self._publish_endpoint = PublishEndpoint(service)
+        self.direct_publishing = DirectPublishing(guard, self._publish_endpoint)
         self.rest_api = _build_rest_api(service, guard)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

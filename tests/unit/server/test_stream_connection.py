@@ -8,24 +8,24 @@ import pytest
 
 from tickwire.server.transport.deadlines import Deadlines
 from tickwire.server.transport.stream_connection import CONNECTION_TRANSITIONS, ClientState
-from tickwire.server.transport.stream_head import parse_stream_head
+from tickwire.server.transport.whole_request import parse_publish_request, parse_stream_request
 
 STREAM = b"GET /v1/stream?symbols=A HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n"
 QUERY = b"QUERY /v1/stream?client_id=a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def test_a_complete_stream_request_is_parsed() -> None:
-    head = parse_stream_head(STREAM)
+    head = parse_stream_request(STREAM)
     assert head is not None
     assert (head.query, head.keep_alive) == (b"symbols=A", True)
     assert head.headers == [(b"host", b"a"), (b"x-a", b"1"), (b"x-a", b"2")]
 
 
 def test_a_complete_query_request_is_parsed() -> None:
-    head = parse_stream_head(QUERY)
+    head = parse_stream_request(QUERY)
     assert head is not None
     assert (head.method, head.query, head.body) == ("QUERY", b"client_id=a", b"{}")
-    assert parse_stream_head(STREAM).body == b""
+    assert parse_stream_request(STREAM).body == b""
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,44 @@ def test_a_complete_query_request_is_parsed() -> None:
     ],
 )
 def test_other_requests_are_left_to_the_general_protocol(data: bytes) -> None:
-    assert parse_stream_head(data) is None
+    assert parse_stream_request(data) is None
     # The shared parser is ready for the next request after any input.
-    assert parse_stream_head(STREAM) is not None
+    assert parse_stream_request(STREAM) is not None
+
+
+PUBLISH = b"POST /v1/quotes HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]"
+
+
+def test_a_complete_publish_request_is_parsed() -> None:
+    request = parse_publish_request(PUBLISH)
+    assert request is not None
+    assert (request.method, request.query, request.body, request.keep_alive) == ("POST", b"", b"[]", True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        STREAM,
+        PUBLISH[:-1],
+        PUBLISH + b" ",
+        PUBLISH + PUBLISH,
+        PUBLISH.replace(b"POST", b"PUT"),
+        PUBLISH.replace(b"/quotes", b"/quotes/A"),
+        PUBLISH.replace(b"1.1", b"1.0"),
+        PUBLISH.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked").replace(b"[]", b"2\r\n[]\r\n0\r\n\r\n"),
+        PUBLISH.replace(b"Host: a", b"Connection: Upgrade\r\nUpgrade: websocket"),
+        PUBLISH.replace(b": 2", b": 70000").replace(b"[]", b"a" * 70_000),
+    ],
+)
+def test_other_requests_than_publish_requests_are_left_to_uvicorn(data: bytes) -> None:
+    assert parse_publish_request(data) is None
+    assert parse_publish_request(PUBLISH) is not None
 
 
 def test_a_last_request_is_not_kept_alive() -> None:
     for _ in range(2):
-        head = parse_stream_head(STREAM.replace(b"X-A: 1", b"Connection: close"))
+        head = parse_stream_request(STREAM.replace(b"X-A: 1", b"Connection: close"))
         assert head is not None
         assert not head.keep_alive
 

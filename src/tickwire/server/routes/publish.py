@@ -5,6 +5,10 @@ The endpoint is a raw ASGI callable, because FastAPI would double the time of a 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from starlette.responses import Response
+
 from tickwire.core.codec import encode_json
 from tickwire.core.event import PublishReceipt
 from tickwire.errors import InputError, JournalError
@@ -19,6 +23,7 @@ from tickwire.server.transport.asgi import Receive, Scope, Send, first_header_va
 from tickwire.server.transport.body import receive_body
 from tickwire.server.transport.protocol import CONNECTION_EXTENSION, StreamProtocol
 
+PUBLISH_PATH = "/v1/quotes"
 MAX_KEY_LENGTH = 128
 # The maximum number of ticks in one batch. The server applies a batch of this size in about 10 ms, and runs no other
 # task during this time.
@@ -26,6 +31,14 @@ MAX_TICKS = 10_000
 # The maximum number of ticks in a batch whose successor may start before the answer to the batch. A shared journal may
 # divide the entry of a larger batch, and the ticks of the next request could then come between the parts.
 _MAX_OVERLAPPING_TICKS = 1_000
+
+
+class Receipt(NamedTuple):
+    """The response to a successful publish request. It has the attributes of a Response of Starlette."""
+
+    status_code: int
+    raw_headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 class PublishEndpoint:
@@ -36,17 +49,21 @@ class PublishEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one publish request."""
+        response = await self.respond(scope, receive)
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def respond(self, scope: Scope, receive: Receive) -> Receipt | Response:
+        """Publish the ticks of a request. Return the response."""
         try:
             receipt = await self._publish(scope, receive)
         except InputError as error:
-            await input_problem(error)(scope, receive, send)
+            return input_problem(error)
         except JournalError as error:
-            await journal_problem(error, request_rights(scope))(scope, receive, send)
-        else:
-            body, status = encode_json(receipt), 200 if receipt.repeated else 201
-            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            return journal_problem(error, request_rights(scope))
+        body = encode_json(receipt)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        return Receipt(200 if receipt.repeated else 201, headers, body)
 
     async def _publish(self, scope: Scope, receive: Receive) -> PublishReceipt:
         service, rights = self._service, request_rights(scope)

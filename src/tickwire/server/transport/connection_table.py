@@ -14,6 +14,7 @@ from tickwire.server.transport.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from tickwire.server.transport.certificate import Certificate
+    from tickwire.server.transport.direct_request import PublishAnswerer
     from tickwire.server.transport.stream_connection import StreamConnection
 
 
@@ -55,16 +56,21 @@ class ConnectionTable(ServerState):
     calls the same method "draining reusable connections".
 
     A `max_connections` of 0 means no limit. `is_draining` is True while the server stops. `head_deadlines` limits the
-    time until the first request of a connection. `find_stream_opener` returns the object that answers stream requests;
-    None while the application does not run. `descriptor_user` may occupy the descriptors that connections leave free.
-    `certificate` is None if the server does not use TLS. `handshakes` runs the TLS handshakes.
+    time until the first request of a connection. `find_stream_opener` and `find_publish_answerer` return the objects
+    that answer stream requests and publish requests without ASGI; None while the application does not run.
+    `descriptor_user` may occupy the descriptors that connections leave free. `certificate` is None if the server does
+    not use TLS. `handshakes` runs the TLS handshakes.
     """
 
     def __init__(
-        self, max_connections: int = 0, find_stream_opener: Callable[[], StreamOpener | None] = lambda: None
+        self,
+        max_connections: int = 0,
+        find_stream_opener: Callable[[], StreamOpener | None] = lambda: None,
+        find_publish_answerer: Callable[[], PublishAnswerer | None] = lambda: None,
     ) -> None:
         super().__init__()
         self.find_stream_opener = find_stream_opener
+        self.find_publish_answerer = find_publish_answerer
         self.head_deadlines = Deadlines()
         self.handshakes = EagerTasks()
         self.is_draining = False

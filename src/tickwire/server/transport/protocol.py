@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tickwire.server.transport.asgi import Scope
 from tickwire.server.transport.connection_table import ConnectionTable
+from tickwire.server.transport.direct_request import NULL_EVENT, DirectRequest, PublishAnswerer, RequestInProgress
 from tickwire.server.transport.overlapping_cycle import OverlappingCycle
+from tickwire.server.transport.response_head import encode_response_head
 from tickwire.server.transport.sinks import SocketSink
+from tickwire.server.transport.whole_request import WholeRequest, parse_publish_request
 
 CONNECTION_EXTENSION = "tickwire.connection"
 """The key of the connection's StreamProtocol in `scope["extensions"]`."""
@@ -48,32 +52,6 @@ A waiting request occupies a few KB. A busy publisher has dozens of waiting requ
 """
 
 
-class _NullEvent:
-    """Replaces the asyncio event that wakes the ASGI `receive`, which a stream over a socket never calls.
-
-    The replacement saves 0.9 KB of memory for each reader.
-    """
-
-    def set(self) -> None:
-        pass
-
-
-_NULL_EVENT = _NullEvent()
-
-
-class _StreamInProgress:
-    """Takes the place of uvicorn's request cycle while a StreamConnection sends a stream."""
-
-    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete", "scope")
-
-    def __init__(self) -> None:
-        self.disconnected = False
-        self.keep_alive = True
-        self.message_event = _NULL_EVENT
-        self.response_complete = False
-        self.scope = None
-
-
 class StreamProtocol(HttpToolsProtocol):
     """A connection of a client. A stream can write to the connection directly instead of through ASGI.
 
@@ -108,7 +86,7 @@ class StreamProtocol(HttpToolsProtocol):
         # be waiting.
         self._running_cycle: RequestResponseCycle | None = None
         # The stream that delays the answers to the next requests, or None if no stream is in progress.
-        self._stream_in_progress: _StreamInProgress | None = None
+        self._stream_in_progress: RequestInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None
         self._may_overlap = False
@@ -122,7 +100,16 @@ class StreamProtocol(HttpToolsProtocol):
         self._start_head_timeout()
 
     def data_received(self, data: bytes) -> None:
-        """Parse the received bytes. Answer 400 if the head of the request, or the overhead of its body, is too long."""
+        """Parse the received bytes. Answer 400 if the head of the request, or the overhead of its body, is too long.
+
+        If the bytes are exactly one publish request, and no other request is in progress, answer it without ASGI.
+        """
+        if self._is_between_requests():
+            answerer = self.server_state.find_publish_answerer()
+            request = None if answerer is None else parse_publish_request(data)
+            if answerer is not None and request is not None:
+                self._answer_directly(answerer, request)
+                return
         if self._is_reading_head:
             self._head_bytes += len(data)
         elif self._is_reading_body:
@@ -134,6 +121,50 @@ class StreamProtocol(HttpToolsProtocol):
         if self._is_reading_head and self._head_bytes > MAX_HEAD_BYTES:
             self._cancel_timeout()
             self.send_400_response(f"the request head is longer than {MAX_HEAD_BYTES} bytes")
+
+    def _is_between_requests(self) -> bool:
+        """Return True if the next byte begins a request that no other request delays."""
+        is_parsing = self._is_reading_body or (self._is_reading_head and self._head_bytes > 0)
+        return not is_parsing and (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+
+    def _answer_directly(self, answerer: PublishAnswerer, parsed: WholeRequest) -> None:
+        scope: Scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": parsed.method,
+            "root_path": "",
+            "path": "/v1/quotes",
+            "query_string": parsed.query,
+            "headers": parsed.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": {},
+            "extensions": {CONNECTION_EXTENSION: self},
+        }
+        keep_alive = parsed.keep_alive and not self.server_state.is_draining
+        request = DirectRequest(self, scope, parsed.body, keep_alive=keep_alive)
+        self._unset_keepalive_if_required()
+        self._wait_behind(request)
+        self._running_cycle = self._newest_cycle = request  # type: ignore[assignment]  # has the attributes of a cycle
+        self._may_overlap = False
+        task = self.loop.create_task(answerer.answer(request))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def send_direct_response(
+        self, request: RequestInProgress, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """Send the response to a direct request in one write, and continue with the next request."""
+        if self.flow.write_paused and not request.disconnected:
+            await self.flow.drain()
+        if request.disconnected or request.response_complete:
+            return
+        headers = (*self.server_state.default_headers, *headers)
+        self.transport.write(encode_response_head(status, headers, keep_alive=request.keep_alive) + body)
+        request.response_complete = True
+        if not request.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_headers_complete(self) -> None:
         """Start the request. If the server is stopping, the answer contains the header `Connection: close`."""
@@ -229,11 +260,15 @@ class StreamProtocol(HttpToolsProtocol):
 
     def wait_behind_stream(self) -> None:
         """Parse requests that arrive during the stream of a StreamConnection. Answer them after the stream."""
+        self._stream_in_progress = RequestInProgress()
+        self._wait_behind(self._stream_in_progress)
+
+    def _wait_behind(self, request: RequestInProgress) -> None:
+        """Parse requests that arrive before the answer to `request`. Answer them after this answer."""
         self._cancel_timeout()
         self._is_reading_head = False
         self.server_state.remove_waiting(self)
-        self._stream_in_progress = _StreamInProgress()
-        self.cycle = self._stream_in_progress  # type: ignore[assignment]  # has the attributes that the protocol reads
+        self.cycle = request  # type: ignore[assignment]  # has the attributes that the protocol reads
 
     def continue_after_stream(self) -> None:
         """Answer the requests that arrived during the stream, or wait for the next request."""
@@ -293,7 +328,7 @@ class StreamProtocol(HttpToolsProtocol):
         """
         # Check the request, because the current cycle may already be the cycle of a pipelined request.
         if self.cycle.scope is scope:
-            self.cycle.message_event = _NULL_EVENT  # type: ignore[assignment]  # uvicorn calls only set()
+            self.cycle.message_event = NULL_EVENT  # type: ignore[assignment]  # uvicorn calls only set()
         self.sink = SocketSink(self.transport)
         self.sink.is_full = self.flow.write_paused
         return self.sink

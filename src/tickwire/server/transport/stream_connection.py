@@ -30,14 +30,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tickwire.server.transport import protocol
 from tickwire.server.transport.asgi import Scope
 from tickwire.server.transport.connection_table import ConnectionTable
 from tickwire.server.transport.protocol import StreamProtocol
+from tickwire.server.transport.response_head import FAILURE_BODY, FAILURE_HEADERS, encode_response_head
 from tickwire.server.transport.sinks import HIGH_WATER_BYTES, SocketSink
-from tickwire.server.transport.stream_head import StreamHead, parse_stream_head
+from tickwire.server.transport.whole_request import WholeRequest, parse_stream_request
 
 LAST_CHUNK = b"0\r\n\r\n"
 """The end of a response in chunked coding (RFC 9112, section 7.1)."""
@@ -141,7 +141,7 @@ class StreamConnection(asyncio.Protocol):
             self._parse_behind_stream(data)
             return
         opener = self._table.find_stream_opener()
-        head = None if opener is None else parse_stream_head(data)
+        head = None if opener is None else parse_stream_request(data)
         if opener is None or head is None:
             self._hand_over_first_request(data)
             return
@@ -163,8 +163,7 @@ class StreamConnection(asyncio.Protocol):
         """Answer 500, as uvicorn does, and return True. During a stream, close the connection, and return False."""
         if self._state is _OPENING and not self.is_closing:
             self._keep_alive = False
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")]
-            self.send_response(500, headers, b"Internal Server Error")
+            self.send_response(500, FAILURE_HEADERS, FAILURE_BODY)
             return True
         self._transport.abort()
         return False
@@ -257,7 +256,7 @@ class StreamConnection(asyncio.Protocol):
             raise ImpossibleConnectionTransition(f"{self._state.name} cannot change to {state.name}")
         self._state = state
 
-    def _create_scope(self, head: StreamHead) -> Scope:
+    def _create_scope(self, head: WholeRequest) -> Scope:
         """Return the request in the form that all checks read: the keys of an ASGI scope."""
         return {
             "type": "http",
@@ -273,15 +272,8 @@ class StreamConnection(asyncio.Protocol):
         }
 
     def _encode_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, is_chunked: bool) -> bytes:
-        """Return the head of a response, with its headers in the order in which uvicorn sends them."""
-        lines = [STATUS_LINE[status]]
-        lines += [b"%b: %b\r\n" % header for header in (*self._table.default_headers, *headers)]
-        if not self._keep_alive:
-            lines.append(b"connection: close\r\n")
-        if is_chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        return b"".join(lines)
+        headers = (*self._table.default_headers, *headers)
+        return encode_response_head(status, headers, keep_alive=self._keep_alive, is_chunked=is_chunked)
 
     def _write_opening(self, body: bytes) -> None:
         opening = self._opening

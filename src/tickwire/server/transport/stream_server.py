@@ -12,6 +12,7 @@ import uvicorn
 
 from tickwire.server.transport.certificate import Certificate
 from tickwire.server.transport.connection_table import ClosableConnection, ConnectionTable, StreamOpener
+from tickwire.server.transport.direct_request import PublishAnswerer
 
 # The number of ticks (tenths of a second) between two checks whether the files of the certificate have changed.
 CERTIFICATE_CHECK_TICKS = 20
@@ -23,6 +24,11 @@ class StoppableApp(Protocol):
     @property
     def direct_streams(self) -> StreamOpener | None:
         """The object that answers stream requests without ASGI, or None while the application does not run."""
+        ...
+
+    @property
+    def direct_publishing(self) -> PublishAnswerer | None:
+        """The object that answers publish requests without ASGI, or None while the application does not run."""
         ...
 
     def begin_drain(self) -> None:
@@ -67,7 +73,7 @@ class StreamServer(uvicorn.Server):
         certificate: Certificate | None = None,
     ) -> None:
         super().__init__(config)
-        self.server_state = ConnectionTable(max_connections, lambda: app.direct_streams)
+        self.server_state = ConnectionTable(max_connections, lambda: app.direct_streams, lambda: app.direct_publishing)
         self.server_state.certificate = certificate
         self._app = app
         self._idle_linger_s = idle_linger_s

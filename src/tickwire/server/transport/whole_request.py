@@ -1,4 +1,4 @@
-"""Recognize and parse a stream request that has arrived as a whole."""
+"""Recognize and parse a stream request or a publish request that has arrived as a whole."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import httptools
 # The start of the request line, up to the character that ends the path.
 _GET_STARTS = (b"GET /v1/stream?", b"GET /v1/stream ")
 _QUERY_STARTS = (b"QUERY /v1/stream?", b"QUERY /v1/stream ")
-_PATH = b"/v1/stream"
+_STREAM_PATH = b"/v1/stream"
+_PUBLISH_STARTS = (b"POST /v1/quotes?", b"POST /v1/quotes ")
+_PUBLISH_PATH = b"/v1/quotes"
 # The maximum length of a request that this module parses. StreamProtocol handles a longer request, and limits its
 # length.
 _MAX_REQUEST_BYTES = 64 * 1024
 
 
-class StreamHead(NamedTuple):
-    """A stream request: the method, the query, the headers with lower-case names, and the body of a QUERY request.
+class WholeRequest(NamedTuple):
+    """A request: the method, the query, the headers with lower-case names, and the body.
 
     `keep_alive` is true if the client accepts further responses on the connection.
     """
@@ -69,7 +71,7 @@ class _SharedParser:
     def __init__(self) -> None:
         self._collector = _HeadCollector()
 
-    def parse(self, data: bytes) -> StreamHead | None:
+    def parse(self, data: bytes, path: bytes) -> WholeRequest | None:
         collector = self._collector
         parser = collector.parser
         collector.start()
@@ -85,15 +87,15 @@ class _SharedParser:
         # another request.
         if not is_simple or not collector.keep_alive:
             self._collector = _HeadCollector()
-        if url is None or url.path != _PATH:
+        if url is None or url.path != path:
             return None
-        return StreamHead(method, url.query or b"", collector.headers, collector.keep_alive, collector.body)
+        return WholeRequest(method, url.query or b"", collector.headers, collector.keep_alive, collector.body)
 
 
 _PARSER = _SharedParser()
 
 
-def parse_stream_head(data: bytes) -> StreamHead | None:
+def parse_stream_request(data: bytes) -> WholeRequest | None:
     """Return the request if `data` is exactly one complete HTTP/1.1 request for a stream.
 
     The method is GET without a body, or QUERY with a body whose length is in its head. Return None for anything else:
@@ -102,10 +104,22 @@ def parse_stream_head(data: bytes) -> StreamHead | None:
     if len(data) > _MAX_REQUEST_BYTES:
         return None
     if data.startswith(_GET_STARTS):
-        return _PARSER.parse(data) if data.endswith(b"\r\n\r\n") else None
-    if data.startswith(_QUERY_STARTS):
-        request = _PARSER.parse(data)
-        # If bytes follow the body, or divide it into chunks, the request is longer than its head and its body together.
-        is_exact = request is not None and data.partition(b"\r\n\r\n")[2] == request.body
-        return request if is_exact else None
-    return None
+        return _PARSER.parse(data, _STREAM_PATH) if data.endswith(b"\r\n\r\n") else None
+    return _parse_with_body(data, _STREAM_PATH) if data.startswith(_QUERY_STARTS) else None
+
+
+def parse_publish_request(data: bytes) -> WholeRequest | None:
+    """Return the request if `data` is exactly one complete HTTP/1.1 request that publishes ticks.
+
+    Return None for anything else, as `parse_stream_request` does.
+    """
+    if len(data) > _MAX_REQUEST_BYTES or not data.startswith(_PUBLISH_STARTS):
+        return None
+    return _parse_with_body(data, _PUBLISH_PATH)
+
+
+def _parse_with_body(data: bytes, path: bytes) -> WholeRequest | None:
+    request = _PARSER.parse(data, path)
+    # If bytes follow the body, or divide it into chunks, the request is longer than its head and its body together.
+    is_exact = request is not None and data.partition(b"\r\n\r\n")[2] == request.body
+    return request if is_exact else None
