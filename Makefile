@@ -25,7 +25,7 @@ JS_CLIENT := clients/js/dist/index.js
 # The programs of rehearse-rollout, which deploy/rehearsal/build.sh builds.
 REHEARSAL ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tickwire-rehearsal
 # The extras of the container image.
-IMAGE_EXTRAS := nats s3 protobuf flatbuffers feeds otel
+IMAGE_EXTRAS := nats s3 protobuf flatbuffers feeds otel doctor
 # Many container images set this variable. Each process that a test starts would then compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -8,10 +8,11 @@ import sys
 import tickwire
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
-FILTER = sys.argv[2] if len(sys.argv) > 2 else "change_rate > 0.5% and volume > 1K"
+FILTER = sys.argv[2] if len(sys.argv) > 2 else "change_rate > 0.05% and volume > 1K"
 COUNT = int(sys.argv[3]) if len(sys.argv) > 3 else None
 
 with tickwire.Client(URL) as client, client.screen(FILTER) as screen:
+    print(f"waiting for symbols that match: {FILTER}", flush=True)
     alerts = 0
     for change in screen:
         if change.kind == "enter" and change.quote is not None:

@@ -301,44 +301,90 @@ SSLSessionCache none
 SSLEngine on
 SSLCertificateFile {folder}/both.pem
 """
+ENVOY_TLS = """filter_chains:
+        - transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                alpn_protocols: [h2, http/1.1]
+                tls_certificates:
+                  - certificate_chain: {{filename: FOLDER/ca.pem}}
+                    private_key: {{filename: FOLDER/key.pem}}
+          filters:
+"""
+NGINX_HTTP_2 = configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS.replace("ssl;", "ssl http2;"))
+HAPROXY_HTTP_2 = configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", f"{HAPROXY_TLS} alpn h2,http/1.1")
+APACHE_HTTP_2 = configure(APACHE) + APACHE_TLS + "Protocols h2 http/1.1\n"
+ENVOY_HTTP_2 = ENVOY.replace("filter_chains:\n        - filters:\n", ENVOY_TLS)
 TLS_CASES = {
     "nginx": ("nginx", configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS)),
-    "nginx with HTTP/2": (
-        "nginx",
-        configure(NGINX, extra=NGINX_KEEP).replace("{port};", NGINX_TLS.replace("ssl;", "ssl http2;")),
-    ),
+    "nginx with HTTP/2": ("nginx", NGINX_HTTP_2),
     "haproxy": ("haproxy", configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", HAPROXY_TLS)),
-    "haproxy with HTTP/2": (
-        "haproxy",
-        configure(HAPROXY, extra=GOOD_HAPROXY).replace("{port}", f"{HAPROXY_TLS} alpn h2,http/1.1"),
-    ),
+    "haproxy with HTTP/2": ("haproxy", HAPROXY_HTTP_2),
     "apache": ("apache", configure(APACHE) + APACHE_TLS),
-    "apache with HTTP/2": ("apache", configure(APACHE) + APACHE_TLS + "Protocols h2 http/1.1"),
+    "apache with HTTP/2": ("apache", APACHE_HTTP_2),
     "caddy with HTTP/2": (
         "caddy",
         configure(CADDY, extra="tls FOLDER/ca.pem FOLDER/key.pem").replace("http:", "https:"),
     ),
+    "envoy with HTTP/2": ("envoy", ENVOY_HTTP_2),
 }
+
+
+async def examine_over_tls(
+    case: tuple[str, str], run_proxy_configuration, folder: Path, certificate: tuple[Path, Path]
+) -> Diagnosis:
+    """Run the proxy of a case with a certificate and its key, and return the diagnosis."""
+    (folder / "both.pem").write_bytes(b"".join(part.read_bytes() for part in certificate))
+    proxy, configuration = case
+    port = find_free_port()
+    async with run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1", cors=ORIGIN) as server:
+        text = configuration.format(port=port, server=server.url.rpartition(":")[2], folder=folder)
+        async with run_proxy_configuration(proxy, text.replace("FOLDER", str(folder)), port) as url:
+            return await examine(url.replace("http:", "https:"))
 
 
 @pytest.mark.parametrize(
     "name", [name if "nginx" in name else pytest.param(name, marks=pytest.mark.long) for name in TLS_CASES]
 )
-async def test_the_doctor_says_which_http_version_browsers_use(
+async def test_the_doctor_reads_streams_with_the_http_version_of_browsers(
     name: str, run_proxy_configuration, tmp_path: Path, trusted_certificate: tuple[Path, Path]
 ) -> None:
-    certificate, key = trusted_certificate
-    (tmp_path / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
-    proxy, configuration = TLS_CASES[name]
-    port = find_free_port()
-    async with run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1", cors=ORIGIN) as server:
-        text = configuration.format(port=port, server=server.url.rpartition(":")[2], folder=tmp_path)
-        async with run_proxy_configuration(proxy, text.replace("FOLDER", str(tmp_path)), port) as url:
-            diagnosis = await examine(url.replace("http:", "https:"))
+    diagnosis = await examine_over_tls(TLS_CASES[name], run_proxy_configuration, tmp_path, trusted_certificate)
     assert diagnosis.findings == []
     has_http_2 = name.endswith("HTTP/2")
     assert diagnosis.measurements["browser_http_version"] == ("HTTP/2" if has_http_2 else "HTTP/1.1")
+    assert ("http_2_heartbeat_delay_ms" in diagnosis.measurements) == has_http_2
     assert [f"{diagnosis.product}: " in note for note in diagnosis.notes] == ([] if has_http_2 else [True])
+
+
+# A configuration that allows one stream on a connection, and the setting to change.
+STREAM_LIMITS = {
+    "nginx": (NGINX_HTTP_2.replace("location", "http2_max_concurrent_streams 1; location"), "http2_max_concurrent"),
+    "haproxy": ("global\n    tune.h2.max-concurrent-streams 1\n" + HAPROXY_HTTP_2, "tune.h2.max-concurrent-streams"),
+    "apache sessions": (APACHE_HTTP_2 + "H2MaxSessionStreams 1\n", "H2MaxSessionStreams"),
+    "apache workers": (APACHE_HTTP_2 + "H2MinWorkers 1\nH2MaxWorkers 1\n", "H2MaxWorkers"),
+    "envoy": (
+        ENVOY_HTTP_2.replace(
+            "stat_prefix: web",
+            "stat_prefix: web\n                http2_protocol_options: {{max_concurrent_streams: 1}}",
+        ),
+        "max_concurrent_streams",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "nginx" else pytest.param(name, marks=pytest.mark.long) for name in STREAM_LIMITS]
+)
+async def test_the_doctor_finds_a_limit_of_streams_on_a_connection(
+    name: str, run_proxy_configuration, tmp_path: Path, trusted_certificate: tuple[Path, Path]
+) -> None:
+    configuration, setting = STREAM_LIMITS[name]
+    case = (name.partition(" ")[0], configuration)
+    (finding,) = (await examine_over_tls(case, run_proxy_configuration, tmp_path, trusted_certificate)).findings
+    assert (finding.problem, setting in finding.change) == ("stream-limit", True)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.wire.http_2_proxy import Http2Proxy
 
 from tickwire.client.doctor.diagnosis import Doctor
 from tickwire.client.doctor.finding import Diagnosis
@@ -128,7 +130,7 @@ async def test_a_server_without_compression_is_a_note() -> None:
     async with run_server(heartbeat=HEARTBEAT_S, compress="off") as server:
         diagnosis = await examine(server.url)
     assert diagnosis.findings == []
-    assert "--compress off" in diagnosis.notes[-1]
+    assert [note for note in diagnosis.notes if "--compress off" in note]
 
 
 async def test_pages_of_an_origin_without_cors_are_a_finding() -> None:
@@ -346,10 +348,46 @@ async def test_a_server_with_tls_offers_no_http_2(trusted_certificate: tuple[Pat
     assert "the port offers no HTTP/2" in diagnosis.notes[0]
 
 
+HTTP_2_FAULTS = {
+    "none": ({}, ""),
+    "limit": ({"max_streams": 1}, "stream-limit"),
+    "buffer": ({"holds_bodies": True}, "buffering"),
+    "idle": ({"max_chunks": 1}, "idle-cut-off"),
+}
+
+
+@pytest.mark.parametrize("fault", HTTP_2_FAULTS)
+async def test_a_fault_that_only_http_2_has_is_a_finding(fault: str, trusted_certificate: tuple[Path, Path]) -> None:
+    options, problem = HTTP_2_FAULTS[fault]
+    # The first chunk contains `welcome`, and the second one contains the first heartbeat.
+    async with (
+        run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1") as server,
+        Http2Proxy(server.url, trusted_certificate, **options).running() as url,
+    ):
+        diagnosis = await examine(url, answer_timeout_s=1.0)
+    assert [finding.problem for finding in diagnosis.findings] == ([problem] if problem else [])
+    assert all(finding.evidence.startswith("only over HTTP/2: ") for finding in diagnosis.findings)
+    assert diagnosis.measurements["browser_http_version"] == "HTTP/2"
+    assert ("http_2_heartbeat_delay_ms" in diagnosis.measurements) == (not problem)
+
+
+async def test_without_the_library_for_http_2_a_note_names_the_extra(
+    trusted_certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "h2", None)
+    async with (
+        run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1") as server,
+        Http2Proxy(server.url, trusted_certificate).running() as url,
+    ):
+        diagnosis = await examine(url)
+    assert "pip install 'tickwire[doctor]'" in diagnosis.notes[0]
+    assert not any(name.startswith("http_2") for name in diagnosis.measurements)
+
+
 @pytest.mark.parametrize("product", PRODUCTS)
-async def test_the_line_for_http_2_is_known_for_each_proxy(product: Product) -> None:
+def test_the_line_for_http_2_is_known_for_each_proxy(product: Product) -> None:
     diagnosis = Diagnosis("http://example.com", product=product)
-    await check_browser_version(diagnosis.url, diagnosis)
+    check_browser_version("HTTP/1.1", diagnosis.url, diagnosis)
     assert f"({product}: " in diagnosis.notes[0]
 
 

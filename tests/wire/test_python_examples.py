@@ -79,7 +79,8 @@ async def test_examples_with_a_server(tmp_path: Path) -> None:
         quotes, alerts = await asyncio.gather(*examples)
         await publishing
         assert (len(quotes), quotes[0].split()[0] in ("AAPL", "MSFT")) == (10, True)
-        assert alerts[0].startswith(("MSFT at 101", "AAPL at "))
+        assert alerts[0] == "waiting for symbols that match: last > 100"
+        assert alerts[1].startswith(("MSFT at 101", "AAPL at "))
         assert await run("publish.py", server.url, cwd=tmp_path) == [
             "2 ticks, stored before: False",
             "2 ticks, stored before: True",

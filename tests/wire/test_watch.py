@@ -202,6 +202,28 @@ async def test_keys_sort_filter_pause_and_quit() -> None:
             assert terminal.current_mode == terminal.mode
 
 
+@pytest.mark.parametrize(
+    ("options", "before", "after"),
+    [
+        (["--order", "last desc"], ["SB", "SC"], ["SA", "SB"]),
+        # A calculation has no column.
+        (["--order", "0 - last"], ["SB", "SC"], ["SA", "SB"]),
+        (["--order", "last desc", "--sort", "symbol"], ["SB", "SC"], ["SA", "SB"]),
+        (["--order", "last desc", "--filter", "last < 25"], ["SC", "SA"], ["SC"]),
+    ],
+)
+async def test_table_shows_the_first_symbols(options: list[str], before: list[str], after: list[str]) -> None:
+    async with run_server() as server:
+        await publish(server.url, *PRICES)
+        async with Terminal(*options, "--top", "2", url=server.url) as terminal:
+            await terminal.wait_for_order(*before)
+            await publish(server.url, {"symbol": "SA", "last": 40})
+            await terminal.wait_for_order(*after)
+            # A key chooses a column as in each other table.
+            terminal.press("<" * 8)
+            await terminal.wait_for_order(*sorted(after))
+
+
 async def test_table_follows_the_size_of_the_terminal() -> None:
     async with run_server() as server:
         await publish(server.url, *({"symbol": f"S{number:02}", "last": 1} for number in range(30)))
@@ -245,6 +267,8 @@ async def test_terminal_is_restored_while_the_program_is_stopped() -> None:
             terminal.press("\x1a")
             await wait_until(lambda: terminal.current_mode == terminal.mode)
             await wait_until(lambda: terminal.output.endswith(LEAVE_SCREEN))
+            # A signal before the stop has no effect.
+            await wait_until(lambda: os.waitid(os.P_PID, terminal.process.pid, os.WSTOPPED | os.WNOHANG) is not None)
             terminal.output = b""
             terminal.process.send_signal(signal.SIGCONT)
             await terminal.wait_for("SA", "live")
@@ -275,6 +299,31 @@ async def test_lines_for_programs(option: str, first_lines: list[str]) -> None:
     lines = result.output.splitlines()
     assert (result.exit_code, len(lines)) == (0, len(first_lines))
     assert all(line.startswith(begin) for line, begin in zip(lines, first_lines, strict=True))
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", ""])
+async def test_lines_of_the_first_symbols(option: str) -> None:
+    async with run_server() as server:
+        await publish(server.url, *PRICES)
+        options = ("--order", "last desc", "--top", 2, *filter(None, [option]))
+        result = await run_command_process("watch", "--url", server.url, "--count", 2, *options)
+    assert result.exit_code == 0
+    assert sorted(re.findall("S[ABC]", result.output)) == ["SB", "SC"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--top", 2], "--top requires an order: add --order (example: --order 'change_rate desc')"),
+        (["--order", "last"], "--order requires the number of symbols: add --top (example: --top 10)"),
+        (["--order", "lst desc", "--top", 2], "unknown field 'lst' (did you mean last?)"),
+        (["--order", "last", "--top", 101], "101 is not in the range 1<=x<=100"),
+    ],
+)
+def test_wrong_order_is_an_error(options: list[object], error: str) -> None:
+    result = invoke_command("watch", *options)
+    assert result.exit_code == 2
+    assert error in result.errors
 
 
 def test_unknown_sort_field_is_an_error() -> None:

@@ -34,8 +34,8 @@ def doctor(*, url: str, origin: str | None, wait_s: float | None, as_json: bool)
 
     The command finds buffering, idle cut-offs, compression, lost headers, HTTP/1.0, wrong addresses, wrong CORS
     settings, TLS problems and wrong clocks. The output names the program that causes each problem, and the line of its
-    configuration to change, and says whether browsers use HTTP/2. The exit code is 1 if there is a finding. If the
-    server requires a token, set TICKWIRE_TOKEN.
+    configuration to change, and says whether browsers use HTTP/2. With the extra `doctor`, the command also reads
+    streams over HTTP/2. The exit code is 1 if there is a finding. If the server requires a token, set TICKWIRE_TOKEN.
 
     Example: tickwire doctor https://stream.example.org --origin https://app.example.org
     """

@@ -24,6 +24,7 @@ from tickwire.client.quotes import find_missing_symbols
 from tickwire.client.stream import Stream, connect
 from tickwire.core.timestamps import format_duration
 from tickwire.errors import ClientError, InputError, TickwireError
+from tickwire.screens.ranking import MAX_TOP, Ranking, parse_ranking
 
 # The table changes at most once in this time. A person cannot read faster changes, and a slow connection cannot
 # transmit them.
@@ -42,38 +43,61 @@ _ROUND_TRIP_INTERVAL_S = 2.0
     metavar="EXPR",
     help="Show only symbols that match this filter, such as 'volume > 1M and change_rate > 5%'.",
 )
+@click.option(
+    "--order",
+    metavar="EXPR",
+    help="With --top, show only the first symbols in this order, such as 'change_rate desc' or 'last * volume desc'.",
+)
+@click.option("--top", type=click.IntRange(1, MAX_TOP), help="With --order, the number of symbols.")
 @click.option("--count", type=click.IntRange(1), help="Stop after this number of quotes.")
 @click.option(
     "--sort",
-    "order",
-    default="symbol",
-    show_default=True,
     metavar="FIELD",
-    help=f"Sort the table by this field; -FIELD begins with the largest value. Fields: {', '.join(SORT_FIELDS)}.",
+    help="Sort the table by this field; -FIELD begins with the largest value.  [default: --order, or symbol]  "
+    f"Fields: {', '.join(SORT_FIELDS)}.",
 )
 @click.option("--json", "line_format", flag_value="json", help="Print one line of JSON for each quote.")
 @click.option("--csv", "line_format", flag_value="csv", help="Print one line of CSV for each quote.")
 def watch(
-    *, symbols: tuple[str, ...], url: str, condition: str | None, count: int | None, order: str, line_format: str | None
+    *,
+    symbols: tuple[str, ...],
+    url: str,
+    condition: str | None,
+    order: str | None,
+    top: int | None,
+    count: int | None,
+    sort: str | None,
+    line_format: str | None,
 ) -> None:
     """Show the live quotes of SYMBOLS and patterns such as 'BTC-*' (default: all symbols).
 
     In a terminal, the command shows a table. The key ? lists the keys that sort, filter and scroll the table, and q
     quits. If the output is not a terminal, the command prints one line of JSON for each quote. Ctrl-C stops the
     command. If the command could not connect to the server, the exit code is 1.
+
+    Example: tickwire watch --order 'change_rate desc' --top 10
     """
     # The output shows the states of the connection, and the log would repeat them in the middle of a table.
     logging.getLogger("tickwire.client").addHandler(logging.NullHandler())
     patterns = symbols or ("*",)
-    rows = _sorted_rows(order)
-    kinds = ("quote", "status") if condition is None else ("quote", "screen", "status")
+    ranking = _parse_ranking(order, top)
+    rows = _sorted_rows(sort, ranking)
+    has_screen = condition is not None or ranking is not None
+    kinds = ("quote", "screen", "status") if has_screen else ("quote", "status")
     output: WatchOutput
     if line_format is None and sys.stdout.isatty() and not Console().is_dumb_terminal:
         output = WatchTable(url, rows)
     else:
         output = CsvLines() if line_format == "csv" else JsonLines()
     stream = connect(
-        url, patterns, filter=condition, events=kinds, on_state=output.show_state, token=token_from_environment()
+        url,
+        patterns,
+        filter=condition,
+        order=order,
+        top=top,
+        events=kinds,
+        on_state=output.show_state,
+        token=token_from_environment(),
     )
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_display_quotes(stream, output, patterns, url, count=count))
@@ -81,11 +105,28 @@ def watch(
         raise ClientError(f"could not connect to {url}")
 
 
-def _sorted_rows(order: str) -> WatchRows:
-    field = order.removeprefix("-")
+def _parse_ranking(order: str | None, top: int | None) -> Ranking | None:
+    if order is None and top is None:
+        return None
+    if order is None:
+        raise InputError(
+            "--top requires an order: add --order", field="top", hint="example: --order 'change_rate desc'"
+        )
+    if top is None:
+        raise InputError("--order requires the number of symbols: add --top", field="order", hint="example: --top 10")
+    return parse_ranking(order, top)
+
+
+def _sorted_rows(sort: str | None, ranking: Ranking | None) -> WatchRows:
+    if sort is None and ranking is not None:
+        # If the order is a column, the table shows the arrow of this column.
+        field = ranking.order.rpartition(" ")[0]
+        return WatchRows(field if field in SORT_FIELDS else None, is_descending=ranking.is_descending, ranking=ranking)
+    sort = sort or "symbol"
+    field = sort.removeprefix("-")
     if field not in SORT_FIELDS:
         raise InputError(f"cannot sort by {field!r}: choose one of {', '.join(SORT_FIELDS)}", field="sort")
-    return WatchRows(field, is_descending=order.startswith("-"))
+    return WatchRows(field, is_descending=sort.startswith("-"))
 
 
 async def _display_quotes(

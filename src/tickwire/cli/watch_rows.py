@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from tickwire.core.quote import Quote
+from tickwire.screens.ranking import Ranking
 
 TREND_LENGTH = 16
 """The number of prices in the trend of a row."""
@@ -84,11 +85,17 @@ class Row:
 
 
 class WatchRows:
-    """The rows of all symbols. A person chooses their order (`sort_field`, `is_descending`) and a `pattern`."""
+    """The rows of all symbols. A person chooses their order (`sort_field`, `is_descending`) and a `pattern`.
 
-    def __init__(self, sort_field: str = "symbol", *, is_descending: bool = False) -> None:
+    If `sort_field` is None, the rows have the order of `ranking`.
+    """
+
+    def __init__(
+        self, sort_field: str | None = "symbol", *, is_descending: bool = False, ranking: Ranking | None = None
+    ) -> None:
         self.sort_field = sort_field
         self.is_descending = is_descending
+        self._ranking = ranking
         self.pattern = ""
         self._rows: dict[str, Row] = {}
         # The rows at the time when a person paused the display.
@@ -127,11 +134,9 @@ class WatchRows:
         self._paused_rows = None if self.is_paused else deepcopy(self._rows)
 
     def move_sort_column(self, steps: int) -> None:
-        """Sort by another column, which is `steps` columns to the right.
-
-        Numbers start with the largest number, and texts start with the first text in the alphabet.
-        """
-        position = SORT_FIELDS.index(self.sort_field) + steps
+        """Sort by the column that is `steps` to the right. Numbers start with the largest, and texts start with the
+        first in the alphabet."""
+        position = (0 if self.sort_field is None else SORT_FIELDS.index(self.sort_field)) + steps
         self.sort_field = SORT_FIELDS[min(max(position, 0), len(SORT_FIELDS) - 1)]
         self.is_descending = self.sort_field != "symbol"
 
@@ -149,4 +154,6 @@ class WatchRows:
         return with_value + [row for row in rows if self._value(row) is None]
 
     def _value(self, row: Row) -> Any:
-        return getattr(row.quote, self.sort_field)
+        if self.sort_field is not None:
+            return getattr(row.quote, self.sort_field)
+        return None if self._ranking is None else self._ranking.value(row.quote)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from math import isnan, nan
 
+import numpy as np
+
+from tickwire.core.quote import Quote
 from tickwire.errors import FilterError, InputError
 from tickwire.screens.analyzer import analyze_expression
+from tickwire.screens.evaluator import evaluate
+from tickwire.screens.fields import INSTRUMENT_NUMBER_FIELDS, QUOTE_NUMBER_FIELDS
 from tickwire.screens.normal_form import normalize_expression, unparse
 from tickwire.screens.parser import parse
 from tickwire.screens.syntax_tree import Node
@@ -38,6 +44,16 @@ class Ranking:
 
     def __repr__(self) -> str:
         return f"Ranking({self.order!r}, top={self.top})"
+
+    def value(self, quote: Quote) -> float | None:
+        """Return the value by which the ranking orders a quote, or None if the quote lacks one of the fields.
+
+        A quote has no fields of its instrument, such as `shares`.
+        """
+        numbers = [getattr(quote, name) for name in QUOTE_NUMBER_FIELDS] + [None] * len(INSTRUMENT_NUMBER_FIELDS)
+        column = np.array([[nan if number is None else number] for number in numbers], dtype=float)
+        value = float(evaluate(self.expression, column)[0])
+        return None if isnan(value) else value
 
 
 def parse_ranking(order: str, top: int) -> Ranking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -11,7 +12,12 @@ import httpx2
 
 from tickwire.client.doctor.cors_check import check_cors, check_preflight
 from tickwire.client.doctor.finding import Diagnosis
-from tickwire.client.doctor.http_version_check import check_answer_version, check_browser_version
+from tickwire.client.doctor.http_version_check import (
+    check_answer_version,
+    check_browser_version,
+    find_browser_version,
+    has_http_2_library,
+)
 from tickwire.client.doctor.product import find_product, provoke_product
 from tickwire.client.doctor.received_request import (
     RequestExchange,
@@ -20,7 +26,13 @@ from tickwire.client.doctor.received_request import (
     check_received,
     exchange_request,
 )
-from tickwire.client.doctor.stream_checks import check_answer, check_compression, check_end, check_heartbeats
+from tickwire.client.doctor.stream_checks import (
+    check_answer,
+    check_compression,
+    check_end,
+    check_heartbeats,
+    check_stream_limit,
+)
 from tickwire.client.doctor.stream_record import STREAM_PATH, StreamRecord, record_stream
 from tickwire.client.http import check_url
 from tickwire.client.token import TokenSource, bearer_header
@@ -133,45 +145,76 @@ class Doctor:
         plain_headers = {**self._headers, "accept-encoding": "identity"}
         if self._origin is not None:
             plain_headers["origin"] = self._origin
-        plain, compressed = await self._watch(client, plain_headers, self._compressed_headers())
+        browser_version = await find_browser_version(self._base_url)
+        async with contextlib.AsyncExitStack() as stack:
+            clients = [client]
+            if browser_version == "HTTP/2" and has_http_2_library():
+                http_2_client = httpx2.AsyncClient(timeout=client.timeout, http1=False, http2=True)
+                clients.append(await stack.enter_async_context(http_2_client))
+            http_1, *http_2 = await self._watch(clients, plain_headers, self._compressed_headers())
+        plain = http_1[0]
         product = find_product(plain.headers, plain.body)
         self._diagnosis.product = self._diagnosis.product or product
-        for record in (plain, compressed):
-            if not check_answer(record, self._diagnosis):
-                return
-        self._check_request_headers(compressed, exchange)
+        if not self._check_records(http_1, exchange, self._diagnosis):
+            return
         check_answer_version(plain.http_version, self._diagnosis)
-        await check_browser_version(self._base_url, self._diagnosis)
-        for record in (plain, compressed):
-            check_end(record, self._diagnosis)
-        if exchange is not None:
-            check_heartbeats([plain, compressed], exchange.clock_skew_s, self._diagnosis)
-        received = None if exchange is None else exchange.received
-        check_compression(plain, compressed, received, self._diagnosis)
+        check_browser_version(browser_version, self._base_url, self._diagnosis)
+        if exchange is None:
+            self._diagnosis.notes.append(
+                "no answer to /v1/stream/request came from the server, so the clocks and the request headers are "
+                "unchecked: update the server, or forward this path"
+            )
+        for records in http_2:
+            diagnosis = Diagnosis(self._diagnosis.url, self._diagnosis.product)
+            if check_stream_limit(records, diagnosis):
+                self._check_records(records, exchange, diagnosis)
+            self._diagnosis.add_http_2(diagnosis)
         if self._origin is not None:
-            check_cors(plain, self._origin, self._diagnosis)
             async with asyncio.timeout(self._answer_timeout_s):
                 await check_preflight(client, self._base_url, self._origin, [*self._headers], self._diagnosis)
 
-    async def _watch(self, client: httpx2.AsyncClient, *headers: dict[str, str]) -> list[StreamRecord]:
-        """Open a stream for each set of headers, and watch all streams at the same time."""
-        self._on_progress("opening two streams: one uncompressed, one compressed")
+    def _check_records(
+        self, records: list[StreamRecord], exchange: RequestExchange | None, diagnosis: Diagnosis
+    ) -> bool:
+        """Check an uncompressed and a compressed stream. Return False if one of them is not a stream of a server."""
+        plain, compressed = records
+        if not all(check_answer(each, diagnosis) for each in records):
+            return False
+        if compressed.welcome is not None and compressed.welcome.get("resume") is None:
+            diagnosis.add("lost-last-event-id", "the header Last-Event-ID does not reach the server")
+        for record in records:
+            check_end(record, diagnosis)
+        if exchange is not None:
+            check_heartbeats(records, exchange.clock_skew_s, diagnosis)
+        received = None if exchange is None else exchange.received
+        check_compression(plain, compressed, received, diagnosis)
+        if self._origin is not None:
+            check_cors(plain, self._origin, diagnosis)
+        return True
+
+    async def _watch(self, clients: list[httpx2.AsyncClient], *headers: dict[str, str]) -> list[list[StreamRecord]]:
+        """Open a stream for each client and each set of headers, and watch all streams at the same time."""
+        versions = " over HTTP/1.1, and two over HTTP/2" if len(clients) > 1 else ""
+        self._on_progress(f"opening two streams{versions}: one uncompressed, one compressed")
         progress = asyncio.create_task(self._report_progress())
         try:
-            return await asyncio.gather(
-                *(
-                    record_stream(
-                        client,
-                        self._base_url,
-                        each,
-                        answer_timeout_s=self._answer_timeout_s,
-                        watch_s=self._watch_s,
-                    )
-                    for each in headers
-                )
-            )
+            return await asyncio.gather(*(self._record_streams(client, *headers) for client in clients))
         finally:
             progress.cancel()
+
+    async def _record_streams(self, client: httpx2.AsyncClient, *headers: dict[str, str]) -> list[StreamRecord]:
+        return await asyncio.gather(
+            *(
+                record_stream(
+                    client,
+                    self._base_url,
+                    each,
+                    answer_timeout_s=self._answer_timeout_s,
+                    watch_s=self._watch_s,
+                )
+                for each in headers
+            )
+        )
 
     async def _report_progress(self) -> None:
         loop = asyncio.get_running_loop()
@@ -180,15 +223,6 @@ class Doctor:
         while True:
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
             self._on_progress(f"watching the streams {limit}: {loop.time() - started_at:.0f} s have passed")
-
-    def _check_request_headers(self, compressed: StreamRecord, exchange: RequestExchange | None) -> None:
-        if compressed.welcome is not None and compressed.welcome.get("resume") is None:
-            self._diagnosis.add("lost-last-event-id", "the header Last-Event-ID does not reach the server")
-        if exchange is None:
-            self._diagnosis.notes.append(
-                "no answer to /v1/stream/request came from the server, so the clocks and the request headers are "
-                "unchecked: update the server, or forward this path"
-            )
 
     def _add_failure(self, error: Exception) -> None:
         host = urlsplit(self._base_url).hostname

@@ -40,3 +40,14 @@ class Diagnosis(msgspec.Struct):
             return
         remedy = find_remedy(problem, self.product)
         self.findings.append(Finding(problem, evidence, culprit or remedy.culprit, change or remedy.change))
+
+    def add_http_2(self, diagnosis: Diagnosis) -> None:
+        """Add the findings, notes and measurements of streams over HTTP/2. Skip those that HTTP/1.1 has too."""
+        for each in diagnosis.findings:
+            self.add(each.problem, f"only over HTTP/2: {each.evidence}", culprit=each.culprit, change=each.change)
+        self.notes += [f"HTTP/2: {note}" for note in diagnosis.notes if note not in self.notes]
+        self.measurements |= {
+            f"http_2_{name}": value
+            for name, value in diagnosis.measurements.items()
+            if name in ("heartbeat_delay_ms", "content_encoding")
+        }

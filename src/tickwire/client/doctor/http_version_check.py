@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from tickwire.client.doctor.finding import Diagnosis
@@ -34,8 +35,7 @@ async def find_browser_version(url: str) -> str | None:
         return "HTTP/1.1"
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
-    # Do not verify the certificate. The streams of the doctor have already verified it, and this connection sends no
-    # data.
+    # Do not verify the certificate. An earlier request of the doctor has verified it, and this connection sends no data.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
@@ -47,13 +47,26 @@ async def find_browser_version(url: str) -> str | None:
     return "HTTP/2" if protocol == "h2" else "HTTP/1.1"
 
 
-async def check_browser_version(url: str, diagnosis: Diagnosis) -> None:
-    """If browsers use HTTP/1.1 for `url`, add a note that streams may use up the connections of a browser."""
-    version = await find_browser_version(url)
+def has_http_2_library() -> bool:
+    """Return whether the package that reads streams over HTTP/2 is installed."""
+    return find_spec("h2") is not None
+
+
+def check_browser_version(version: str | None, url: str, diagnosis: Diagnosis) -> None:
+    """Check the HTTP version that browsers use for `url`.
+
+    With HTTP/1.1, note that the streams of a browser may use up its connections. With HTTP/2, note if the doctor cannot
+    read streams over HTTP/2.
+    """
     if version is None:
         return
     diagnosis.measurements["browser_http_version"] = version
     if version == "HTTP/2":
+        if not has_http_2_library():
+            diagnosis.notes.append(
+                "browsers use HTTP/2, but this command read the streams only over HTTP/1.1: to check both versions, "
+                "pip install 'tickwire[doctor]'"
+            )
         return
     if urlsplit(url).scheme == "https":
         reason, change = "the port offers no HTTP/2", "put a proxy with HTTP/2 in front"

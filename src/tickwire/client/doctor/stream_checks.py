@@ -62,6 +62,22 @@ def _check_first_event(record: StreamRecord, diagnosis: Diagnosis) -> bool:
     return False
 
 
+def check_stream_limit(records: list[StreamRecord], diagnosis: Diagnosis) -> bool:
+    """Check that streams on the same HTTP/2 connection do not wait for each other. Return False if one of them waits.
+
+    A proxy limits the number of streams on a connection, and does not answer the requests beyond this limit.
+    """
+    waiting = [each for each in records if each.head_after_s is None and each.ended_after_s is None]
+    if not waiting or len(waiting) == len(records):
+        return True
+    diagnosis.add(
+        "stream-limit",
+        f"{len(waiting)} of {len(records)} streams on one connection had no answer within "
+        f"{waiting[0].watched_s:.0f} s, while the other was open",
+    )
+    return False
+
+
 def check_end(record: StreamRecord, diagnosis: Diagnosis) -> None:
     """Check that the stream did not end before the end of the watch."""
     if record.is_undecodable:
