@@ -35,7 +35,8 @@ async def find_browser_version(url: str) -> str | None:
         return "HTTP/1.1"
     context = ssl.create_default_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
-    # Do not verify the certificate. An earlier request of the doctor has verified it, and this connection sends no data.
+    # Do not verify the certificate. An earlier request of the doctor has verified it, and this connection sends no
+    # data.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
