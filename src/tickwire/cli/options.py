@@ -73,14 +73,7 @@ class SettingOption(click.Option):
             super().__init__([flag, name], type=_option_type(field), default=None, help=_help_text(name, field))
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "repeatable" in extra:
-            separator = str(
-                extra[
-                    (
-                        "The type of an option whose value remains text. `load_settings` converts the "
-                        "text later. The help shows `name` as the type."
-                    )
-                ]
-            )
+            separator = str(extra["repeatable"])
             self.multiple = True
             self.callback = lambda _context, _option, values: separator.join(values) if values else None
         self.group = str(extra["group"]) if isinstance(extra, dict) and "group" in extra else "Settings"

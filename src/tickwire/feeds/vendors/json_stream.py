@@ -13,6 +13,7 @@ from tickwire.feeds.json_mapping import JsonMapping
 from tickwire.feeds.vendors.vendor import Credentials, SessionOutput, Vendor, VendorError
 from tickwire.feeds.vendors.websocket_feed import WebSocketFeed
 from tickwire.market.dirty_ticks import DirtyTick
+from tickwire.redaction import redact_address
 
 # The longest time without a message. It is long, because a source may send few prices and no heartbeats.
 _MAX_SILENCE_S = 300.0
@@ -48,7 +49,9 @@ class JsonStreamSession:
 
 def _open_feed(argument: str, options: FeedOptions, clock: Clock, _initial_state: MarketState) -> WebSocketFeed:
     if not argument.startswith(("ws://", "wss://")):
-        raise InputError(f"invalid feed 'ws:{argument}': write an address such as ws:wss://host/path", field="feed")
+        raise InputError(
+            f"invalid feed 'ws:{redact_address(argument)}': write an address such as ws:wss://host/path", field="feed"
+        )
     mapping = JsonMapping(options.recording_options.mapping, options.recording_options.symbol)
     session = partial(JsonStreamSession, mapping, options.greeting)
     vendor = Vendor("ws", argument, _MAX_SILENCE_S, 1, session, lists_symbols=False)
