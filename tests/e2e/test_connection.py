@@ -22,9 +22,9 @@ SLOW_FRAMES = """() => {
   };
   requestAnimationFrame(frame);
 }"""
-# The latency is below 10 ms on an idle machine, and higher on a busy one. If the page compared prices with the clock of
-# another market, the latency would be several seconds.
-MAX_LATENCY_MS = 250
+# The latency is below 10 ms on an idle machine, and a second on a machine with much other work. If the page compared
+# prices with the clock of another market, the latency would be several seconds.
+MAX_LATENCY_MS = 2_000
 
 
 async def test_page_reconnects_to_a_restarted_server(visit, tmp_path: Path) -> None:
