@@ -17,7 +17,7 @@ from tickwire.client.frame_ticks import FrameTicks
 from tickwire.core.published_tick import PublishedTick
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.command_line import invoke_command_in_thread
-from tickwire.testing.server import run_server
+from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.wire import open_stream
 
 T0_US = ManualClock().now() // 1000
@@ -96,6 +96,17 @@ async def test_a_trade_changes_the_values_that_its_conditions_allow(case: str, f
             answer = await publish(client, batch, form if at_once else "array")
             assert answer.status_code == 201, answer.text
         assert await values_of(client, "last", "high", "low", "volume") == expected
+
+
+async def test_each_of_several_processes_applies_conditions(tmp_path: Path) -> None:
+    options = ("--feed", "http", "--workers", "2", "--conditions", "sip", "--journal", f"sqlite:{tmp_path / 'j'}")
+    async with ServerProcess(*options, cwd=tmp_path) as server:
+        for number in range(1, 9):
+            # Each connection may reach another process.
+            async with httpx2.AsyncClient(base_url=server.url) as client:
+                ticks = [trade(10.0 + number, 100.0, number), trade(50.0, 1.0, number, conditions=["Z"])]
+                assert (await publish(client, ticks)).status_code == 201
+                assert await values_of(client, "last", "high", "volume") == (10.0 + number, 50.0, 101 * number)
 
 
 async def test_without_the_option_conditions_are_counted_and_have_no_effect() -> None:
