@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tickwire.client.publisher import Publisher
     from tickwire.client.stream import Stream, connect
     from tickwire.core.candle import Candle
+    from tickwire.core.published_tick import PublishedTick
     from tickwire.core.quote import Quote
     from tickwire.core.tick import Tick
     from tickwire.errors import (
@@ -42,6 +43,7 @@ __all__ = [
     "Gap",
     "InputError",
     "Message",
+    "PublishedTick",
     "Publisher",
     "Quote",
     "RowError",
@@ -62,6 +64,7 @@ _EXPORTS_BY_MODULE = {
     "tickwire.client.publisher": ("Publisher",),
     "tickwire.client.stream": ("Stream", "connect"),
     "tickwire.core.candle": ("Candle",),
+    "tickwire.core.published_tick": ("PublishedTick",),
     "tickwire.core.quote": ("Quote",),
     "tickwire.core.tick": ("Tick",),
     "tickwire.errors": (

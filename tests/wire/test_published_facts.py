@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from tickwire import Publisher
+from tickwire.client.frame_ticks import FrameTicks
 from tickwire.core.published_tick import PublishedTick
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.command_line import invoke_command_in_thread
-from tickwire.testing.server import run_server
+from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.wire import open_stream
 
 T0_US = ManualClock().now() // 1000
@@ -95,6 +96,17 @@ async def test_a_trade_changes_the_values_that_its_conditions_allow(case: str, f
             answer = await publish(client, batch, form if at_once else "array")
             assert answer.status_code == 201, answer.text
         assert await values_of(client, "last", "high", "low", "volume") == expected
+
+
+async def test_each_of_several_processes_applies_conditions(tmp_path: Path) -> None:
+    options = ("--feed", "http", "--workers", "2", "--conditions", "sip", "--journal", f"sqlite:{tmp_path / 'j'}")
+    async with ServerProcess(*options, cwd=tmp_path) as server:
+        for number in range(1, 9):
+            # Each connection may reach another process.
+            async with httpx2.AsyncClient(base_url=server.url) as client:
+                ticks = [trade(10.0 + number, 100.0, number), trade(50.0, 1.0, number, conditions=["Z"])]
+                assert (await publish(client, ticks)).status_code == 201
+                assert await values_of(client, "last", "high", "volume") == (10.0 + number, 50.0, 101 * number)
 
 
 async def test_without_the_option_conditions_are_counted_and_have_no_effect() -> None:
@@ -200,6 +212,16 @@ async def test_an_incomplete_cancel_is_rejected(tick: dict[str, Any], field: str
         assert (answer.status_code, answer.json()["field"], answer.json()["index"]) == (400, field, 0)
 
 
+async def test_a_request_has_a_limit_of_cancels() -> None:
+    cancels = [trade(10.0, 1.0, cancel=True)] * 101
+    async with run_server(clock=ManualClock()) as server, httpx2.AsyncClient(base_url=server.url) as client:
+        assert (await publish(client, [trade(10.0, 101.0)])).status_code == 201
+        answer = await publish(client, cancels)
+        assert (answer.status_code, answer.json()["field"]) == (400, "cancel")
+        assert (await publish(client, cancels, "upload")).json() == {"accepted": 101, "repeated": 0}
+        assert await values_of(client, "volume") == (0,)
+
+
 @pytest.mark.parametrize("form", ["array", "lines", "upload"])
 async def test_a_cancel_and_a_correction_reach_readers(form: str) -> None:
     ticks = [trade(10.0), trade(12.0, 5.0, 1), trade(11.0, 5.0, 2)]
@@ -297,6 +319,25 @@ async def test_the_python_publisher_sends_facts() -> None:
         ticks = [PublishedTick(**line) for line in FACT_LINES[2:]]
         await publisher.upload(lambda stored: [ticks[stored:]], name="u")
         assert await values_of(client, "last", "high", "volume") == (11.0, 11.0, 111)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_data_frame_has_facts(library: str) -> None:
+    frames = pytest.importorskip(library)
+    columns = {
+        "symbol": ["A", "A", "A"],
+        "ts": [T0_US, T0_US, T0_US],
+        "last": [10.0, 50.0, 50.0],
+        "size": [1.0, 2.0, 2.0],
+        "recv_ts": [None, T0_US + 1, None],
+        "conditions": [None, ["@", "I"], None],
+        "cancel": [False, False, True],
+    }
+    ((first, second, third),) = FrameTicks(frames.DataFrame(columns)).batches()
+    assert first == {"symbol": "A", "ts": T0_US, "last": 10.0, "size": 1.0, "cancel": False}
+    assert (second["recv_ts"], second["conditions"], second["cancel"]) == (T0_US + 1, ["@", "I"], False)
+    assert third["cancel"] is True
+    assert "conditions" not in third
 
 
 async def test_a_pair_is_not_split_between_the_parts_of_a_body() -> None:

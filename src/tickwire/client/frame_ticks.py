@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tickwire.core.tick import Tick
+from tickwire.core.published_tick import PublishedTick
 from tickwire.errors import InputError, suggest_name
 
 # The number of rows that are converted together. The limit keeps the memory small, and equals the batch size of an
 # upload.
 _BATCH_ROWS = 1_000
-_TICK_FIELDS = Tick.__struct_fields__
+_TICK_FIELDS = PublishedTick.__struct_fields__
+_TIME_FIELDS = ("ts", "recv_ts")
 
 
 class DataFrame(Protocol):
@@ -33,7 +34,7 @@ class FrameTicks:
 
     The tick omits a field whose value is missing (NaN, NaT, None, null). Times
     may have any unit and time zone; a time without a zone is in UTC. A pandas frame may have its times in the index
-    instead of a column `ts`. Whole numbers in `ts` are microseconds since 1970.
+    instead of a column `ts`. Whole numbers in `ts` and `recv_ts` are microseconds since 1970.
     """
 
     def __init__(self, frame: DataFrame) -> None:
@@ -62,7 +63,7 @@ class FrameTicks:
             columns = {name: values[begin : begin + _BATCH_ROWS].tolist() for name, values in self._columns.items()}
             rows = zip(*columns.values(), strict=True)
             yield [
-                {name: value for name, value in zip(columns, row, strict=True) if not _is_missing(value)}
+                {name: _plain_list(value) for name, value in zip(columns, row, strict=True) if not _is_missing(value)}
                 for row in rows
             ]
 
@@ -74,8 +75,8 @@ def _column_values(column: Any) -> np.ndarray[Any, Any]:
     values: np.ndarray[Any, Any] = column.to_numpy(dtype="datetime64[us]") if is_zoned else column.to_numpy()
     if values.dtype.kind == "M":
         return _whole_numbers(values.astype("datetime64[us]").astype(np.int64), np.isnat(values))
-    if column.name == "ts" and values.dtype.kind == "f":
-        # Convert floats to whole numbers, because a column of whole numbers with a missing value contains floats.
+    if column.name in _TIME_FIELDS and values.dtype.kind == "f":
+        # A column of whole numbers with a missing value contains floats.
         return _whole_numbers(values, np.isnan(values))
     return values
 
@@ -83,6 +84,11 @@ def _column_values(column: Any) -> np.ndarray[Any, Any]:
 def _whole_numbers(values: np.ndarray[Any, Any], is_missing: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     pairs = zip(values.tolist(), is_missing.tolist(), strict=True)
     return np.array([None if missing else int(value) for value, missing in pairs], dtype=object)
+
+
+def _plain_list(value: Any) -> Any:
+    """Return the conditions of a row as a list. A data frame from a file may contain them as an array."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _is_missing(value: Any) -> bool:

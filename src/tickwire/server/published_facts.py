@@ -7,17 +7,26 @@ from collections.abc import Sequence, Set
 import msgspec
 
 from tickwire.core.published_tick import PublishedTick
-from tickwire.errors import BatchRowError
+from tickwire.errors import BatchRowError, InputError
 from tickwire.market.dirty_ticks import DirtyTick
 from tickwire.server.tick_decoder import DirtyTickRejected
 
 # The times that a tick may have: see `tickwire.server.publishing`.
 MIN_TS_US = 10**14
+# The maximum number of cancels in a batch. Each of them is a separate event in the journal, and one turn of the event
+# loop corrects the candles of all of them.
+MAX_CANCELS = 100
 _QUOTE_FIELDS = ("bid", "ask", "bid_size", "ask_size", "volume")
 
 
 def check_facts(ticks: Sequence[PublishedTick], max_ts_us: int, now_us: int) -> None:
     """Raise BatchRowError for the first tick with invalid facts. All times are in microseconds since the Unix epoch."""
+    cancels = sum(tick.is_cancel for tick in ticks)
+    if cancels > MAX_CANCELS:
+        raise InputError(
+            f"the batch has {cancels} cancels: send at most {MAX_CANCELS} in a request, or use POST /v1/uploads",
+            field="cancel",
+        )
     for index, tick in enumerate(ticks):
         if tick.recv_ts is not msgspec.UNSET:
             _check_receive_time(index, tick.recv_ts, max_ts_us, now_us)

@@ -13,14 +13,15 @@ from tickwire.errors import InputError
 from tickwire.server.auth.access import request_rights
 from tickwire.server.http_errors import Forbidden
 from tickwire.server.middleware.audit import add_audit_details
+from tickwire.server.published_facts import MAX_CANCELS
 from tickwire.server.publishing import publish_corrections, publisher_source
 from tickwire.server.routes.publish import idempotency_key
 from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
 routes = APIRouter(tags=["quotes"])
-# The maximum number of corrections in a request. Each correction is a separate event in the journal.
-_MAX_CORRECTIONS = 100
+# Each correction is a separate event in the journal, as each cancel of a batch is.
+_MAX_CORRECTIONS = MAX_CANCELS
 _MAX_BODY_BYTES = 64 * 1024
 
 

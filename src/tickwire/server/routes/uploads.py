@@ -21,6 +21,7 @@ from tickwire.server.http_errors import RateLimited, ServerStopping, Unauthorize
 from tickwire.server.middleware.audit import add_audit_details
 from tickwire.server.middleware.rate_limiter import RateLimiter
 from tickwire.server.problem import input_problem, journal_problem
+from tickwire.server.published_facts import MAX_CANCELS
 from tickwire.server.publishing import publish_ticks, publisher_source
 from tickwire.server.service import Service
 from tickwire.server.tick_decoder import DirtyTickRejected, decode_tick_lines
@@ -34,6 +35,7 @@ routes = APIRouter(tags=["quotes"])
 # shared journal, so the journal never divides an entry.
 _BATCH_TICKS = 1_000
 _MAX_NAME_LENGTH = 64
+_CANCEL_FIELD = b'"cancel"'
 # The longest pause of an upload that exceeds its rate limit. After the pause, the upload checks whether the server
 # stops and whether the token is still valid.
 _MAX_RATE_SLEEP_S = 1.0
@@ -163,7 +165,7 @@ class _Upload:
                 self._ticks_to_skip -= skipped
                 self.repeated_ticks += skipped
             else:
-                count = min(_BATCH_TICKS, len(lines))
+                count = min(_BATCH_TICKS, len(lines), _end_of_cancels(lines))
                 # The next batch must not begin with the corrected trade of a cancel.
                 count -= 1 < count < len(lines) and _is_cancel_line(lines[count - 1])
                 lines = lines[await self._publish_batch(lines[:count]) :]
@@ -228,9 +230,19 @@ class _Upload:
                     self._check_may_continue()
 
 
+def _end_of_cancels(lines: Sequence[BodyLine]) -> int:
+    """Return the number of lines before there are more cancels than a batch may have."""
+    cancels = 0
+    for index, line in enumerate(lines[:_BATCH_TICKS]):
+        cancels += _CANCEL_FIELD in line.text
+        if cancels > MAX_CANCELS:
+            return index
+    return len(lines)
+
+
 def _is_cancel_line(line: BodyLine) -> bool:
     """Return whether a line is a cancel. Invalid lines are no cancels."""
-    if b'"cancel"' not in line.text:
+    if _CANCEL_FIELD not in line.text:
         return False
     with contextlib.suppress(InputError):
         (tick,) = decode_tick_lines([line.text])
