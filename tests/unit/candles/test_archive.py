@@ -99,7 +99,7 @@ async def test_checkpoint_is_written_with_the_candles(tmp_path: Path) -> None:
 
 
 async def test_the_candles_of_many_symbols_are_written_over_several_calls(tmp_path: Path) -> None:
-    """Each call of `write_some` writes an eighth of the waiting candles, so that it takes little CPU time."""
+    """Each call of `write_some` writes a sixteenth of the waiting candles, so that it takes little CPU time."""
     archive = await CandleArchive.open(tmp_path / "candles", 1000)
     waiting = 100_000
     for begin in range(0, waiting, 4_000):
@@ -112,7 +112,7 @@ async def test_the_candles_of_many_symbols_are_written_over_several_calls(tmp_pa
         assert await archive.write_some()
         written = waiting - archive.unwritten_candles
         # A write contains whole batches of 4,000 candles.
-        assert 0 < written < waiting / 8 + 4_096
+        assert 0 < written < waiting / 16 + 8_192
         assert await read_starts(archive, "S99999") == [1]
         waiting -= written
         writes += 1
