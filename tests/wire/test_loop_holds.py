@@ -21,6 +21,7 @@ import pytest
 from tickwire.cli.capacity import raise_open_file_limit
 from tickwire.core.event import ticks_entry
 from tickwire.core.tick import Tick, pack_ticks
+from tickwire.screens.compiler import match_texts
 from tickwire.testing.marks import short_and_long
 from tickwire.testing.server import RunningServer, run_server
 from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
@@ -99,6 +100,9 @@ RESTRICTED_CALLS = {
         Call("GET", "/v1/stream?symbols=" + quote(",".join(each + "*" for each in SLOW_PATTERNS)), read_bytes=10_000),
     ),
     "quotes of a delayed market": ({"delay": "1s"}, Call("GET", "/v1/quotes")),
+    "quotes of a token with many like": ({"filter": LIKES}, Call("GET", "/v1/quotes")),
+    "quotes of a token with slow like": ({"filter": SLOW_LIKES}, Call("GET", "/v1/quotes")),
+    "check of a token with slow like": ({"filter": SLOW_LIKES}, Call("POST", "/v1/screens/check", {"filter": LIKES})),
 }
 
 
@@ -308,6 +312,34 @@ async def test_clients_that_come_and_go_at_once_do_not_hold_the_event_loop(reade
         attempts = [await measure() for _ in range(2)]
     print(attempts)
     assert max(map(min, *attempts)) < MAX_HOLD_UNITS
+
+
+@pytest.mark.parametrize(
+    ("claims", "call", "condition_count"),
+    [
+        ({"filter": LIKES}, Call("GET", "/v1/quotes"), 124),
+        ({}, Call("POST", "/v1/screens/check", {"filter": LIKES}), 124),
+        ({"filter": LIKES}, Call("POST", "/v1/screens/check", {"filter": SLOW_LIKES}), 244),
+    ],
+    ids=["quotes", "check", "check of a token"],
+)
+async def test_a_request_tests_thousands_of_symbols_with_one_search(
+    claims: dict[str, Any], call: Call, condition_count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search of few symbols takes nearly as long as one of thousands, so small slices would take much CPU time."""
+    searched = []
+
+    def search(condition: object, column: Any) -> Any:
+        searched.append(len(column))
+        return match_texts(condition, column)
+
+    monkeypatch.setattr("tickwire.screens.field_table.match_texts", search)
+    async with big_server(20_000) as server:
+        searched.clear()
+        status = await asyncio.to_thread(send, server, call, bearer_header(sign_token(**claims)))
+    assert status == 200
+    assert sum(searched) == condition_count * 20_000
+    assert len(searched) == condition_count * 5
 
 
 async def test_a_snapshot_does_not_hold_the_event_loop() -> None:

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +18,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from tickwire.candles.series_counts import SeriesCounts
+from tickwire.candles.unwritten_candles import Checkpoint, UnwrittenCandles
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
 from tickwire.database import ENABLE_SHRINKING, read_pragma, shrink, used_bytes
 from tickwire.errors import JournalError
@@ -44,9 +45,13 @@ _CANDLES_PER_CONVERSION = 4_096
 _SERIES_PER_TRANSACTION = 256
 # After each write, the file shrinks by at most this number of pages (4 MB), so that a write does not take long.
 _SHRINK_PAGES = 1_024
-# This number of candles occupies 15 MB. If more candles wait in memory, callers wait for the disk before they add
-# candles.
-MAX_UNWRITTEN_CANDLES = 200_000
+# `write_some` writes this share of the waiting candles, but at least `_MIN_CANDLES_PER_WRITE` candles. The candles of
+# 100,000 symbols, which close together, are therefore written over several seconds.
+_SHARE_PER_WRITE = 1 / 16
+_MIN_CANDLES_PER_WRITE = 4_096
+# This number of candles occupies 44 MB: 100,000 symbols at five intervals. If more candles wait in memory, callers wait
+# for the disk before they add candles.
+MAX_UNWRITTEN_CANDLES = 500_000
 _APPLICATION_ID = int.from_bytes(b"Tcan", "big")
 _FORMAT_VERSION = 1
 _SCHEMA = (
@@ -94,8 +99,8 @@ class CandleArchive:
     Candles close at events of the journal. The archive has written all candles that closed up to the event with the
     number `sequence`. `epoch` is a random name for the journal's history of events. New candles wait in memory until
     `flush` is called. `flush` writes the candles, the sequence number and the epoch in one transaction, so that the
-    file is consistent even if the process is killed. Only the process that may append to the journal may write the
-    file.
+    file is consistent even if the process is killed. `write_some` writes a part of the candles, and the sequence number
+    up to which they are complete. Only the process that may append to the journal may write the file.
 
     An archive in memory can also read the file of that process. `read` then returns the candles in the file, and the
     candles that have closed since this process started.
@@ -121,17 +126,14 @@ class CandleArchive:
         # The reason why the last flush failed, or None if the last flush succeeded.
         self.flush_error: str | None = None
         self._max_candles_per_series = max_candles_per_series
-        self._unwritten_batches: list[PackedCandles] = []
-        self.unwritten_candles = 0
-        # The symbols whose candles in the file must be deleted. `flush` deletes them before it writes the candles that
-        # wait in memory.
+        self._unwritten = UnwrittenCandles()
+        # The symbols whose written candles `flush` deletes before it writes the candles that wait in memory.
         self._removed_symbols: frozenset[bytes] = frozenset()
         # The number of candles that were discarded because the archive could not write them.
         self.dropped_candles = 0
-        self._pending_checkpoint = ("", 0)
-        # For each series: the number of candles that were added since the last deletion of old candles. None before the
+        # The number of candles added to each series since old candles of the series were last deleted. None before the
         # first write.
-        self._untrimmed_counts: Counter[tuple[str, int]] | None = None
+        self._untrimmed_counts: SeriesCounts | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tickwire-candles")
         self._flush_lock = asyncio.Lock()
         self._connection: sqlite3.Connection
@@ -163,6 +165,11 @@ class CandleArchive:
         return archive
 
     @property
+    def unwritten_candles(self) -> int:
+        """The number of candles that wait in memory."""
+        return len(self._unwritten)
+
+    @property
     def is_full(self) -> bool:
         """Whether too many candles wait in memory: call `flush` before you append more candles."""
         return self.unwritten_candles >= MAX_UNWRITTEN_CANDLES
@@ -175,10 +182,7 @@ class CandleArchive:
         name for the journal's history of events. If the last `flush` failed and too many candles wait in memory,
         discard the waiting candles.
         """
-        self._pending_checkpoint = (epoch, sequence)
-        if len(closed):
-            self._unwritten_batches.append(closed)
-            self.unwritten_candles += len(closed)
+        self._unwritten.append(closed, Checkpoint(epoch, sequence))
         if self.flush_error is not None and self.unwritten_candles >= 2 * MAX_UNWRITTEN_CANDLES:
             self._drop_unwritten()
 
@@ -190,18 +194,27 @@ class CandleArchive:
         """
         removed = frozenset(symbols)
         self._removed_symbols |= removed
-        names = np.array([*removed], CANDLE_DTYPE["symbol"])
-        self._unwritten_batches = [batch[~np.isin(batch["symbol"], names)] for batch in self._unwritten_batches]
-        self.unwritten_candles = sum(map(len, self._unwritten_batches))
+        self._unwritten.remove_symbols(removed)
 
     async def flush(self) -> bool:
-        """Write the candles that wait in memory, and return True.
+        """Write all candles that wait in memory, and return True.
 
         If the write fails, keep the candles in memory, set `flush_error` to the reason, and return False.
         """
+        return await self._write_oldest(self.unwritten_candles)
+
+    async def write_some(self) -> bool:
+        """Do the work of `flush` for a share of the waiting candles, starting with the oldest."""
+        return await self._write_oldest(max(_MIN_CANDLES_PER_WRITE, int(self.unwritten_candles * _SHARE_PER_WRITE)))
+
+    async def _write_oldest(self, min_candles: int) -> bool:
+        """Write the oldest batches of candles, which together contain at least `min_candles` candles, or all batches.
+
+        If `min_candles` is 0, write only the sequence number.
+        """
         async with self._flush_lock:
-            batches, checkpoint = list(self._unwritten_batches), self._pending_checkpoint
-            if checkpoint == (self.epoch, self.sequence):
+            batches, checkpoint = self._unwritten.oldest(min_candles)
+            if not batches and checkpoint == (self.epoch, self.sequence):
                 return True
             removed, self._removed_symbols = self._removed_symbols, frozenset()
 
@@ -218,10 +231,7 @@ class CandleArchive:
                     log.error("%s", error)
                 self.flush_error = str(error)
                 return False
-            # Many batches contain a single candle, so look up each batch in a set instead of searching a list.
-            written = set(map(id, batches))
-            self._unwritten_batches = [batch for batch in self._unwritten_batches if id(batch) not in written]
-            self.unwritten_candles = sum(map(len, self._unwritten_batches))
+            self._unwritten.discard(batches)
             self.flush_error = None
             if not self.dropped_candles:
                 self.epoch, self.sequence = checkpoint
@@ -234,9 +244,7 @@ class CandleArchive:
         start at or after `start` and before `end`. If `start` is None, the result contains the newest `limit` candles
         that start before `end`.
         """
-        unwritten = [
-            self._select_unwritten(batch, symbol, interval_s, start or 0, end) for batch in self._unwritten_batches
-        ]
+        unwritten = self._unwritten.select(symbol, interval_s, start or 0, end)
         is_removed = symbol.encode() in self._removed_symbols
         rows = (
             []
@@ -253,8 +261,7 @@ class CandleArchive:
 
     async def clear(self) -> None:
         """Delete all candles. Call this method if the journal has lost the events from which the candles were built."""
-        self._unwritten_batches.clear()
-        self.unwritten_candles = 0
+        self._unwritten.clear()
         self._removed_symbols = frozenset()
         await self._run_in_thread(self._clear)
 
@@ -275,14 +282,7 @@ class CandleArchive:
             "discarded %d closed candles that the archive could not write: %s", self.unwritten_candles, self.flush_error
         )
         self.dropped_candles += self.unwritten_candles
-        self._unwritten_batches.clear()
-        self.unwritten_candles = 0
-
-    @staticmethod
-    def _select_unwritten(candles: PackedCandles, symbol: str, interval_s: int, start: int, end: int) -> PackedCandles:
-        in_series = (candles["symbol"] == symbol.encode()) & (candles["interval"] == interval_s)
-        selected: PackedCandles = candles[in_series & (candles["start"] >= start) & (candles["start"] < end)]
-        return selected
+        self._unwritten.clear()
 
     async def _run_in_thread(self, operation: Callable[[], T]) -> T:
         try:
@@ -324,7 +324,7 @@ class CandleArchive:
             self._run_transaction(lambda run: [run(statement) for statement in _SCHEMA])
         meta = dict((self._connect_to_writer() or self._connection).execute(_SELECT_META).fetchall())
         self.epoch, self.sequence = meta["epoch"], int(meta["sequence"])
-        self._pending_checkpoint = (self.epoch, self.sequence)
+        self._unwritten.checkpoint = Checkpoint(self.epoch, self.sequence)
         if self.path is not None:
             self._file_stat = self.path.stat()
 
@@ -367,7 +367,7 @@ class CandleArchive:
             raise
 
     def _write(self, removed: Iterable[bytes], batches: Sequence[PackedCandles], checkpoint: tuple[str, int]) -> None:
-        added: list[tuple[str, int]] = []
+        added: list[tuple[list[str], list[int]]] = []
 
         def write(run: Callable[..., object]) -> None:
             self._connection.executemany(_DELETE_SYMBOL, [(symbol.decode("ascii"),) for symbol in removed])
@@ -375,7 +375,7 @@ class CandleArchive:
                 symbols, intervals = candles["symbol"].astype("U").tolist(), candles["interval"].tolist()
                 values = [candles[name].tolist() for name in _VALUE_COLUMNS]
                 self._connection.executemany(_INSERT_CANDLE, zip(symbols, intervals, *values, strict=True))
-                added.extend(zip(symbols, intervals, strict=True))
+                added.append((symbols, intervals))
             run(_UPDATE_CHECKPOINT, (checkpoint[0], str(checkpoint[1])))
 
         self._check_file()
@@ -383,11 +383,11 @@ class CandleArchive:
         self._trim(added)
         self._enforce_size_limit()
 
-    def _trim(self, added: Iterable[tuple[str, int]]) -> None:
+    def _trim(self, added: Iterable[tuple[Sequence[str], Sequence[int]]]) -> None:
         """Delete surplus candles of each series that has received many candles since the last deletion.
 
         A series is the candles of one symbol at one interval. "Many" means at least a quarter of the maximum number of
-        candles per series. `added` contains the series of each candle that was added.
+        candles per series. `added` contains lists with the symbols and the intervals of the candles that were added.
         """
         limit = self._max_candles_per_series
         # Use a dict instead of a set, because a dict keeps the order of the table, and a deletion in this order is
@@ -396,14 +396,11 @@ class CandleArchive:
         if counts is None:
             # The number of candles that earlier processes added is unknown, so check every series once.
             due = dict.fromkeys(self._connection.execute(_SELECT_LONG_SERIES, (limit,)))
-            counts = self._untrimmed_counts = Counter()
-        for series in added:
-            counts[series] += 1
-            if counts[series] >= max(1, limit // 4):
-                due[series] = None
+            counts = self._untrimmed_counts = SeriesCounts()
+        for symbols, intervals in added:
+            due |= dict.fromkeys(counts.add(symbols, intervals, max(1, limit // 4)))
         self._delete_surplus(list(due))
-        for series in due:
-            counts.pop(series, None)
+        counts.reset(due)
 
     def _enforce_size_limit(self) -> None:
         """Reduce the number of candles per series until the archive is small enough, and shrink the file."""
@@ -430,7 +427,8 @@ class CandleArchive:
 
     def _clear(self) -> None:
         self._run_transaction(lambda run: [run("DELETE FROM candles"), run(_UPDATE_CHECKPOINT, ("", "0"))])
-        self.epoch, self.sequence = self._pending_checkpoint = ("", 0)
+        self._unwritten.checkpoint = Checkpoint("", 0)
+        self.epoch, self.sequence = self._unwritten.checkpoint
 
     def _select_written(
         self, symbol: str, interval_s: int, start: int | None, end: int, limit: int

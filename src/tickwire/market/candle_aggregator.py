@@ -127,6 +127,8 @@ class CandleAggregator:
         # The number of steps that changed candles without a trade. While this number stays the same, only trades change
         # candles.
         self.advance_count = 0
+        # Each source with the earliest end of its open candles, in seconds. None after a change of the candles.
+        self._earliest_ends: list[tuple[SourceClock, int]] | None = None
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -156,6 +158,7 @@ class CandleAggregator:
         nanoseconds since the Unix epoch. If a tick has a wrong time in the future, candles close as if its time were
         `now`. For each symbol and interval, the closed candles are in time order.
         """
+        self._earliest_ends = None
         if len(ticks) == 1 and self._is_single_trade_in_order(ticks):
             yield self._apply_single(ticks, first_sequence, source)
         else:
@@ -215,6 +218,7 @@ class CandleAggregator:
             if begin:
                 yield None
             step = slice(begin, begin + BARS_PER_STEP)
+            self._earliest_ends = None
             self._merge_pending(rows[step])
             is_ended[:, step] = self._table.ended_mask(rows[step], second)
         starts = range(0, INTERVAL_COUNT * self._table.capacity, self._table.capacity)
@@ -224,6 +228,7 @@ class CandleAggregator:
             if begin or len(rows) > BARS_PER_STEP:
                 yield None
             self.advance_count += 1
+            self._earliest_ends = None
             yield self._table.pack(self._table.close_slots(slots[begin : begin + BARS_PER_STEP]))
 
     def _merge_pending(self, rows: RowArray) -> None:
@@ -238,9 +243,12 @@ class CandleAggregator:
 
         A candle is overdue if it is still open `lateness_ns` after its end. All times are in nanoseconds.
         """
-        pending = self._pending_seconds[: len(self)]
-        next_ends = np.minimum(self._table.next_ends(len(self)), np.where(pending == NO_CANDLE, NEVER, pending + 1))
-        for clock, next_end in self._source_clocks.earliest(next_ends):
+        # In a quiet market, the candles of many symbols stay open for hours, so do not search them all each time.
+        if self._earliest_ends is None:
+            pending = self._pending_seconds[: len(self)]
+            next_ends = np.minimum(self._table.next_ends(len(self)), np.where(pending == NO_CANDLE, NEVER, pending + 1))
+            self._earliest_ends = list(self._source_clocks.earliest(next_ends))
+        for clock, next_end in self._earliest_ends:
             if clock.is_live and next_end <= (clock.market_time(now) - lateness_ns) // _SECOND_NS:
                 return clock.market_time(now)
         return None
@@ -313,6 +321,7 @@ class CandleAggregator:
         of this clock.
         """
         snapshot = msgspec.msgpack.decode(data, type=_CandleSnapshot)
+        self._earliest_ends = None
         count = len(snapshot.symbols)
         self.symbols = snapshot.symbols
         self._row_by_symbol = {symbol: row for row, symbol in enumerate(snapshot.symbols)}

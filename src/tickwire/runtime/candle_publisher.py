@@ -42,10 +42,12 @@ class CandlePublisher:
         self._clock = clock
 
     async def run_archive(self) -> None:
-        """Once a second, write closed candles to the archive, and close candles whose interval ended without a tick."""
+        """Once a second, write some closed candles to the archive, and close candles whose interval ended without a
+        tick.
+        """
         while True:
             await self._clock.sleep(_INTERVAL_S)
-            await self._candle_recorder.archive.flush()
+            await self._candle_recorder.archive.write_some()
             await self._append_clock_entry()
 
     async def run_events(self) -> None:

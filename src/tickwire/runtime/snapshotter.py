@@ -21,11 +21,13 @@ from tickwire.runtime.status import StatusPublisher
 # takes tens of milliseconds.
 SNAPSHOT_INTERVAL_EVENTS = 100_000
 # A snapshot contains all symbols, and 100,000 symbols occupy 60 MB. A large board therefore saves a snapshot
-# after this number of events per symbol.
-_EVENTS_PER_SYMBOL = 4
-# The maximum size in bytes of the events between two snapshots. The journal deletes only events that a snapshot covers,
-# so a snapshot is also due when the new events reach this size.
-_MAX_SNAPSHOT_INTERVAL_BYTES = 32 * 2**20
+# after this number of events per symbol. A symbol that trades once causes nine events, because eight candles close.
+_EVENTS_PER_SYMBOL = 8
+# The maximum size in bytes of the events between two snapshots, in total for a small board, and for each symbol of a
+# large board. The journal deletes only events that a snapshot covers, so a snapshot is also due when the new events
+# reach this size. An event of a tick or a candle has about 90 bytes.
+_SNAPSHOT_INTERVAL_BYTES = 32 * 2**20
+_INTERVAL_BYTES_PER_SYMBOL = 1_000
 # The minimum number of snapshots in the journal. The journal deletes all events between two snapshots together, so with
 # eight snapshots it deletes an eighth of its events at a time.
 _MIN_RETAINED_SNAPSHOTS = 8
@@ -56,7 +58,7 @@ class Snapshotter:
         self._leadership = leadership
         self._status_publisher = status_publisher
         self._bytes_since_snapshot = 0
-        self._interval_bytes = min(_MAX_SNAPSHOT_INTERVAL_BYTES, max_journal_bytes // _MIN_RETAINED_SNAPSHOTS)
+        self._max_interval_bytes = max_journal_bytes // _MIN_RETAINED_SNAPSHOTS
 
     async def save_if_due(self, records: Sequence[JournalRecord]) -> None:
         """Record that the hub has applied `records` of the journal, and save a snapshot if one is due.
@@ -66,8 +68,11 @@ class Snapshotter:
         """
         self._bytes_since_snapshot += sum(len(record.data) for record in records)
         events_since_snapshot = self._hub.head.sequence - self.newest_sequence
-        interval_events = max(SNAPSHOT_INTERVAL_EVENTS, _EVENTS_PER_SYMBOL * len(self._hub.board))
-        if events_since_snapshot >= interval_events or self._bytes_since_snapshot >= self._interval_bytes:
+        symbol_count = len(self._hub.board)
+        interval_events = max(SNAPSHOT_INTERVAL_EVENTS, _EVENTS_PER_SYMBOL * symbol_count)
+        interval_bytes = max(_SNAPSHOT_INTERVAL_BYTES, _INTERVAL_BYTES_PER_SYMBOL * symbol_count)
+        is_large = self._bytes_since_snapshot >= min(interval_bytes, self._max_interval_bytes)
+        if events_since_snapshot >= interval_events or is_large:
             await self.save()
 
     async def save(self) -> None:

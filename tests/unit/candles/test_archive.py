@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from pathlib import Path
 
@@ -95,6 +96,72 @@ async def test_checkpoint_is_written_with_the_candles(tmp_path: Path) -> None:
     assert (second.epoch, second.sequence, await read_starts(second)) == ("e", 5, [10])
     await second.close()
     await first.close()
+
+
+async def test_the_candles_of_many_symbols_are_written_over_several_calls(tmp_path: Path) -> None:
+    """Each call of `write_some` writes a sixteenth of the waiting candles, so that it takes little CPU time."""
+    archive = await CandleArchive.open(tmp_path / "candles", 1000)
+    waiting = 100_000
+    for begin in range(0, waiting, 4_000):
+        names = [f"S{number}" for number in range(begin, begin + 4_000)]
+        archive.append(np.concatenate([candles_at(name, [1]) for name in names]), "e", 0)
+    archive.append(candles_at("A", []), "e", 2)
+    writes = 0
+    while archive.unwritten_candles:
+        assert archive.sequence == 0
+        assert await archive.write_some()
+        written = waiting - archive.unwritten_candles
+        # A write contains whole batches of 4,000 candles.
+        assert 0 < written < waiting / 16 + 8_192
+        assert await read_starts(archive, "S99999") == [1]
+        waiting -= written
+        writes += 1
+    assert writes >= 10
+    assert archive.sequence == 2
+    await archive.close()
+
+
+async def test_the_checkpoint_never_exceeds_the_written_candles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file contains all candles up to its checkpoint, except those of symbols that were removed later.
+
+    The test compares the file with a model after random appends, removals and partial writes.
+    """
+    monkeypatch.setattr("tickwire.candles.archive._MIN_CANDLES_PER_WRITE", 1)
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    archive = await CandleArchive.open(tmp_path / "candles", 1000)
+    # The candles of each symbol after each event.
+    history = [dict.fromkeys("ABC", frozenset[int]())]
+    checkpoints = set()
+    for sequence in range(1, 60):
+        state = dict(history[-1])
+        if rng.random() < 0.1:
+            removed = rng.choice("ABC")
+            archive.remove_symbols([removed.encode()])
+            state[removed] = frozenset()
+        for part in range(rng.randrange(3)):
+            symbol = rng.choice("ABC")
+            archive.append(candles_at(symbol, [sequence * 10 + part]), "e", sequence - 1)
+            state[symbol] |= {sequence * 10 + part}
+            if rng.random() < 0.2:
+                assert await archive.write_some()
+        archive.append(candles_at("A", []), "e", sequence)
+        history.append(state)
+        if rng.random() < 0.5:
+            assert await rng.choice([archive.write_some, archive.write_some, archive.flush])()
+        assert {each: frozenset(await read_starts(archive, each)) for each in "ABC"} == state
+        written = sqlite3.connect(tmp_path / "candles")
+        checkpoint = int(dict(written.execute("SELECT name, value FROM meta"))["sequence"])
+        checkpoints.add(checkpoint)
+        for name, starts in history[checkpoint].items():
+            stored = {start for (start,) in written.execute("SELECT start FROM candles WHERE symbol = ?", (name,))}
+            assert all(start in stored for start in starts & state[name])
+        written.close()
+    assert len(checkpoints) > 3
+    await archive.close()
 
 
 async def test_an_archive_in_memory_reads_the_file_of_another_process(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
-from tickwire.core.tick import Tick, pack_ticks
+from tickwire.core.tick import Tick, pack_ticks, reset_ticks
 from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
+from tickwire.market.candle_table import CandleTable
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClocks
 
 SECOND = 10**9
@@ -44,6 +46,51 @@ def test_a_clock_event_advances_live_sources_only() -> None:
     assert {(candle["symbol"], candle["interval"]) for candle in closed} >= {(b"L", 1), (b"N", 1)}
     assert b"P" not in closed["symbol"]
     assert MAX_LIVE_LAG_NS > 30 * SECOND
+
+
+def test_a_repeated_check_for_overdue_candles_searches_no_candles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle server checks each second. While the candles stay the same, only the first check searches them."""
+    searches = []
+    search = CandleTable.next_ends
+    monkeypatch.setattr(CandleTable, "next_ends", lambda *arguments: searches.append(1) or search(*arguments))
+    candles = CandleAggregator()
+    for number in range(20):
+        publish(candles, "live", f"S{number}", NOW)
+    for second in range(4):
+        assert candles.overdue_market_time(NOW + second * SECOND, 4 * SECOND) is None
+    assert len(searches) == 1
+    later = NOW + 6 * SECOND
+    assert candles.overdue_market_time(later, 4 * SECOND) is not None
+    closed_candles(candles.advance_live_sources(later))
+    assert [candles.overdue_market_time(later, 4 * SECOND) for _ in range(3)] == [None] * 3
+    assert len(searches) == 2
+
+
+def test_a_check_between_any_two_changes_finds_the_overdue_candles() -> None:
+    """After each random change, a restored copy, which has stored no result, gives the same answer."""
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    candles, now, answers = CandleAggregator(), NOW, set()
+    for _ in range(300):
+        now += rng.choice([0, SECOND // 2, SECOND, 20 * SECOND])
+        change = rng.random()
+        if change < 0.6:
+            publish(candles, rng.choice("ab"), rng.choice("XYZ"), now - rng.choice([0, 3, 8]) * SECOND, now=now)
+        elif change < 0.7:
+            candles.apply(reset_ticks([rng.choice("XYZ")], now // 1000), 1, now, rng.choice("ab"))
+        elif change < 0.9:
+            for _step in candles.advance_live_sources(now):
+                assert candles.overdue_market_time(now, SECOND) == overdue_in_copy(candles, now)
+        assert candles.overdue_market_time(now, SECOND) == overdue_in_copy(candles, now)
+        answers.add(candles.overdue_market_time(now, SECOND) is None)
+    assert answers == {True, False}
+
+
+def overdue_in_copy(candles: CandleAggregator, now: int) -> int | None:
+    copy = CandleAggregator()
+    copy.restore(candles.save())
+    return copy.overdue_market_time(now, SECOND)
 
 
 def test_other_tasks_run_between_two_sources() -> None:

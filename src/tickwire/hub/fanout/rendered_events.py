@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
@@ -310,11 +311,9 @@ def apply_and_render(board: Board, id_prefix: bytes, record: JournalRecord) -> R
         return RenderedQuotes(id_prefix, record.first, quotes, board.instruments)
     if record.kind is RecordKind.CANDLES:
         candles = candles_from_bytes(record.data, record.event_count)
-        symbols = candles["symbol"].tolist()
-        # Render no candles of unknown symbols. Tickwire itself never writes such candles, because every candle results
-        # from a tick.
-        if not board.unknown_symbols(symbols):
-            return RenderedCandles(id_prefix, record.first, candles, board.find_rows(symbols))
+        # Every candle results from a tick, so Tickwire never writes a candle of a symbol without ticks.
+        with contextlib.suppress(KeyError):
+            return RenderedCandles(id_prefix, record.first, candles, board.find_rows(candles["symbol"].tolist()))
     elif record.kind is RecordKind.NAMED_EVENT:
         return RenderedNamedEvent(decode_named_event(record), record.first, id_prefix + b"%d" % record.first)
     return RenderedUnreadable(id_prefix, record.first, record.last)

@@ -13,13 +13,10 @@ import numpy as np
 from tickwire.core.arrays import Bools
 from tickwire.market.board import Board
 from tickwire.market.quote_columns import QuoteColumns
-from tickwire.screens.field_table import FieldTable
+from tickwire.screens.field_table import SYMBOLS_PER_TABLE, FieldTable
 from tickwire.server.http_errors import Forbidden
 from tickwire.server.loop_slices import in_slices, run_steps
 from tickwire.sessions.rights import Rights
-
-# The number of symbols that the server tests in one slice.
-_SYMBOLS_PER_SLICE = 256
 
 
 def check_symbol_readable(rights: Rights, board: Board, symbol: str) -> None:
@@ -49,7 +46,7 @@ async def select_readable(rights: Rights, board: Board, symbols: Sequence[str]) 
     if rights.filter is None:
         return allowed
     selected = list[str]()
-    async for part in in_slices(allowed, _SYMBOLS_PER_SLICE):
+    async for part in in_slices(allowed, SYMBOLS_PER_TABLE):
         known = [(symbol, row) for symbol in part if (row := board.find_row(symbol)) is not None]
         quotes = board.quotes([row for _, row in known])
         mask = await run_steps(test_quotes(rights, board, quotes))

@@ -13,6 +13,7 @@ from tickwire.core.arrays import RowArray
 from tickwire.core.instrument import check_symbol
 from tickwire.market.board import Board
 from tickwire.market.quote_columns import QuoteColumns
+from tickwire.screens.field_table import SYMBOLS_PER_TABLE
 from tickwire.server.auth.access import request_rights, restrict_subscription
 from tickwire.server.auth.readable import check_symbol_readable, test_quotes
 from tickwire.server.hub_state import StateOfHub
@@ -75,24 +76,30 @@ class QuoteCopies:
 
     async def encode(self, board: Board, rows: RowArray, rights: Rights) -> AsyncIterator[Sequence[bytes]]:
         """Yield the encoded quotes of the board rows in `rows`, without quotes that the client may not read."""
+        quotes_per_part = OBJECTS_PER_SLICE if rights.filter is None else SYMBOLS_PER_TABLE
         if self._copied_quotes + len(rows) > MAX_COPIED_QUOTES:
-            async for begin, end in slice_bounds(len(rows), OBJECTS_PER_SLICE):
-                yield await _encode_readable(board, board.quotes(rows[begin:end]), rights)
+            async for begin, end in slice_bounds(len(rows), quotes_per_part):
+                async for encoded in _encode_readable(board, board.quotes(rows[begin:end]), rights):
+                    yield encoded
             return
         quotes = board.quotes(rows)
         self._copied_quotes += len(rows)
         try:
-            async for begin, end in slice_bounds(len(rows), OBJECTS_PER_SLICE):
-                yield await _encode_readable(board, quotes.select(range(begin, end)), rights)
+            async for begin, end in slice_bounds(len(rows), quotes_per_part):
+                async for encoded in _encode_readable(board, quotes.select(range(begin, end)), rights):
+                    yield encoded
         finally:
             self._copied_quotes -= len(rows)
 
 
-async def _encode_readable(board: Board, quotes: QuoteColumns, rights: Rights) -> Sequence[bytes]:
+async def _encode_readable(board: Board, quotes: QuoteColumns, rights: Rights) -> AsyncIterator[Sequence[bytes]]:
     if rights.filter is None:
-        return quotes.to_json_lines()
+        yield quotes.to_json_lines()
+        return
     is_readable = await run_steps(test_quotes(rights, board, quotes))
-    return quotes.select(np.flatnonzero(is_readable).tolist()).to_json_lines()
+    readable = quotes.select(np.flatnonzero(is_readable).tolist())
+    async for begin, end in slice_bounds(len(readable), OBJECTS_PER_SLICE):
+        yield readable.select(range(begin, end)).to_json_lines()
 
 
 def _select_rows(board: Board, selection: Subscription) -> RowArray:

@@ -14,7 +14,7 @@ from tickwire.core.codec import encode_json
 from tickwire.core.instrument import check_symbol
 from tickwire.market.board import Board
 from tickwire.screens.explanation import FilterCheckResult, SymbolExplanation
-from tickwire.screens.field_table import FieldTable
+from tickwire.screens.field_table import SYMBOLS_PER_TABLE, FieldTable
 from tickwire.screens.screen import Screen, combine_screens, parse_screen
 from tickwire.server.auth.access import request_rights
 from tickwire.server.auth.readable import check_symbol_readable
@@ -26,9 +26,6 @@ routes = APIRouter(tags=["screens"])
 # The maximum size of a request body. The longest filter fits in this size, even if the JSON text escapes every
 # character.
 _MAX_BODY_BYTES = 64 * 1024
-# The number of symbols that the server tests in one slice. Other tasks run after each slice. A slice takes up to 70 ms
-# if the filter has many conditions on texts, so other tasks also run after some of these conditions.
-_ROWS_PER_SLICE = 1_024
 _EXAMPLE_HINT = 'example: {"filter": "last > 5"}'
 
 
@@ -72,7 +69,7 @@ async def check_screen(request: Request, state: StateOfHub) -> Response:
     state.record_head()
     visible = np.flatnonzero(rights.symbols.mask(board.symbol_column))
     symbols, readable = list[str](), combine_screens(screen, rights.filter) or screen
-    async for part in in_slices(visible.tolist(), _ROWS_PER_SLICE):
+    async for part in in_slices(visible.tolist(), SYMBOLS_PER_TABLE):
         rows = np.array(part, np.intp)
         matches = await run_steps(_field_table(board, rows).match_stepwise(readable.compiled))
         symbols += [board.symbols[row] for row in rows[matches].tolist()]

@@ -1,0 +1,95 @@
+"""The closed candles that the archive has not written yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
+
+
+class Checkpoint(NamedTuple):
+    """A position in a journal: the random name of the journal's history, and the sequence number of an event."""
+
+    epoch: str
+    sequence: int
+
+
+class _Batch(NamedTuple):
+    """Closed candles. `complete_until` is the position up to which the earlier batches contain all candles."""
+
+    candles: PackedCandles
+    complete_until: Checkpoint
+
+
+class UnwrittenCandles:
+    """Batches of closed candles, oldest first.
+
+    The archive has received all candles that closed up to `checkpoint`.
+    """
+
+    def __init__(self) -> None:
+        self.checkpoint = Checkpoint("", 0)
+        self._batches: list[_Batch] = []
+        self._candle_count = 0
+
+    def __len__(self) -> int:
+        return self._candle_count
+
+    def append(self, closed: PackedCandles, checkpoint: Checkpoint) -> None:
+        """Add the next closed candles. Afterwards, all candles up to `checkpoint` have been added."""
+        if len(closed):
+            self._batches.append(_Batch(closed, self.checkpoint))
+            self._candle_count += len(closed)
+        self.checkpoint = checkpoint
+
+    def oldest(self, min_candles: int) -> tuple[list[PackedCandles], Checkpoint]:
+        """Return the oldest batches, and the position up to which these batches contain all candles.
+
+        The batches contain at least `min_candles` candles, or all candles.
+        """
+        selected = list[PackedCandles]()
+        for candles, complete_until in self._batches:
+            if min_candles <= 0:
+                return selected, complete_until
+            selected.append(candles)
+            min_candles -= len(candles)
+        return selected, self.checkpoint
+
+    def discard(self, written: Iterable[PackedCandles]) -> None:
+        """Remove batches that `oldest` returned. Keep a batch from which `remove_symbols` has removed candles since."""
+        # Many batches contain a single candle, so look up each batch in a set instead of searching a list.
+        ids = set(map(id, written))
+        self._replace([batch for batch in self._batches if id(batch.candles) not in ids])
+
+    def remove_symbols(self, symbols: Iterable[bytes]) -> None:
+        """Remove all candles of the symbols."""
+        names = np.array([*symbols], CANDLE_DTYPE["symbol"])
+        self._replace(
+            [batch._replace(candles=batch.candles[~np.isin(batch.candles["symbol"], names)]) for batch in self._batches]
+        )
+
+    def clear(self) -> None:
+        """Remove all candles. The checkpoint stays."""
+        self._replace([])
+
+    def select(self, symbol: str, interval_s: int, start: int, end: int) -> list[PackedCandles]:
+        """Return the candles of one series whose start is at least `start` and before `end`."""
+        return [
+            _select(batch.candles, symbol, interval_s, start, end)
+            for batch in self._batches
+            # Most batches contain a single interval, and a comparison of numbers is faster than one of symbols.
+            if (batch.candles["interval"] == interval_s).any()
+        ]
+
+    def _replace(self, batches: Sequence[_Batch]) -> None:
+        self._batches = list(batches)
+        self._candle_count = sum(len(batch.candles) for batch in batches)
+
+
+def _select(candles: PackedCandles, symbol: str, interval_s: int, start: int, end: int) -> PackedCandles:
+    in_series = (candles["symbol"] == symbol.encode()) & (candles["interval"] == interval_s)
+    selected: PackedCandles = candles[in_series & (candles["start"] >= start) & (candles["start"] < end)]
+    return selected
