@@ -23,6 +23,7 @@ from tickwire.server.http_errors import AuthUnavailable
 from tickwire.server.middleware.audit import AuditLog
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import ServerProcess, run_server
+from tickwire.testing.waiting import wait_until
 from tickwire.testing.wire import open_stream
 
 TASK_POLICIES = {
@@ -189,6 +190,8 @@ async def test_audit_log_survives_an_unexpected_error(
 
     monkeypatch.setattr(audit_log, "_append_to_file", fail_once)
     audit_log.append({"line": 1})
+    # Lines that arrive within 20 ms are written together.
+    await wait_until(lambda: audit_log.dropped == 1)
     audit_log.append({"line": 2})
     audit_log.close()
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]

@@ -17,6 +17,7 @@ from tickwire.core.codec import decode_json
 from tickwire.core.event import JournalRecord, RecordKind, decode_named_event
 from tickwire.core.tick import ticks_from_bytes
 from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
+from tickwire.runtime.candle_publisher import APPEND_PAUSE_S
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.journal_copy import copy_journal_folder
 from tickwire.testing.server import RunningServer, run_server
@@ -214,7 +215,7 @@ def expected_and_stored_candles(records: Sequence[JournalRecord]) -> tuple[Packe
 async def wait_and_compare_candles(server: RunningServer, clock: ManualClock) -> PackedCandles:
     """Wait until no candle is pending. Check that each closed candle is an event, and return the closed candles."""
     while len(server.runtime.candle_recorder.outbox):
-        await clock.advance(0)
+        await clock.advance(APPEND_PAUSE_S)
     expected, stored = expected_and_stored_candles(await server.runtime.journal.read(0, limit=10**9))
     assert expected.tobytes() == stored.tobytes()
     return stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+from tickwire.candles.outbox import MAX_CANDLES_PER_ENTRY
 from tickwire.candles.recorder import CandleRecorder
 from tickwire.clock import Clock
 from tickwire.errors import JournalError
@@ -73,7 +74,9 @@ class CandlePublisher:
             else:
                 # Wait until this process has applied the journal entry, because the outbox then removes the candles.
                 await self._hub.wait_until_applied(span.last)
-                await self._clock.sleep(APPEND_PAUSE_S)
+                # If a whole entry waits already, as in a fast replay, a pause would only delay the feed.
+                if len(outbox) < MAX_CANDLES_PER_ENTRY:
+                    await self._clock.sleep(APPEND_PAUSE_S)
 
     async def _append_clock_entry(self) -> None:
         """Append a clock event to the journal if an open candle is overdue.

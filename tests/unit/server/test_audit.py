@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def test_processes_that_share_a_file_lose_no_line(tmp_path: Path) -> None:
     assert all(file.stat().st_size <= 300 for file in files)
     # The log rotates a file only when the file is full.
     assert all(file.stat().st_size > 280 for file in files if file != path)
+
+
+def test_a_disk_without_room_for_a_batch_leaves_no_partial_line(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    write_lines(path, range(3), max_bytes=0, max_files=1)
+    log = AuditLog(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The kernel accepts only the first bytes of a write that crosses the limit.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            log._append_to_file(b'{"number":3}\n{"number":4}\n')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.close()
+    assert read_numbers(path) == [0, 1, 2]
 
 
 def test_another_program_may_move_the_file(tmp_path: Path) -> None:

@@ -228,7 +228,9 @@ class ScreenIndex:
         after, changes = values.evaluate_quote(row, quote), ScreenChanges([], {}, {})
         if len(self):
             self._match_cache.invalidate_if_oversized()
-            self._refresh_match_sets([row])
+            # The list is empty if the stored set of the row is up to date.
+            if self._match_cache.changed_screens(row) != []:
+                self._refresh_match_sets([row])
             before, match_set = values.row_values(row), self._match_cache.match_set(row)
             crossed = self._find_crossed_screens(before.tolist(), after.tolist())
             if is_first_quote or sum(map(len, crossed)) > self._max_crossings:

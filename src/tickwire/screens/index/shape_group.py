@@ -5,15 +5,19 @@ All screens in a group have filters of the same structure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tickwire.core.arrays import Bools, Floats, RowArray
 from tickwire.screens.compiler import CompiledFilter, FilterShape, evaluate_shape
 from tickwire.screens.index.text_bitmaps import TextBitmaps
 
 _INITIAL_CAPACITY = 16
+
+Ints32: TypeAlias = NDArray[np.int32]
 
 
 class ShapeGroup:
@@ -30,9 +34,11 @@ class ShapeGroup:
         self._shape, intervals, conditions = shape_key
         self._text_bitmaps = text_bitmaps
         self._screen_ids = np.full(_INITIAL_CAPACITY, -1, np.intp)
-        self._value_ids = np.zeros((intervals, _INITIAL_CAPACITY), np.intp)
-        self._lows = np.zeros((intervals, _INITIAL_CAPACITY))
-        self._highs = np.zeros((intervals, _INITIAL_CAPACITY))
+        # The data of one slot is adjacent in memory. The tests of a tick read a few hundred scattered slots, so most of
+        # their time is the wait for memory, once for each cache line.
+        self._value_ids = np.zeros((_INITIAL_CAPACITY, intervals), np.int32)
+        # The low and the high bound of each interval.
+        self._bounds = np.zeros((_INITIAL_CAPACITY, intervals, 2))
         self._condition_ids = np.zeros((conditions, _INITIAL_CAPACITY), np.intp)
         self._free_slots = list(range(_INITIAL_CAPACITY))
 
@@ -47,16 +53,16 @@ class ShapeGroup:
             self._grow()
         slot = self._free_slots.pop()
         self._screen_ids[slot] = screen_id
-        self._value_ids[:, slot] = value_ids
-        self._lows[:, slot] = [interval.low for interval in compiled.intervals]
-        self._highs[:, slot] = [interval.high for interval in compiled.intervals]
+        self._value_ids[slot] = value_ids
+        if compiled.intervals:
+            self._bounds[slot] = [(interval.low, interval.high) for interval in compiled.intervals]
         self._condition_ids[:, slot] = condition_ids
         return slot
 
     def remove(self, slot: int) -> None:
         """Free a slot for another screen."""
         self._screen_ids[slot] = -1
-        self._value_ids[:, slot] = self._condition_ids[:, slot] = 0
+        self._value_ids[slot] = self._condition_ids[:, slot] = 0
         self._free_slots.append(slot)
 
     def test_pairs(self, slots: RowArray, columns: RowArray, board_rows: RowArray, *values: Floats) -> list[Bools]:
@@ -66,14 +72,12 @@ class ShapeGroup:
         values of one symbol, and `board_rows[j]` is the symbol's row on the board. Return one array of results for each
         matrix.
         """
-        intervals = [
-            (value_ids[slots], lows[slots], highs[slots]) for value_ids, lows, highs in self._interval_columns()
-        ]
+        intervals = self._intervals_of(slots)
         texts = [self._text_bitmaps.test_pairs(ids[slots], board_rows[columns]) for ids in self._condition_ids]
         return [
             evaluate_shape(
                 self._shape,
-                [_within(matrix[value_ids, columns], lows, highs) for value_ids, lows, highs in intervals],
+                [_within(matrix[value_ids, columns], bounds) for value_ids, bounds in intervals],
                 texts,
             )
             for matrix in values
@@ -85,10 +89,10 @@ class ShapeGroup:
         `row` is the board row of the symbol, and each row of `values` contains the values of one time. The result has a
         row for each time and a column for each screen.
         """
-        intervals = [
-            _within(values.take(value_ids.take(slots), axis=1), lows.take(slots), highs.take(slots))
-            for value_ids, lows, highs in self._interval_columns()
-        ]
+        # Test all intervals together, because an operation on a few hundred numbers takes little longer than on a few.
+        numbers = values.take(self._value_ids.take(slots, axis=0), axis=1)
+        within = _within(numbers, self._bounds.take(slots, axis=0))
+        intervals = [within[:, :, index] for index in range(within.shape[2])]
         texts = [self._text_bitmaps.test_pairs(ids[slots], row) for ids in self._condition_ids]
         results = evaluate_shape(self._shape, intervals, texts)
         # Texts never change, so if the shape has only text conditions, `results` has one result for all times.
@@ -99,7 +103,7 @@ class ShapeGroup:
 
         `row` is the index of the symbol on the board. `values` contains the symbol's fields and calculations.
         """
-        intervals = [_within(values[value_ids], lows, highs) for value_ids, lows, highs in self._interval_columns()]
+        intervals = [_within(values[value_ids], bounds) for value_ids, bounds in self._all_intervals()]
         texts = [self._text_bitmaps.test_pairs(condition_ids, row) for condition_ids in self._condition_ids]
         screen_ids = self._screen_ids[evaluate_shape(self._shape, intervals, texts)]
         return screen_ids[screen_ids >= 0]
@@ -109,25 +113,29 @@ class ShapeGroup:
 
         `board_rows[j]` is the board row of the symbol whose values are in column j of `values`.
         """
-        intervals = [
-            _within(values[value_ids[slot]], lows[slot], highs[slot])
-            for value_ids, lows, highs in self._interval_columns()
-        ]
+        intervals = [_within(values[value_ids[slot]], bounds[slot]) for value_ids, bounds in self._all_intervals()]
         texts = [self._text_bitmaps.test_rows(int(ids[slot]), board_rows) for ids in self._condition_ids]
         return evaluate_shape(self._shape, intervals, texts)
 
-    def _interval_columns(self) -> Iterator[tuple[RowArray, Floats, Floats]]:
-        return zip(self._value_ids, self._lows, self._highs, strict=True)
+    def _intervals_of(self, slots: RowArray) -> list[tuple[Ints32, Floats]]:
+        """Return two arrays for each interval of the screens in `slots`: the value ids, and the low and high bounds."""
+        value_ids, bounds = self._value_ids.take(slots, axis=0), self._bounds.take(slots, axis=0)
+        return list(zip(value_ids.T, bounds.swapaxes(0, 1), strict=True))
+
+    def _all_intervals(self) -> list[tuple[Ints32, Floats]]:
+        """Return the arrays of `_intervals_of` for all slots."""
+        return list(zip(self._value_ids.T, self._bounds.swapaxes(0, 1), strict=True))
 
     def _grow(self) -> None:
         count = len(self._screen_ids)
         self._screen_ids = np.pad(self._screen_ids, (0, count), constant_values=-1)
-        self._value_ids, self._condition_ids = (
-            np.pad(array, ((0, 0), (0, count))) for array in (self._value_ids, self._condition_ids)
-        )
-        self._lows, self._highs = (np.pad(array, ((0, 0), (0, count))) for array in (self._lows, self._highs))
+        self._value_ids = np.pad(self._value_ids, ((0, count), (0, 0)))
+        self._bounds = np.pad(self._bounds, ((0, count), (0, 0), (0, 0)))
+        self._condition_ids = np.pad(self._condition_ids, ((0, 0), (0, count)))
         self._free_slots = list(range(count, 2 * count))
 
 
-def _within(values: Floats, lows: Floats, highs: Floats) -> Bools:
-    return (lows <= values) & (values <= highs)
+def _within(values: Floats, bounds: Floats) -> Bools:
+    """Return whether each value is in its interval. The last axis of `bounds` has the low and the high bound."""
+    within: Bools = (bounds[..., 0] <= values) & (values <= bounds[..., 1])
+    return within
