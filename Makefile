@@ -108,7 +108,7 @@ soak: dev  ## let clients come and go for 20 minutes, and fail if the server lea
 	@$(BIN)/python -m benchmarks soak $(ARGS)
 
 # Measure with `all` if ARGS names no earlier figures.
-report: dev  ## measure everything and write artifacts/capacity.html (20 minutes), or compare: ARGS="OLD NEW"
+report: dev  ## measure everything and write artifacts/capacity.html (25 minutes), or compare: ARGS="OLD NEW"
 	@$(if $(ARGS),,$(BIN)/python -m benchmarks all --folder artifacts/capacity)
 	@$(BIN)/python -m benchmarks report $(or $(ARGS),artifacts/capacity)
 

@@ -224,17 +224,17 @@ def run_paced(only: str, variants: list[Peer], file: Path | None, **options: Any
 @bench.command("stalled")
 @_readers_option
 @_seconds_option
-@_single_round_option
+@_rounds_option
 @_only_option
 @_json_option
 @click.option(
     "--silent", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Number of stalled readers."
 )
-def run_stalled(readers: int, seconds: float, repeats: int, only: str, file: Path | None, silent: int) -> list[Row]:
+def run_stalled(readers: int, seconds: float, rounds: int, only: str, file: Path | None, silent: int) -> list[Row]:
     """Measure readers without and then with stalled readers, which never read, on the same server."""
     if silent >= readers:
         raise InputError(f"--silent {silent} leaves none of {readers} readers to measure", field="silent")
-    rows = stalled_readers.measure_stalled_readers(select_peers(only), readers, seconds, repeats, silent=silent)
+    rows = stalled_readers.measure_stalled_readers(select_peers(only), readers, seconds, rounds, silent=silent)
     title = f"stalled: {silent} of {readers:,} readers never read"
     return _report(title, rows, stalled_readers.COLUMNS, file)
 
@@ -511,7 +511,7 @@ def run_report(paths: tuple[Path, ...], page: Path) -> None:
 )
 @click.pass_context
 def run_all(context: click.Context, /, folder: Path | None, **options: Any) -> None:
-    """Run all benchmarks, one after the other. This takes about 20 minutes."""
+    """Run all benchmarks, one after the other. This takes about 25 minutes."""
     for name, command in bench.commands.items():
         # Leave out the soak test, because it takes longer than all benchmarks together.
         if command not in (run_all, run_load, run_report, run_soak, print_markdown):

@@ -66,7 +66,8 @@ class Dispatcher:
         """If the event bypasses the pending frames of channels, flush the channels of its recipients.
 
         Gap events, and events for single readers, are written to the readers directly. The channels of these readers
-        must therefore write all earlier events first.
+        must therefore write all earlier events first. Deferred quotes bypass the pending frames, too: closed candles
+        must not precede them. Sending them at once is faster than appending them to the pending frames.
 
         Call this method before the head (the position of the hub) includes the event. If the flush fills the send
         buffer of a reader, this reader later catches up from the head. If the head already included the event, the
@@ -74,6 +75,9 @@ class Dispatcher:
         """
         if isinstance(item, RenderedUnreadable):
             self.flush(now)
+        elif isinstance(item, RenderedCandles):
+            if any(self._deferred.values()) and self._candle_router.has_subscribers(item):
+                self.flush(now)
         elif isinstance(item, RenderedNamedEvent) and item.target is not None:
             self._append_deferred()
             for reader in self._roster.find_readers(item.target):
@@ -86,7 +90,7 @@ class Dispatcher:
         Append any other event to the channels that subscribe to the event.
         """
         try:
-            if not isinstance(item, RenderedQuotes):
+            if not isinstance(item, RenderedQuotes | RenderedCandles):
                 self._append_deferred()
             if isinstance(item, RenderedNamedEvent) and item.kind == ADMIN_EVENT_KIND:
                 self._apply_admin_event(item, now)

@@ -31,6 +31,10 @@ class CandleRouter:
         # The sequence number up to which the hub had applied events when it last wrote open candles.
         self._candle_position = head.sequence
 
+    def has_subscribers(self, item: RenderedCandles) -> bool:
+        """Return whether a channel subscribes to candles with an interval of these closed candles."""
+        return not self._tables.keys().isdisjoint(item.indexes_by_interval)
+
     def route_closed(self, item: RenderedCandles) -> set[Channel]:
         """Append closed candles to the channels that subscribe to them. Return the channels that must be flushed."""
         dirty: set[Channel] = set()
