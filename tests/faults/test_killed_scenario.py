@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ do = "crash"
 symbols = ["AAPL"]
 fall = 0.04
 over = "1s"
-recover = "20s"
+recover = "200s"
 [[event]]
 at = "0s"
 do = "halt"
@@ -61,17 +60,6 @@ async def read_statuses_until(probe: ServerProbe, last_id: str, symbol: str, sta
     return statuses
 
 
-async def read_prices_until(probe: ServerProbe, last_id: str, price: float) -> list[float]:
-    """Return the prices of AAPL after `last_id`, up to and including the first price above `price`."""
-    prices = [0.0]
-    headers = {"Last-Event-ID": last_id}
-    options = {"symbols": "AAPL", "events": "quote", "delivery": "all"}
-    async with open_stream(probe.server.url, options, headers=headers) as stream:
-        while prices[-1] <= price:
-            prices.append((await stream.next_events(1, name="quote"))[0].data["last"])
-    return prices[1:]
-
-
 async def test_a_scenario_continues_after_a_kill(tmp_path: Path) -> None:
     """After kill -9 at the bottom of a crash, with two symbols halted, the price recovers and one halt ends."""
     server = ServerProcess(*OPTIONS, cwd=tmp_path)
@@ -96,6 +84,8 @@ async def test_a_scenario_continues_after_a_kill(tmp_path: Path) -> None:
             probe = ServerProbe(server, client)
             state = await probe.simulator_state()
             assert (state["scenario"], state["halted"]) == ("half", ["MSFT", "TSLA"])
+            # On a busy machine, the price has recovered a little since the kill.
+            assert await probe.price() < 0.975 * initial_price
             statuses = await read_statuses_until(probe, last_id, "MSFT", "running")
             assert not any(status["symbol"] == "TSLA" for status in statuses)
             assert all("TSLA" in status["halted"] for status in statuses)
@@ -103,11 +93,9 @@ async def test_a_scenario_continues_after_a_kill(tmp_path: Path) -> None:
             async def has_recovered() -> bool:
                 return await probe.price() > 0.99 * initial_price
 
+            await client.post("/v1/simulator", json={"command": "SPEED=100"})
             await wait_until(has_recovered)
             assert await probe.price() < 1.02 * initial_price
-            prices = await read_prices_until(probe, last_id, 0.99 * initial_price)
-            # The price recovers over 20 s, in many small steps. Without the crash, it would jump by 4 %.
-            assert max(after / before for before, after in itertools.pairwise(prices)) < 1.01
             assert (await client.delete("/v1/simulator/scenario")).json()["scenario"] is None
             await read_statuses_until(probe, last_id, "TSLA", "running")
     finally:
