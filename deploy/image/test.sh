@@ -26,7 +26,7 @@ fi
 # proxy that replaces certificates.
 create_base() {
     archive=$(mktemp)
-    mmdebstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$archive"
+    mmdebstrap --format=tar --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$archive"
     container=$(buildah from scratch)
     buildah add --quiet "$container" "$archive" / >/dev/null
     buildah add --quiet "$container" /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt >/dev/null
