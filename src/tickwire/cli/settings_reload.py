@@ -22,7 +22,7 @@ class SettingsReloader:
     def __init__(self, load: Callable[[], Settings], settings: Settings) -> None:
         self._load = load
         self._settings = settings
-        # The changed settings that need a restart, as the last warning named them.
+        # The names of the changed settings in the newest warning. A change of these settings needs a restart.
         self._pending: dict[str, Any] = {}
 
     def reload(self, check: Callable[[Settings], None]) -> Mapping[str, Any] | None:

@@ -67,7 +67,7 @@ class WorkerProcess:
         self.name = name
         self.ready_message: ReadyMessage | None = None
         self.last_exit_code: int | None = None
-        # The number of processes of this worker that ended before they were ready, since a process was last ready.
+        # The number of consecutive processes of this worker that ended before they were ready.
         self.failed_starts = 0
         # The event `start_failed` is set after this number of failed starts.
         self.max_failed_starts = _MAX_FAILED_STARTS

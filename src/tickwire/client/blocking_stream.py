@@ -86,7 +86,7 @@ class BlockingStream(Generic[T]):
     def events(self) -> BlockingStream[Event]:
         """Return all events of this stream, such as `gap` and `bye`, instead of its items.
 
-        Read only the items or only the events of a stream.
+        A program must not read both the items and the events of one stream.
         """
         return BlockingStream(self._thread, _Events(self._stream), self._stream)
 

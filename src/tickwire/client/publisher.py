@@ -170,7 +170,7 @@ _NO_TIME = b'"ts":null'
 def _encode_batch(ticks: list[Tick | Mapping[str, Any]], first_index: int = 0) -> bytes:
     """Return the ticks as NDJSON. Raise BatchRowError for a value that JSON cannot represent, such as NaN.
 
-    `first_index` is the index of the first tick in errors.
+    An error names the index of its tick. `first_index` is the index of the first element of `ticks`.
     """
     try:
         body = _ENCODER.encode_lines(ticks)

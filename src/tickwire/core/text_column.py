@@ -168,7 +168,7 @@ class TextColumn:
         return present
 
     def first_in_order(self, rows: RowArray, count: int) -> RowArray:
-        """Return the `count` rows of `rows` whose texts come first in alphabetical order, in any order.
+        """Return the `count` rows of `rows` with the alphabetically smallest texts. The result is not sorted.
 
         All texts must be different ASCII texts of at most `_MAX_WIDTH` characters. The method compares eight characters
         of all texts at a time, and compares the next eight characters only for texts that were equal so far.
@@ -184,7 +184,7 @@ class TextColumn:
         return np.concatenate([*first, rows])
 
     def _words_at(self, begin: int, rows: RowArray) -> _Words:
-        """Return the characters of some texts from place `begin` on, as numbers with the same order as the texts."""
+        """Return eight characters of each text, from index `begin`, as a number. The numbers sort like the texts."""
         if begin:
             return _pack_words(self._characters[begin : begin + _WORD_BYTES, rows])
         if len(self._first_words) < len(self):
@@ -197,8 +197,8 @@ class TextColumn:
 
         The search is the bit-parallel simulation of a nondeterministic automaton (Navarro and Raffinot, "Flexible
         Pattern Matching in Strings", 2002, section 4.2). Bit i of the state of a text is set if the first i characters
-        of the pattern match the text so far. Every text ends with the character 0. At this character, one more bit is
-        set if the whole pattern has matched.
+        of the pattern match the characters that were read. Every text ends with the character 0. At this character, one
+        more bit is set if the whole pattern has matched.
         """
         assert pattern.step_bits is not None  # noqa: S101  # checked by the caller
         width = len(self._characters)

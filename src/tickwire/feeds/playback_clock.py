@@ -117,7 +117,10 @@ class PlaybackClock:
         self._pending_steps, self._released_until = 0, _NOTHING_RELEASED
 
     def stop(self) -> None:
-        """Hold all ticks until playback continues. `start` then begins another run through the feed's ticks."""
+        """Hold all ticks.
+
+        Then `resume` continues at the same position, and `start` begins at the first tick of the feed.
+        """
         self._enter_state("stopped")
         self._pending_steps, self._released_until = 0, _NOTHING_RELEASED
 

@@ -300,7 +300,8 @@ class Hub:
     ) -> ExitStack | None:
         """Reserve room for the filter and the top-N screen of a stream that is about to open (see `reserve_screen`).
 
-        Return None if the stream has none of them. First test the patterns of the stream (see `test_patterns`).
+        Return None if the stream has neither a filter nor a top-N screen. First test the patterns of the stream (see
+        `test_patterns`).
         """
         restricted = self._effective_subscription(requested, start, identity)[0]
         if restricted.patterns:

@@ -32,7 +32,8 @@ PRICES_PER_SIDE = 32
 _SYMBOLS_PER_TABLE = 1_024
 # When this number of trades is collected, the trades of one table are added to the prices of this table.
 _MAX_COLLECTED_TRADES = 16_384
-# A price that marks an item of the collected trades as the beginning of its symbol's next session.
+# A sentinel in the prices of the collected trades: this item is no trade, and the next session of its symbol begins
+# here.
 _NEXT_SESSION = inf
 _BOUND_BYTES = 8
 

@@ -95,7 +95,9 @@ _FEEDS = (
     _counter("feed_lost_ticks_total", "ticks of the feed that may be missing from the journal"),
     _counter("dirty_ticks_total", "dirty ticks: ticks that were late, unusual or dropped", "kind"),
     _histogram(
-        "publish_delay_seconds", "delay of published ticks with recv_ts: from the source, from the publisher", "stage"
+        "publish_delay_seconds",
+        "delay of published ticks: from ts to recv_ts (source), from recv_ts to the arrival (publisher)",
+        "stage",
     ),
     _counter("publish_clock_skews_total", "negative delays of published ticks: a clock is wrong", "stage"),
     _counter("ignored_conditions_total", "published trades whose conditions have no effect without --conditions sip"),

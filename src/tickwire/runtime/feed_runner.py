@@ -345,8 +345,9 @@ class FeedRunner:
         """Return the events of the corrections in a batch.
 
         If the process ends before it has appended the ticks of the batch, the next process receives the corrections
-        again. If they have keys, the journal appends only the events that are missing. The keys belong to a source of
-        their own, because the feed resumes after the newest key of its own source. A source of this kind has no terms.
+        again. If the corrections have keys, the journal appends only the missing events. These events have a separate
+        source, because the feed resumes after the newest key of the feed's source. The journal checks no terms for this
+        separate source.
         """
         entries = [named_entry(EventKind.CORRECTION, correction) for correction in batch.corrections]
         if not batch.correction_keys:

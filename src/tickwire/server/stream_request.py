@@ -205,9 +205,9 @@ def _parse_query_cached(query: str) -> Mapping[str, str]:
 def parse_query(query: str, known_names: Sequence[str] = STREAM_PARAMETERS) -> dict[str, str]:
     """Return the stream parameters in a query string. Ignore tickets and tokens.
 
-    Raise InputError if a parameter is unknown or repeated. Only the last event id may occur several times, in any
-    spelling of its parameter. The last of these values counts, because some client libraries append the newest id to a
-    URL that already contains an id.
+    Raise InputError if a parameter is unknown, or if a parameter other than `last_event_id` is repeated. A query may
+    contain `last_event_id` several times, in any spelling. The result contains the value at the end of the query,
+    because some client libraries append the newest id to a URL that already contains an id.
     """
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)

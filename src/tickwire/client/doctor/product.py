@@ -49,7 +49,10 @@ def find_product(headers: Iterable[tuple[str, str]], body: str = "") -> Product 
 
 
 async def provoke_product(url: str) -> Product | None:
-    """Send an invalid request, and return the proxy that names itself in the answer. Return None if none does."""
+    """Send an invalid request, and return the proxy that names itself in the answer.
+
+    Return None if the answer names no proxy.
+    """
     parts = urlsplit(url)
     is_tls = parts.scheme == "https"
     writer = None

@@ -159,7 +159,7 @@ class HistoryReplayer:
         ], last_sequence
 
     def _render_stateless(self, record: JournalRecord) -> RenderedEvents:
-        """Render a journal record that leaves the board unchanged. Do not cache named events, which can be large."""
+        """Render a journal record that leaves the board unchanged. Do not cache large records, such as messages."""
         item = self._cache.find(record.first)
         if item is None:
             item = apply_and_render(self._current_board, self._id_prefix, record)
@@ -207,8 +207,8 @@ class HistoryReplayer:
     async def _board_from_snapshot(self, max_sequence: int, nearest: _ReplayBoard | None) -> _ReplayBoard:
         """Return a new board with the state of the newest snapshot up to event `max_sequence`.
 
-        `nearest` is an existing board. Return `nearest` if the journal has no such snapshot, or only an older one than
-        `nearest`.
+        `nearest` is an existing board. Return `nearest` if the journal has no such snapshot, or if the snapshot is
+        older than `nearest`.
         """
         snapshot = await self._journal.load_snapshot(max_sequence)
         if nearest is not None and (snapshot is None or snapshot[0] <= nearest.position):

@@ -38,8 +38,8 @@ class OpenCandleFrames:
         self._head = head
         self._board = board
         self._candles = candles
-        # The board row of each candle row. In the other direction: the candle row of each board row (-1 if it has
-        # none).
+        # Two mappings: the board row of each candle row, and the candle row of each board row (-1 if there is no candle
+        # row).
         self.board_rows: RowArray = np.empty(0, np.intp)
         self._candle_rows: RowArray = np.empty(0, np.intp)
         self._frames_by_interval: dict[int, dict[int, tuple[int, bytes]]] = {}

@@ -33,7 +33,7 @@ from tickwire.journal.shared.split_entry import owner_source
 # After this time without an answer, the writer sends the message again.
 _RESEND_INTERVAL_S = 1.0
 _RETRY_INTERVAL_S = 0.1
-# The largest number of entries in a commit. Most commits reach the size limit of a message first.
+# The largest number of entries in a commit. Most commits reach the size limit of a message before this limit.
 _MAX_COMMIT_ENTRIES = 10_000
 # An upper bound, in bytes, for the size of a message without its entries, and for the size of an entry without its
 # data, source and key.
@@ -234,8 +234,8 @@ class LogWriter:
     async def _send_commit(self, commit: Commit, group: Sequence[PendingAppend]) -> bool:
         """Send a commit (the group of entries in one message), and repeat the message until the result is known.
 
-        Return True if the commit was stored or permanently rejected. Return False if another message was stored first,
-        or if the commit was too large. The entries must then be sent again in another commit.
+        Return True if the commit was stored or permanently rejected. Return False if the number of the message belongs
+        to another message, or if the commit was too large. The entries must then be sent again in another commit.
         """
         started_at_ns = time.perf_counter_ns()
         data = self._encode(commit)

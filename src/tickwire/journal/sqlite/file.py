@@ -42,7 +42,7 @@ FORMAT_VERSION = 3
 # The oldest format that this code can read.
 OLDEST_FORMAT_VERSION = 1
 WRITER_VERSION = version("tickwire")
-# The row of the table `meta` that contains the version of Tickwire that opened the journal last. Tickwire 0.1.0 did not
+# The row of the table `meta` with the version of Tickwire that most recently opened the journal. Tickwire 0.1.0 did not
 # write this row.
 WRITTEN_BY_ROW = "written_by"
 SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -66,7 +66,7 @@ class JournalFileInfo(NamedTuple):
     # The sequence number of the last event of the oldest record.
     oldest_record_last: int
     snapshots: list[SnapshotInfo]
-    # The version of Tickwire that opened the journal last, or "" if that version did not write its number.
+    # The version of Tickwire that most recently opened the journal, or "" if this version did not write its number.
     written_by: str = ""
 
 

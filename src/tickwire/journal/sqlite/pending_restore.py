@@ -20,7 +20,10 @@ _RESTORING_SUFFIX = "-restoring-"
 
 
 def databases_of(journal: Path) -> tuple[Path, Path]:
-    """Return the paths of the candles and of the journal. The journal is last, because a server opens it first."""
+    """Return the paths of the candles and of the journal.
+
+    A server opens the journal first, so rename it after the candles.
+    """
     return side_file(journal, _CANDLES_SUFFIX), journal
 
 
@@ -30,7 +33,7 @@ def new_copy_of(database: Path) -> Path:
 
 
 def files_of(journal: Path) -> list[Path]:
-    """Return the present files of a journal and of its candles, except lock files. The journal itself is last."""
+    """Return the present files of a journal and of its candles, except lock files. The journal itself is at the end."""
     files = [side_file(path, suffix) for path in databases_of(journal) for suffix in (*SQLITE_SUFFIXES, "")]
     return find_head_files(journal) + [path for path in files if path.exists()]
 

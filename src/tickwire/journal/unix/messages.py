@@ -20,7 +20,7 @@ PROTOCOL_VERSION = 2
 together during an upgrade."""
 LENGTH_BYTES = 4
 # The maximum size of a message. A longer message is an error of the sender, because all regular messages are smaller.
-# The largest of them are a snapshot with 5,000 symbols, and a read of 64 MB of ticks.
+# The largest regular messages are a snapshot with 5,000 symbols, and a read of 64 MB of ticks.
 MAX_MESSAGE_BYTES = 2**30
 
 _ERROR_CLASSES = {

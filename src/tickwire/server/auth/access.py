@@ -188,7 +188,7 @@ def is_anonymous(scope: Scope) -> bool:
 
 
 def bearer_of(scope: Scope) -> str | None:
-    """Return the name under which limits count the client's requests (see `Rights.bearer`)."""
+    """Return the name under which the server counts the client's requests for a limit (see `Rights.bearer`)."""
     return request_rights(scope).bearer(client_network(scope))
 
 
