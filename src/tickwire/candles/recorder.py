@@ -78,7 +78,7 @@ class CandleStats(NamedTuple):
 
 
 class _RecorderState(msgspec.Struct, frozen=True, array_like=True):
-    """The state of a CandleRecorder, as stored in a snapshot.
+    """The form in which a snapshot stores the state of a CandleRecorder.
 
     Earlier versions of Tickwire set `lag_ns`, the delay between the time of a tick and its arrival. Newer versions
     store this delay for each source of ticks, as a part of `candles`.

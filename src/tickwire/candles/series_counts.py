@@ -38,7 +38,7 @@ class SeriesCounts:
         self._counts[self._slots([symbol for symbol, _ in pairs], [interval for _, interval in pairs])] = 0
 
     def _slots(self, symbols: Sequence[str], intervals: Sequence[int]) -> RowArray:
-        """Return the index of the count of each pair of a symbol and an interval. Add new symbols."""
+        """Return, for each pair of a symbol and an interval, the index of the pair's count. Add new symbols."""
         try:
             rows = np.array(list(map(self._row_by_symbol.__getitem__, symbols)), np.intp)
         except KeyError:

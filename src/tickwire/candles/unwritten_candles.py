@@ -18,7 +18,7 @@ class Checkpoint(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Closed candles that were added together. `complete_until` is the checkpoint of the previous batch."""
+    """Closed candles that were added together. `complete_until` is the checkpoint before these candles."""
 
     candles: PackedCandles
     complete_until: Checkpoint

@@ -80,7 +80,7 @@ class Publisher:
                 await self._wait_before_retry(backoff, failure)
 
     async def upload(self, open_batches: Callable[[int], Iterable[TickBatch]], *, name: str) -> UploadReceipt:
-        """Publish any number of ticks in one request. Return when the server has stored all of them durably.
+        """Publish any number of ticks in one request. Return when the server has stored all ticks durably.
 
         `open_batches(count)` returns batches of all ticks except the first `count` ticks. After a failure, the
         publisher asks the server how many ticks it has stored, and calls `open_batches` again for the rest. The server
@@ -206,7 +206,7 @@ class _UploadBody:
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return a copy of the error that contains the index of the tick instead of the line in the request's body.
+    """Return the error with the index of the tick in place of the line in the request's body.
 
     The body does not contain the first `stored` ticks of the upload.
     """

@@ -148,7 +148,7 @@ class TextColumn:
         return result
 
     def equal_to_any(self, texts: frozenset[str], first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
+        """Return a boolean array with one element for each row from `first` to `end` - 1 (None: to the last row).
 
         An element is True if the text is one of `texts`.
         """
@@ -156,7 +156,7 @@ class TextColumn:
         return np.fromiter(map(texts.__contains__, compared), np.bool_, len(compared))
 
     def present(self, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
+        """Return a boolean array with one element for each row from `first` to `end` - 1 (None: to the last row).
 
         An element is True if the row has a text.
         """
@@ -250,7 +250,7 @@ def _byte_of(character: str) -> int:
 def _presence_word(characters: Iterable[str]) -> np.uint64:
     """Return a 64-bit word that describes which characters occur.
 
-    Each bit stands for one or several characters, and is set if `characters` contains one of them.
+    Each bit stands for one or several characters, and is set if `characters` contains one of these characters.
     """
     word = 0
     for character in characters:

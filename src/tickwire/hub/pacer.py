@@ -191,7 +191,7 @@ class Pacer:
         missed = None if named_events else missed_by_position.get(reader.position)
         if missed is None:
             missed = self._render_missed(channel, reader.position, named_events)
-            # Do not share named events, because some of them are for a single reader.
+            # Do not share named events, because a named event (such as a message) may be for a single reader.
             if not named_events and len(missed_by_position) < _MAX_SHARED_POSITIONS:
                 missed_by_position[reader.position] = missed
         reader.position = channel.position

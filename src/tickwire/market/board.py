@@ -62,7 +62,7 @@ class _BoardSnapshot(msgspec.Struct, frozen=True):
     sequences: LargeBytes
     ts: LargeBytes
     days: LargeBytes
-    # The times of trades and of bids and asks are empty in snapshots of earlier versions.
+    # The times of the newest trades and of the newest bids and asks. Snapshots of earlier versions lack these times.
     trade_ts: LargeBytes = b""
     quote_ts: LargeBytes = b""
     # The highest and lowest trade prices of the sessions are empty in snapshots of earlier versions.

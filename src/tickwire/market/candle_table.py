@@ -18,7 +18,7 @@ from tickwire.market.trading_sessions import TradingSessions
 
 INTERVAL_LENGTHS_S = list(INTERVAL_SECONDS.values())
 INTERVAL_COUNT = len(INTERVAL_LENGTHS_S)
-# The time key for "no candle". This key is odd, like the time keys of closed candles.
+# A sentinel: the time key of a symbol without a candle. It is odd, like the time keys of closed candles.
 NO_CANDLE = -1
 # A time in seconds that is later than the end of every candle.
 NEVER = np.iinfo(np.int64).max

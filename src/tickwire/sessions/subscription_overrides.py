@@ -44,7 +44,7 @@ _OverrideKey: TypeAlias = tuple[str, str | None, Subscription]
 
 
 class _Override(msgspec.Struct):
-    """The override of one request. `current` is the changed subscription, which replaces the requested one.
+    """The override of one request. `current` is the changed subscription, which replaces the requested subscription.
 
     `changed_at` is the sequence number of the newest change. `last_seen` is the sequence number of the newest event
     that reported a reader with this override as connected, or 0 if no event did. `disconnected` measures the time since

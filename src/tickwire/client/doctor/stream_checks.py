@@ -114,7 +114,7 @@ def check_heartbeats(records: list[StreamRecord], clock_skew_s: float, diagnosis
     delays = [(beat.arrived_at - beat.sent_at) / 1e6 + clock_skew_s for each in records for beat in each.heartbeats]
     if not delays:
         return
-    # Use the shortest delay, because a busy machine delays single heartbeats, but a proxy delays all of them.
+    # Use the shortest delay, because a busy machine delays single heartbeats, but a proxy delays all heartbeats.
     diagnosis.measurements["heartbeat_delay_ms"] = round(min(delays) * 1000, 1)
     if min(delays) > _MAX_DELAY_S:
         diagnosis.add("delayed", f"each heartbeat arrives at least {min(delays) * 1000:.0f} ms after it was sent")

@@ -336,7 +336,7 @@ class CatchUp:
         return matches
 
     def _write_open_candles(self, reader: Reader, channel: Channel, target: int | None) -> bool:
-        """Write a batch of the open candles that changed since the reader last received open candles.
+        """Write a batch of the open candles that changed since the reader received its newest open candles.
 
         If `target` is not None, skip the candles of symbols that traded after event `target`. Return False if no open
         candle changed.

@@ -307,8 +307,8 @@ class ScreenIndex:
             counts[crossing.batch_indices] += crossing.counts
         limit = self._max_crossings
         if batch_size >= len(self) * _MIN_ROWS_PER_SCREEN:
-            # If a batch is so large, a full test is fast. So also test a quote fully if it crosses more bounds than
-            # there are screens. This is possible, because a screen can have several bounds.
+            # In such a large batch, a test of all screens is fast. So also test all screens if a quote crosses more
+            # bounds than there are screens. A screen can have several bounds.
             limit = min(limit, len(self))
         return counts > limit
 

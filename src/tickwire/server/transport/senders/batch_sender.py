@@ -47,8 +47,8 @@ class BatchSender:
     sinks. If the socket accepts only some of the bytes, the transport writes the remaining bytes. Until then, the sink
     is not direct. Before a sink writes its own bytes, it submits the queued bytes. The sink is then not direct.
 
-    Before each call, the sender compares stored handles with the current ones. A handle is valid for one registration
-    of one sink, so the sender never writes to a descriptor that now belongs to another sink.
+    Before each call, the sender compares the stored handles with the present handles of the sinks. A handle is valid
+    for one registration of one sink, so the sender never writes to a descriptor that now belongs to another sink.
 
     A registered sink occupies a second descriptor, so `limit_descriptors` limits the number of registered sinks. All
     other sinks write through their transports.
