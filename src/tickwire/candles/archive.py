@@ -93,8 +93,8 @@ class CandleArchive:
     The archive keeps at least the newest `max_candles_per_series` candles of each series. The archive deletes older
     candles of a series in batches: each time it has added `max_candles_per_series` / 4 candles to the series.
 
-    If the archive exceeds `max_bytes`, it reduces the number of candles per series until it is small enough. The lower
-    number stays in use until the process ends.
+    If the archive exceeds `max_bytes`, it reduces the number of candles per series until the archive is small enough.
+    The lower number stays in use until the process ends.
 
     Candles close at events of the journal. The archive has written all candles that closed up to the event with the
     number `sequence`. `epoch` is a random name for the journal's history of events. New candles wait in memory until

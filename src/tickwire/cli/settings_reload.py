@@ -30,7 +30,7 @@ class SettingsReloader:
         setting is not valid.
 
         `check` receives the settings that the server will have, and raises TickwireError if the server cannot use them.
-        Log a warning if another setting has changed, because it needs a restart.
+        Log a warning if another setting has changed, because the change needs a restart.
         """
         try:
             new = self._load()

@@ -160,7 +160,7 @@ class WorkerProcess:
             log.exception("cannot run %s", self.name)
             return False
         finally:
-            # Kill the process if it still runs, because an error occurred or this task was cancelled.
+            # After an error or a cancellation of this task, the process may still run. Kill it.
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
                 await self._process.wait()

@@ -93,8 +93,8 @@ class BlockingStream(Generic[T]):
 
     async def _receive(self) -> _Received[T]:
         item = await self._source.__anext__()
-        # After a timeout, the thread continues to wait for the item. Until `next_item` returns the item,
-        # `last_event_id` must not include it, because the program may store `last_event_id`.
+        # After a timeout, the thread continues to wait for the item. The program may store `last_event_id`. So
+        # `last_event_id` must not include the item before `next_item` returns the item.
         return _Received(item, self._stream.last_event_id)
 
 

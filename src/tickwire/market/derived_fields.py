@@ -118,7 +118,7 @@ def derive_single(state: Floats) -> list[float]:
         try:
             value = formula(values)
         except ZeroDivisionError:
-            # Use NumPy, because it divides by zero as IEEE 754 defines, and Python raises an error.
+            # Use NumPy, because its division by zero follows IEEE 754. Python would raise an error.
             with np.errstate(divide="ignore", invalid="ignore"):
                 value = float(formula(state))
         scale = price_scale if declared_scale is None else declared_scale

@@ -357,9 +357,9 @@ class SessionExtremes:
     def _add_to_fullest_tables(self) -> None:
         """Distribute the collected trades to the tables.
 
-        Then let the table with the most collected trades add them to its prices. A table with 65,536 prices needs a few
-        milliseconds for this step, whether it adds few or many trades. So only one table performs this step for each
-        _MAX_COLLECTED_TRADES trades.
+        Then let the table with the most collected trades add them to its prices. For a table with 65,536 prices, this
+        step takes a few milliseconds, for few trades as well as for many trades. So only one table performs this step
+        for each _MAX_COLLECTED_TRADES trades.
         """
         table_count = self._collected_count // _MAX_COLLECTED_TRADES
         self._distribute_collected()

@@ -11,7 +11,7 @@ from tickwire.core.trace_context import trace_id_of
 from tickwire.hub.hub import FlushTimes
 from tickwire.ops.latency import LatencyHistogram
 
-# The times of this many batches wait until the histograms count them. They occupy about 120 KB.
+# The times of this many batches wait until the histograms count them. These times occupy about 120 KB.
 _MAX_PENDING_BATCHES = 512
 _FLUSH_STAGES = ("apply", "dispatch", "flush")
 _MAX_PENDING_TIMES = len(_FLUSH_STAGES) * _MAX_PENDING_BATCHES

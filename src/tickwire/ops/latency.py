@@ -35,7 +35,7 @@ class LatencyHistogram:
         self.sum_ns += sum_ns
 
     def add_exemplar(self, exemplar: Exemplar) -> None:
-        """Replace the exemplar of the coarse bucket that contains the latency."""
+        """Replace the exemplar of the bucket that contains the latency. `coarse_counts` defines the buckets."""
         self._exemplars[bisect_left(_COARSE_BOUNDS_NS, exemplar.value)] = exemplar
 
     def coarse_counts(self) -> HistogramCounts:

@@ -151,9 +151,9 @@ class Monitor:
         The caller should call this method about once a second.
         """
         now = self._clock.monotonic()
-        # The calls arrive about once a second, never early, and usually less than a millisecond late. The margin of 0.5
-        # s ensures that the fifth call appends a sample, although it may arrive slightly before the interval has
-        # passed.
+        # The calls arrive about once a second, never early, and usually less than a millisecond late. The fifth call
+        # may arrive slightly before the interval has passed. With the margin of 0.5 s, this call nevertheless appends a
+        # sample.
         if now - self._last_sample_at >= SAMPLE_INTERVAL_S - 0.5:
             self._append_sample(now - self._last_sample_at)
             self._last_sample_at = now

@@ -40,7 +40,7 @@ _MAX_TOP_DIGITS = 9
 # The maximum number of cached requests. The cache occupies about 5 MB.
 _MAX_CACHED_REQUESTS = 1_024
 _MAX_CACHED_CHARS = 1_000
-# A query contains no ticket and no token, not even in percent-encoding, if this pattern matches nothing in it.
+# If this pattern matches no part of a query, the query contains no ticket and no token, not even in percent-encoding.
 _POSSIBLE_CREDENTIAL = re.compile("|".join(("%", *CREDENTIAL_PARAMETERS)))
 # Libraries that replace EventSource append the last event id to the URL: `lastEventId` (event-source-polyfill,
 # reconnecting-eventsource), `lastEventID` and `Last-Event-ID` (clients of Mercure).

@@ -201,7 +201,8 @@ class CatchUp:
             channel = self._channels[reader]
             is_complete = reader.position == (self._head.sequence if fixed_target is None else fixed_target)
             if is_complete and not self._write_open_candles(reader, channel, fixed_target):
-                # A flush sends the newest top-N screen when the reader joins its channel.
+                # Do not compare a top-N screen, because a flush sends the newest top-N screen when the reader joins its
+                # channel.
                 is_settled = channel.ranking is not None
                 if is_settled or self.state_changes.screen_matches(channel) == matches_sent:
                     # Reset the time, because the reader has just received quotes. The next flush sets `quotes_due_at`

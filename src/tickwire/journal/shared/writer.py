@@ -189,8 +189,8 @@ class LogWriter:
     async def _resolve_without_writing(self, append: PendingAppend) -> bool:
         """If the entry needs no message, complete or reject the entry and return True. Otherwise return False.
 
-        An entry needs no message if the journal already contains it, or if another process runs the feed now, so that
-        the journal must reject it.
+        An entry needs no message if the journal already contains the entry. It also needs no message if another process
+        runs the feed now, because the journal must then reject the entry.
         """
         entry = append.entry
         if entry.key is not None:

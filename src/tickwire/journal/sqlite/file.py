@@ -248,8 +248,7 @@ def inspect_file(path: Path) -> JournalFileInfo:
     """Read and return the values that Tickwire needs to open a journal. Do not change the file.
 
     Raise JournalCorrupted if the newest record or the newest snapshot is damaged. Use a read-only connection, because a
-    damaged file must stay unchanged. A writable connection would change the file when it closes, by moving the
-    write-ahead log into the file.
+    damaged file must stay unchanged. When a writable connection closes, it moves the write-ahead log into the file.
     """
     log, index = side_file(path, "-wal"), side_file(path, "-shm")
     # SQLite may create `-wal` and `-shm` files even for a read-only connection.

@@ -77,8 +77,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The journal file is renamed last, after the other files of the present journal. So if it is missing, an earlier
-    # attempt has already renamed all of them.
+    # The journal file is renamed last, after the other files of the present journal. So if the journal file is missing,
+    # an earlier attempt has already renamed all present files.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)

@@ -31,7 +31,8 @@ _ERROR_CLASSES = {
 class Hello(msgspec.Struct, tag=0, array_like=True, frozen=True):
     """The first message of a follower. `node` is the name of the process in the cluster.
 
-    The owner sends the records after event `after`. If `after` is None, it sends the records after the newest event.
+    The owner sends the records after event `after`. If `after` is None, the owner sends the records after the newest
+    event.
     """
 
     node: str

@@ -195,9 +195,9 @@ def bearer_of(scope: Scope) -> str | None:
 def restrict_subscription(rights: Rights, requested: Subscription) -> Subscription:
     """Return the part of a subscription that the rights of the client allow.
 
-    Raise Forbidden if the rights allow no part of it. Also raise Forbidden if the client requests `delivery=all`, but
-    the token sets a minimum interval between updates. With an interval, the server must skip events, but `delivery=all`
-    requires all events.
+    Raise Forbidden if the rights allow no part of the subscription. Also raise Forbidden if the client requests
+    `delivery=all`, but the token sets a minimum interval between updates. With an interval, the server must skip
+    events, but `delivery=all` requires all events.
     """
     if rights.interval and requested.delivery == "all":
         raise Forbidden(

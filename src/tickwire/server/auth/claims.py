@@ -71,7 +71,10 @@ def claims_from_rights(rights: Rights) -> dict[str, Any]:
 
 
 def read_numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return the time in a claim (RFC 7519, NumericDate) in seconds since the Unix epoch, or None if it is missing."""
+    """Return the time in a claim (RFC 7519, NumericDate) in seconds since the Unix epoch.
+
+    Return None if the claim is missing.
+    """
     value = claims.get(name)
     if value is None:
         return None

@@ -22,7 +22,7 @@ from tickwire.sessions.rights import Rights
 def check_symbol_readable(rights: Rights, board: Board, symbol: str) -> None:
     """Raise Forbidden if the client may not read the symbol now.
 
-    The error is the same for existing and unknown symbols, so that it does not reveal which symbols exist.
+    The error does not reveal which symbols exist, because it is the same for existing and unknown symbols.
     """
     if not rights.symbols.includes(symbol) or not _matches_filter(rights, board, symbol):
         raise Forbidden(f"the token does not allow {symbol[:40]!r}", field="symbol")

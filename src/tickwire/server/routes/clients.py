@@ -202,8 +202,8 @@ async def _prepare_hubs(
 ) -> None:
     """Prepare the hubs of this process for the changed subscription of a client.
 
-    In each hub with readers of the client, test the patterns of the subscription. If its filter or its top-N screen
-    differs from the `current` one, reserve room for it.
+    In each hub with readers of the client, test the patterns of the subscription. If the filter or the top-N screen
+    differs from that of the subscription `current`, reserve room for the new one.
     """
     service: Service = request.app.state.service
     rights = request_rights(request.scope)

@@ -81,8 +81,8 @@ class SocketSink:
     def register(self, writer: DirectWriter, handle: int) -> int | None:
         """Return a descriptor of the socket for the sender `writer`, and remember the sender and its `handle`.
 
-        Return None if the transport is not a plain TCP transport, if it is closing, if no descriptor is free, or if
-        other code has replaced `write`.
+        Return None if the transport is not a plain TCP transport, if the transport is closing, if no descriptor is
+        free, or if other code has replaced `write`.
         """
         connection = self._transport.get_extra_info("socket")
         if (

@@ -25,8 +25,8 @@ from tickwire.server.transport.sinks import SocketSink
 
 log = logging.getLogger(__name__)
 
-# The minimum number of sinks for a send call. The transports write a smaller batch, because it takes as long as a few
-# writes to build the arrays of a call.
+# The minimum number of sinks for a send call. The transports write a smaller batch, because the arrays of a call take
+# as long to build as a few writes.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
 # The number of lower bits of a handle that contain the slot of the sink. The higher bits contain the serial number of
@@ -110,7 +110,7 @@ class BatchSender:
         try:
             self._send(self._call, batch)
         except Exception:
-            # After this error, it is unknown which readers have received their bytes, so all of them must reconnect.
+            # After this error, it is unknown which readers have received their bytes, so all readers must reconnect.
             sinks = batch.sinks()
             log.exception("cannot send to %d readers; they are disconnected", len(sinks))
             self._unfinished_memory.append(batch.memory)
