@@ -38,7 +38,7 @@ class SettingsReloader:
             changes = {name: getattr(new, name) for name in RELOADABLE}
             check(self._settings.model_copy(update=changes))
         except TickwireError as error:
-            log.error("cannot reload the settings: %s; the server keeps the old ones", error)
+            log.error("cannot reload the settings: %s; the server keeps the old settings", error)
             return None
         self._warn_of_restart(new)
         logging.getLogger().setLevel(new.log_level.upper())

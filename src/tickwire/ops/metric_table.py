@@ -34,7 +34,7 @@ def _histogram(name: str, help_text: str, *labels: str) -> Metric:
 
 _READERS = (
     _gauge("readers", "connected readers"),
-    _gauge("readers_live", "readers that have received every event up to the newest one"),
+    _gauge("readers_live", "readers that have received every event up to the newest event"),
     _gauge("readers_limit", "readers that the server accepts"),
     _gauge("channels", "channels: groups of readers with equal subscriptions"),
     _gauge("changed_subscriptions", "subscriptions that clients changed without a reconnect"),

@@ -233,9 +233,7 @@ class StreamConnection(asyncio.Protocol):
             self._report_finished()
 
     def shutdown(self) -> None:
-        """Close an idle connection at once, and any other connection after the request in progress. uvicorn calls this
-        method at a stop.
-        """
+        """Close an idle connection at once, and any other connection after the request in progress."""
         if self._state is _WAITING:
             self._transport.close()
         else:
