@@ -43,8 +43,8 @@ class BlockingStream(Generic[T]):
         self._source = source
         self._stream = stream
         self._last_event_id = stream.last_event_id
-        # The result of the last call of `next_item`, if this call reached its timeout or was interrupted. Otherwise
-        # None.
+        # The pending result of the last call of `next_item`, if this call reached its timeout or was interrupted.
+        # Otherwise None.
         self._next: Future[_Received[T]] | None = None
 
     def __enter__(self) -> Self:
@@ -148,8 +148,8 @@ class BlockingBoard(Mapping[str, Quote]):
     def __init__(self, thread: LoopThread, board: LiveBoard) -> None:
         self._thread = thread
         self._board = board
-        # The result of the last call of `wait_for_changes`, if this call reached its timeout or was interrupted.
-        # Otherwise None.
+        # The pending result of the last call of `wait_for_changes`, if this call reached its timeout or was
+        # interrupted. Otherwise None.
         self._changes: Future[frozenset[str]] | None = None
 
     def __enter__(self) -> Self:

@@ -81,5 +81,6 @@ def _remove_values(packed: PackedTicks, index: int, effect: SaleEffect) -> None:
     if not effect.range:
         packed["last"][index] = NOT_REPORTED
     if not effect.volume:
-        # The cancel of a price without a size is a tick with the least size.
+        # If the conditions exclude the size but not the price, the cancel still needs a negative size. Use the smallest
+        # size.
         packed["size"][index] = -LEAST_SIZE if size < 0.0 and effect.range else NOT_REPORTED

@@ -214,7 +214,7 @@ class Monitor:
 
 
 def _summarize(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return one sample for several consecutive samples: the mean of each rate, and the maximum of all others."""
+    """Return one sample for several samples: the mean of each rate, and the maximum of every other series."""
     summary = {}
     for name, column in samples.items():
         values = [value for value in column if not math.isnan(value)] or [_MISSING_VALUE]

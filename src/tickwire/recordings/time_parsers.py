@@ -283,7 +283,9 @@ def _has_neighboring_dates(pattern: re.Pattern[str], texts: Sequence[str]) -> bo
 
 
 def _has_first_days_of_months(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
-    """Return whether every text is the first day of a month and no month occurs twice, as in a file of monthly prices.
+    """Return whether every text is the first day of a month and no month occurs twice.
+
+    A file of monthly prices has such dates.
 
     In the wrong order of day and month, these dates would be consecutive days of January.
     """

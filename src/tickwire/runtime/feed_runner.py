@@ -270,7 +270,7 @@ class FeedRunner:
 
         If no reader requests a symbol of the connection, the state is `idle`. If the connection is down, the result is
         the state of the connection. Otherwise, the result is `closed`, `waiting` (before the first tick), `stale` or
-        `running`, as for a feed.
+        `running`. These states have the same meaning as for a feed.
         """
         if part.is_idle:
             return "idle"
@@ -327,7 +327,7 @@ class FeedRunner:
         # Ignore a failure, because the next call of this method repeats the append.
         with contextlib.suppress(JournalUnavailable):
             await self._append_scenario_run()
-        # Readers receive a correction before the corrected quotes, as for published corrections.
+        # Readers receive a correction before the corrected quotes. Published corrections have the same order.
         for entry in self._correction_entries(feed, batch):
             await self._appender.append_until_accepted(entry)
         if len(batch.ticks):

@@ -39,7 +39,7 @@ class ReaderHandover:
         while len(runtime.hub_pool) and not admin.is_draining and clock.monotonic() < ends_at:
             answer = await self._peers.request_all(_FREE_PLACES_TOPIC)
             free_places = sum(decode_json(reply, int) for reply in answer.replies)
-            # Ask again if a server has not replied, because it may only be busy.
+            # If a server has not replied, ask again, because the server may only be busy.
             if not free_places and not answer.missing:
                 break
             admin.dismiss_some(CloseReason.DRAIN, RETURN_NOW_MS, min(step, free_places))

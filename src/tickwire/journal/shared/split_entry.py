@@ -2,7 +2,7 @@
 
 The second half has the source and the key of the whole entry, so the journal contains this key only if it contains the
 whole entry. The first half has another key. If an append fails between the halves, a repeated append finds the first
-half by this other key.
+half by the key of this half.
 """
 
 from __future__ import annotations

@@ -327,8 +327,8 @@ class LogWriter:
 
 
 def _resolve_append(append: PendingAppend, span: SequenceRange) -> None:
-    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
-    # nevertheless.
+    # The future is already done if the caller was cancelled. Then set no result, although the journal contains the
+    # entry.
     if not append.future.done():
         append.future.set_result(span)
 

@@ -66,8 +66,8 @@ class ScreenRegistry:
         """Register a screen.
 
         Return the id of the screen, and a list of row numbers of the value matrix. The list has one number for each
-        interval (the condition `low <= value <= high`) of the filter: the row with the values of its expression. Raise
-        ScreenLimitReached if a limit is reached; the registry is then unchanged.
+        interval (the condition `low <= value <= high`) of the filter: the row with the values of its expression. If a
+        limit is reached, raise ScreenLimitReached and leave the registry unchanged.
         """
         compiled = screen.compiled
         group = self._find_or_create_group(compiled)

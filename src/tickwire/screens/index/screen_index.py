@@ -339,8 +339,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # In this case, every quote needs a full test, and no symbol occurs twice, as in a batch of new symbols. The
-            # loop below would have the same result, but would take longer.
+            # In this case, every quote needs a full test, and no symbol occurs twice. A batch of new symbols is an
+            # example. The loop below would have the same result, but would take longer.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return
