@@ -46,7 +46,7 @@ _SERIES_PER_TRANSACTION = 256
 # After each write, the file shrinks by at most this number of pages (4 MB), so that a write does not take long.
 _SHRINK_PAGES = 1_024
 # `write_some` writes this share of the waiting candles, but at least `_MIN_CANDLES_PER_WRITE` candles. The candles of
-# 100,000 symbols, which close together, are therefore written over several seconds.
+# 100,000 symbols close together. The archive therefore writes them over several seconds.
 _SHARE_PER_WRITE = 1 / 16
 _MIN_CANDLES_PER_WRITE = 4_096
 # This number of candles occupies 44 MB: 100,000 symbols at five intervals. If more candles wait in memory, callers wait

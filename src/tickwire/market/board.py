@@ -203,7 +203,7 @@ class Board:
     def capture(self) -> Callable[[], bytes]:
         """Copy the state of the board, and return a function that encodes the copy for `restore`.
 
-        The copy takes a few milliseconds. Any thread may call the function, which takes longer.
+        The copy takes a few milliseconds. A call of the function takes longer. Any thread may call it.
         """
         count = len(self)
         snapshot = _BoardSnapshot(

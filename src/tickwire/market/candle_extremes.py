@@ -238,7 +238,7 @@ class CandleExtremes:
         return partial(_encode, [*sizes, self._waiting_count], [*parts[0], *parts[1]])
 
     def restore(self, data: LargeBytes) -> None:
-        """Restore the trades in `data`, which the function that `capture` returned has encoded."""
+        """Restore the trades in `data`, the result of a function that `capture` returned."""
         snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
         trades = StoredTrades(
             np.frombuffer(snapshot.rows, np.int32),

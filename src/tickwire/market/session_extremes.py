@@ -298,7 +298,7 @@ class SessionExtremes:
         return partial(_encode_tables, [table.copy() for table in self._tables], count)
 
     def restore(self, data: LargeBytes) -> None:
-        """Restore the prices in `data`, which the function that `capture` returned has encoded."""
+        """Restore the prices in `data`, the result of a function that `capture` returned."""
         snapshot = msgspec.msgpack.decode(data, type=_ExtremesSnapshot)
         keys, counts = np.frombuffer(snapshot.keys, np.complex128), np.frombuffer(snapshot.counts, np.int32)
         self.restore_bounds(np.frombuffer(snapshot.low_bounds), np.frombuffer(snapshot.high_bounds))

@@ -104,7 +104,7 @@ class QuoteRecorder:
             raise
 
     def expect_correction(self, correction: TradeCorrection) -> None:
-        """Prepare for the quotes of a correction, which follow the correction."""
+        """Record a correction, because its quotes will follow."""
         self._corrections.setdefault(correction.symbol, deque(maxlen=_MAX_EXPECTED_CORRECTIONS)).append(correction)
 
     def write(self, event_id: str, quote: Quote) -> None:

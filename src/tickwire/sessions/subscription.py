@@ -147,7 +147,8 @@ class Subscription:
     def filters(self) -> tuple[Screen, ...]:
         """The filters that need room in the screen index: the filter of quotes, and `required_screen`.
 
-        `required_screen` decides about candles, corrections and statuses. The filter of quotes already includes it.
+        `required_screen` decides about candles, corrections and statuses. The filter of quotes already includes
+        `required_screen`.
         """
         return tuple(screen for screen in (self.screen, self.required_screen) if screen is not None)
 

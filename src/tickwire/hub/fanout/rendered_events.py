@@ -260,7 +260,7 @@ def restrict_status(
     """Return the data of a status without the symbols that a client may not read.
 
     `select` receives a set of symbols, and returns the symbols that the client may read. Return None if the status is
-    about a single symbol, which the client may not read.
+    about a single symbol and the client must not read this symbol.
     """
     symbol = data.get("symbol")
     if symbol is not None and not select(frozenset([symbol])):

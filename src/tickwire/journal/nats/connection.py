@@ -147,7 +147,7 @@ class NatsConnection:
 
     @property
     def server_version(self) -> str:
-        """The version of the NATS server to which this process is connected, or was connected last."""
+        """The version of the NATS server of the present connection, or else of the previous connection."""
         version = self._client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
 

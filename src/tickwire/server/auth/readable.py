@@ -1,7 +1,7 @@
 """The symbols that a client may read over HTTP: the claims `symbols` and `filter` of its token.
 
-The filter is evaluated on the board of the client's hub, which is delayed if the token has a delay. A symbol without a
-quote matches no filter in a token.
+The filter is evaluated on the board of the client's hub. If the token has a delay, this hub is delayed. A symbol
+without a quote matches no filter in a token.
 """
 
 from __future__ import annotations

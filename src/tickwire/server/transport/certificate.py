@@ -1,4 +1,4 @@
-"""The TLS certificate of a server, which is replaced while the server runs."""
+"""The TLS certificate of a server. An operator can replace the certificate while the server runs."""
 
 from __future__ import annotations
 
