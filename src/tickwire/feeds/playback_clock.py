@@ -31,7 +31,8 @@ SHORTENED_GAP_NS = 10**9
 _MAX_LAG_S = 1.0
 # The longest delay before a speed change takes effect.
 _MAX_SLEEP_S = 0.05
-# The clock may release a tick this long before its due time, because a sleep of such a short time could return at once.
+# If the due time of a tick is nearer than this time, the clock releases the tick now. A shorter sleep could return at
+# once.
 _DUE_TOLERANCE_S = 1e-6
 _NOTHING_RELEASED = -1.0
 

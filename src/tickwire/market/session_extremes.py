@@ -1,8 +1,9 @@
 """The highest and lowest trade prices of each symbol's session, which change if a trade is cancelled or corrected.
 
 For each symbol, the highest 32 and the lowest 32 different prices of the session are stored, each with its number of
-trades. Prices between them are not stored, so the memory is bounded. A withdrawal of a trade reduces the number of its
-price. The high and the low of the session are therefore exact, unless all 32 prices on one side are withdrawn.
+trades. Prices between them are not stored, so the memory is bounded. The withdrawal of a trade reduces the number of
+trades at its price. The high and the low of the session are therefore exact, unless all 32 prices on one side are
+withdrawn.
 
 Trades are collected, and added to the stored prices of many symbols later in one operation. The result does not depend
 on the time of this operation, because the order of the added trades makes no difference.

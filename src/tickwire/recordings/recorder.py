@@ -27,7 +27,7 @@ _GZIP_LEVEL = 6
 # The maximum number of corrections of a symbol that wait for their quotes. One request to a server causes at most 100
 # corrections.
 _MAX_EXPECTED_CORRECTIONS = 1_000
-# The largest difference between equal volumes, because volumes have up to nine decimals.
+# Two volumes count as equal if they differ by at most this number, because volumes have up to nine decimals.
 _VOLUME_TOLERANCE = 1e-9
 _READ_BLOCK_BYTES = 4096
 

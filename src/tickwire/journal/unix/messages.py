@@ -138,7 +138,7 @@ class Reply(msgspec.Struct, tag=19, array_like=True, frozen=True):
 
 
 class Failure(msgspec.Struct, tag=20, array_like=True, frozen=True):
-    """The owner's last message to a follower that can never continue."""
+    """The message that the owner sends before it disconnects a follower that can never continue."""
 
     reason: str
 

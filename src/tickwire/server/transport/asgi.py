@@ -43,7 +43,7 @@ def client_address(scope: Scope) -> str:
 
 
 def client_network(scope: Scope) -> str:
-    """Return the client's address or network for a count of requests, or "" for a Unix socket.
+    """Return the IPv4 address or the IPv6 network by which the server counts the client, or "" for a Unix socket.
 
     Each IPv4 address counts separately, even if the socket reports it as an IPv4-mapped IPv6 address. All IPv6
     addresses of a /64 network count as one client, because one client usually owns the whole network.
