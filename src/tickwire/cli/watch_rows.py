@@ -143,7 +143,7 @@ class WatchRows:
         self.is_descending = self.sort_field != "symbol"
 
     def selected(self) -> list[Row]:
-        """Return the rows whose symbol matches `pattern`, in order. Rows without a value come last.
+        """Return the rows whose symbol matches `pattern`, in the order of the table. Rows without a value come last.
 
         A pattern without wildcards matches each symbol that contains the pattern, in upper or lower case.
         """

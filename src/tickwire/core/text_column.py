@@ -1,7 +1,7 @@
 """A column of texts, with a fast search for the texts that match a pattern.
 
-The search advances one character at a time through all texts at once, with a few array operations for each character. A
-search of 100,000 symbols takes 0.3 ms if few symbols contain the characters of the pattern, and 10 to 30 ms for the
+The search advances through all texts together, one character at a time, with a few array operations for each character.
+A search of 100,000 symbols takes 0.3 ms if few symbols contain the characters of the pattern, and 10 to 30 ms for the
 slowest patterns. A regular expression would take 30 ms or more, and 100 ms or more for some patterns.
 """
 

@@ -107,9 +107,9 @@ class Hub:
 
     `board` and `snapshot` already include all events up to event `start_sequence`. The caller must apply each record to
     `candles` before it calls `apply` for the record or for its first part. `max_lifetime_s` is the maximum lifetime of
-    a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only
-    a hub that delays the market has a `live_hub`. The live hub passes admin events to the delayed hub at once. `sender`
-    writes the bytes of channels to sinks (default: each sink writes its own bytes).
+    a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at the same
+    time. Only a hub that delays the market has a `live_hub`. The live hub passes admin events to the delayed hub at
+    once. `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
     """
 
     def __init__(

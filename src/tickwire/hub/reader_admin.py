@@ -60,7 +60,7 @@ class ReaderAdmin:
     apply to the readers of all hubs without delay.
 
     `max_lifetime_s` is the maximum lifetime of a stream in seconds. 0 means no limit. The lifetime varies by up to a
-    tenth, so that readers that connected together do not all reconnect at once.
+    tenth, so that readers that connected together do not all reconnect at the same time.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Segmented scans compute running values within all groups of an array at once.
+"""Segmented scans compute running values within each group of an array, and process all groups together.
 
 A batch may contain several ticks of one symbol. The quote after each tick depends on the ticks before it. A stable sort
 by symbol places the rows of each symbol next to each other, in their original order. These rows are one segment. A scan

@@ -23,7 +23,7 @@ class DeliveryTimes:
     """The durations of the stages from the journal to the sockets, and the latencies of ticks.
 
     The methods `record_...` run for each batch, so they only store numbers. The histograms count the numbers of many
-    batches at once, which takes a third of the time. All times are in nanoseconds.
+    batches together, which takes a third of the time. All times are in nanoseconds.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -31,7 +31,7 @@ class ReaderHandover:
         self._peers.register_handler(_FREE_PLACES_TOPIC, self._answer_free_places)
 
     async def end_streams(self) -> None:
-        """End streams step by step while other servers accept the readers. Then end the remaining streams at once."""
+        """End streams step by step while other servers accept the readers. Then end all other streams immediately."""
         runtime, clock = self._runtime, self._runtime.clock
         ends_at = clock.monotonic() + MAX_HANDOVER_S
         step = _readers_per_step(len(runtime.hub_pool))

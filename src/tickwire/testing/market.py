@@ -24,8 +24,8 @@ _SETTLING_TURNS = 50
 class RunningMarket:
     """A server on a free port. Its time changes only in `advance`. Open the market with `with`.
 
-    By default, the server simulates about a hundred symbols. All of them have a price at once. The same seed and the
-    same calls of `advance` produce the same ticks. `settings` are settings of the server, such as `feed="http"` or
+    By default, the server simulates about a hundred symbols. Each symbol has a price from the start. The same seed and
+    the same calls of `advance` produce the same ticks. `settings` are settings of the server, such as `feed="http"` or
     `auth="secret"`. With `real_time=True`, the market runs in real time, and `advance` raises RuntimeError.
     """
 

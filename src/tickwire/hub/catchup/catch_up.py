@@ -126,9 +126,9 @@ class CatchUp:
     def join_from_cache(self, reader: Reader) -> bool:
         """Send a new reader the missing events from the cache, and add the reader to its channel.
 
-        Many readers often connect at once, so another reader may just have received the same batches. With the cache,
-        the method needs only a few calls for the work of `catch_up`. If the method returns False, the reader has not
-        joined its channel, and the caller must call `catch_up`.
+        Many readers often connect at the same time, so another reader may just have received the same batches. With the
+        cache, the method needs only a few calls for the work of `catch_up`. If the method returns False, the reader has
+        not joined its channel, and the caller must call `catch_up`.
         """
         channel, head = self._channels[reader], self._head
         is_simple = channel.sends_only_quotes and reader.known_unreadable >= head.unreadable.last

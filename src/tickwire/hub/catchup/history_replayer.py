@@ -38,7 +38,7 @@ _MAX_RECORDS = 64
 # milliseconds. A thread decodes larger snapshots.
 _MAX_LOOP_BYTES = 2**20
 
-# The number of cached boards. More boards would help only if readers resumed from very many different times at once.
+# The number of cached boards. More boards would help only if many readers resumed together, each from a different time.
 _MAX_REPLAY_BOARDS = 4
 
 

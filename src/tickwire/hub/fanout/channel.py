@@ -220,7 +220,7 @@ class Channel:
             reader.position = self.position if self.is_paced else self._head.sequence
             reader.quotes_due_at = self.flush_due_at
             # Skip the count if the stream ends. The count has no use then, and would take long if thousands of readers
-            # left at once.
+            # left at the same time.
             if reader.close_reason is None:
                 reader.eligible_quotes_at_leave = (
                     self.eligible_quotes_at_flush if self.is_paced else self.count_eligible_quotes()

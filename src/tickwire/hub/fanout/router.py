@@ -141,7 +141,7 @@ class Router:
             for channel in self._channels_by_unseen_symbol.pop(symbols[row], ()):
                 self._route_rows(channel, [row])
         # Access the column after each batch, because an access adds the new symbols to the column. Otherwise, the first
-        # request would add all symbols at once.
+        # request would add all symbols in one step.
         column = self._board.symbol_column
         untested = self._pattern_channels if new_rows else {}
         if new_rows and self._announced is not None and self._announced.covers(symbols, new_rows):

@@ -148,7 +148,7 @@ class JoiningTable:
 
 
 class TransportSender:
-    """Calls `write` of each sink at once. This sender works with every sink."""
+    """Calls `write` of each sink immediately, without a queue. This sender works with every sink."""
 
     name = "transport"
 

@@ -10,7 +10,7 @@ from tickwire.server.http_errors import RateLimited
 # recently used bucket.
 MAX_BUCKETS = 50_000
 # A burst may contain as many requests as the rate allows in this many seconds. Bursts are common: a web page sends
-# several requests at once when a browser opens the page.
+# several requests together when a browser opens the page.
 BURST_S = 5.0
 
 

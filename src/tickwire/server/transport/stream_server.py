@@ -40,7 +40,7 @@ class StoppableApp(Protocol):
         ...
 
     def drain(self) -> None:
-        """End every stream at once."""
+        """End every stream immediately."""
         ...
 
 
