@@ -118,9 +118,9 @@ class PlaybackClock:
         self._pending_steps, self._released_until = 0, _NOTHING_RELEASED
 
     def stop(self) -> None:
-        """Hold all ticks.
+        """Hold all ticks until a command continues playback.
 
-        Then `resume` continues at the same position, and `start` begins at the first tick of the feed.
+        The command `resume` continues at the same position, and `start` begins at the first tick of the feed.
         """
         self._enter_state("stopped")
         self._pending_steps, self._released_until = 0, _NOTHING_RELEASED

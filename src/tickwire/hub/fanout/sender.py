@@ -39,7 +39,7 @@ class SentFrames(NamedTuple):
     group_numbers: RowArray
 
     def add(self, other: SentFrames) -> SentFrames:
-        """Return the sums of both numbers and both sizes, and the groups of both."""
+        """Return the sum of the numbers, the sum of the sizes, and the groups of both objects."""
         return SentFrames(
             self.deliveries + other.deliveries,
             self.size_bytes + other.size_bytes,

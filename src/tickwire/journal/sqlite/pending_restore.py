@@ -22,7 +22,7 @@ _RESTORING_SUFFIX = "-restoring-"
 def databases_of(journal: Path) -> tuple[Path, Path]:
     """Return the paths of the candles and of the journal.
 
-    A server opens the journal first, so rename it after the candles.
+    A server opens the journal first, so a restore must rename the journal after the candles.
     """
     return side_file(journal, _CANDLES_SUFFIX), journal
 
