@@ -25,7 +25,7 @@ class SeriesCounts:
         self._counts = np.zeros(_INITIAL_CAPACITY * len(_INTERVALS), np.int32)
 
     def add(self, symbols: Sequence[str], intervals: Sequence[int], threshold: int) -> list[tuple[str, int]]:
-        """Count candles with these symbols and intervals. Return their series whose count has reached `threshold`."""
+        """Count candles with these symbols and intervals. Return the series whose counts have reached `threshold`."""
         slots = self._slots(symbols, intervals)
         np.add.at(self._counts, slots, 1)
         return [

@@ -1,4 +1,4 @@
-"""The symbols of a server that match a filter, or that are the first in an order."""
+"""The symbols of a server that match a filter, or the first symbols in an order."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ _STOP_TIMEOUT_S = 15.0
 _INITIAL_RESTART_DELAY_S = 0.25
 _MAX_RESTART_DELAY_S = 10.0
 _STABLE_AFTER_S = 30.0
-# The maximum number of the server's last error lines that an error at the start contains.
+# An error at the start contains at most this many of the newest error lines of the server.
 _KEPT_LOG_LINES = 3
 # The minimum time between two error lines in the log. Every connection can cause an error line, and any user of the
 # machine can connect.

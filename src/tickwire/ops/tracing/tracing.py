@@ -115,8 +115,8 @@ class Tracing:
         An append outside of requests begins a new trace. An example is the append of a batch from the feed.
         """
         request = _current_request.get()
-        # The request may already have ended, because a background task may outlive the request that started it. Its
-        # appends then belong to no request.
+        # The request may already have ended, because a background task may outlive the request that started it. The
+        # appends of this task then belong to no request.
         parent = None if request is None else request.context
         if parent is None:
             parent = Context()

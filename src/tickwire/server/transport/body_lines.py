@@ -80,7 +80,7 @@ class BodyLines:
             stopped.cancel()
 
     async def _receive_part(self, stopped: asyncio.Task[bool]) -> tuple[bytes, bool]:
-        """Return the next bytes of the body, and whether the body ends with them."""
+        """Return the next bytes of the body, and whether these bytes are the end of the body."""
         if self._connection is not None:
             self._connection.start_body_time(self._scope)
         receiving = asyncio.ensure_future(self._receive())
