@@ -95,8 +95,8 @@ class App:
         # The settings with new keys that arrived during the start. When the start has ended, the server uses these
         # keys.
         self._new_keys: Settings | None = None
-        # The reason why the start has to wait ("" if it does not wait). The event is set when the start ends, and when
-        # it begins to wait; the event is None before and after the start.
+        # The reason why the start has to wait, or "" if the start does not wait. The event is set when the start begins
+        # to wait, and when the start ends. The event is None before and after the start.
         self._waiting_reason = ""
         self._start_settled: asyncio.Event | None = None
         # Whether a start has succeeded or failed.
@@ -398,8 +398,8 @@ async def _open_journal(
 ) -> tuple[Journal, Cluster]:
     """Open the journal. The journal stays open until `stack` closes.
 
-    Only one process can open a journal in a file or in memory. If several processes need it, the process that runs the
-    feed opens the journal, and the edges follow it over a Unix socket.
+    Only one process can open a journal in a file or in memory. If several processes need the journal, the process that
+    runs the feed opens the journal, and the edges follow the journal over a Unix socket.
     """
     if is_shared(settings.journal) or settings.role == "all":
         return await _open_in_this_process(settings, clock, stack, report_waiting)

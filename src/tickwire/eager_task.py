@@ -17,8 +17,8 @@ class EagerTasks:
 
     A coroutine must handle its own exceptions, but an exception before the first wait reaches the caller of `start`.
     Before its first wait, a coroutine runs outside a task, where asyncio rejects timeouts and task groups. So a
-    coroutine calls `enter_task` before it uses them. Each coroutine has its own copy of the context variables, as in a
-    task.
+    coroutine calls `enter_task` before it uses them. Like a task, each coroutine has its own copy of the context
+    variables.
     """
 
     def __init__(self) -> None:

@@ -401,7 +401,7 @@ class Settings(FeedSettings):
         8,
         ge=1,
         le=1000,
-        description="Keep this many files of the audit log, and delete older ones.",
+        description="Keep this many files of the audit log, and delete older files.",
         json_schema_extra=_LOGGING,
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(

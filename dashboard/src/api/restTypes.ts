@@ -16,7 +16,7 @@ export interface Client {
 }
 
 /**
- * The processes of the cluster: first the process that runs the feed, then the others by role and id.
+ * The processes of the cluster: first the process that runs the feed, then the other processes by role and id.
  *
  * `answered_by` is the process that answers the request. `unanswered` has the ids of the processes that did not
  * describe themselves in time. They may have ended, or have another version.

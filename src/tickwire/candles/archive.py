@@ -46,7 +46,7 @@ _SERIES_PER_TRANSACTION = 256
 # After each write, the file shrinks by at most this number of pages (4 MB), so that a write does not take long.
 _SHRINK_PAGES = 1_024
 # `write_some` writes this share of the waiting candles, but at least `_MIN_CANDLES_PER_WRITE` candles. The candles of
-# 100,000 symbols, which close together, are therefore written over several seconds.
+# 100,000 symbols close together. The archive therefore writes them over several seconds.
 _SHARE_PER_WRITE = 1 / 16
 _MIN_CANDLES_PER_WRITE = 4_096
 # This number of candles occupies 44 MB: 100,000 symbols at five intervals. If more candles wait in memory, callers wait
@@ -93,8 +93,8 @@ class CandleArchive:
     The archive keeps at least the newest `max_candles_per_series` candles of each series. The archive deletes older
     candles of a series in batches: each time it has added `max_candles_per_series` / 4 candles to the series.
 
-    If the archive exceeds `max_bytes`, it reduces the number of candles per series until it is small enough. The lower
-    number stays in use until the process ends.
+    If the archive exceeds `max_bytes`, it reduces the number of candles per series until the archive is small enough.
+    The lower number stays in use until the process ends.
 
     Candles close at events of the journal. The archive has written all candles that closed up to the event with the
     number `sequence`. `epoch` is a random name for the journal's history of events. New candles wait in memory until
@@ -131,8 +131,8 @@ class CandleArchive:
         self._removed_symbols: frozenset[bytes] = frozenset()
         # The number of candles that were discarded because the archive could not write them.
         self.dropped_candles = 0
-        # The number of candles added to each series since old candles of the series were last deleted. None before the
-        # first write.
+        # The number of candles added to each series since the newest deletion of its old candles. None before the first
+        # write.
         self._untrimmed_counts: SeriesCounts | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tickwire-candles")
         self._flush_lock = asyncio.Lock()
@@ -253,8 +253,8 @@ class CandleArchive:
         )
         candles = np.concatenate([_pack_rows(rows), *unwritten])
         # A candle can occur more than once: if it was written during the read, if both this process and the writer of
-        # the file have closed it, or if it was corrected. Of all candles with the same start, keep the last candle,
-        # which is the newest version.
+        # the file have closed it, or if it was corrected. Of several candles with the same start, keep the last candle
+        # in the list, which is the newest version.
         newest_first = candles[::-1]
         candles = newest_first[np.unique(newest_first["start"], return_index=True)[1]]
         return candles[-limit:] if start is None else candles[:limit]
@@ -437,8 +437,8 @@ class CandleArchive:
         parameters = (symbol, interval_s, start or 0, end, limit)
         rows = self._connection.execute(statement, parameters).fetchall()
         writer = self._connect_to_writer()
-        # Return the rows of this process last, so that `read` prefers them. After a reset of a symbol, the file may
-        # still contain its old candles.
+        # Put the rows of this process at the end, because `read` prefers later rows. After a reset of a symbol, the
+        # file may still contain its old candles.
         return rows if writer is None else [*writer.execute(statement, parameters).fetchall(), *rows]
 
 

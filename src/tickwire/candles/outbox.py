@@ -26,7 +26,7 @@ _NARROW_CANDLE_BYTES = 72
 
 
 class PendingCandles(msgspec.Struct, frozen=True, array_like=True):
-    """Candles that closed at one event, as stored in a snapshot.
+    """The form in which a snapshot stores candles that closed at one event.
 
     In a snapshot of Tickwire 0.1.0, which did not store the number of candles, `count` is 0, and a candle has 72 bytes.
     """

@@ -62,7 +62,7 @@ class CandleQuery(NamedTuple):
 
 
 class CandleStats(NamedTuple):
-    """Counters of late trades, and of closed candles that are not archived or not published.
+    """Counters of late trades, of closed candles that are not archived, and of closed candles that are not published.
 
     `late_trades` maps each candle interval to the number of trades that arrived after their candle had closed. The
     counts begin at the start of the journal, not at the last restart. `unwritten_candles` is the number of closed
@@ -78,7 +78,7 @@ class CandleStats(NamedTuple):
 
 
 class _RecorderState(msgspec.Struct, frozen=True, array_like=True):
-    """The state of a CandleRecorder, as stored in a snapshot.
+    """The form in which a snapshot stores the state of a CandleRecorder.
 
     Earlier versions of Tickwire set `lag_ns`, the delay between the time of a tick and its arrival. Newer versions
     store this delay for each source of ticks, as a part of `candles`.

@@ -25,7 +25,7 @@ class SeriesCounts:
         self._counts = np.zeros(_INITIAL_CAPACITY * len(_INTERVALS), np.int32)
 
     def add(self, symbols: Sequence[str], intervals: Sequence[int], threshold: int) -> list[tuple[str, int]]:
-        """Count candles with these symbols and intervals. Return their series whose count has reached `threshold`."""
+        """Count candles with these symbols and intervals. Return the series whose counts have reached `threshold`."""
         slots = self._slots(symbols, intervals)
         np.add.at(self._counts, slots, 1)
         return [
@@ -38,7 +38,7 @@ class SeriesCounts:
         self._counts[self._slots([symbol for symbol, _ in pairs], [interval for _, interval in pairs])] = 0
 
     def _slots(self, symbols: Sequence[str], intervals: Sequence[int]) -> RowArray:
-        """Return the index of the count of each pair of a symbol and an interval. Add new symbols."""
+        """Return, for each pair of a symbol and an interval, the index of the pair's count. Add new symbols."""
         try:
             rows = np.array(list(map(self._row_by_symbol.__getitem__, symbols)), np.intp)
         except KeyError:

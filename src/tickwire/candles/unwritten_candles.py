@@ -18,7 +18,7 @@ class Checkpoint(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Closed candles. `complete_until` is the position up to which the earlier batches contain all candles."""
+    """Closed candles that were added together. `complete_until` is the checkpoint before these candles."""
 
     candles: PackedCandles
     complete_until: Checkpoint
@@ -46,9 +46,9 @@ class UnwrittenCandles:
         self.checkpoint = checkpoint
 
     def oldest(self, min_candles: int) -> tuple[list[PackedCandles], Checkpoint]:
-        """Return the oldest batches, and the position up to which these batches contain all candles.
+        """Return the oldest batches with at least `min_candles` candles, or all batches.
 
-        The batches contain at least `min_candles` candles, or all candles.
+        Also return a checkpoint: the result contains every unwritten candle that closed up to this checkpoint.
         """
         selected = list[PackedCandles]()
         for candles, complete_until in self._batches:
@@ -59,7 +59,10 @@ class UnwrittenCandles:
         return selected, self.checkpoint
 
     def discard(self, written: Iterable[PackedCandles]) -> None:
-        """Remove batches that `oldest` returned. Keep a batch from which `remove_symbols` has removed candles since."""
+        """Remove batches that `oldest` returned.
+
+        Keep a batch that `remove_symbols` has changed after the call of `oldest`.
+        """
         # Many batches contain a single candle, so look up each batch in a set instead of searching a list.
         ids = set(map(id, written))
         self._replace([batch for batch in self._batches if id(batch.candles) not in ids])
@@ -80,7 +83,8 @@ class UnwrittenCandles:
         return [
             _select(batch.candles, symbol, interval_s, start, end)
             for batch in self._batches
-            # Most batches contain a single interval, and a comparison of numbers is faster than one of symbols.
+            # Most batches contain a single interval, and a comparison of numbers is faster than a comparison of
+            # symbols.
             if (batch.candles["interval"] == interval_s).any()
         ]
 

@@ -30,7 +30,7 @@ class ShownSetting(NamedTuple):
 
 
 @click.command(cls=GroupedCommand, params=settings_options())
-@config_option("Check this TOML file, as `tickwire serve --config` reads it.")
+@config_option("Check this TOML file, which has the format of `tickwire serve --config`.")
 @click.option("--all", "shows_all", is_flag=True, help="Also print the settings that have their default values.")
 @click.option(
     "--json", "is_json", is_flag=True, help="Print one JSON object with the value and origin of each setting."

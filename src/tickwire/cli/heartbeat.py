@@ -76,7 +76,8 @@ class HeartbeatPipe(ChildPipe):
     async def wait_until_silent(self) -> bool:
         """Wait for the first heartbeat, and then until the child process is silent. Then return True.
 
-        Return False if the child process closes the pipe, because it has ended or executes another program.
+        Return False if the child process closes the pipe. The child process has then ended, or executes another
+        program.
         """
         missed = -1
         while missed < MAX_MISSED_HEARTBEATS:

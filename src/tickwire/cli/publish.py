@@ -33,7 +33,7 @@ from tickwire.recordings.tick_reader import Recording, RecordingOptions
 _STANDARD_INPUT = Path("-")
 # The name of the temporary file for standard input, because the progress bar shows the name of the file.
 _COPY_NAME = "standard-input"
-# The number of ticks that are encoded at once, about 100 KB.
+# The number of ticks that are encoded together, about 100 KB.
 _BATCH_TICKS = 1_000
 
 

@@ -22,7 +22,7 @@ class SettingsReloader:
     def __init__(self, load: Callable[[], Settings], settings: Settings) -> None:
         self._load = load
         self._settings = settings
-        # The changed settings that need a restart, as the last warning named them.
+        # The names of the changed settings in the newest warning. A change of these settings needs a restart.
         self._pending: dict[str, Any] = {}
 
     def reload(self, check: Callable[[Settings], None]) -> Mapping[str, Any] | None:
@@ -30,7 +30,7 @@ class SettingsReloader:
         setting is not valid.
 
         `check` receives the settings that the server will have, and raises TickwireError if the server cannot use them.
-        Log a warning if another setting has changed, because it needs a restart.
+        Log a warning if another setting has changed, because the change needs a restart.
         """
         try:
             new = self._load()
@@ -38,7 +38,7 @@ class SettingsReloader:
             changes = {name: getattr(new, name) for name in RELOADABLE}
             check(self._settings.model_copy(update=changes))
         except TickwireError as error:
-            log.error("cannot reload the settings: %s; the server keeps the old ones", error)
+            log.error("cannot reload the settings: %s; the server keeps the old settings", error)
             return None
         self._warn_of_restart(new)
         logging.getLogger().setLevel(new.log_level.upper())

@@ -119,7 +119,7 @@ def _parse_ranking(order: str | None, top: int | None) -> Ranking | None:
 
 def _sorted_rows(sort: str | None, ranking: Ranking | None) -> WatchRows:
     if sort is None and ranking is not None:
-        # If the order is a column, the table shows the arrow of this column.
+        # If `--order` names a column of the table, the heading of this column shows an arrow.
         field = ranking.order.rpartition(" ")[0]
         return WatchRows(field if field in SORT_FIELDS else None, is_descending=ranking.is_descending, ranking=ranking)
     sort = sort or "symbol"

@@ -134,14 +134,16 @@ class WatchRows:
         self._paused_rows = None if self.is_paused else deepcopy(self._rows)
 
     def move_sort_column(self, steps: int) -> None:
-        """Sort by the column that is `steps` to the right. Numbers start with the largest, and texts start with the
-        first in the alphabet."""
+        """Sort by the column that is `steps` to the right.
+
+        Numbers are in descending order, and texts are in alphabetical order.
+        """
         position = (0 if self.sort_field is None else SORT_FIELDS.index(self.sort_field)) + steps
         self.sort_field = SORT_FIELDS[min(max(position, 0), len(SORT_FIELDS) - 1)]
         self.is_descending = self.sort_field != "symbol"
 
     def selected(self) -> list[Row]:
-        """Return the rows whose symbol matches `pattern`, in order. Rows without a value come last.
+        """Return the rows whose symbol matches `pattern`, in the order of the table. Rows without a value come last.
 
         A pattern without wildcards matches each symbol that contains the pattern, in upper or lower case.
         """

@@ -117,7 +117,7 @@ class WatchTable:
                 self._scroll(key)
 
     def _scroll(self, key: str) -> None:
-        """Show other rows. `render` limits the number of the first row."""
+        """Scroll the table. `render` corrects a first row before the start or after the end."""
         end = len(self.rows)
         steps = {
             "up": -1,

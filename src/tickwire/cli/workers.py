@@ -67,7 +67,7 @@ class WorkerProcess:
         self.name = name
         self.ready_message: ReadyMessage | None = None
         self.last_exit_code: int | None = None
-        # The number of processes of this worker that ended before they were ready, since a process was last ready.
+        # The number of consecutive processes of this worker that ended before they were ready.
         self.failed_starts = 0
         # The event `start_failed` is set after this number of failed starts.
         self.max_failed_starts = _MAX_FAILED_STARTS
@@ -160,7 +160,7 @@ class WorkerProcess:
             log.exception("cannot run %s", self.name)
             return False
         finally:
-            # Kill the process if it still runs, because an error occurred or this task was cancelled.
+            # After an error or a cancellation of this task, the process may still run. Kill it.
             if self._process is not None and self._process.returncode is None:
                 self._process.kill()
                 await self._process.wait()

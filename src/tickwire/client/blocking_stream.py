@@ -43,7 +43,8 @@ class BlockingStream(Generic[T]):
         self._source = source
         self._stream = stream
         self._last_event_id = stream.last_event_id
-        # The next item, if a call of `next_item` reached its timeout or was interrupted.
+        # The pending result of the last call of `next_item`, if this call reached its timeout or was interrupted.
+        # Otherwise None.
         self._next: Future[_Received[T]] | None = None
 
     def __enter__(self) -> Self:
@@ -86,14 +87,14 @@ class BlockingStream(Generic[T]):
     def events(self) -> BlockingStream[Event]:
         """Return all events of this stream, such as `gap` and `bye`, instead of its items.
 
-        Read only the items or only the events of a stream.
+        A program must not read both the items and the events of one stream.
         """
         return BlockingStream(self._thread, _Events(self._stream), self._stream)
 
     async def _receive(self) -> _Received[T]:
         item = await self._source.__anext__()
-        # After a timeout, the thread continues to wait for the item. Until `next_item` returns the item,
-        # `last_event_id` must not include it, because the program may store `last_event_id`.
+        # After a timeout, the thread continues to wait for the item. The program may store `last_event_id`. So
+        # `last_event_id` must not include the item before `next_item` returns the item.
         return _Received(item, self._stream.last_event_id)
 
 
@@ -116,8 +117,8 @@ class BlockingScreen(BlockingStream[ScreenChange]):
     def __init__(self, thread: LoopThread, screen: Screen) -> None:
         super().__init__(thread, screen, screen.stream)
         self._screen = screen
-        # A copy of the symbols and the quotes, if a call of `next_item` reached its timeout, so that the thread still
-        # waits for a change.
+        # A copy of the symbols and the quotes after a call of `next_item` reached its timeout, because the thread still
+        # waits for a change. Otherwise None.
         self._copy: tuple[Set[str], Mapping[str, Quote]] | None = None
 
     @property
@@ -147,7 +148,8 @@ class BlockingBoard(Mapping[str, Quote]):
     def __init__(self, thread: LoopThread, board: LiveBoard) -> None:
         self._thread = thread
         self._board = board
-        # The next changes, if a call of `wait_for_changes` reached its timeout or was interrupted.
+        # The pending result of the last call of `wait_for_changes`, if this call reached its timeout or was
+        # interrupted. Otherwise None.
         self._changes: Future[frozenset[str]] | None = None
 
     def __enter__(self) -> Self:

@@ -99,5 +99,5 @@ class LiveBoard(Mapping[str, Quote]):
             self._changed_symbols.add(value.symbol)
             self._changed.set()
         elif isinstance(value, Gap) and value.reason == "epoch":
-            # Forget all quotes, because the server has lost its history, and sends all quotes that it still has.
+            # Forget all quotes. The server has lost its history, and now sends all quotes that it still has.
             self._quotes.clear()

@@ -80,7 +80,7 @@ class Publisher:
                 await self._wait_before_retry(backoff, failure)
 
     async def upload(self, open_batches: Callable[[int], Iterable[TickBatch]], *, name: str) -> UploadReceipt:
-        """Publish any number of ticks in one request. Return when the server has stored all of them durably.
+        """Publish any number of ticks in one request. Return when the server has stored all ticks durably.
 
         `open_batches(count)` returns batches of all ticks except the first `count` ticks. After a failure, the
         publisher asks the server how many ticks it has stored, and calls `open_batches` again for the rest. The server
@@ -170,7 +170,7 @@ _NO_TIME = b'"ts":null'
 def _encode_batch(ticks: list[Tick | Mapping[str, Any]], first_index: int = 0) -> bytes:
     """Return the ticks as NDJSON. Raise BatchRowError for a value that JSON cannot represent, such as NaN.
 
-    `first_index` is the index of the first tick in errors.
+    An error names the index of its tick. `first_index` is the index of the first element of `ticks`.
     """
     try:
         body = _ENCODER.encode_lines(ticks)
@@ -206,7 +206,7 @@ class _UploadBody:
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return a copy of the error that contains the index of the tick instead of the line in the request's body.
+    """Return the error with the index of the tick in place of the line in the request's body.
 
     The body does not contain the first `stored` ticks of the upload.
     """

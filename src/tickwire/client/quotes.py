@@ -30,7 +30,7 @@ async def find_missing_symbols(
     Raise ClientError if the server does not answer.
     """
     wanted = [*patterns]
-    # Also request all symbols with the same first letter, to suggest one of them.
+    # Also request all symbols with the same first letter, to suggest the most similar symbol.
     similar = {f"{pattern[:1].upper()}*" for pattern in wanted}
     try:
         async with httpx2.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client:

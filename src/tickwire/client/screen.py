@@ -1,4 +1,4 @@
-"""The symbols of a server that match a filter, or that are the first in an order."""
+"""The symbols of a server that match a filter, or the first symbols in an order."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class Screen:
 
     def _update(self, quote: Quote) -> None:
         symbol = quote.symbol
-        # Ignore a quote that arrives between the events `leave` and `enter` of its symbol, and a quote that `enter` has
-        # already contained.
+        # Ignore a quote that arrives between the events `leave` and `enter` of its symbol, and a quote that the event
+        # `enter` already contained.
         if symbol not in self._symbols or self._quotes.get(symbol) == quote:
             return
         is_new = symbol not in self._quotes

@@ -1,4 +1,4 @@
-"""The body of a stream's response. A read fails if no byte arrives in time, as on a half-open connection."""
+"""The body of a stream's response. A read fails if no byte arrives in time, for example on a half-open connection."""
 
 from __future__ import annotations
 

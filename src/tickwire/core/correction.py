@@ -21,7 +21,7 @@ LEAST_SIZE = sys.float_info.min
 
 
 class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The correction or the cancellation of one trade, as readers receive it.
+    """The event that readers receive about the correction or the cancellation of one trade.
 
     `ts` is the time of the trade in microseconds since the Unix epoch. `last` and `size` are the wrong price and size
     of the trade. If the trade is cancelled, `corrected_last` and `corrected_size` are None.

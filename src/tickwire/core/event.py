@@ -117,8 +117,10 @@ def upload_source(source: str, name: str) -> str:
 
 
 def owner_of(source: str) -> str:
-    """Return the source of the publisher that owns `source`. If `source` is no upload (see `upload_source`), return
-    `source` itself."""
+    """Return the source of the publisher that owns `source`.
+
+    If `source` is not the source of an upload (see `upload_source`), return `source`.
+    """
     return source.split(" ", 2)[2] if source.startswith(_UPLOAD_PREFIX) else source
 
 
@@ -130,10 +132,11 @@ class EntryKey(NamedTuple):
 
 
 def correction_key(source: str, key: str, index: int) -> EntryKey:
-    """Return the key of the event of a correction. The ticks of the correction have the source `source` and `key`.
+    """Return the source and the key of a correction event.
 
-    `index` is the number of the correction among the corrections of these ticks. `last_key` of an upload must be the
-    key of ticks, so the events of an upload have another source.
+    `source` and `key` belong to the entry with the ticks of the correction. `index` is the number of the correction in
+    this entry. For an upload, the event has another source than the ticks, because `last_key` of the upload must return
+    a key of ticks.
     """
     is_upload = source.startswith(_UPLOAD_PREFIX)
     return EntryKey(f"corrections of {source}" if is_upload else source, f"{key}:correction {index}")

@@ -16,8 +16,8 @@ class EventKind(enum.StrEnum):
     """A kind of event that a subscription can list in `events=`. The value is the text on the wire.
 
     If `has_state` is true, the events report a state, such as the current price of a symbol. A new stream can then
-    start with the current state (the snapshot). `conflation` is a text for the documentation: when the server may
-    replace an unsent event by a newer event.
+    start with the current state (the snapshot). `conflation` is a text for the documentation. It states when the server
+    may replace an unsent event by a newer event.
     """
 
     _value_: str

@@ -80,7 +80,10 @@ class Histogram:
 def count_in_buckets(
     bounds: Sequence[int], values: Sequence[int], weights: Sequence[int] | None = None
 ) -> tuple[list[int], int]:
-    """Return the number of values in each bucket, and the sum of the values. A value counts as often as its weight."""
+    """Return the number of values in each bucket, and the sum of the values.
+
+    A value with the weight 3 counts as three values.
+    """
     # A conversion of the list through an array of the standard library is twice as fast as a direct conversion.
     numbers = np.frombuffer(array("q", values), np.int64)
     repeats = None if weights is None else np.frombuffer(array("q", weights), np.int64)

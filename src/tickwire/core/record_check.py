@@ -1,6 +1,6 @@
 """Checks that the data of a journal record is complete and valid.
 
-A journal checks each entry before it appends the entry, and each record when it reads the record from its storage.
+A journal checks each entry before the append, and each record after the journal has read the record from its storage.
 Other programs can write to the storage of a journal, for example to the stream of a NATS server. The code that applies
 records must not fail for any record that has passed this check.
 """

@@ -1,4 +1,4 @@
-"""Divides searches of texts into steps of a few milliseconds, between which other tasks can run."""
+"""Divides a search through texts into steps of a few milliseconds. Other tasks can run between two steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SINGLE_TEST_COST = 8
 
 
 class StepBudget:
-    """Adds up the costs of tests of texts since the last pause."""
+    """The cost of all text searches since the last pause."""
 
     def __init__(self) -> None:
         self._cost = 0

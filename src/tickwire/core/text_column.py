@@ -1,7 +1,7 @@
 """A column of texts, with a fast search for the texts that match a pattern.
 
-The search advances one character at a time through all texts at once, with a few array operations for each character. A
-search of 100,000 symbols takes 0.3 ms if few symbols contain the characters of the pattern, and 10 to 30 ms for the
+The search advances through all texts together, one character at a time, with a few array operations for each character.
+A search of 100,000 symbols takes 0.3 ms if few symbols contain the characters of the pattern, and 10 to 30 ms for the
 slowest patterns. A regular expression would take 30 ms or more, and 100 ms or more for some patterns.
 """
 
@@ -148,7 +148,7 @@ class TextColumn:
         return result
 
     def equal_to_any(self, texts: frozenset[str], first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
+        """Return a boolean array with one element for each row from `first` to `end` - 1 (None: to the last row).
 
         An element is True if the text is one of `texts`.
         """
@@ -156,7 +156,7 @@ class TextColumn:
         return np.fromiter(map(texts.__contains__, compared), np.bool_, len(compared))
 
     def present(self, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to `end` - 1, or to the last row.
+        """Return a boolean array with one element for each row from `first` to `end` - 1 (None: to the last row).
 
         An element is True if the row has a text.
         """
@@ -168,7 +168,7 @@ class TextColumn:
         return present
 
     def first_in_order(self, rows: RowArray, count: int) -> RowArray:
-        """Return the `count` rows of `rows` whose texts come first in alphabetical order, in any order.
+        """Return the `count` rows of `rows` with the alphabetically smallest texts. The result is not sorted.
 
         All texts must be different ASCII texts of at most `_MAX_WIDTH` characters. The method compares eight characters
         of all texts at a time, and compares the next eight characters only for texts that were equal so far.
@@ -184,7 +184,7 @@ class TextColumn:
         return np.concatenate([*first, rows])
 
     def _words_at(self, begin: int, rows: RowArray) -> _Words:
-        """Return the characters of some texts from place `begin` on, as numbers with the same order as the texts."""
+        """Return eight characters of each text, from index `begin`, as a number. The numbers sort like the texts."""
         if begin:
             return _pack_words(self._characters[begin : begin + _WORD_BYTES, rows])
         if len(self._first_words) < len(self):
@@ -197,8 +197,8 @@ class TextColumn:
 
         The search is the bit-parallel simulation of a nondeterministic automaton (Navarro and Raffinot, "Flexible
         Pattern Matching in Strings", 2002, section 4.2). Bit i of the state of a text is set if the first i characters
-        of the pattern match the text so far. Every text ends with the character 0. At this character, one more bit is
-        set if the whole pattern has matched.
+        of the pattern match the characters that were read. Every text ends with the character 0. At this character, one
+        more bit is set if the whole pattern has matched.
         """
         assert pattern.step_bits is not None  # noqa: S101  # checked by the caller
         width = len(self._characters)
@@ -250,7 +250,7 @@ def _byte_of(character: str) -> int:
 def _presence_word(characters: Iterable[str]) -> np.uint64:
     """Return a 64-bit word that describes which characters occur.
 
-    Each bit stands for one or several characters, and is set if `characters` contains one of them.
+    Each bit stands for one or several characters, and is set if `characters` contains one of these characters.
     """
     word = 0
     for character in characters:

@@ -61,7 +61,8 @@ class FeedBatch(NamedTuple):
     None if the feed cannot resume. `trading_changes` maps each symbol that starts trading with this batch to True, and
     each symbol that stops trading to False. Readers receive `notice` as a status event, and each item of `corrections`
     as an event of its own. `ticks` already contains the corrections. If the feed can resume, `correction_keys` contains
-    a key for each correction, which is the same after a restart, even if the feed divides its ticks into other batches.
+    a key for each correction. The key is the same after a restart, even if the feed divides its ticks into other
+    batches.
     """
 
     ticks: PackedTicks

@@ -44,7 +44,7 @@ class JsonMapping:
         fields = {part.field for part in parts}
         if not fields.intersection(_PRICES) or (not symbol and "symbol" not in fields):
             raise InputError(
-                "the feed needs the paths of its prices and symbols",
+                "map: name the JSON members that contain a tick's price and symbol",
                 field="map",
                 hint="--map symbol=data.*.symbol,last=data.*.price, or --symbol ACME --map last=price",
             )

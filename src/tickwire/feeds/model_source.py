@@ -97,7 +97,7 @@ class _ReferencedModelSource:
         content = await self._file.fetch()
         address = content.data.decode("utf-8", "replace").strip() if content else ""
         if not address or address.startswith("ref:"):
-            raise InputError(f"{self._file.path} contains no address of a model: {address!r}", field="model")
+            raise InputError(f"{self._file.path} contains {address!r} instead of the address of a model", field="model")
         if self._source is None or address != self._address:
             self._source, self._address = open_model_source(address), address
         prefix = f"{address} "

@@ -26,12 +26,13 @@ MAX_SPEED = 1000.0
 # one market second.
 MAX_GAP_NS = 3600 * 10**9
 SHORTENED_GAP_NS = 10**9
-# If playback is delayed by more than this (by a suspended laptop or a slow disk), it continues at normal speed and does
-# not catch up.
+# If playback is delayed by more than this (by a suspended laptop or a slow disk), playback continues at normal speed
+# and does not catch up.
 _MAX_LAG_S = 1.0
 # The longest delay before a speed change takes effect.
 _MAX_SLEEP_S = 0.05
-# The clock may release a tick this long before its due time, because a sleep of such a short time could return at once.
+# If the due time of a tick is nearer than this time, the clock releases the tick now. A shorter sleep could return at
+# once.
 _DUE_TOLERANCE_S = 1e-6
 _NOTHING_RELEASED = -1.0
 
@@ -64,8 +65,8 @@ class PlaybackClock:
         # The position of playback at one moment: a reading of the real clock, and the market seconds since the start of
         # playback.
         self._anchor = (clock.monotonic(), 0.0)
-        # The latest tick time whose due time has been computed, and this due time, in market nanoseconds since the
-        # start of playback.
+        # The clock has computed due times for the ticks up to this time. The second value is the due time of the newest
+        # of these ticks, in market nanoseconds since the start of playback.
         self._newest_ts: int | None = None
         self._newest_due_ns = 0
         self._pending_steps = 0
@@ -117,7 +118,10 @@ class PlaybackClock:
         self._pending_steps, self._released_until = 0, _NOTHING_RELEASED
 
     def stop(self) -> None:
-        """Hold all ticks until playback continues. `start` then begins another run through the feed's ticks."""
+        """Hold all ticks until a command continues playback.
+
+        The command `resume` continues at the same position, and `start` begins at the first tick of the feed.
+        """
         self._enter_state("stopped")
         self._pending_steps, self._released_until = 0, _NOTHING_RELEASED
 

@@ -141,7 +141,8 @@ class SimulatorFeed:
         while past.now < (end := self._start_time()):
             ticks = past.simulate_block().ticks
             ticks = ticks[ticks["ts"] < end]
-            # The past has fewer trades, so their sizes are larger: the volume per minute is the same as in the present.
+            # The past has fewer trades per minute than the present. The trades are larger, so that the volume per
+            # minute is equal.
             ticks["size"] *= self._rate / _PAST_TRADES_PER_SECOND
             tick_count += len(ticks)
             self.playback_clock.begin_pass(end)

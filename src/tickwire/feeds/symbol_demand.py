@@ -19,7 +19,8 @@ class SymbolDemand:
     def __init__(self, max_symbols: int) -> None:
         self.unserved_count = 0
         self._max_symbols = max_symbols
-        # The monotonic time at which each symbol was last wanted. The symbols are in the order of their subscription.
+        # For each symbol: the monotonic time at which a reader most recently wanted it. The symbols are in the order of
+        # their subscription.
         self._wanted_at_s: dict[str, float] = {}
 
     def update(self, wanted: Set[str], now_s: float) -> list[str]:

@@ -195,7 +195,7 @@ class Dispatcher:
         for frame, channels in zip(frames, found, strict=True):
             for channel in channels:
                 pending = channel.pending_frames
-                # Do nothing for a channel with pending frames, which is already in `dirty`.
+                # A channel with pending frames is already in `dirty`.
                 if not pending:
                     dirty.add(channel)
                 pending.append(frame)

@@ -107,9 +107,9 @@ class Hub:
 
     `board` and `snapshot` already include all events up to event `start_sequence`. The caller must apply each record to
     `candles` before it calls `apply` for the record or for its first part. `max_lifetime_s` is the maximum lifetime of
-    a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at once. Only
-    a hub that delays the market has a `live_hub`. The live hub passes admin events to the delayed hub at once. `sender`
-    writes the bytes of channels to sinks (default: each sink writes its own bytes).
+    a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at the same
+    time. Only a hub that delays the market has a `live_hub`. The live hub passes admin events to the delayed hub at
+    once. `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
     """
 
     def __init__(
@@ -300,7 +300,8 @@ class Hub:
     ) -> ExitStack | None:
         """Reserve room for the filter and the top-N screen of a stream that is about to open (see `reserve_screen`).
 
-        Return None if the stream has none of them. First test the patterns of the stream (see `test_patterns`).
+        Return None if the stream has neither a filter nor a top-N screen. First test the patterns of the stream (see
+        `test_patterns`).
         """
         restricted = self._effective_subscription(requested, start, identity)[0]
         if restricted.patterns:

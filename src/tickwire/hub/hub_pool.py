@@ -104,7 +104,7 @@ class HubPool:
         return sum(len(hub.roster) for hub in self)
 
     def clients(self, name: str) -> list[ClientInfo]:
-        """Return a description of each reader of a client id or of a user (`user:NAME`)."""
+        """Return a description of each reader with a client id, or of each reader of a user (`user:NAME`)."""
         return [client for hub in self for client in hub.roster.describe_clients(name)]
 
     async def select(self, selection: ClientQuery) -> list[ClientInfo]:
@@ -163,8 +163,8 @@ class HubPool:
     def _stop_delayed_hub(self, delay_s: int) -> None:
         hub = self._delayed_hubs.pop(delay_s).hub
         self._tasks.pop(delay_s).cancel()
-        # Also disconnect the readers that requests are about to open on this hub. The clients of these readers
-        # reconnect.
+        # A request may still open a reader on this hub. This call also disconnects such a reader, and its client
+        # reconnects.
         hub.reader_admin.dismiss_own_readers(CloseReason.LIMIT)
         self.live_hub.reader_admin.detach(hub.reader_admin)
         self._stopped_hub_stats = [_sum_stats([*self._stopped_hub_stats, hub.stats()])]

@@ -178,8 +178,8 @@ class Pacer:
     def _join(self, reader: Reader, channel: Channel, missed_by_position: dict[int, _MissedFrames]) -> None:
         """Send a joining reader all missed events up to the channel's position, and make the reader live.
 
-        `missed_by_position` is the cache of this flush. Without it, thousands of readers that reconnect together would
-        occupy the event loop for seconds.
+        `missed_by_position` is the cache of this flush. Without the cache, thousands of readers that reconnect together
+        would occupy the event loop for seconds.
         """
         named_events = self._backlog.events_in_window(reader)
         # If `named_events` is None, the reader waited so long that the event window has evicted some of the missed
@@ -191,7 +191,7 @@ class Pacer:
         missed = None if named_events else missed_by_position.get(reader.position)
         if missed is None:
             missed = self._render_missed(channel, reader.position, named_events)
-            # Do not share named events, because some of them are for a single reader.
+            # Do not share named events, because a named event (such as a message) may be for a single reader.
             if not named_events and len(missed_by_position) < _MAX_SHARED_POSITIONS:
                 missed_by_position[reader.position] = missed
         reader.position = channel.position
@@ -223,6 +223,6 @@ def _may_receive_quotes(reader: Reader, flush_at: float) -> bool:
     if not reader.min_interval_s:
         return True
     if not reader.quotes_due_at:
-        # This flush is the first flush after the catch-up, so the interval begins with it.
+        # This flush is the first flush after the catch-up, so the reader's interval begins with this flush.
         reader.quotes_due_at = flush_at + reader.min_interval_s
     return reader.quotes_due_at <= flush_at

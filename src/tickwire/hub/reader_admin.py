@@ -60,7 +60,7 @@ class ReaderAdmin:
     apply to the readers of all hubs without delay.
 
     `max_lifetime_s` is the maximum lifetime of a stream in seconds. 0 means no limit. The lifetime varies by up to a
-    tenth, so that readers that connected together do not all reconnect at once.
+    tenth, so that readers that connected together do not all reconnect at the same time.
     """
 
     def __init__(
@@ -230,8 +230,8 @@ class ReaderAdmin:
         channel = self._roster.channels[reader]
         if reader.is_live:
             channel.flush(now)
-        # Check again whether the reader is live, because the flush may have filled its send buffer, so that it has left
-        # the channel.
+        # Check again whether the reader is live. The flush may have filled the reader's send buffer, and the reader has
+        # then left the channel.
         if reader.is_live:
             channel.leave(reader)
         event_id = None if event.at is None else evicted_event_id(self._resume_position(reader), event.at)
@@ -287,8 +287,8 @@ class ReaderAdmin:
         if reader.is_live:
             old.flush(now)
         self._interval_holds.hold(reader, now)
-        # Check again whether the reader is live, because the flush may have filled its send buffer (sink), so that it
-        # has left the channel.
+        # Check again whether the reader is live. The flush may have filled the reader's send buffer (sink), and the
+        # reader has then left the channel.
         if reader.is_live:
             old.leave(reader)
         was_counted = reader.eligible_quotes_at_leave is not None
@@ -296,8 +296,8 @@ class ReaderAdmin:
         try:
             new = self._router.find_or_create_channel(subscription)
         except ScreenLimitReached:
-            # The screen index has no room, although it had room when the request was checked. Other filters have filled
-            # it since then.
+            # The screen index has no room, although it had room when the request was checked. Since then, other filters
+            # have filled the index.
             reader.disconnect(CloseReason.LIMIT, RECONNECT_DELAY_MS)
             return
         # Cache the rows for each pair of channels, because the readers of one old channel can move to different new

@@ -65,7 +65,7 @@ class ReaderRunner:
         """Schedule the next work for a reader that has left its channel, or whose stream is ending.
 
         The caller may be in the middle of writing to a channel, so this method does not write at once. If thousands of
-        readers disconnect at the same time, each turn of the event loop removes only some of them.
+        readers disconnect at the same time, each turn of the event loop removes only some of these readers.
         """
         self._resuming.add(reader)
 

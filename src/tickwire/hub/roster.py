@@ -91,7 +91,7 @@ class Roster:
         return (readers,) if isinstance(readers, Reader) else tuple(readers)
 
     def describe_clients(self, address: str | None = None) -> list[ClientInfo]:
-        """Return a description of each reader of a client id or of a user (`user:NAME`).
+        """Return a description of each reader with a client id, or of each reader of a user (`user:NAME`).
 
         If `address` is None, describe all readers.
         """

@@ -65,8 +65,8 @@ class JournalStats(NamedTuple):
     commit_sizes: HistogramCounts | None = None
     # The folder with the files of the journal, or "" if it has no files on this machine.
     folder: str = ""
-    # Two numbers, or None if there is no server: the reconnects to the server that stores the journal, and its messages
-    # that this process has not read yet.
+    # The number of reconnects to the server that stores the journal, and the number of its messages that this process
+    # has not read yet. Both are None if no server stores the journal.
     reconnects: int | None = None
     unread_messages: int | None = None
 

@@ -70,10 +70,10 @@ class SnapshotIndex:
     def retention_cutoff(self, head: int, now: int) -> int:
         """Return the sequence number of the newest event that the journal may delete, or 0 if it may delete no event.
 
-        The journal deletes only events that a snapshot covers, so the result is the sequence number of a snapshot. It
-        is the newest snapshot that was saved more than `max_age_s` seconds ago or has at least `max_events` events
-        after it. The events that an old snapshot covers are even older, because they were appended before the snapshot
-        was saved.
+        The journal deletes only events that a snapshot covers, so the result is the sequence number of a snapshot. This
+        snapshot is the newest snapshot that was saved more than `max_age_s` seconds ago or has at least `max_events`
+        events after it. The events that an old snapshot covers are even older, because they were appended before the
+        snapshot was saved.
         """
         surplus = head - self._retention.max_events
         expired = now - self._retention.max_age_s * 1e9

@@ -41,7 +41,7 @@ class RetryingAppender:
 
     @property
     def unavailable_reason(self) -> tuple[str, str] | None:
-        """The kind of fault because of which appends fail now, and the reason. None if appends work."""
+        """The kind and the reason of the fault that makes appends fail now. None if appends work."""
         reason = self._journal.unavailable_reason()
         if reason is not None:
             return "the journal is unavailable", reason

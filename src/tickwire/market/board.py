@@ -62,7 +62,7 @@ class _BoardSnapshot(msgspec.Struct, frozen=True):
     sequences: LargeBytes
     ts: LargeBytes
     days: LargeBytes
-    # The times of trades and of bids and asks are empty in snapshots of earlier versions.
+    # The times of the newest trades and of the newest bids and asks. Snapshots of earlier versions lack these times.
     trade_ts: LargeBytes = b""
     quote_ts: LargeBytes = b""
     # The highest and lowest trade prices of the sessions are empty in snapshots of earlier versions.
@@ -203,7 +203,7 @@ class Board:
     def capture(self) -> Callable[[], bytes]:
         """Copy the state of the board, and return a function that encodes the copy for `restore`.
 
-        The copy takes a few milliseconds. Any thread may call the function, which takes longer.
+        The copy takes a few milliseconds. A call of the function takes longer. Any thread may call it.
         """
         count = len(self)
         snapshot = _BoardSnapshot(

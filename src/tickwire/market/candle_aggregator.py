@@ -55,7 +55,7 @@ from tickwire.market.volume_tracker import VolumeTracker
 ALLOWED_LATENESS_NS = 2 * 10**9
 _SECOND_NS = 10**9
 _INITIAL_CAPACITY = 128
-# The bit of a pending bar in the groups of trades. The lower bits are those of the intervals.
+# A group of trades is a bit mask. This bit marks the trades of a pending bar, and the lower bits mark the intervals.
 PENDING_BIT = 1 << INTERVAL_COUNT
 _ALWAYS_KNOWN = -(2**63)
 BARS_PER_STEP = 4_096
@@ -127,7 +127,7 @@ class CandleAggregator:
         # The number of steps that changed candles without a trade. While this number stays the same, only trades change
         # candles.
         self.advance_count = 0
-        # Each source with the earliest end of its open candles, in seconds. None after a change of the candles.
+        # Pairs of a source and the earliest end of its open candles, in seconds. None after a change of the candles.
         self._earliest_ends: list[tuple[SourceClock, int]] | None = None
 
     def __len__(self) -> int:

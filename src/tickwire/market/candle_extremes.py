@@ -1,9 +1,9 @@
 """The highest and lowest trade prices of each symbol's newest candles, which change if a trade is cancelled.
 
-The newest candles of a symbol, one for each interval, contain each other. So each trade belongs to a group: the set of
-candles that contain the trade. When a candle ends, some groups become one group, and no group is ever divided. For each
-group, the `PRICES_PER_SIDE` highest and lowest different prices are stored, each with its number of trades. The high
-and the low of a candle are therefore exact, unless all stored prices on one side of one of its groups are cancelled.
+The newest candles of a symbol, one for each interval, overlap. The candles that contain a trade are the group of the
+trade. When a candle ends, two groups may become one group, and no group is ever divided. For each group, the
+`PRICES_PER_SIDE` highest and lowest different prices are stored, each with its number of trades. The high and the low
+of a candle are therefore exact, unless all stored prices on one side of one of its groups are cancelled.
 
 Trades are collected, and added to the stored prices of many symbols later in one operation, like the prices of sessions
 (see `tickwire.market.session_extremes`). The operation happens after a fixed number of trades, so all processes that
@@ -34,9 +34,9 @@ _MAX_COLLECTED_TRADES = 16_384
 class CandleWindows(NamedTuple):
     """The newest candles of some symbols.
 
-    `starts` contains the start of each candle in seconds, and has the shape (intervals, symbols). A start is after all
-    trades if there is no candle. `pending_seconds` contains the second of each symbol's trades that the candles do not
-    contain yet.
+    `starts` contains the start of each candle in seconds, and has the shape (intervals, symbols). If there is no
+    candle, the start is a sentinel that is later than every trade. The candles do not contain the trades of one second
+    yet. `pending_seconds` is this second for each symbol.
     """
 
     starts: Ints
@@ -194,7 +194,7 @@ class CandleExtremes:
         self._waiting_count += 1
 
     def compact(self, find_windows: Callable[[slice], CandleWindows]) -> None:
-        """Add the collected trades of the tables with the most of them to the stored prices of these tables.
+        """Select the tables with the largest numbers of collected trades. Move these trades to the stored prices.
 
         `find_windows` returns the newest candles of some symbols.
         """
@@ -238,7 +238,7 @@ class CandleExtremes:
         return partial(_encode, [*sizes, self._waiting_count], [*parts[0], *parts[1]])
 
     def restore(self, data: LargeBytes) -> None:
-        """Restore the trades in `data`, which the function that `capture` returned has encoded."""
+        """Restore the trades in `data`, the result of a function that `capture` returned."""
         snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
         trades = StoredTrades(
             np.frombuffer(snapshot.rows, np.int32),

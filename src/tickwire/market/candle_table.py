@@ -18,7 +18,7 @@ from tickwire.market.trading_sessions import TradingSessions
 
 INTERVAL_LENGTHS_S = list(INTERVAL_SECONDS.values())
 INTERVAL_COUNT = len(INTERVAL_LENGTHS_S)
-# The time key for "no candle". This key is odd, like the time keys of closed candles.
+# A sentinel: the time key of a symbol without a candle. It is odd, like the time keys of closed candles.
 NO_CANDLE = -1
 # A time in seconds that is later than the end of every candle.
 NEVER = np.iinfo(np.int64).max
@@ -204,7 +204,7 @@ class CandleTable:
         return bars.select(~late)
 
     def find_containing(self, column: int, second: int) -> list[int]:
-        """Return the intervals whose newest candle of a symbol contains a second."""
+        """Return the intervals at which the newest candle of a symbol contains the time `second`."""
         is_inside = self.newest_starts(column) == self.starts(np.array([second]))[:, 0]
         is_inside &= ~np.isnan(self.ohlcv[:, column, HIGH])
         return np.flatnonzero(is_inside).tolist()
@@ -212,7 +212,7 @@ class CandleTable:
     def discard(self, interval: int, column: int) -> None:
         """Discard an open candle. The next trade with the same start begins the candle again.
 
-        The time key is just before that of the candle, so earlier trades are too late, as before.
+        The new time key is 1 less than the time key of the candle, so earlier trades are still too late.
         """
         self.time_keys[interval, column] -= 1
         self.ohlcv[interval, column] = np.nan

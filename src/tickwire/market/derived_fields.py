@@ -26,7 +26,7 @@ from tickwire.market.quote_state import (
 # price up to a million.
 MAX_DECIMALS = 9
 AMOUNT_SCALE = 10.0**MAX_DECIMALS
-# A double cannot represent nine decimals of a larger amount.
+# Larger amounts are not rounded, because a double cannot represent nine decimals of them.
 MAX_ROUNDED_AMOUNT = 1e6
 # A double of at least this size is a whole number.
 _MIN_WHOLE = 2.0**52
@@ -118,7 +118,7 @@ def derive_single(state: Floats) -> list[float]:
         try:
             value = formula(values)
         except ZeroDivisionError:
-            # Use NumPy, because it divides by zero as IEEE 754 defines, and Python raises an error.
+            # Use NumPy, because its division by zero follows IEEE 754. Python would raise an error.
             with np.errstate(divide="ignore", invalid="ignore"):
                 value = float(formula(state))
         scale = price_scale if declared_scale is None else declared_scale

@@ -1,7 +1,7 @@
 """Applies the sale conditions and the cancels of published ticks to their packed form.
 
-A packed tick contains neither. The conditions therefore change the values of the packed tick, as the feed of a vendor
-does (see `tickwire.market.sale_conditions`), and a cancel becomes a tick with a negative size.
+A packed tick contains neither conditions nor cancels. The conditions therefore change the values of the packed tick, as
+the feed of a vendor does (see `tickwire.market.sale_conditions`), and a cancel becomes a tick with a negative size.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def apply_conditions(
     of a symbol before the batch, or None. This time may be too early, but not too late. `now` is the present time. All
     times are in nanoseconds since the Unix epoch.
 
-    A trade that may change the high and low, and not the last price, receives a time before the newest trade, so it is
-    a late trade for the board and for the candles, whatever the journal contains between. If there is no other trade,
-    it changes the last price, too. The cancel of such a trade keeps its time, because no cancel changes the last price.
+    If a trade may change the high and low but not the last price, the function moves its time before the newest trade.
+    The board and the candles then treat it as a late trade, even if other processes append newer trades first. If the
+    symbol has no other trade, this trade also changes the last price. The cancel of such a trade keeps its time,
+    because no cancel changes the last price.
     """
     restricted = 0
     newest: dict[bytes, int] = {}
@@ -80,5 +81,6 @@ def _remove_values(packed: PackedTicks, index: int, effect: SaleEffect) -> None:
     if not effect.range:
         packed["last"][index] = NOT_REPORTED
     if not effect.volume:
-        # The cancel of a price without a size is a tick with the least size.
+        # If the conditions exclude the size but not the price, the cancel still needs a negative size. Use the smallest
+        # size.
         packed["size"][index] = -LEAST_SIZE if size < 0.0 and effect.range else NOT_REPORTED

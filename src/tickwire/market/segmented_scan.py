@@ -1,8 +1,8 @@
-"""Segmented scans compute running values within all groups of an array at once.
+"""Segmented scans compute running values within each group of an array, and process all groups together.
 
 A batch may contain several ticks of one symbol. The quote after each tick depends on the ticks before it. A stable sort
 by symbol places the rows of each symbol next to each other, in their original order. These rows are one segment. A scan
-within the segments then combines the value of every row with the values of all earlier rows of its segment.
+then combines the value of every row with the values of all earlier rows in the same segment.
 
 A scan makes several passes over the array. Each pass doubles the number of earlier rows that each result includes
 (Hillis and Steele, "Data parallel algorithms", CACM 29(12), 1986). If the longest segment has 500 rows, a scan needs 9

@@ -1,8 +1,9 @@
 """The highest and lowest trade prices of each symbol's session, which change if a trade is cancelled or corrected.
 
 For each symbol, the highest 32 and the lowest 32 different prices of the session are stored, each with its number of
-trades. Prices between them are not stored, so the memory is bounded. A withdrawal of a trade reduces the number of its
-price. The high and the low of the session are therefore exact, unless all 32 prices on one side are withdrawn.
+trades. Prices between them are not stored, so the memory is bounded. The withdrawal of a trade reduces the number of
+trades at its price. The high and the low of the session are therefore exact, unless all 32 prices on one side are
+withdrawn.
 
 Trades are collected, and added to the stored prices of many symbols later in one operation. The result does not depend
 on the time of this operation, because the order of the added trades makes no difference.
@@ -32,7 +33,8 @@ PRICES_PER_SIDE = 32
 _SYMBOLS_PER_TABLE = 1_024
 # When this number of trades is collected, the trades of one table are added to the prices of this table.
 _MAX_COLLECTED_TRADES = 16_384
-# A price that marks an item of the collected trades as the beginning of its symbol's next session.
+# A sentinel in the prices of the collected trades: this item is no trade, and the next session of its symbol begins
+# here.
 _NEXT_SESSION = inf
 _BOUND_BYTES = 8
 
@@ -297,7 +299,7 @@ class SessionExtremes:
         return partial(_encode_tables, [table.copy() for table in self._tables], count)
 
     def restore(self, data: LargeBytes) -> None:
-        """Restore the prices in `data`, which the function that `capture` returned has encoded."""
+        """Restore the prices in `data`, the result of a function that `capture` returned."""
         snapshot = msgspec.msgpack.decode(data, type=_ExtremesSnapshot)
         keys, counts = np.frombuffer(snapshot.keys, np.complex128), np.frombuffer(snapshot.counts, np.int32)
         self.restore_bounds(np.frombuffer(snapshot.low_bounds), np.frombuffer(snapshot.high_bounds))
@@ -356,9 +358,9 @@ class SessionExtremes:
     def _add_to_fullest_tables(self) -> None:
         """Distribute the collected trades to the tables.
 
-        Then let the table with the most collected trades add them to its prices. A table with 65,536 prices needs a few
-        milliseconds for this step, whether it adds few or many trades. So only one table performs this step for each
-        _MAX_COLLECTED_TRADES trades.
+        Then let the table with the most collected trades add them to its prices. For a table with 65,536 prices, this
+        step takes a few milliseconds, for few trades as well as for many trades. So only one table performs this step
+        for each _MAX_COLLECTED_TRADES trades.
         """
         table_count = self._collected_count // _MAX_COLLECTED_TRADES
         self._distribute_collected()
@@ -403,7 +405,7 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
 
 
 def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:
-    """Return the different keys of some trades in order, and the number of trades of each key."""
+    """Return the different keys of some trades in ascending order, and the number of trades of each key."""
     # Sort by the prices, and then by the rows. Together, these two sorts take a third of the time that NumPy needs to
     # sort complex numbers.
     order = np.argsort(prices)

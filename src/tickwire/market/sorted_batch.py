@@ -68,7 +68,7 @@ class SortedBatch(NamedTuple):
 
 
 def omit_earlier_sessions(batch: SortedBatch, is_earlier: Bools) -> SortedBatch:
-    """Return the batch without the changes of earlier sessions.
+    """Return the batch without the trades of earlier sessions.
 
     `is_earlier` is True for each tick whose time is before its symbol's present session. The present session does not
     count the trade of such a tick, whether the tick reports, withdraws or replaces the trade.

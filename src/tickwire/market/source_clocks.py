@@ -18,9 +18,9 @@ from tickwire.core.arrays import Ints, RowArray
 MAX_LIVE_LAG_NS = 60 * 10**9
 
 
-# The name of the source of all symbols in a snapshot of an earlier version. No real source has this name.
+# A sentinel: no real source has this name. Snapshots of earlier versions do not name the source of their symbols.
 _UNKNOWN_SOURCE = "?"
-# A number that neither a clock nor a row without a clock (-1) has.
+# A sentinel: no clock has this number, and a row without a clock has the number -1.
 _NO_CLOCK = -2
 
 

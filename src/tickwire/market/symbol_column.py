@@ -49,8 +49,7 @@ class SymbolColumn(TextColumn):
             yield
 
     def matches(self, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each symbol from row `first` to row `end` - 1, or to the last
-        row.
+        """Return one boolean for each symbol from row `first` to row `end` - 1 (None: to the last row).
 
         An element is True if the symbol matches the pattern.
         """

@@ -12,8 +12,8 @@ from tickwire.market.ohlcv import PriceRange
 class SymbolTrades:
     """The trades of one symbol in groups. A group is a set of candles that contain the trades.
 
-    A cancelled price stays stored with a count of 0. So the number of stored prices shows whether other prices, between
-    the highest and the lowest ones, may be missing.
+    A cancelled price stays stored with a count of 0. So the number of stored prices shows whether prices between the
+    highest and the lowest stored prices may be missing.
     """
 
     def __init__(self, trades: StoredTrades, groups: Ints) -> None:
@@ -38,7 +38,9 @@ class SymbolTrades:
         self._limit()
 
     def price_range(self, candle: int) -> PriceRange | None:
-        """Return the lowest and the highest price of the trades in a candle, which is a bit of the groups.
+        """Return the lowest and the highest price of the trades in a candle.
+
+        `candle` is the bit of the candle in a group.
 
         Return None if no trade is left, or if no trade was stored.
         """
@@ -81,7 +83,7 @@ class SymbolTrades:
             # All prices of the group are stored.
             return PriceRange(left[0], left[-1]) if left else None
         low_side, high_side = prices[:PRICES_PER_SIDE], prices[-PRICES_PER_SIDE:]
-        # If all stored prices of a side are cancelled, no other trade is beyond the last of them.
+        # If all stored prices of a side are cancelled, use the innermost stored price, because no trade is further out.
         return PriceRange(
             next((price for price in low_side if counts[price]), low_side[-1]),
             next((price for price in reversed(high_side) if counts[price]), high_side[0]),

@@ -14,7 +14,8 @@ from tickwire.market.dirty_ticks import FUTURE_TOLERANCE_NS
 from tickwire.market.ohlcv import running_maximum_by_group
 
 NO_LIMIT_NS = 2**63 - 1
-# The newest time of a symbol without trades or quotes. Every tick is later, even in recordings that begin before 1970.
+# A sentinel: the newest time of a symbol without trades or quotes. Every tick is later, even in recordings that begin
+# before 1970.
 _NEVER_NS = -(2**63)
 
 

@@ -11,7 +11,7 @@ from tickwire.core.trace_context import trace_id_of
 from tickwire.hub.hub import FlushTimes
 from tickwire.ops.latency import LatencyHistogram
 
-# The times of this many batches wait until the histograms count them. They occupy about 120 KB.
+# The times of this many batches wait until the histograms count them. These times occupy about 120 KB.
 _MAX_PENDING_BATCHES = 512
 _FLUSH_STAGES = ("apply", "dispatch", "flush")
 _MAX_PENDING_TIMES = len(_FLUSH_STAGES) * _MAX_PENDING_BATCHES
@@ -23,7 +23,7 @@ class DeliveryTimes:
     """The durations of the stages from the journal to the sockets, and the latencies of ticks.
 
     The methods `record_...` run for each batch, so they only store numbers. The histograms count the numbers of many
-    batches at once, which takes a third of the time. All times are in nanoseconds.
+    batches together, which takes a third of the time. All times are in nanoseconds.
     """
 
     def __init__(self, clock: Clock) -> None:

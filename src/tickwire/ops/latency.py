@@ -35,7 +35,7 @@ class LatencyHistogram:
         self.sum_ns += sum_ns
 
     def add_exemplar(self, exemplar: Exemplar) -> None:
-        """Replace the exemplar of the coarse bucket that contains the latency."""
+        """Replace the exemplar of the bucket that contains the latency. `coarse_counts` defines the buckets."""
         self._exemplars[bisect_left(_COARSE_BOUNDS_NS, exemplar.value)] = exemplar
 
     def coarse_counts(self) -> HistogramCounts:
@@ -49,9 +49,9 @@ class LatencyHistogram:
 def percentile(counts: Sequence[int], fraction: float, bounds_ns: Sequence[int] = BUCKET_BOUNDS_NS) -> float | None:
     """Return a percentile of the values in a histogram, in nanoseconds. Return None if there are no values.
 
-    If `fraction` is 0.99, 99 % of the values are at most the returned one. `counts` contains the number of values in
-    each bucket, and `bounds_ns` contains the upper bounds of the buckets. The function interpolates linearly within a
-    bucket.
+    If `fraction` is 0.99, 99 % of the values are at most as large as the result. `counts` contains the number of values
+    in each bucket, and `bounds_ns` contains the upper bounds of the buckets. The function interpolates linearly within
+    a bucket.
     """
     rank = fraction * sum(counts)
     if not rank:

@@ -34,7 +34,7 @@ def _histogram(name: str, help_text: str, *labels: str) -> Metric:
 
 _READERS = (
     _gauge("readers", "connected readers"),
-    _gauge("readers_live", "readers that have received every event up to the newest one"),
+    _gauge("readers_live", "readers that have received every event up to the newest event"),
     _gauge("readers_limit", "readers that the server accepts"),
     _gauge("channels", "channels: groups of readers with equal subscriptions"),
     _gauge("changed_subscriptions", "subscriptions that clients changed without a reconnect"),
@@ -95,7 +95,9 @@ _FEEDS = (
     _counter("feed_lost_ticks_total", "ticks of the feed that may be missing from the journal"),
     _counter("dirty_ticks_total", "dirty ticks: ticks that were late, unusual or dropped", "kind"),
     _histogram(
-        "publish_delay_seconds", "delay of published ticks with recv_ts: from the source, from the publisher", "stage"
+        "publish_delay_seconds",
+        "delay of published ticks: from ts to recv_ts (source), from recv_ts to the arrival (publisher)",
+        "stage",
     ),
     _counter("publish_clock_skews_total", "negative delays of published ticks: a clock is wrong", "stage"),
     _counter("ignored_conditions_total", "published trades whose conditions have no effect without --conditions sip"),

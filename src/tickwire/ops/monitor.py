@@ -151,9 +151,9 @@ class Monitor:
         The caller should call this method about once a second.
         """
         now = self._clock.monotonic()
-        # The calls arrive about once a second, never early, and usually less than a millisecond late. The margin of 0.5
-        # s ensures that the fifth call appends a sample, although it may arrive slightly before the interval has
-        # passed.
+        # The calls arrive about once a second, never early, and usually less than a millisecond late. The fifth call
+        # may arrive slightly before the interval has passed. With the margin of 0.5 s, this call nevertheless appends a
+        # sample.
         if now - self._last_sample_at >= SAMPLE_INTERVAL_S - 0.5:
             self._append_sample(now - self._last_sample_at)
             self._last_sample_at = now
@@ -214,7 +214,7 @@ class Monitor:
 
 
 def _summarize(samples: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Return one sample for several consecutive samples: the mean of each rate, and the maximum of all others."""
+    """Return one sample for several samples: the mean of each rate, and the maximum of every other series."""
     summary = {}
     for name, column in samples.items():
         values = [value for value in column if not math.isnan(value)] or [_MISSING_VALUE]

@@ -97,8 +97,8 @@ def map_columns(names: Sequence[str], mapping: str, *, has_facts: bool = False) 
     if {*names} <= {*TICK_FIELDS, *facts}:
         recognized += [Column(name, (index,), name) for index, name in enumerate(names) if name in facts]
     if "last" in mapped_fields:
-        # The mapping assigns a column to the price `last`, to which recognized columns of open, high and low may not
-        # belong. So ignore these columns.
+        # The mapping chooses the column of the price `last`. The recognized columns of open, high and low may describe
+        # other prices, so ignore these columns.
         recognized = [column for column in recognized if column.field not in BAR_FIELDS]
     columns += [
         column

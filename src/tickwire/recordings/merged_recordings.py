@@ -38,7 +38,7 @@ class _OpenRecording:
     """A recording whose rows are being merged with the rows of other recordings.
 
     `rows` contains the rows that were read and wait to be merged. `times` contains the sort time of each row in `rows`.
-    The sort time of a row is the latest time of the row and all previous rows of the file.
+    The sort time of a row is the latest time in the file up to this row.
     """
 
     def __init__(self, recording: Recording, file_index: int) -> None:

@@ -27,7 +27,7 @@ _GZIP_LEVEL = 6
 # The maximum number of corrections of a symbol that wait for their quotes. One request to a server causes at most 100
 # corrections.
 _MAX_EXPECTED_CORRECTIONS = 1_000
-# The largest difference between equal volumes, because volumes have up to nine decimals.
+# Two volumes count as equal if they differ by at most this number, because volumes have up to nine decimals.
 _VOLUME_TOLERANCE = 1e-9
 _READ_BLOCK_BYTES = 4096
 
@@ -104,7 +104,7 @@ class QuoteRecorder:
             raise
 
     def expect_correction(self, correction: TradeCorrection) -> None:
-        """Prepare for the quotes of a correction, which follow the correction."""
+        """Record a correction, because its quotes will follow."""
         self._corrections.setdefault(correction.symbol, deque(maxlen=_MAX_EXPECTED_CORRECTIONS)).append(correction)
 
     def write(self, event_id: str, quote: Quote) -> None:
@@ -197,8 +197,8 @@ class QuoteRecorder:
         last = cells["last"] if cells["last"] is not None or previous is None else previous.last
         sides: tuple[float | None, ...] = (cells["bid"], cells["bid_size"], cells["ask"], cells["ask_size"])
         if previous is not None and not any(row[name] for name in _SIDE_COLUMNS):
-            # Keep the previous last price and sides, because the row of a correction does not contain those of the
-            # quote.
+            # Keep the previous last price and sides, because the row of a correction lacks the last price and the sides
+            # of the quote.
             last, sides = previous.last, previous.sides
         self._newest_quotes[row["symbol"]] = _RecordedQuote(last, cells["volume"], sides)
         self.row_count += 1

@@ -112,7 +112,7 @@ class TextTable(NamedTuple):
 def read_text_table(path: Path, text: IO[str], *, first_line_number: int, row_filter: RowFilter) -> TextTable:
     """Read the header of a CSV or NDJSON file. An iteration over `chunks` reads the rows.
 
-    It omits comments, a title above the table, empty rows and repeated headers.
+    The iteration omits comments, a title above the table, empty rows and repeated headers.
     """
     lines = _LineReader(text, first_line_number)
     head = list(islice(lines, _MAX_TITLE_LINES))

@@ -1,4 +1,4 @@
-"""The facts of a published tick in files: sale conditions, receive times and cancels. Replays do not use them."""
+"""The facts of a published tick in files: sale conditions, receive times and cancels. A replay ignores these facts."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def published_ticks(ticks: TicksWithFacts) -> Sequence[Tick]:
 
 def _with_facts(fields: dict[str, Any], *, is_cancel: bool, recv_ts: int, conditions: str, tape: str) -> PublishedTick:
     if is_cancel:
-        # A cancel names a trade only. The recording of a cancelled trade also contains the volume of the quote.
+        # Omit the other fields, such as the volume of the quote, because a cancel only identifies a trade.
         fields = {name: fields[name] for name in ("symbol", "ts", "last", "size") if name in fields}
         fields["cancel"] = True
     if recv_ts:

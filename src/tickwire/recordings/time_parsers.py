@@ -27,7 +27,7 @@ from tickwire.recordings.table_reader import InstantNs, WallClockNs
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
 # A number without a unit counts as a time only between these limits. Other numbers are row counters, prices or dates in
-# another notation. As times, many of them would be in 1970.
+# another notation. If such a number were a time, it would often be in 1970.
 _MIN_GUESSED_NS = 631_152_000 * _SECOND_NS  # 1990-01-01
 _MAX_GUESSED_LEAD_NS = DAY_NS
 _NUMBER = re.compile(r"\d+(\.\d*)?(e\+?\d{1,2})?", re.IGNORECASE)
@@ -61,8 +61,8 @@ _DATES = {
 _PATTERNS = {kind: re.compile(_WEEKDAY + pattern + _TIME_TAIL) for kind, pattern in _DATES.items()}
 _TIME_ONLY = re.compile(_TIME_OF_DAY)
 _COMPACT_TIME = re.compile(r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
-# Two-digit years from 69 on belong to the 20th century, as in POSIX.
-_FIRST_YEAR_OF_1900 = 69
+# The years 69 to 99 mean 1969 to 1999, and the years 0 to 68 mean 2000 to 2068. POSIX has the same rule.
+_FIRST_TWO_DIGIT_YEAR_OF_1900S = 69
 
 
 # An order of day and month is certain if it yields at least _MIN_DATES dates, and consecutive dates are at most
@@ -283,7 +283,9 @@ def _has_neighboring_dates(pattern: re.Pattern[str], texts: Sequence[str]) -> bo
 
 
 def _has_first_days_of_months(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
-    """Return whether every text is the first day of a month and no month occurs twice, as in a file of monthly prices.
+    """Return whether every text is the first day of a month and no month occurs twice.
+
+    A file of monthly prices has such dates.
 
     In the wrong order of day and month, these dates would be consecutive days of January.
     """
@@ -330,7 +332,7 @@ def _local_time(match: re.Match[str]) -> tuple[datetime, int]:
     month = match["month"]
     year = int(match["year"])
     if len(match["year"]) == len("26"):
-        year += 1900 if year >= _FIRST_YEAR_OF_1900 else 2000
+        year += 1900 if year >= _FIRST_TWO_DIGIT_YEAR_OF_1900S else 2000
     number = int(month) if month.isdigit() else _MONTHS.get(month.lower(), 0)
     hour, minute, second = _time_of_day(match)
     fraction = match["fraction"] or match["millisecond"]

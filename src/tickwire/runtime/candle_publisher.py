@@ -74,7 +74,8 @@ class CandlePublisher:
             else:
                 # Wait until this process has applied the journal entry, because the outbox then removes the candles.
                 await self._hub.wait_until_applied(span.last)
-                # If a whole entry waits already, as in a fast replay, a pause would only delay the feed.
+                # Do not pause if the outbox already contains a full entry, for example in a fast replay. A pause would
+                # then only delay the feed.
                 if len(outbox) < MAX_CANDLES_PER_ENTRY:
                     await self._clock.sleep(APPEND_PAUSE_S)
 

@@ -270,7 +270,7 @@ class FeedRunner:
 
         If no reader requests a symbol of the connection, the state is `idle`. If the connection is down, the result is
         the state of the connection. Otherwise, the result is `closed`, `waiting` (before the first tick), `stale` or
-        `running`, as for a feed.
+        `running`. These states have the same meaning as for a feed.
         """
         if part.is_idle:
             return "idle"
@@ -327,7 +327,7 @@ class FeedRunner:
         # Ignore a failure, because the next call of this method repeats the append.
         with contextlib.suppress(JournalUnavailable):
             await self._append_scenario_run()
-        # Readers receive a correction before the corrected quotes, as for published corrections.
+        # Readers receive a correction before the corrected quotes. Published corrections have the same order.
         for entry in self._correction_entries(feed, batch):
             await self._appender.append_until_accepted(entry)
         if len(batch.ticks):
@@ -345,8 +345,9 @@ class FeedRunner:
         """Return the events of the corrections in a batch.
 
         If the process ends before it has appended the ticks of the batch, the next process receives the corrections
-        again. If they have keys, the journal appends only the events that are missing. The keys belong to a source of
-        their own, because the feed resumes after the newest key of its own source. A source of this kind has no terms.
+        again. If the corrections have keys, the journal appends only the missing events. These events have a separate
+        source, because the feed resumes after the newest key of the feed's source. The journal checks no terms for this
+        separate source.
         """
         entries = [named_entry(EventKind.CORRECTION, correction) for correction in batch.corrections]
         if not batch.correction_keys:

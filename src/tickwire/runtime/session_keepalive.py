@@ -62,8 +62,8 @@ class SessionKeepalive:
     def expire_sessions(self) -> None:
         """Delete unused stored subscriptions and expired revocations.
 
-        Delete nothing while the journal is unavailable, and for some time afterwards, in which the other processes
-        append their keepalive events.
+        Delete nothing while the journal is unavailable. For some time afterwards, also delete nothing, because the
+        other processes must first append their keepalive events.
         """
         now = self._clock.monotonic()
         if self._journal.unavailable_reason() is not None:

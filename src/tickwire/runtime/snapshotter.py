@@ -28,8 +28,8 @@ _EVENTS_PER_SYMBOL = 8
 # reach this size. An event of a tick or a candle has about 90 bytes.
 _SNAPSHOT_INTERVAL_BYTES = 32 * 2**20
 _INTERVAL_BYTES_PER_SYMBOL = 1_000
-# The minimum number of snapshots in the journal. The journal deletes all events between two snapshots together, so with
-# eight snapshots it deletes an eighth of its events at a time.
+# The minimum number of snapshots in the journal. The journal deletes all events between two snapshots together. With
+# eight snapshots, each deletion removes an eighth of the events.
 _MIN_RETAINED_SNAPSHOTS = 8
 
 

@@ -104,7 +104,7 @@ class StatusPublisher:
     async def publish_trading_changes(self, trading_changes: Mapping[str, bool]) -> None:
         """Append a status event for each symbol in a mapping from symbol to True (trading resumed) or False (halted).
 
-        After that, append a status event for the feed, which lists all halted symbols. The event for the feed must
+        After that, append a status event for the feed. This event lists all halted symbols. The event for the feed must
         follow all other status events, because a new reader receives only the newest status event.
         """
         halted = self.feed_status.halted_symbols

@@ -87,7 +87,7 @@ def text_field(condition: Node) -> str:
 
 
 def match_texts(condition: Node, column: TextColumn, first: int = 0, end: int | None = None) -> Bools:
-    """Return a boolean array with one element for each text from row `first` to row `end` - 1, or to the last row.
+    """Return a boolean array with one element for each text from row `first` to row `end` - 1 (None: to the last row).
 
     An element is True if the text satisfies the text condition. A missing text satisfies no condition.
     """

@@ -1,4 +1,4 @@
-"""Evaluate expressions for many symbols at once. NaN is a missing value, and an operation with NaN yields NaN."""
+"""Evaluate expressions for many symbols together. NaN is a missing value, and an operation with NaN yields NaN."""
 
 from __future__ import annotations
 

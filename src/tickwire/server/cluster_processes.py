@@ -41,7 +41,7 @@ class ProcessDescription(msgspec.Struct, frozen=True):
 
 
 class ClusterState(msgspec.Struct, frozen=True):
-    """The processes of the cluster: first the process that runs the feed, then the others by role and id.
+    """The processes of the cluster: first the process that runs the feed, then the other processes by role and id.
 
     `answered_by` is the process that answers the request. `unanswered` has the ids of the processes that did not
     describe themselves in time. They may have ended, or have another version.

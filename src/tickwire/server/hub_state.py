@@ -21,7 +21,7 @@ class HubState:
 
     The constructor records the position. If a route waits before it reads the state, it may record the position again
     just before the read. The state must never be older than the recorded position. The state may be newer, because a
-    stream from the recorded position then only repeats some changes.
+    stream from the recorded position only repeats some changes in this case.
     """
 
     def __init__(self, hub: Hub, scope: Scope) -> None:

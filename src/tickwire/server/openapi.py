@@ -87,8 +87,8 @@ _PARAMETER_SCHEMAS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "last_event_id": (
         "resume after this event, for clients that cannot set the Last-Event-ID header. The header takes "
-        "precedence. Other spellings of this parameter, such as `lastEventId`, have the same meaning, and the last "
-        "of them in the URL counts",
+        "precedence. Other spellings of this parameter, such as `lastEventId`, have the same meaning. If the "
+        "URL contains several of these parameters, the server uses the one at the end of the URL",
         {"type": "string", "example": "m3x9f-5121"},
     ),
     "ticket": ("a single-use ticket from POST /v1/tickets, in place of a token", {"type": "string"}),

@@ -116,7 +116,7 @@ def _apply_facts(service: Service, ticks: Sequence[Tick], packed: PackedTicks, n
     """Apply the cancels and conditions of a batch to its packed form. Return the number of conditions with an effect.
 
     The time of a symbol's newest trade on the board may be too early, because the board has not applied the newest
-    events of the journal yet. A trade that is late for this time is also late for the later time.
+    events of the journal yet. A trade that is too old for this time is also too old for the correct, later time.
     """
     if not _have_facts(ticks):
         return 0

@@ -31,7 +31,7 @@ class ReaderHandover:
         self._peers.register_handler(_FREE_PLACES_TOPIC, self._answer_free_places)
 
     async def end_streams(self) -> None:
-        """End streams step by step while other servers accept the readers. Then end the remaining streams at once."""
+        """End streams step by step while other servers accept the readers. Then end all other streams immediately."""
         runtime, clock = self._runtime, self._runtime.clock
         ends_at = clock.monotonic() + MAX_HANDOVER_S
         step = _readers_per_step(len(runtime.hub_pool))
@@ -39,7 +39,7 @@ class ReaderHandover:
         while len(runtime.hub_pool) and not admin.is_draining and clock.monotonic() < ends_at:
             answer = await self._peers.request_all(_FREE_PLACES_TOPIC)
             free_places = sum(decode_json(reply, int) for reply in answer.replies)
-            # Ask again if a server has not replied, because it may only be busy.
+            # If a server has not replied, ask again, because the server may only be busy.
             if not free_places and not answer.missing:
                 break
             admin.dismiss_some(CloseReason.DRAIN, RETURN_NOW_MS, min(step, free_places))

@@ -198,9 +198,9 @@ class StreamPreparation:
         """Discard a subscription that was changed during an earlier stream of the reader, or extend its lifetime.
 
         If the reader opens a new stream, discard the changed subscription. If the reader resumes a stream, the changed
-        subscription stays in effect, so extend its lifetime if it may expire soon. Both actions append an event to the
-        journal. If several streams of one user or client id open at the same time, a lock ensures that only one of them
-        appends the event.
+        subscription stays in effect, so extend its lifetime if the change may expire soon. Both actions append an event
+        to the journal. If several streams of one user or client id open at the same time, a lock ensures that only one
+        of them appends the event.
         """
         if self._required_override_event(prepared) is not None:
             await enter_task()

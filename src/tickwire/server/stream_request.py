@@ -40,7 +40,7 @@ _MAX_TOP_DIGITS = 9
 # The maximum number of cached requests. The cache occupies about 5 MB.
 _MAX_CACHED_REQUESTS = 1_024
 _MAX_CACHED_CHARS = 1_000
-# A query contains no ticket and no token, not even in percent-encoding, if this pattern matches nothing in it.
+# If this pattern matches no part of a query, the query contains no ticket and no token, not even in percent-encoding.
 _POSSIBLE_CREDENTIAL = re.compile("|".join(("%", *CREDENTIAL_PARAMETERS)))
 # Libraries that replace EventSource append the last event id to the URL: `lastEventId` (event-source-polyfill,
 # reconnecting-eventsource), `lastEventID` and `Last-Event-ID` (clients of Mercure).
@@ -205,9 +205,9 @@ def _parse_query_cached(query: str) -> Mapping[str, str]:
 def parse_query(query: str, known_names: Sequence[str] = STREAM_PARAMETERS) -> dict[str, str]:
     """Return the stream parameters in a query string. Ignore tickets and tokens.
 
-    Raise InputError if a parameter is unknown or repeated. Only the last event id may occur several times, in any
-    spelling of its parameter. The last of these values counts, because some client libraries append the newest id to a
-    URL that already contains an id.
+    Raise InputError if a parameter is unknown, or if a parameter other than `last_event_id` is repeated. A query may
+    contain `last_event_id` several times, in any spelling. The result contains the value at the end of the query,
+    because some client libraries append the newest id to a URL that already contains an id.
     """
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=50)

@@ -38,8 +38,8 @@ class DirtyTickRejected(BatchRowError):
 def decode_ticks(body: bytes) -> Sequence[Tick]:
     """Decode the ticks in a request body, which is a JSON array or NDJSON.
 
-    All ticks have the class Tick, or, if one of them has a field that only PublishedTick has, all have this class.
-    Raise BatchRowError with the index and the field of the first invalid tick.
+    If any tick has a field that only PublishedTick declares, all ticks have the class PublishedTick. Otherwise, all
+    ticks have the class Tick. Raise BatchRowError with the index and the field of the first invalid tick.
     """
     text = body.lstrip()
     try:

@@ -9,8 +9,8 @@ import msgspec
 from tickwire.sessions.admin_events import TokensRevoked
 from tickwire.sessions.rights import TOKEN_PREFIX, Rights
 
-# The maximum number of revocations, which occupy about 3 MB. At this number, the server rejects further revocations
-# instead of dropping old ones, because it would then accept revoked tokens again.
+# The maximum number of revocations, which occupy about 3 MB. At this number, the server rejects further revocations. If
+# it dropped old revocations instead, it would accept revoked tokens again.
 MAX_REVOCATIONS = 20_000
 
 

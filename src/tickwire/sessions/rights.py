@@ -74,7 +74,7 @@ class Rights(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the caller may read events of this kind.
 
         Candles and corrections describe earlier ticks, and the server does not know which of these ticks matched the
-        filter. So it allows these two kinds only with a filter that always has the same result for a symbol.
+        filter. So the server allows these two kinds only with a filter that always has the same result for a symbol.
         """
         if self.filter is not None and event in _KINDS_OF_EARLIER_TICKS and not self.filter.is_constant:
             return False

@@ -75,8 +75,8 @@ class Subscription:
     included. A symbol that matches one of the `patterns` is included if it is also in `pattern_allowlist`. If
     `pattern_allowlist` is None, all symbols that match are included.
 
-    If the argument `required` is given, the reader may read a symbol only while the symbol matches this filter.
-    `screen` is then both filters together.
+    If the argument `required` is given, the reader may read a symbol only while the symbol matches this filter. In this
+    case, `screen` contains both filters.
 
     `restricts_status` is True if status events are requested and the rights do not allow every symbol. The reader then
     receives the trading status of the included symbols only.
@@ -147,7 +147,8 @@ class Subscription:
     def filters(self) -> tuple[Screen, ...]:
         """The filters that need room in the screen index: the filter of quotes, and `required_screen`.
 
-        `required_screen` decides about candles, corrections and statuses. The filter of quotes already includes it.
+        `required_screen` decides about candles, corrections and statuses. The filter of quotes already includes
+        `required_screen`.
         """
         return tuple(screen for screen in (self.screen, self.required_screen) if screen is not None)
 

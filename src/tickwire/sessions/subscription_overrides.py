@@ -1,8 +1,8 @@
 """A subscription override: the stored copy of a subscription that was changed while its reader was connected.
 
 A reader reconnects with its original request. Without the override, the server would use the requested subscription
-again. It would assume that the reader has received all earlier events of the requested symbols, although the changed
-subscription may not have included them.
+again. The server would assume that the reader has received all earlier events of the requested symbols, although the
+changed subscription may not have included them.
 
 An override is stored while its reader is connected, and for at least one minute after that. At the end of the minute,
 the server notes the sequence number of the newest event. The override expires when the journal has deleted this event.
@@ -44,7 +44,7 @@ _OverrideKey: TypeAlias = tuple[str, str | None, Subscription]
 
 
 class _Override(msgspec.Struct):
-    """The override of one request. `current` is the changed subscription, which replaces the requested one.
+    """The override of one request. `current` is the changed subscription, which replaces the requested subscription.
 
     `changed_at` is the sequence number of the newest change. `last_seen` is the sequence number of the newest event
     that reported a reader with this override as connected, or 0 if no event did. `disconnected` measures the time since

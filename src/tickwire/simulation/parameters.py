@@ -1,4 +1,4 @@
-"""The parameters of a model as columns of numbers, for arithmetic on all symbols at once."""
+"""The parameters of a model as columns of numbers, for arithmetic on all symbols together."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tickwire.core.timestamps import to_nanoseconds
 from tickwire.simulation.model import TradingHours
 
 _SATURDAY = 5
-# The number of sessions per year in a market that never closes, in which every day is a session.
+# The number of sessions per year in a market that never closes. In such a market, every day is a session.
 _ALWAYS_OPEN_SESSIONS_PER_YEAR = 365
 
 

@@ -10,8 +10,8 @@ import re
 
 from tickwire.errors import InputError
 
-# The maximum number of parts of a key, of which a scenario needs only two. 64 KB of keys with 8 parts take about 50 ms
-# to parse.
+# The maximum number of parts of a key. A scenario needs only two parts. 64 KB of keys with 8 parts take about 50 ms to
+# parse.
 MAX_KEY_PARTS = 8
 # Matches strings and comments, in which dots do not separate the parts of a key. The alternatives are in the order in
 # which the parser tries them.

@@ -6,8 +6,8 @@ import asyncio
 import heapq
 from itertools import count
 
-# The number of event loop turns after a task is woken. They are enough to run all tasks that await the woken task in
-# turn.
+# The number of event loop turns after a task is woken. These turns are enough for all tasks that wait, directly or
+# through other tasks, for the woken task.
 _MAX_LOOP_TURNS = 20
 
 

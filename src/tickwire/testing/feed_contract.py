@@ -207,7 +207,10 @@ class FeedContract:
     async def test_a_seek_backwards_resets_the_market_and_repeats_the_same_ticks(
         self, open_feed: FeedOpener, clock: ManualClock
     ) -> None:
-        """The reader receives a reset of each symbol, and then the same ticks as before, up to the time of the seek."""
+        """The reader receives a reset of each symbol.
+
+        Then the feed repeats the earlier ticks, up to the time of the seek.
+        """
         expected = _join([batch async for batch in _read_batches(open_feed(clock))])
         feed = _playback_feed(open_feed(clock))
         if not isinstance(feed, Seekable):

@@ -40,8 +40,8 @@ class ClientProgram:
     """A program that reads the stream at the URL in its last argument.
 
     The program prints each event as one line of JSON, or the lines of the stream unchanged. The program may print a
-    rejected request as `status: 429`. When the program ends, this class starts it again with the id of the last event.
-    An application with the same library would need the same code.
+    rejected request as `status: 429`. When the program ends, this class starts the program again with the id of the
+    last event. An application with the same library would need the same code.
     """
 
     def __init__(self, command: Sequence[str], url: str) -> None:

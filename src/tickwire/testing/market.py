@@ -15,17 +15,17 @@ from tickwire.core.event import PublishReceipt
 from tickwire.testing.clock import ManualClock
 from tickwire.testing.server import run_server
 
-# The default settings, with which all markets are equal. A low rate of ticks keeps `advance` fast.
+# The default settings. With these settings, all markets are equal. A low rate of ticks keeps `advance` fast.
 _DEFAULT_SETTINGS = {"feed": "simulator", "seed": 1, "start": "2026-01-05T14:30:00Z", "rate": 0.1}
 # The number of event loop turns that the feed, the journal and the hub need after the last sleeping task has woken.
 _SETTLING_TURNS = 50
 
 
 class RunningMarket:
-    """A server on a free port, whose time changes only in `advance`. Open the market with `with`.
+    """A server on a free port. Its time changes only in `advance`. Open the market with `with`.
 
-    By default, the server simulates about a hundred symbols. All of them have a price at once. The same seed and the
-    same calls of `advance` produce the same ticks. `settings` are settings of the server, such as `feed="http"` or
+    By default, the server simulates about a hundred symbols. Each symbol has a price from the start. The same seed and
+    the same calls of `advance` produce the same ticks. `settings` are settings of the server, such as `feed="http"` or
     `auth="secret"`. With `real_time=True`, the market runs in real time, and `advance` raises RuntimeError.
     """
 
@@ -61,7 +61,7 @@ class RunningMarket:
 
     @cached_property
     def client(self) -> Client:
-        """A client of the market, which closes with the market."""
+        """A client of the market. The client closes when the market closes."""
         return Client(self.url)
 
     def publish(self, ticks: Ticks, *, key: str | None = None) -> PublishReceipt:

@@ -23,7 +23,7 @@ class _Route:
     async def forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_opener: bool) -> None:
         """Forward the bytes in one direction until the connection ends. Wait while the route is down."""
         while data := await source.read(_CHUNK_BYTES):
-            # Find the name of the server that opens the connection in its first messages.
+            # The server that opens the connection sends its name in one of its first messages.
             if is_opener and len(self.ends) == 1 and (match := _SERVER_NAME.search(data)):
                 self.ends.add(match[1].decode())
             await self.is_up.wait()

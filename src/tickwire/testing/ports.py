@@ -34,7 +34,7 @@ def find_consecutive_free_ports(count: int) -> int:
 
 
 class _Candidates:
-    """The ports of this process in order. The first port follows the last port."""
+    """The ports of this process in ascending order. After the last port, the first port follows."""
 
     def __init__(self) -> None:
         number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

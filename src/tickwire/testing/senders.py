@@ -1,4 +1,4 @@
-"""The senders that work on this machine, for tests that run with each of them."""
+"""The senders that work on this machine, for tests that run once with each sender."""
 
 from __future__ import annotations
 

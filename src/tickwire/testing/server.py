@@ -150,8 +150,8 @@ class ServerProcess:
     """A process that runs `tickwire serve` with `options`. The process ends when the test process ends.
 
     `max_open_files` limits the open files of the process. None means the limit of the test process. If `listener` is a
-    socket, the server accepts connections on this socket, as it does under systemd. The socket stays open when the
-    process ends.
+    socket, the server accepts connections on this socket. systemd passes sockets in the same way. The socket stays open
+    when the process ends.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class Diagnosis(msgspec.Struct):
         self.findings.append(Finding(problem, evidence, culprit or remedy.culprit, change or remedy.change))
 
     def add_http_2(self, diagnosis: Diagnosis) -> None:
-        """Add the findings, notes and measurements of streams over HTTP/2. Skip those that HTTP/1.1 has too."""
+        """Add the results of the checks over HTTP/2, except problems and notes that are the same over HTTP/1.1."""
         for each in diagnosis.findings:
             self.add(each.problem, f"only over HTTP/2: {each.evidence}", culprit=each.culprit, change=each.change)
         self.notes += [f"HTTP/2: {note}" for note in diagnosis.notes if note not in self.notes]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tickwire.client.doctor.remedies import Product
 
-# For each proxy: a word that it writes into a response header. Squid also writes its name into X-Cache.
+# For each proxy: a word that the proxy writes into a response header. Squid also writes its name into X-Cache.
 _HEADER_WORDS: tuple[tuple[str, Product], ...] = (
     ("varnish", "Varnish"),
     ("squid", "Squid"),
@@ -26,8 +26,8 @@ _HAPROXY_SENTENCES = (
     "The server didn't respond in time",
     "Your browser sent an invalid request",
 )
-# A request without a Host header. The first proxy on the path answers it with status 400, and its answer contains the
-# name of the program.
+# A request without a Host header. The first proxy on the path answers with status 400, and the answer contains the name
+# of the proxy's program.
 _INVALID_REQUEST = b"GET /v1/stream HTTP/1.1\r\nConnection: close\r\nno header\r\n\r\n"
 _ANSWER_TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 16_384
@@ -49,7 +49,10 @@ def find_product(headers: Iterable[tuple[str, str]], body: str = "") -> Product 
 
 
 async def provoke_product(url: str) -> Product | None:
-    """Send an invalid request, and return the proxy that names itself in the answer. Return None if none does."""
+    """Send an invalid request, and return the proxy that names itself in the answer.
+
+    Return None if the answer names no proxy.
+    """
     parts = urlsplit(url)
     is_tls = parts.scheme == "https"
     writer = None

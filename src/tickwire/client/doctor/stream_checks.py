@@ -63,7 +63,7 @@ def _check_first_event(record: StreamRecord, diagnosis: Diagnosis) -> bool:
 
 
 def check_stream_limit(records: list[StreamRecord], diagnosis: Diagnosis) -> bool:
-    """Check that streams on the same HTTP/2 connection do not wait for each other. Return False if one of them waits.
+    """Check that streams on the same HTTP/2 connection do not wait for each other. Return False if a stream waits.
 
     A proxy limits the number of streams on a connection, and does not answer the requests beyond this limit.
     """
@@ -73,7 +73,7 @@ def check_stream_limit(records: list[StreamRecord], diagnosis: Diagnosis) -> boo
     diagnosis.add(
         "stream-limit",
         f"{len(waiting)} of {len(records)} streams on one connection had no answer within "
-        f"{waiting[0].watched_s:.0f} s, while the other was open",
+        f"{waiting[0].watched_s:.0f} s, while another stream was open",
     )
     return False
 
@@ -114,7 +114,7 @@ def check_heartbeats(records: list[StreamRecord], clock_skew_s: float, diagnosis
     delays = [(beat.arrived_at - beat.sent_at) / 1e6 + clock_skew_s for each in records for beat in each.heartbeats]
     if not delays:
         return
-    # Use the shortest delay, because a busy machine delays single heartbeats, but a proxy delays all of them.
+    # Use the shortest delay, because a busy machine delays single heartbeats, but a proxy delays all heartbeats.
     diagnosis.measurements["heartbeat_delay_ms"] = round(min(delays) * 1000, 1)
     if min(delays) > _MAX_DELAY_S:
         diagnosis.add("delayed", f"each heartbeat arrives at least {min(delays) * 1000:.0f} ms after it was sent")
@@ -125,8 +125,8 @@ def check_compression(
 ) -> None:
     """Check whether the server or a proxy compresses the stream.
 
-    `plain` is a stream that requested no compression, and `compressed` requested gzip. `received` is the request for a
-    compressed answer as the server received it.
+    `plain` is a stream that requested no compression, and `compressed` requested gzip. `received` is the request for
+    `compressed`, in the form in which it reached the server.
     """
     coding = compressed.header("content-encoding")
     diagnosis.measurements["content_encoding"] = coding or "identity"

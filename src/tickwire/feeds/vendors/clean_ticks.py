@@ -23,10 +23,10 @@ _LIMITS = {
 
 
 def drop_invalid_ticks(ticks: PackedTicks, now: int, counter: DirtyTickCounter) -> PackedTicks:
-    """Return the ticks without implausible times and numbers, and count the implausible ones. `now` is in nanoseconds.
+    """Remove implausible times and numbers from the ticks, and count the removals. Return the remaining ticks.
 
-    A tick with a wrong time is dropped. An invalid number is replaced by NaN, as if the feed had not reported the
-    number. A tick without any number is dropped.
+    `now` is in nanoseconds. A tick with a wrong time is dropped. An invalid number is replaced by NaN, as if the feed
+    had not reported the number. A tick without any number is dropped.
     """
     if not len(ticks):
         return ticks

@@ -232,7 +232,7 @@ class SessionOutput:
     def _restrict(self, name: bytes, trade: RememberedTrade, effect: SaleEffect) -> RememberedTrade:
         """Return the trade with the values that its conditions allow.
 
-        A trade that may change the high and low, and not the last price, becomes a late trade: it receives a time
+        If a trade may change the high and low but not the last price, it becomes a late trade: it receives a time
         before the newest trade. If the symbol has no other trade, this trade changes the last price, too.
         """
         newest = self._trades.newest(name) if effect.range and not effect.last else None

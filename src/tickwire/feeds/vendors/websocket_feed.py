@@ -166,7 +166,7 @@ class WebSocketFeed:
             self._last_tick_s = self._clock.monotonic()
         ticks = drop_invalid_ticks(np.array(rows, TICK_DTYPE), self._clock.now(), self.dirty_ticks)
         batches = [FeedBatch(blank_ticks(0), notice=notice) for notice in notices]
-        # Return an empty batch if there is nothing else, because it reports that the connection has changed.
+        # Return an empty batch if there is nothing else. The empty batch reports that the connection has changed.
         if len(ticks) or changes or not (rows or notices):
             batches.append(FeedBatch(ticks, trading_changes=changes[0] if changes else {}, corrections=corrections))
         return batches + [FeedBatch(blank_ticks(0), trading_changes=change) for change in changes[1:]]

@@ -126,9 +126,9 @@ class CatchUp:
     def join_from_cache(self, reader: Reader) -> bool:
         """Send a new reader the missing events from the cache, and add the reader to its channel.
 
-        Many readers often connect at once, so another reader may just have received the same batches. With the cache,
-        the method needs only a few calls for the work of `catch_up`. If the method returns False, the reader has not
-        joined its channel, and the caller must call `catch_up`.
+        Many readers often connect at the same time, so another reader may just have received the same batches. With the
+        cache, the method needs only a few calls for the work of `catch_up`. If the method returns False, the reader has
+        not joined its channel, and the caller must call `catch_up`.
         """
         channel, head = self._channels[reader], self._head
         is_simple = channel.sends_only_quotes and reader.known_unreadable >= head.unreadable.last
@@ -201,7 +201,8 @@ class CatchUp:
             channel = self._channels[reader]
             is_complete = reader.position == (self._head.sequence if fixed_target is None else fixed_target)
             if is_complete and not self._write_open_candles(reader, channel, fixed_target):
-                # A flush sends the newest top-N screen when the reader joins its channel.
+                # Do not compare a top-N screen, because a flush sends the newest top-N screen when the reader joins its
+                # channel.
                 is_settled = channel.ranking is not None
                 if is_settled or self.state_changes.screen_matches(channel) == matches_sent:
                     # Reset the time, because the reader has just received quotes. The next flush sets `quotes_due_at`
@@ -336,7 +337,7 @@ class CatchUp:
         return matches
 
     def _write_open_candles(self, reader: Reader, channel: Channel, target: int | None) -> bool:
-        """Write a batch of the open candles that changed since the reader last received open candles.
+        """Write a batch of the open candles that changed since the reader received its newest open candles.
 
         If `target` is not None, skip the candles of symbols that traded after event `target`. Return False if no open
         candle changed.

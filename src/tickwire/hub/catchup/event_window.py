@@ -25,7 +25,7 @@ class EventWindow:
         self.first = head + 1
 
     def append(self, item: RenderedEvents) -> None:
-        """Append the next events. If the window is full, evict many of the oldest events at once, for speed."""
+        """Append the next events. If the window is full, evict many of the oldest events together, for speed."""
         self._items.append(item)
         self._last_sequences.append(item.last)
         self._named_bytes += named_bytes(item)

@@ -38,7 +38,7 @@ _MAX_RECORDS = 64
 # milliseconds. A thread decodes larger snapshots.
 _MAX_LOOP_BYTES = 2**20
 
-# The number of cached boards. More boards would help only if readers resumed from very many different times at once.
+# The number of cached boards. More boards would help only if many readers resumed together, each from a different time.
 _MAX_REPLAY_BOARDS = 4
 
 
@@ -128,7 +128,7 @@ class HistoryReplayer:
         """
         records = await self._journal.read(after, limit=self._read_limit)
         if records and records[0].first > after + 1:
-            raise JournalPositionExpired(f"the events after {after} have expired")
+            raise JournalPositionExpired(f"event {after + 1} has expired")
         sizes = accumulate(len(record.data) for record in records)
         count = next((count for count, size in enumerate(sizes, 1) if size >= MAX_STEP_BYTES), None)
         self._read_limit = min(MAX_STEP_EVENTS, self._read_limit * 4) if count is None else _MIN_READ_EVENTS
@@ -153,13 +153,13 @@ class HistoryReplayer:
         # Check the expiry only after the reads. Otherwise, events that expire during the reads would be missing without
         # an error.
         if self._journal.first > after + 1:
-            raise JournalPositionExpired(f"the events after {after} have expired")
+            raise JournalPositionExpired(f"event {after + 1} has expired")
         return [
             self._render_stateless(record) for record in sorted(selected) if record.last <= last_sequence
         ], last_sequence
 
     def _render_stateless(self, record: JournalRecord) -> RenderedEvents:
-        """Render a journal record that leaves the board unchanged. Do not cache named events, which can be large."""
+        """Render a journal record that leaves the board unchanged. Do not cache large records, such as messages."""
         item = self._cache.find(record.first)
         if item is None:
             item = apply_and_render(self._current_board, self._id_prefix, record)
@@ -195,7 +195,7 @@ class HistoryReplayer:
         while replay.position < first - 1:
             records = await self._read_step(replay.position)
             if not records:
-                raise JournalPositionExpired(f"the events after {replay.position} have expired")
+                raise JournalPositionExpired(f"event {replay.position + 1} has expired")
             for record in records:
                 if record.first >= first:
                     break
@@ -207,8 +207,8 @@ class HistoryReplayer:
     async def _board_from_snapshot(self, max_sequence: int, nearest: _ReplayBoard | None) -> _ReplayBoard:
         """Return a new board with the state of the newest snapshot up to event `max_sequence`.
 
-        `nearest` is an existing board. Return `nearest` if the journal has no such snapshot, or only an older one than
-        `nearest`.
+        `nearest` is an existing board. Return `nearest` if the journal has no such snapshot, or if the snapshot is
+        older than `nearest`.
         """
         snapshot = await self._journal.load_snapshot(max_sequence)
         if nearest is not None and (snapshot is None or snapshot[0] <= nearest.position):

@@ -172,8 +172,9 @@ class StateChanges:
     def _first_changed_rows(self, channel: Channel, after: int, target: int, limit: int) -> tuple[RowArray, int]:
         """Return board rows of the channel, and a sequence number, which is at most `target`.
 
-        The rows are those whose last change is after event `after` and not after the returned sequence number, in the
-        order of their changes. If there are more than `limit` such rows, return only the rows with the oldest changes.
+        The last change of each returned row is after event `after`, but not after the returned sequence number. The
+        rows are in the order of their changes. If there are more than `limit` such rows, return only the rows with the
+        oldest changes.
         """
         if after >= target:
             return np.empty(0, np.intp), target

@@ -28,11 +28,11 @@ class CandleRouter:
         self._tables = tables
         # The time at which open candles are next written, in monotonic seconds.
         self._open_candles_due_at = 0.0
-        # The sequence number up to which the hub had applied events when it last wrote open candles.
+        # The position of the hub at the newest write of open candles.
         self._candle_position = head.sequence
 
     def has_subscribers(self, item: RenderedCandles) -> bool:
-        """Return whether a channel subscribes to candles with an interval of these closed candles."""
+        """Return whether a channel subscribes to candles with the interval of any closed candle in `item`."""
         return not self._tables.keys().isdisjoint(item.indexes_by_interval)
 
     def route_closed(self, item: RenderedCandles) -> set[Channel]:

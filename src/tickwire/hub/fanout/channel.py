@@ -219,8 +219,8 @@ class Channel:
         if self.live_readers.pop(reader, reader) is None:
             reader.position = self.position if self.is_paced else self._head.sequence
             reader.quotes_due_at = self.flush_due_at
-            # Skip the count if the stream ends: nobody needs it, and it would take long if thousands of readers leave
-            # at once.
+            # Skip the count if the stream ends. The count has no use then, and would take long if thousands of readers
+            # left at the same time.
             if reader.close_reason is None:
                 reader.eligible_quotes_at_leave = (
                     self.eligible_quotes_at_flush if self.is_paced else self.count_eligible_quotes()

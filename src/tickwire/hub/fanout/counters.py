@@ -52,5 +52,5 @@ class HubCounters:
         if rows is None:
             return self._total_quotes
         indexes = np.fromiter(rows, np.intp, len(rows))
-        # Omit rows beyond the end of the array, which have had no quote since the start of the hub.
+        # Omit rows beyond the end of the array. These rows have had no quote since the start of the hub.
         return int(self._quotes_by_row[indexes[indexes < len(self._quotes_by_row)]].sum())

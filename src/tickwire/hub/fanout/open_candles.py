@@ -28,18 +28,18 @@ class OpenCandleFrames:
 
     Row numbers refer to `candles`, in which the order of the symbols differs from the order on the board.
 
-    `candles` have applied all events up to `head`, and may have applied later events: candles apply a large record at
-    once. The hub applies the record in parts, and other tasks run between the parts. While the newest trade of a symbol
-    is after `head`, no method returns the symbol. When the hub has applied this trade, the methods return the symbol
-    again. So every returned symbol is on the board, and a frame contains no trade that the hub has not applied.
+    `candles` have applied all events up to `head`, and may have applied later events: candles apply a large record as a
+    whole. The hub applies the record in parts, and other tasks run between the parts. While the newest trade of a
+    symbol is after `head`, no method returns the symbol. When the hub has applied this trade, the methods return the
+    symbol again. So every returned symbol is on the board, and a frame contains no trade that the hub has not applied.
     """
 
     def __init__(self, head: HubPosition, board: Board, candles: CandleAggregator) -> None:
         self._head = head
         self._board = board
         self._candles = candles
-        # The board row of each candle row. In the other direction: the candle row of each board row (-1 if it has
-        # none).
+        # Two mappings: the board row of each candle row, and the candle row of each board row (-1 if there is no candle
+        # row).
         self.board_rows: RowArray = np.empty(0, np.intp)
         self._candle_rows: RowArray = np.empty(0, np.intp)
         self._frames_by_interval: dict[int, dict[int, tuple[int, bytes]]] = {}

@@ -17,12 +17,12 @@ from tickwire.screens.index.screen_index import ScreenIndex
 from tickwire.sessions.subscription import RankedSelection
 
 # The maximum number of different top-N screens. With 100,000 symbols, a search through all symbols takes about 2 ms for
-# each of them.
+# each screen.
 MAX_RANKED_SCREENS = 100
 # A search selects this many candidates for each symbol of the screen.
 _CANDIDATES_PER_SYMBOL = 4
-# If the number of candidates exceeds the number of selected candidates by this factor, a new search is faster. This can
-# happen because many symbols have equal values, and then all of them are candidates.
+# If the number of candidates exceeds the number of selected candidates by this factor, a new search is faster. This
+# happens if many symbols have the value of the cutoff, because all these symbols are candidates.
 _MAX_CANDIDATE_GROWTH = 4
 
 

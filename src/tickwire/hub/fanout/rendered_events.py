@@ -216,7 +216,7 @@ class RenderedNamedEvent:
         return encode_frame(bytes(self.event.data), event=self.event.name)
 
     def view_for_channel(self, channel: Channel) -> RenderedNamedEvent | None:
-        """Return the event as the readers of the channel may see it, or None if they do not receive the event.
+        """Return the part of the event that the readers of the channel may see. Return None if they do not receive it.
 
         A correction goes to the readers of its symbol. A status reveals which symbols exist and are halted. If the
         channel's rights do not allow all symbols, the result contains only the symbols of the channel. If the rights
@@ -238,7 +238,7 @@ class RenderedNamedEvent:
         return RenderedNamedEvent(event, self.first, self.id)
 
     def view_for_reader(self, channel: Channel, identity: ReaderIdentity) -> RenderedNamedEvent | None:
-        """Return the event as a reader of the channel with this identity may see it.
+        """Return the part of the event that a reader of the channel with this identity may see.
 
         Return None if the reader does not receive the event.
         """
@@ -260,7 +260,7 @@ def restrict_status(
     """Return the data of a status without the symbols that a client may not read.
 
     `select` receives a set of symbols, and returns the symbols that the client may read. Return None if the status is
-    about a single symbol, which the client may not read.
+    about a single symbol and the client must not read this symbol.
     """
     symbol = data.get("symbol")
     if symbol is not None and not select(frozenset([symbol])):

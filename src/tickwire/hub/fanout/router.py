@@ -63,7 +63,7 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
-            # Add the filter first, because only this step can fail. After a failure, there is then nothing to undo.
+            # Begin with the filter, because only this step can fail. A failure of this step leaves nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
             if subscription.required_screen is not None:
@@ -141,7 +141,7 @@ class Router:
             for channel in self._channels_by_unseen_symbol.pop(symbols[row], ()):
                 self._route_rows(channel, [row])
         # Access the column after each batch, because an access adds the new symbols to the column. Otherwise, the first
-        # request would add all symbols at once.
+        # request would add all symbols in one step.
         column = self._board.symbol_column
         untested = self._pattern_channels if new_rows else {}
         if new_rows and self._announced is not None and self._announced.covers(symbols, new_rows):

@@ -33,8 +33,8 @@ class RoutingTable:
 
     Some channels include all symbols. All other channels are listed by board row (one row per symbol); a row without
     channels has no entry. The channels are the keys of dicts, because removal from a long list would be slow: if many
-    readers leave at once, the time would grow with the square of their number. Many rows may share a dict with a single
-    channel, because a pattern can match many symbols that no other channel includes.
+    readers left at the same time, the time would grow with the square of their number. Many rows may share a dict with
+    a single channel, because a pattern can match many symbols that no other channel includes.
     """
 
     __slots__ = ("all_symbol_channels", "channel_count", "channel_numbers", "channels_by_row")
@@ -73,7 +73,7 @@ class RoutingTable:
         self.channel_numbers.remove(channel)
 
     def numbers_of(self, route: Route) -> NDArray[np.int32]:
-        """Return the numbers of the channels of a route of this table, in the order of the route."""
+        """Return the numbers of the channels in a route of this table, in the order of the route."""
         if route.numbers is None:
             route.numbers = np.array([*map(self.channel_numbers.number_of, route)], np.int32)
         return route.numbers

@@ -141,7 +141,7 @@ class ScreenRouter:
         return self._ensure_index().matching_rows(self._screen_numbers[channel], rows)
 
     def test_texts(self, channel: Channel, rows: RowArray) -> list[Bools]:
-        """Return the results of the text conditions of the channel's filter for the symbols of some board rows.
+        """Test the text conditions of the channel's filter with the symbols of some board rows, and return the results.
 
         The texts of a symbol never change, so the results are valid for old quotes too.
         """

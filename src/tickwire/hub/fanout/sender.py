@@ -39,7 +39,7 @@ class SentFrames(NamedTuple):
     group_numbers: RowArray
 
     def add(self, other: SentFrames) -> SentFrames:
-        """Return the sum of these frames and `other`."""
+        """Return the sum of the numbers, the sum of the sizes, and the groups of both objects."""
         return SentFrames(
             self.deliveries + other.deliveries,
             self.size_bytes + other.size_bytes,
@@ -148,7 +148,7 @@ class JoiningTable:
 
 
 class TransportSender:
-    """Calls `write` of each sink at once. This sender works with every sink."""
+    """Calls `write` of each sink immediately, without a queue. This sender works with every sink."""
 
     name = "transport"
 

@@ -67,6 +67,6 @@ def _detect_codec(data: bytes) -> CodecName:
         return "flatbuffers"
     if data.startswith(b"{"):
         return "json"
-    # A Protobuf commit starts with the tag of its first field. The packed codec rejects any other data that is not
-    # packed.
+    # A Protobuf commit starts with the tag of its first field. The packed codec decodes all other data, and rejects
+    # data that is not packed.
     return "protobuf" if data.startswith(b"\x08") else "packed"

@@ -38,9 +38,9 @@ _MAX_PENDING_BYTES = 16 * 2**20
 # JetStream's error codes if JetStream is disabled for the account of this client, or for all accounts.
 _JETSTREAM_DISABLED_CODES = (10039, 10076)
 _NOT_FOUND_STATUS = 404
-# A NATS cluster of version 2.9.10 lost and reordered acknowledged messages when its servers were suspended in turn. In
-# the same test, a cluster of version 2.15.1 neither lost nor reordered messages. The versions between them were not
-# tested.
+# A NATS cluster of version 2.9.10 lost and reordered acknowledged messages when a test suspended its servers one after
+# the other. In this test, a cluster of version 2.15.1 neither lost nor reordered messages. The versions between them
+# were not tested.
 _MIN_SAFE_SERVER_VERSION = (2, 15)
 _ELECTION_TIMEOUT_S = 5.0
 
@@ -147,7 +147,7 @@ class NatsConnection:
 
     @property
     def server_version(self) -> str:
-        """The version of the NATS server to which this process is connected, or was connected last."""
+        """The version of the NATS server of the present connection, or else of the previous connection."""
         version = self._client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
 

@@ -34,8 +34,8 @@ _USER = "tickwire"
 _PRIVATE_FOLDER_MODE = 0o700
 _POLL_INTERVAL_S = 0.02
 _INFO_TIMEOUT_S = 2.0
-# The interval between warnings about a slow start, which has no time limit. Only a large stream on a slow disk takes
-# this long to open.
+# The interval between warnings about a slow start. The start has no time limit. Only a large stream on a slow disk
+# takes this long to open.
 _SLOW_START_S = 30.0
 # The longest wait for the lock of the data folder. The NATS server of a killed Tickwire process ends within this time.
 _LOCK_TIMEOUT_S = 15.0
@@ -45,7 +45,7 @@ _STOP_TIMEOUT_S = 15.0
 _INITIAL_RESTART_DELAY_S = 0.25
 _MAX_RESTART_DELAY_S = 10.0
 _STABLE_AFTER_S = 30.0
-# The maximum number of the server's last error lines that an error at the start contains.
+# An error at the start contains at most this many of the newest error lines of the server.
 _KEPT_LOG_LINES = 3
 # The minimum time between two error lines in the log. Every connection can cause an error line, and any user of the
 # machine can connect.

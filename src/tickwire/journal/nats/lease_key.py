@@ -49,7 +49,7 @@ class NatsLeaseKey:
         return True
 
     async def delete(self) -> None:
-        """Delete the key. Do nothing if another process has written the key since this process last wrote it."""
+        """Delete the key. Do nothing if another process has written the key after this process."""
         await self._connection.call_api(f"STREAM.MSG.DELETE.KV_{self._bucket}", {"seq": self._revision})
 
     async def _create_bucket(self) -> None:

@@ -60,7 +60,9 @@ class NatsLog:
 
     @contextlib.asynccontextmanager
     async def publication(self, message: LogMessage, reject: Callable[[JournalError], None]) -> AsyncIterator[SendOnce]:
-        """Prepare to send a message. Yield a function that sends the message, and can be called again to repeat it.
+        """Prepare to send a message. Yield a function that sends the message.
+
+        Each further call sends the message again.
 
         If JetStream answers with a permanent error, this context manager calls `reject` with the error.
         """

@@ -76,7 +76,7 @@ class SharedJournal:
         self._newest_terms: dict[str, int] = {}
         self._first, self._min_head = position.first, position.min_head
         self._log_bytes = self._expired_events = self._unreadable_messages = 0
-        # The number of the newest message, as the server last reported it.
+        # The number of the newest message, according to the server's newest report.
         self._newest_message = 0
         self._unreadable_logged_at = -_UNREADABLE_LOG_INTERVAL_S
         self._message_range = range(position.anchors[0].message, position.start.message)

@@ -35,7 +35,7 @@ class LeaseKey(Protocol):
         ...
 
     async def delete(self) -> None:
-        """Delete the key. Do nothing if another process has written the key since this process last wrote it."""
+        """Delete the key. Do nothing if another process has written the key after this process."""
         ...
 
 

@@ -137,9 +137,9 @@ class SharedLog(Protocol):
     ) -> AbstractAsyncContextManager[SendOnce]:
         """Prepare to send a message.
 
-        The context manager yields a function that sends the message, and can be called again to repeat it. The function
-        does not report success: the message is stored when the LogConsumer delivers it under the chosen number. If the
-        server answers with an error that a retry cannot fix, the context manager calls `reject`.
+        The context manager yields a function that sends the message. Each further call sends the message again. The
+        function does not report success: the message is stored when the LogConsumer delivers it under the chosen
+        number. If the server answers with an error that a retry cannot fix, the context manager calls `reject`.
         """
         ...
 

@@ -40,7 +40,9 @@ class MessageNumbering:
         self._last_ts = 0
 
     def read(self, message: int, data: bytes) -> Sequence[Commit]:
-        """Return the commits of the next message. If messages are missing before it, the first commit replaces them.
+        """Return the commits of the next message.
+
+        If messages are missing before the next message, the first commit replaces the missing messages.
 
         `message` is the number of the next message, and `data` is its content. All messages between the previous
         message and the next message are missing. Raise JournalError if this process cannot decode valid messages of

@@ -172,8 +172,8 @@ class SharedPeers:
                 await self._announce("here")
                 await asyncio.sleep(_HEARTBEAT_INTERVAL_S)
         finally:
-            # Ignore heartbeats of other processes from now on. Otherwise this process could still answer the first
-            # heartbeat of a new process after it has announced its exit.
+            # Ignore heartbeats of other processes from now on. Otherwise, this process could announce its exit, and
+            # then still answer the first heartbeat of a new process.
             await _suppress_errors(stop_heartbeats())
             await self._announce(GOODBYE_TOPIC)
 

@@ -2,7 +2,7 @@
 
 The second half has the source and the key of the whole entry, so the journal contains this key only if it contains the
 whole entry. The first half has another key. If an append fails between the halves, a repeated append finds the first
-half by this other key.
+half by the key of this half.
 """
 
 from __future__ import annotations
@@ -33,6 +33,6 @@ def split_entry(entry: JournalEntry) -> tuple[JournalEntry, JournalEntry]:
 def owner_source(source: str) -> str:
     """Return the source of the whole entry. `source` is the source of the entry or of one of its parts.
 
-    The terms of the whole entry's source also apply to the parts.
+    The journal compares the leader's term in a part of an entry with the newest term of this source.
     """
     return source.removesuffix(_PART_SUFFIX)

@@ -33,7 +33,7 @@ from tickwire.journal.shared.split_entry import owner_source
 # After this time without an answer, the writer sends the message again.
 _RESEND_INTERVAL_S = 1.0
 _RETRY_INTERVAL_S = 0.1
-# The largest number of entries in a commit. Most commits reach the size limit of a message first.
+# The largest number of entries in a commit. Most commits reach the size limit of a message before this limit.
 _MAX_COMMIT_ENTRIES = 10_000
 # An upper bound, in bytes, for the size of a message without its entries, and for the size of an entry without its
 # data, source and key.
@@ -189,8 +189,8 @@ class LogWriter:
     async def _resolve_without_writing(self, append: PendingAppend) -> bool:
         """If the entry needs no message, complete or reject the entry and return True. Otherwise return False.
 
-        An entry needs no message if the journal already contains it, or if another process runs the feed now, so that
-        the journal must reject it.
+        An entry needs no message if the journal already contains the entry. It also needs no message if another process
+        runs the feed now, because the journal must then reject the entry.
         """
         entry = append.entry
         if entry.key is not None:
@@ -234,8 +234,8 @@ class LogWriter:
     async def _send_commit(self, commit: Commit, group: Sequence[PendingAppend]) -> bool:
         """Send a commit (the group of entries in one message), and repeat the message until the result is known.
 
-        Return True if the commit was stored or permanently rejected. Return False if another message was stored first,
-        or if the commit was too large. The entries must then be sent again in another commit.
+        Return True if the commit was stored or permanently rejected. Return False if the number of the message belongs
+        to another message, or if the commit was too large. The entries must then be sent again in another commit.
         """
         started_at_ns = time.perf_counter_ns()
         data = self._encode(commit)
@@ -327,8 +327,8 @@ class LogWriter:
 
 
 def _resolve_append(append: PendingAppend, span: SequenceRange) -> None:
-    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
-    # nevertheless.
+    # The future is already done if the caller was cancelled. Then set no result, although the journal contains the
+    # entry.
     if not append.future.done():
         append.future.set_result(span)
 

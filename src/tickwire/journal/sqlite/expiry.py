@@ -13,8 +13,8 @@ from tickwire.journal.retention import SnapshotIndex, SnapshotInfo
 from tickwire.journal.sqlite.checkpointer import max_log_bytes
 from tickwire.journal.sqlite.file import JournalFileInfo
 
-# The minimum number of records that one step deletes. With large records, a step takes a few milliseconds, for which
-# the next append may have to wait.
+# The minimum number of records that one step deletes. With large records, a step takes a few milliseconds, and the next
+# append may have to wait for the end of the step.
 EXPIRY_BATCH_RECORDS = 64
 # The number of pages by which one step shrinks the file: 1 MB, which takes a few milliseconds.
 _SHRINK_PAGES = 256
@@ -50,7 +50,7 @@ class Expiry:
         # Whether the database has fewer pages than its file. Only a checkpoint truncates the file.
         self.needs_checkpoint = False
         self._head = file_info.head
-        # The first event of the newest record, which is never deleted.
+        # The first event of the newest record. This record is never deleted.
         self._newest_record_first = file_info.newest_record_first
         self._oldest_record_last = file_info.oldest_record_last if file_info.head else _NO_RECORD
 

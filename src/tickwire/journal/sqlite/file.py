@@ -42,7 +42,7 @@ FORMAT_VERSION = 3
 # The oldest format that this code can read.
 OLDEST_FORMAT_VERSION = 1
 WRITER_VERSION = version("tickwire")
-# The row of the table `meta` that contains the version of Tickwire that opened the journal last. Tickwire 0.1.0 did not
+# The row of the table `meta` with the version of Tickwire that most recently opened the journal. Tickwire 0.1.0 did not
 # write this row.
 WRITTEN_BY_ROW = "written_by"
 SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -66,7 +66,7 @@ class JournalFileInfo(NamedTuple):
     # The sequence number of the last event of the oldest record.
     oldest_record_last: int
     snapshots: list[SnapshotInfo]
-    # The version of Tickwire that opened the journal last, or "" if that version did not write its number.
+    # The version of Tickwire that most recently opened the journal, or "" if this version did not write its number.
     written_by: str = ""
 
 
@@ -248,8 +248,7 @@ def inspect_file(path: Path) -> JournalFileInfo:
     """Read and return the values that Tickwire needs to open a journal. Do not change the file.
 
     Raise JournalCorrupted if the newest record or the newest snapshot is damaged. Use a read-only connection, because a
-    damaged file must stay unchanged. A writable connection would change the file when it closes, by moving the
-    write-ahead log into the file.
+    damaged file must stay unchanged. When a writable connection closes, it moves the write-ahead log into the file.
     """
     log, index = side_file(path, "-wal"), side_file(path, "-shm")
     # SQLite may create `-wal` and `-shm` files even for a read-only connection.

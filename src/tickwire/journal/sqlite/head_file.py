@@ -28,7 +28,7 @@ _SUFFIX_BYTES = 4
 _SUFFIX_PATTERN = re.compile(f"[0-9a-f]{{{2 * _SUFFIX_BYTES}}}")
 # All fields have a fixed width, so that each write replaces the whole content.
 _CONTENT_FORMAT = "{epoch:<16} {inode:020d} {generation:010d} {head:020d}\n"
-# A text that is not a valid epoch, because epochs contain no minus signs.
+# A sentinel in place of an epoch. It is not a valid epoch, because epochs contain no minus signs.
 _INVALID_EPOCH = "-"
 # The request FS_IOC_GETVERSION of Linux (linux/fs.h), and the type of its result.
 _GET_GENERATION, _GENERATION_FORMAT = 0x80087601, "=I4x"

@@ -327,8 +327,8 @@ async def _upgrade_in_thread(connection: sqlite3.Connection) -> None:
 
 
 def _resolve_job(job: WriteJob, span: SequenceRange | None) -> None:
-    # Set no result if the future is already done, because the caller was cancelled. The journal contains the entry
-    # nevertheless.
+    # The future is already done if the caller was cancelled. Then set no result, although the journal contains the
+    # entry.
     if not job.future.done():
         job.future.set_result(span)  # type: ignore[arg-type]  # a range for an append, None for a snapshot
 

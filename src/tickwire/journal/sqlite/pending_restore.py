@@ -20,7 +20,10 @@ _RESTORING_SUFFIX = "-restoring-"
 
 
 def databases_of(journal: Path) -> tuple[Path, Path]:
-    """Return the paths of the candles and of the journal. The journal is last, because a server opens it first."""
+    """Return the paths of the candles and of the journal.
+
+    A server opens the journal first, so a restore must rename the journal after the candles.
+    """
     return side_file(journal, _CANDLES_SUFFIX), journal
 
 
@@ -30,7 +33,7 @@ def new_copy_of(database: Path) -> Path:
 
 
 def files_of(journal: Path) -> list[Path]:
-    """Return the present files of a journal and of its candles, except lock files. The journal itself is last."""
+    """Return the present files of a journal and of its candles, except lock files. The journal itself is at the end."""
     files = [side_file(path, suffix) for path in databases_of(journal) for suffix in (*SQLITE_SUFFIXES, "")]
     return find_head_files(journal) + [path for path in files if path.exists()]
 
@@ -74,8 +77,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The journal file is renamed last, after the other files of the present journal. So if it is missing, an earlier
-    # attempt has already renamed all of them.
+    # The journal file is renamed last, after the other files of the present journal. So if the journal file is missing,
+    # an earlier attempt has already renamed all present files.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)

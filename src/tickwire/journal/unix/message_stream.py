@@ -52,7 +52,7 @@ class MessageStream(asyncio.Protocol, Generic[T]):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the connection is closed, or closes after its unsent bytes."""
+        """Whether the connection is closed, or will close after it has sent the remaining bytes."""
         return self._transport is None or self._transport.is_closing()
 
     def send(self, data: bytes | bytearray) -> None:

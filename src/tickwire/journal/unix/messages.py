@@ -20,7 +20,7 @@ PROTOCOL_VERSION = 2
 together during an upgrade."""
 LENGTH_BYTES = 4
 # The maximum size of a message. A longer message is an error of the sender, because all regular messages are smaller.
-# The largest of them are a snapshot with 5,000 symbols, and a read of 64 MB of ticks.
+# The largest regular messages are a snapshot with 5,000 symbols, and a read of 64 MB of ticks.
 MAX_MESSAGE_BYTES = 2**30
 
 _ERROR_CLASSES = {
@@ -31,7 +31,8 @@ _ERROR_CLASSES = {
 class Hello(msgspec.Struct, tag=0, array_like=True, frozen=True):
     """The first message of a follower. `node` is the name of the process in the cluster.
 
-    The owner sends the records after event `after`. If `after` is None, it sends the records after the newest event.
+    The owner sends the records after event `after`. If `after` is None, the owner sends the records after the newest
+    event.
     """
 
     node: str
@@ -137,7 +138,7 @@ class Reply(msgspec.Struct, tag=19, array_like=True, frozen=True):
 
 
 class Failure(msgspec.Struct, tag=20, array_like=True, frozen=True):
-    """The owner's last message to a follower that can never continue."""
+    """The message that the owner sends before it disconnects a follower that can never continue."""
 
     reason: str
 

@@ -45,7 +45,7 @@ from tickwire.journal.unix.socket_file import open_listener
 # The interval of the OwnerState messages. The owner checks its socket file at the same interval.
 STATE_INTERVAL_S = 0.25
 # The maximum number of a follower's requests in progress. If a follower has this many requests in progress, the owner
-# reads no further requests of the follower until one of them has ended.
+# reads no further requests of the follower until one request has ended.
 _MAX_REQUESTS = 1_024
 # The longest time that a closing owner waits for requests in progress.
 _CLOSE_TIMEOUT_S = 2.0

@@ -74,7 +74,8 @@ class RecordsListener(Protocol):
 class PeersOnly:
     """The listener of a process that receives no records.
 
-    The owner itself is such a process: it uses its connection only to exchange requests in the cluster.
+    The owner itself is such a process: the owner uses its connection to itself only to exchange requests in the
+    cluster.
     """
 
     def __init__(self, node: str) -> None:

@@ -8,8 +8,8 @@ from typing import Protocol
 from tickwire.journal.unix.messages import PeerMessage, encode_message
 
 # The maximum number of bytes that a process may leave unread. The broker drops further messages to this process,
-# because it probably no longer runs. Even the largest messages, such as a reply that lists 100,000 readers, are
-# smaller.
+# because the process probably no longer runs. Even the largest messages, such as a reply that lists 100,000 readers,
+# are smaller.
 _MAX_UNREAD_BYTES = 64 * 2**20
 
 log = logging.getLogger("tickwire.journal")

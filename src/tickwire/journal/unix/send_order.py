@@ -17,7 +17,7 @@ class SendOrder:
     def __init__(self) -> None:
         self._last_number = 0
         self._waiting: list[int] = []
-        # Set when an append no longer waits.
+        # This event is set when an append no longer waits.
         self._changed = asyncio.Event()
 
     def next_number(self) -> int:

@@ -46,7 +46,8 @@ class SpanQueue(BatchSpanProcessor):
 
     def close(self) -> None:
         """Send the remaining spans, for at most _CLOSE_TIMEOUT_S seconds."""
-        # The base class waits for up to 30 s, so another thread calls it. The thread does not keep the process alive.
+        # `shutdown` of the base class waits for up to 30 s, so call it in another thread. The thread does not keep the
+        # process alive.
         thread = threading.Thread(target=self.shutdown, name="tracing-close", daemon=True)
         thread.start()
         thread.join(_CLOSE_TIMEOUT_S)

@@ -7,7 +7,8 @@ A trace follows a batch from the request that publishes it, through the journal,
         deliver                     once in each process that follows the journal
           apply, dispatch, flush    the stages that `tickwire_stage_seconds` measures
 
-A delivery may contain batches of several traces. Its span is a child of the first trace, and has links to the others.
+A delivery may contain batches of several traces. The span of the delivery is a child of the first trace, and has links
+to the other traces.
 """
 
 from __future__ import annotations
@@ -111,11 +112,11 @@ class Tracing:
     async def trace_append(self, entry: JournalEntry, append: Append) -> SequenceRange:
         """Append an entry to the journal with `append`. If the append is sampled, pass its trace on in the entry.
 
-        An append outside of requests, such as of a batch from the feed, begins a new trace.
+        An append outside of requests begins a new trace. An example is the append of a batch from the feed.
         """
         request = _current_request.get()
-        # The request may already have ended, because a background task may outlive the request that started it. Its
-        # appends then belong to no request.
+        # The request may already have ended, because a background task may outlive the request that started it. The
+        # appends of this task then belong to no request.
         parent = None if request is None else request.context
         if parent is None:
             parent = Context()

@@ -65,9 +65,9 @@ class ScreenRegistry:
     def add(self, screen: Screen) -> tuple[int, list[int]]:
         """Register a screen.
 
-        Return the id of the screen, and a list with one number for each interval: the row of the value matrix that
-        contains the values which the interval tests. Raise ScreenLimitReached if a limit is reached; the registry is
-        then unchanged.
+        Return the id of the screen, and a list of row numbers of the value matrix. The list has one number for each
+        interval (the condition `low <= value <= high`) of the filter: the row with the values of its expression. If a
+        limit is reached, raise ScreenLimitReached and leave the registry unchanged.
         """
         compiled = screen.compiled
         group = self._find_or_create_group(compiled)

@@ -307,8 +307,8 @@ class ScreenIndex:
             counts[crossing.batch_indices] += crossing.counts
         limit = self._max_crossings
         if batch_size >= len(self) * _MIN_ROWS_PER_SCREEN:
-            # If a batch is so large, a full test is fast. So also test a quote fully if it crosses more bounds than
-            # there are screens. This is possible, because a screen can have several bounds.
+            # In such a large batch, a test of all screens is fast. So also test all screens if a quote crosses more
+            # bounds than there are screens. A screen can have several bounds.
             limit = min(limit, len(self))
         return counts > limit
 
@@ -339,8 +339,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # In this case, every quote needs a full test, and no symbol occurs twice, as in a batch of new symbols. The
-            # loop below would have the same result, but would take longer.
+            # In this case, every quote needs a full test, and no symbol occurs twice. A batch of new symbols is an
+            # example. The loop below would have the same result, but would take longer.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return

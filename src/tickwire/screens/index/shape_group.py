@@ -89,7 +89,8 @@ class ShapeGroup:
         `row` is the board row of the symbol, and each row of `values` contains the values of one time. The result has a
         row for each time and a column for each screen.
         """
-        # Test all intervals together, because an operation on a few hundred numbers takes little longer than on a few.
+        # Test all intervals together, because an operation on a few hundred numbers takes hardly longer than an
+        # operation on ten.
         numbers = values.take(self._value_ids.take(slots, axis=0), axis=1)
         within = _within(numbers, self._bounds.take(slots, axis=0))
         intervals = [within[:, :, index] for index in range(within.shape[2])]

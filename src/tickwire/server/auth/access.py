@@ -188,16 +188,16 @@ def is_anonymous(scope: Scope) -> bool:
 
 
 def bearer_of(scope: Scope) -> str | None:
-    """Return the name under which limits count the client's requests (see `Rights.bearer`)."""
+    """Return the name under which the server counts the client's requests for a limit (see `Rights.bearer`)."""
     return request_rights(scope).bearer(client_network(scope))
 
 
 def restrict_subscription(rights: Rights, requested: Subscription) -> Subscription:
     """Return the part of a subscription that the rights of the client allow.
 
-    Raise Forbidden if the rights allow no part of it. Also raise Forbidden if the client requests `delivery=all`, but
-    the token sets a minimum interval between updates. With an interval, the server must skip events, but `delivery=all`
-    requires all events.
+    Raise Forbidden if the rights allow no part of the subscription. Also raise Forbidden if the client requests
+    `delivery=all`, but the token sets a minimum interval between updates. With an interval, the server must skip
+    events, but `delivery=all` requires all events.
     """
     if rights.interval and requested.delivery == "all":
         raise Forbidden(

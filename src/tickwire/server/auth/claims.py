@@ -71,7 +71,10 @@ def claims_from_rights(rights: Rights) -> dict[str, Any]:
 
 
 def read_numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
-    """Return the time in a claim (RFC 7519, NumericDate) in seconds since the Unix epoch, or None if it is missing."""
+    """Return the time in a claim (RFC 7519, NumericDate) in seconds since the Unix epoch.
+
+    Return None if the claim is missing.
+    """
     value = claims.get(name)
     if value is None:
         return None
@@ -102,7 +105,7 @@ def _read_filter(value: object) -> Screen:
     if not isinstance(value, str):
         raise InputError(f'invalid filter {value!r:.40}: expected a text such as exchange = "NYSE"', field="filter")
     try:
-        # Parse the normal form, because a ticket contains the normal form, which must therefore be valid too.
+        # Parse the normal form. A ticket contains the normal form, so the normal form must be valid too.
         return parse_screen(str(parse_screen(value)))
     except FilterError as error:
         raise InputError(f"invalid filter: {error}", field="filter", hint=error.hint) from None

@@ -1,7 +1,7 @@
 """The symbols that a client may read over HTTP: the claims `symbols` and `filter` of its token.
 
-The filter is evaluated on the board of the client's hub, which is delayed if the token has a delay. A symbol without a
-quote matches no filter in a token.
+The filter is evaluated on the board of the client's hub. If the token has a delay, this hub is delayed. A symbol
+without a quote matches no filter in a token.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tickwire.sessions.rights import Rights
 def check_symbol_readable(rights: Rights, board: Board, symbol: str) -> None:
     """Raise Forbidden if the client may not read the symbol now.
 
-    The error is the same for existing and unknown symbols, so that it does not reveal which symbols exist.
+    The error does not reveal which symbols exist, because it is the same for existing and unknown symbols.
     """
     if not rights.symbols.includes(symbol) or not _matches_filter(rights, board, symbol):
         raise Forbidden(f"the token does not allow {symbol[:40]!r}", field="symbol")

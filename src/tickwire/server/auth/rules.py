@@ -75,8 +75,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/v1/cluster"): Rule("admin"),
     ("GET", "/v1/clients"): Rule("admin"),
     ("DELETE", "/v1/clients"): Rule("admin", audit_action="revoke"),
-    # Any token may call these routes. The routes let a user manage only the user's own clients, but an admin all
-    # clients.
+    # Any token may call these routes. With these routes, a user can manage only the user's own clients. An admin can
+    # manage all clients.
     ("GET", "/v1/clients/"): _ANY_TOKEN,
     ("PATCH", "/v1/clients/"): Rule("token", audit_action="change"),
     ("DELETE", "/v1/clients/"): Rule("token", audit_action="evict"),

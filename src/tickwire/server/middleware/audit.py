@@ -95,7 +95,7 @@ class AuditLog:
             if end or not lines:
                 _write_whole(file, lines[:end], size)
                 return lines[end:]
-            # Ignore a missing file, because another process may have rotated it after this process opened it.
+            # Ignore a missing file. Another process may have rotated the file after this process opened the file.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), self.path.stat()):
                     self._rotate()
@@ -137,5 +137,5 @@ def add_audit_details(scope: Scope, **details: Any) -> None:
 
 
 def mark_unchanged(scope: Scope) -> None:
-    """Mark a successful request as unchanged, so that the audit log counts it as a request that changed nothing."""
+    """Mark a successful request as unchanged, so that the audit log counts the request as one without an effect."""
     scope["state"]["is_unchanged"] = True

@@ -76,8 +76,8 @@ class Cors:
 
         An origin is foreign if it is neither the server's own origin nor an allowed origin. The check is necessary,
         because browsers let a foreign page send requests with the user's cookies, and requests to a server on the
-        user's computer. A request with the header Authorization passes the check, because a page can set this header
-        only after a preflight request, which the server rejects for foreign origins.
+        user's computer. A request with the header Authorization passes the check. A page can set this header only after
+        a preflight request, and the server rejects the preflight requests of foreign origins.
         """
         origin = first_header_value(scope, b"origin")
         if origin is None or self._allows_origin(origin):

@@ -92,7 +92,7 @@ class Guard:
 
     @cached_property
     def repeated_requests(self) -> RepeatedRequests | None:
-        """The audit lines of requests that changed nothing, or None without an audit log."""
+        """The object that combines audit lines of requests without an effect, or None without an audit log."""
         return None if self.audit_log is None else RepeatedRequests(self.audit_log, self.clock)
 
     def close(self) -> None:

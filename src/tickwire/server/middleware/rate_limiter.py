@@ -9,8 +9,8 @@ from tickwire.server.http_errors import RateLimited
 # The maximum number of buckets. A bucket occupies about 200 bytes. If there are more, the limiter deletes the least
 # recently used bucket.
 MAX_BUCKETS = 50_000
-# A burst may contain as many requests as the rate allows in this many seconds. Bursts are common, because a web page
-# sends several requests when it opens.
+# A burst may contain as many requests as the rate allows in this many seconds. Bursts are common: a web page sends
+# several requests together when a browser opens the page.
 BURST_S = 5.0
 
 

@@ -38,7 +38,7 @@ class RepeatedRequests:
         self._windows: dict[str, _Window] = {}
 
     def append(self, bearer: str, line: dict[str, Any]) -> None:
-        """Append or count the line of one request. `bearer` is the name under which limits count the request."""
+        """Append or count the line of one request. `bearer` is the name under which the server counts the request."""
         window = self._windows.get(bearer)
         if window is not None:
             window.counts[f"{line['action']} {line['status']}"] += 1

@@ -144,8 +144,8 @@ async def change_client(request: Request, client_id: str) -> Response:
             f"cannot change {client_id!r}: the server generated this client id, so a reconnect would lose the change",
             hint="open the stream with client_id= and an id of your choice",
         )
-    # Run all changes by one user one after another. Otherwise, several concurrent changes could pass the check of the
-    # user's limit, and together exceed the limit.
+    # Do not run several changes of the same user at the same time. Otherwise, several concurrent changes could pass the
+    # check of the user's limit, and together exceed the limit.
     async with service.change_lock(client_id if rights.has_scope("admin") else rights.user_target or client_id):
         # Keep the reservations for the new filters until the readers use the filters.
         with ExitStack() as reservations:
@@ -202,8 +202,8 @@ async def _prepare_hubs(
 ) -> None:
     """Prepare the hubs of this process for the changed subscription of a client.
 
-    In each hub with readers of the client, test the patterns of the subscription. If its filter or its top-N screen
-    differs from the `current` one, reserve room for it.
+    In each hub with readers of the client, test the patterns of the subscription. If the filter or the top-N screen
+    differs from that of the subscription `current`, reserve room for the new one.
     """
     service: Service = request.app.state.service
     rights = request_rights(request.scope)

@@ -44,8 +44,8 @@ DRAIN_TIMEOUT_S = 3.0
 
 This time is much shorter than the server's shutdown timeout.
 """
-# The range of the random reconnect delays that the server sends to clients, so that not all clients reconnect at once
-# after a crash.
+# The range of the random reconnect delays that the server sends to clients, so that the clients do not all reconnect at
+# the same time after a crash.
 _MIN_RETRY_MS, _RETRY_SPREAD_MS = 1_000, 1_000
 
 

@@ -13,8 +13,8 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # The maximum length of an address. The limit is large enough for an IPv6 address with a zone.
 _MAX_ADDRESS_LENGTH = 64
-# The prefix length of the IPv6 networks that limits count as one client. A provider assigns a network of this size or
-# larger to each customer (RFC 6177).
+# The prefix length of an IPv6 network. The rate limiter and other limits treat all addresses of such a network as one
+# client. A provider assigns a network of this size or larger to each customer (RFC 6177).
 _IPV6_CLIENT_PREFIX = 64
 
 
@@ -43,7 +43,7 @@ def client_address(scope: Scope) -> str:
 
 
 def client_network(scope: Scope) -> str:
-    """Return the name under which limits count the client's address, or "" for a Unix socket.
+    """Return the IPv4 address or the IPv6 network by which the server counts the client, or "" for a Unix socket.
 
     Each IPv4 address counts separately, even if the socket reports it as an IPv4-mapped IPv6 address. All IPv6
     addresses of a /64 network count as one client, because one client usually owns the whole network.

@@ -51,7 +51,7 @@ class BodyLines:
         """Yield lists of the complete lines that have arrived, with at most MAX_LINES lines each, until the body ends.
 
         Raise TooLarge for a line that is too long, ServerStopping if the server stops, and InputError if the client
-        disconnects. The iterator has then yielded all complete lines before the error.
+        disconnects. Before the error, the iterator has yielded all complete lines.
         """
         stopped = asyncio.create_task(self._stopping.wait())
         try:
@@ -80,7 +80,7 @@ class BodyLines:
             stopped.cancel()
 
     async def _receive_part(self, stopped: asyncio.Task[bool]) -> tuple[bytes, bool]:
-        """Return the next bytes of the body, and whether the body ends with them."""
+        """Return the next bytes of the body, and whether these bytes are the end of the body."""
         if self._connection is not None:
             self._connection.start_body_time(self._scope)
         receiving = asyncio.ensure_future(self._receive())

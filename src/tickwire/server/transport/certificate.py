@@ -1,4 +1,4 @@
-"""The TLS certificate of a server, which is replaced while the server runs."""
+"""The TLS certificate of a server. An operator can replace the certificate while the server runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Certificate:
             self._status = status
             self.context = _create_context(self._certificate, self._key)
         except SettingsError as error:
-            log.warning("the new TLS certificate is not in use, and the old one stays: %s", error)
+            log.warning("the new TLS certificate is unusable, so the server keeps the old certificate: %s", error)
         else:
             log.info("new connections use the new TLS certificate in %s", self._certificate)
 

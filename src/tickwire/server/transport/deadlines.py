@@ -1,4 +1,4 @@
-"""Closes connections whose deadlines have passed, with a single timer for all of them."""
+"""Closes connections whose deadlines have passed, with a single timer for all connections."""
 
 from __future__ import annotations
 

@@ -254,7 +254,7 @@ class StreamProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def limit_head_time(self, timeout_s: float) -> None:
-        """Replace the time limit of the request head, because the connection has already waited for some time."""
+        """Set the time limit of the request head to `timeout_s`. The connection has already waited for some time."""
         if self._is_reading_head:
             self._start_timeout(timeout_s)
 

@@ -81,8 +81,8 @@ class SocketSink:
     def register(self, writer: DirectWriter, handle: int) -> int | None:
         """Return a descriptor of the socket for the sender `writer`, and remember the sender and its `handle`.
 
-        Return None if the transport is not a plain TCP transport, if it is closing, if no descriptor is free, or if
-        other code has replaced `write`.
+        Return None if the transport is not a plain TCP transport, if the transport is closing, if no descriptor is
+        free, or if other code has replaced `write`.
         """
         connection = self._transport.get_extra_info("socket")
         if (
@@ -198,7 +198,8 @@ def set_peer_timeout(listening_socket: socket.socket, timeout_s: float) -> None:
 def limit_unsent_bytes(listening_socket: socket.socket) -> None:
     """Limit the unsent bytes in the kernel of each connection to MAX_UNSENT_BYTES, on Linux.
 
-    Accepted sockets inherit the option from the listening socket, which saves a system call for each connection.
+    The function sets a socket option of the listening socket. Accepted sockets inherit the option, without a system
+    call for each connection.
     """
     if sys.platform == "linux" and listening_socket.family in _INTERNET_FAMILIES:
         listening_socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)

@@ -233,7 +233,7 @@ class StreamConnection(asyncio.Protocol):
             self._report_finished()
 
     def shutdown(self) -> None:
-        """Close an idle connection, or close it after the request in progress. uvicorn calls this method at a stop."""
+        """Close an idle connection at once, and any other connection after the request in progress."""
         if self._state is _WAITING:
             self._transport.close()
         else:
@@ -339,8 +339,8 @@ class StreamConnection(asyncio.Protocol):
         successor = StreamProtocol(self._config, self._table, self._app_state)
         successor.connection_made(self._transport)
         successor.wait_behind_stream()
-        # Remove the successor from the table, which must count the connection only once and already contains this
-        # object.
+        # Remove the successor from the table. The table already contains this object, and must count the connection
+        # only once.
         self._table.connections.discard(successor)
         return successor
 

@@ -36,11 +36,11 @@ class StoppableApp(Protocol):
         ...
 
     async def end_streams(self) -> None:
-        """End the streams one after the other, as fast as other servers can accept the readers."""
+        """End the streams one after the other, at the rate at which other servers can accept the readers."""
         ...
 
     def drain(self) -> None:
-        """End every stream at once."""
+        """End every stream immediately."""
         ...
 
 

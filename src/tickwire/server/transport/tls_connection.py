@@ -47,7 +47,7 @@ class TlsConnection(asyncio.Protocol):
         plain.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         self._table.connections.add(self)  # type: ignore[arg-type]  # uvicorn's type lists its own protocols
         self._table.add_waiting(self)
-        # Begin the handshake before the first bytes arrive, because they are a part of the handshake.
+        # Begin the handshake before the first bytes arrive, because these bytes are a part of the handshake.
         self._table.handshakes.start(self._shake_hands(plain))
 
     def data_received(self, data: bytes) -> None:

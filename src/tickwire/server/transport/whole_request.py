@@ -83,8 +83,8 @@ class _SharedParser:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._collector = _HeadCollector()
             return None
-        # Replace the parser after an incomplete request, or a request that ends the connection, because it cannot parse
-        # another request.
+        # After an incomplete request, or a request that ends the connection, the parser cannot parse another request.
+        # Replace the parser.
         if not is_simple or not collector.keep_alive:
             self._collector = _HeadCollector()
         if url is None or url.path != path:

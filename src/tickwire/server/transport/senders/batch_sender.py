@@ -25,8 +25,8 @@ from tickwire.server.transport.sinks import SocketSink
 
 log = logging.getLogger(__name__)
 
-# The minimum number of sinks for a send call. The transports write a smaller batch, because it takes as long as a few
-# writes to build the arrays of a call.
+# The minimum number of sinks for a send call. The transports write a smaller batch, because the arrays of a call take
+# as long to build as a few writes.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
 # The number of lower bits of a handle that contain the slot of the sink. The higher bits contain the serial number of
@@ -47,8 +47,8 @@ class BatchSender:
     sinks. If the socket accepts only some of the bytes, the transport writes the remaining bytes. Until then, the sink
     is not direct. Before a sink writes its own bytes, it submits the queued bytes. The sink is then not direct.
 
-    Before each call, the sender compares stored handles with the current ones. A handle is valid for one registration
-    of one sink, so the sender never writes to a descriptor that now belongs to another sink.
+    Before each call, the sender compares the stored handles with the present handles of the sinks. A handle is valid
+    for one registration of one sink, so the sender never writes to a descriptor that now belongs to another sink.
 
     A registered sink occupies a second descriptor, so `limit_descriptors` limits the number of registered sinks. All
     other sinks write through their transports.
@@ -110,7 +110,7 @@ class BatchSender:
         try:
             self._send(self._call, batch)
         except Exception:
-            # After this error, it is unknown which readers have received their bytes, so all of them must reconnect.
+            # After this error, it is unknown which readers have received their bytes, so all readers must reconnect.
             sinks = batch.sinks()
             log.exception("cannot send to %d readers; they are disconnected", len(sinks))
             self._unfinished_memory.append(batch.memory)

@@ -142,6 +142,6 @@ def _all_handles(groups: Sequence[RegisteredSinks]) -> NDArray[np.int64]:
 
 
 def _sinks_at(groups: Sequence[RegisteredSinks], indexes: Sequence[int]) -> list[tuple[SocketSink, int]]:
-    """Return a pair for each of the sends with these indexes: the sink, and the index of its group."""
+    """Return a pair for each index of a send in `indexes`: the sink, and the index of its group."""
     pairs = [(sink, number) for number, group in enumerate(groups) for sink in group.sinks]
     return [pairs[index] for index in indexes]

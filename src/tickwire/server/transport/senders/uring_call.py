@@ -36,7 +36,8 @@ from tickwire.server.transport.senders.send_call import (
 )
 
 _SYS_SETUP, _SYS_ENTER = 425, 426
-# The architectures on which this module uses io_uring, because the system call numbers above are valid on all of them.
+# The architectures on which this module uses io_uring, because the system call numbers above are valid on all these
+# architectures.
 _ARCHITECTURES = frozenset({"x86_64", "aarch64", "riscv64", "ppc64le", "s390x"})
 _SETUP_SUBMIT_ALL, _SETUP_COOP_TASKRUN, _SETUP_SINGLE_ISSUER = 1 << 7, 1 << 8, 1 << 12
 _FEATURE_SINGLE_MMAP, _FEATURE_NODROP = 1 << 0, 1 << 1
