@@ -341,7 +341,6 @@ async def test_the_sale_conditions_of_trades(conditions: str, last: float, high:
         ({"feed": "coinbase:,"}, "names no symbol"),
         ({"feed": "binance:" + ",".join(f"S{number}" for number in range(513))}, "at most 512"),
         ({"feed": "coinbase:BTC-USD", "feed_key": "x"}, "applies only to"),
-        ({"feed": "coinbase:BTC-USD", "conditions": "sip"}, "applies only to"),
         ({"feed": "http", "feed_url": "wss://user:pass@host"}, "applies only to"),
         ({"feed": "alpaca:AAPL", "feed_key_file": "/does/not/exist"}, "cannot be read"),
     ],
