@@ -53,8 +53,8 @@ async def test_a_new_reader_passes_through_the_snapshot_to_live() -> None:
 async def test_a_paced_reader_is_arriving_until_the_flush() -> None:
     market = HubHarness()
     await market.append_trades(("A", 1.0))
-    reader = await open_reader(market, Subscription(interval=1_000), needs_snapshot=False)
-    assert reader.state is ReaderState.CATCHING_UP
+    reader = await open_reader(market, Subscription(interval=1_000))
+    assert reader.state is ReaderState.SNAPSHOT
     await market.run_until_idle()
     assert (reader.state, reader.is_live) == (ReaderState.ARRIVING, True)
     market.flush_paced_channels()

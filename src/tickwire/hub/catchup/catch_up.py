@@ -250,21 +250,21 @@ class CatchUp:
             return True
         channel, end = self._channels[reader], min(due.end_position, target)
         batch = self._cache.find(channel, reader.position, end, limit)
-        if batch is None:
-            batch = self._newest_batch(channel, reader.position, end, limit)
-            self._cache.add(channel, reader.position, batch, end, limit)
-        events = [event for event in due.events if event.first <= batch.end_position]
-        if events:
-            batch = self._newest_batch(channel, reader.position, end, limit, events)
+        # A cached batch has only quotes.
+        if batch is None or _has_event_until(batch.end_position, due.events):
+            batch = self._newest_batch(channel, reader.position, end, limit, due.events)
+            if not _has_event_until(batch.end_position, due.events):
+                self._cache.add(channel, reader.position, batch, end, limit)
         self._write_batch(reader, batch)
         return bool(batch.body)
 
     def _newest_batch(
-        self, channel: Channel, after: int, target: int, limit: int, events: Sequence[NumberedEvent] = ()
+        self, channel: Channel, after: int, target: int, limit: int, events: Sequence[NumberedEvent]
     ) -> CatchUpBatch:
-        """Render `events`, and the quotes whose last change is after event `after` and not after event `target`.
+        """Render the quotes whose last change is after event `after` and not after event `target`, and `events`.
 
-        If there are more than `limit` such quotes, render only the quotes with the oldest changes.
+        If there are more than `limit` such quotes, render only the quotes with the oldest changes. Omit the elements of
+        `events` that follow the end of the batch.
         """
         frames, quote_count, end_position = self.state_changes.first_changed_frames(
             channel, after, target, events, limit=limit
@@ -399,6 +399,11 @@ class CatchUp:
         gap = Gap(f"{head.epoch}-{reader.position}", str(head), reason)
         reader.restart_from_snapshot(head.sequence)
         return gap
+
+
+def _has_event_until(end_position: int, events: Sequence[NumberedEvent]) -> bool:
+    """Return whether `events`, which are in the order of ids, contain an event up to event `end_position`."""
+    return bool(events) and events[0].first <= end_position
 
 
 def _batch_limit(reader: Reader) -> int:

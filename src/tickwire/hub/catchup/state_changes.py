@@ -61,11 +61,13 @@ class StateChanges:
     ) -> tuple[list[bytes], int, int]:
         """Return frames in the order of ids, the number of quotes among the frames, and a sequence number.
 
-        The frames contain `events`, and the quotes of the channel whose last change is after event `after` and not
-        after event `target`. If there are more than `limit` such quotes, the frames contain only the quotes with the
-        oldest changes. The returned sequence number is the position of a reader that has received the frames.
+        The frames contain the quotes of the channel whose last change is after event `after` and not after event
+        `target`. If there are more than `limit` such quotes, the frames contain only the quotes with the oldest
+        changes. The returned sequence number is the position of a reader that has received the frames. The frames also
+        contain the elements of `events` up to this position.
         """
         rows, end_position = self._first_changed_rows(channel, after, target, limit)
+        events = [event for event in events if event.first <= end_position]
         return self._merge_frames(channel, rows, events), len(rows), end_position
 
     def flush_frames(self, channel: Channel) -> tuple[list[bytes], int]:
