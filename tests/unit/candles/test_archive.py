@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,25 @@ async def test_the_checkpoint_never_exceeds_the_written_candles(
         written.close()
     assert len(checkpoints) > 3
     await archive.close()
+
+
+async def test_a_cancelled_write_loses_no_removal(archive: CandleArchive) -> None:
+    """A server that stops cancels its tasks, possibly while the thread still handles another request."""
+    archive.append(candles_at("A", [10]), "e", 1)
+    assert await archive.flush()
+    archive.remove_symbols([b"A"])
+    archive.append(candles_at("A", [30]), "e", 2)
+    is_released = threading.Event()
+    blocker = asyncio.ensure_future(archive._run_in_thread(is_released.wait))
+    write = asyncio.ensure_future(archive.flush())
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    is_released.set()
+    await blocker
+    assert await archive.flush()
+    assert await read_starts(archive) == [30]
 
 
 async def test_an_archive_in_memory_reads_the_file_of_another_process(tmp_path: Path) -> None:
