@@ -28,6 +28,7 @@ from tickwire.testing.wire import open_stream
 
 TASK_POLICIES = {
     "journal_follower": TaskPolicy.ESSENTIAL,
+    "snapshotter": TaskPolicy.ESSENTIAL,
     "watchdog": TaskPolicy.ESSENTIAL,
     "pacer": TaskPolicy.ESSENTIAL,
     "status_publisher": TaskPolicy.ESSENTIAL,

@@ -11,6 +11,7 @@ import httpx2
 import numpy as np
 import pytest
 
+from tickwire.candles.archive import CandleArchive
 from tickwire.clock import SystemClock
 from tickwire.core.candle import INTERVAL_SECONDS, candles_from_packed
 from tickwire.core.codec import decode_json, encode_json
@@ -186,6 +187,34 @@ async def test_server_on_copied_files_has_the_same_candles(tmp_path: Path, monke
                 path.unlink()
             async with run_server(journal=f"sqlite:{copy}/j", clock=clock) as copy_server:
                 assert await all_candles(copy_server.url) == expected
+
+
+async def test_prices_do_not_wait_for_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot waits until the archive has written the closed candles, which takes seconds if there are many."""
+    monkeypatch.setattr("tickwire.runtime.snapshotter.SNAPSHOT_INTERVAL_EVENTS", 2)
+    flush, released, waiting = CandleArchive.flush, asyncio.Event(), list[CandleArchive]()
+
+    async def wait_and_flush(archive: CandleArchive) -> bool:
+        waiting.append(archive)
+        await released.wait()
+        return await flush(archive)
+
+    monkeypatch.setattr(CandleArchive, "flush", wait_and_flush)
+    async with run_server(clock=ManualClock()) as server:
+        journal, board = server.runtime.journal, server.runtime.hub.board
+        try:
+            for price in map(float, range(1, 25)):
+                await publish(server.url, [("A", price, price)])
+                await wait_until(lambda price=price: board.last_prices() == {"A": price})
+            # Several snapshots are due, but the first one is still waiting.
+            assert len(waiting) == 1
+        finally:
+            released.set()
+        await publish(server.url, [("A", 25, 25.0)])
+        await wait_until(lambda: len(waiting) == 2)
+        saved = await journal.load_snapshot()
+        assert saved is not None
+        assert 0 < saved.sequence < journal.head
 
 
 async def candles_from_journal(path: Path) -> dict[str, list]:

@@ -262,6 +262,22 @@ async def test_requests_behind_a_direct_request_wait_for_its_answer(monkeypatch:
         writer.close()
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_request_within_the_head_of_another_request_is_malformed(
+    is_first: bool, read_count: Callable[[], int]
+) -> None:
+    async with run_server() as server:
+        reader, writer = await connect(server, b"" if is_first else request())
+        if not is_first:
+            assert b" 201 " in await read_response(reader)
+        before = read_count()
+        writer.write(b"GET /healthz HTTP/1.1\r\n")
+        await wait_until(lambda: read_count() > before)
+        writer.write(request())
+        assert b" 400 " in await read_response(reader)
+        writer.close()
+
+
 async def test_malformed_bytes_behind_a_direct_request_abort_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     async with run_server() as server:
         held = HeldAppends(monkeypatch)

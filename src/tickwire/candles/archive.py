@@ -225,8 +225,11 @@ class CandleArchive:
 
             try:
                 await self._run_in_thread(write)
-            except JournalError as error:
+            except BaseException as error:
+                # Delete the candles in the next write. After a cancellation, the thread may skip this write.
                 self._removed_symbols |= removed
+                if not isinstance(error, JournalError):
+                    raise
                 if self.flush_error is None:
                     log.error("%s", error)
                 self.flush_error = str(error)

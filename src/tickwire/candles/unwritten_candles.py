@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
+from tickwire.core.candle import CANDLE_DTYPE, PackedCandles, candles_from_bytes
+
+# If this number of small batches follow each other, they become one batch. Each tick may close a few candles, and most
+# methods take several microseconds for each batch.
+_MAX_SMALL_BATCHES = 256
+# A batch with fewer candles is small.
+_MIN_CANDLES_PER_LARGE_BATCH = 256
 
 
 class Checkpoint(NamedTuple):
@@ -34,6 +40,8 @@ class UnwrittenCandles:
         self.checkpoint = Checkpoint("", 0)
         self._batches: list[_Batch] = []
         self._candle_count = 0
+        # The number of small batches after the newest large batch.
+        self._small_batches = 0
 
     def __len__(self) -> int:
         return self._candle_count
@@ -43,6 +51,9 @@ class UnwrittenCandles:
         if len(closed):
             self._batches.append(_Batch(closed, self.checkpoint))
             self._candle_count += len(closed)
+            self._small_batches = self._small_batches + 1 if len(closed) < _MIN_CANDLES_PER_LARGE_BATCH else 0
+            if self._small_batches >= _MAX_SMALL_BATCHES:
+                self._merge_small_batches()
         self.checkpoint = checkpoint
 
     def oldest(self, min_candles: int) -> tuple[list[PackedCandles], Checkpoint]:
@@ -61,7 +72,8 @@ class UnwrittenCandles:
     def discard(self, written: Iterable[PackedCandles]) -> None:
         """Remove batches that `oldest` returned.
 
-        Keep a batch that `remove_symbols` has changed after the call of `oldest`.
+        Keep a batch that has changed since, because `remove_symbols` has removed candles from the batch, or `append`
+        has merged the batch with later batches.
         """
         # Many batches contain a single candle, so look up each batch in a set instead of searching a list.
         ids = set(map(id, written))
@@ -88,8 +100,15 @@ class UnwrittenCandles:
             if (batch.candles["interval"] == interval_s).any()
         ]
 
+    def _merge_small_batches(self) -> None:
+        batches = self._batches[-self._small_batches :]
+        merged = candles_from_bytes(b"".join([batch.candles.tobytes() for batch in batches]))
+        self._batches[-self._small_batches :] = [_Batch(merged, batches[0].complete_until)]
+        self._small_batches = 0
+
     def _replace(self, batches: Sequence[_Batch]) -> None:
         self._batches = list(batches)
+        self._small_batches = min(self._small_batches, len(self._batches))
         self._candle_count = sum(len(batch.candles) for batch in batches)
 
 

@@ -74,4 +74,4 @@ class JournalFollower:
                 await self._status_publisher.update_from_records(records)
             if archive.is_full:
                 await archive.flush()
-            await self._snapshotter.save_if_due(records)
+            self._snapshotter.capture_if_due(records)

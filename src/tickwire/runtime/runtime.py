@@ -149,6 +149,7 @@ class Runtime:
         restart, essential = TaskPolicy.RESTART, TaskPolicy.ESSENTIAL
         return [
             SupervisedTask("journal_follower", self._journal_follower.run, essential),
+            SupervisedTask("snapshotter", self.snapshotter.run, essential),
             SupervisedTask("watchdog", self._hub_timers.run_watchdog, essential),
             SupervisedTask("pacer", self._hub_timers.run_pacer, essential),
             SupervisedTask("status_publisher", self._status_publisher.run, essential),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tickwire.candles.recorder import CandleRecorder
 from tickwire.core.event import JournalRecord
@@ -33,10 +34,18 @@ _INTERVAL_BYTES_PER_SYMBOL = 1_000
 _MIN_RETAINED_SNAPSHOTS = 8
 
 
+class _CapturedState(NamedTuple):
+    """The state after the event `sequence`. Any thread may call `encode`, which returns the data of the snapshot."""
+
+    sequence: int
+    encode: Callable[[], bytes]
+
+
 class Snapshotter:
     """Saves a snapshot after a certain number or total size of events.
 
-    Only the process that runs the feed saves snapshots.
+    Only the process that runs the feed saves snapshots. The task `run` saves them, so that the journal follower never
+    waits for the disk: with many waiting candles, a snapshot can take seconds.
     """
 
     def __init__(
@@ -59,12 +68,21 @@ class Snapshotter:
         self._status_publisher = status_publisher
         self._bytes_since_snapshot = 0
         self._max_interval_bytes = max_journal_bytes // _MIN_RETAINED_SNAPSHOTS
+        # The state that `run` saves next.
+        self._captured: asyncio.Queue[_CapturedState] = asyncio.Queue()
+        self._is_saving = False
 
-    async def save_if_due(self, records: Sequence[JournalRecord]) -> None:
-        """Record that the hub has applied `records` of the journal, and save a snapshot if one is due.
+    async def run(self) -> None:
+        """Save each state that `capture_if_due` has captured."""
+        while True:
+            await self._save(await self._captured.get())
+            self._is_saving = False
+
+    def capture_if_due(self, records: Sequence[JournalRecord]) -> None:
+        """Record that the hub has applied `records` of the journal. If a snapshot is due, capture its state for `run`.
 
         A snapshot is due when the number of events since the newest snapshot, or the total size of these events,
-        reaches a limit.
+        reaches a limit. While `run` saves a snapshot, the next snapshot waits.
         """
         self._bytes_since_snapshot += sum(len(record.data) for record in records)
         events_since_snapshot = self._hub.head.sequence - self.newest_sequence
@@ -72,22 +90,30 @@ class Snapshotter:
         interval_events = max(SNAPSHOT_INTERVAL_EVENTS, _EVENTS_PER_SYMBOL * symbol_count)
         interval_bytes = max(_SNAPSHOT_INTERVAL_BYTES, _INTERVAL_BYTES_PER_SYMBOL * symbol_count)
         is_large = self._bytes_since_snapshot >= min(interval_bytes, self._max_interval_bytes)
-        if events_since_snapshot >= interval_events or is_large:
-            await self.save()
+        is_due = events_since_snapshot >= interval_events or is_large
+        if is_due and not self._is_saving and (state := self._capture()) is not None:
+            self._is_saving = True
+            self._captured.put_nowait(state)
 
     async def save(self) -> None:
-        """Save a snapshot if this process runs the feed and has applied events since the newest snapshot.
+        """Save a snapshot if this process runs the feed and has applied events since the newest snapshot."""
+        if (state := self._capture()) is not None:
+            await self._save(state)
 
-        Do nothing while the hub has applied only a part of a large record, because a snapshot covers whole records.
+    def _capture(self) -> _CapturedState | None:
+        """Return the present state, or None if no snapshot of this state should be saved.
+
+        A snapshot covers whole records, so return None while the hub has applied only a part of a large record.
         """
         sequence = self._hub.head.sequence
         is_within_record = sequence != self._candle_recorder.sequence
         if not self._leadership.runs_feed or sequence <= self.newest_sequence or is_within_record:
-            return
+            return None
         self.newest_sequence, self._bytes_since_snapshot = sequence, 0
-        # Copy the state in this turn of the event loop, so that the copy includes exactly the events up to `sequence`.
-        encode = self._hub.capture_snapshot(self._candle_recorder.capture())
-        snapshot = Snapshot(sequence, await asyncio.to_thread(encode))
+        return _CapturedState(sequence, self._hub.capture_snapshot(self._candle_recorder.capture()))
+
+    async def _save(self, state: _CapturedState) -> None:
+        snapshot = Snapshot(state.sequence, await asyncio.to_thread(state.encode))
         # Write the closed candles to the archive first, because a snapshot contains only open candles.
         if await self._candle_recorder.archive.flush():
             # Ignore a failure: the journal then stores more events until the next snapshot succeeds.

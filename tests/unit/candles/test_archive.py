@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +128,11 @@ async def test_the_checkpoint_never_exceeds_the_written_candles(
 ) -> None:
     """The file contains all candles up to its checkpoint, except those of symbols that were removed later.
 
-    The test compares the file with a model after random appends, removals and partial writes.
+    The test compares the file with a model after random appends, removals and partial writes. Some appends and removals
+    occur during a write.
     """
     monkeypatch.setattr("tickwire.candles.archive._MIN_CANDLES_PER_WRITE", 1)
+    monkeypatch.setattr("tickwire.candles.unwritten_candles._MAX_SMALL_BATCHES", 3)
     seed = random.randrange(2**32)
     print("seed", seed)
     rng = random.Random(seed)
@@ -138,11 +142,14 @@ async def test_the_checkpoint_never_exceeds_the_written_candles(
     checkpoints = set()
     for sequence in range(1, 60):
         state = dict(history[-1])
+        write = asyncio.ensure_future(rng.choice([archive.write_some, archive.flush])())
+        # Let the write select its candles.
+        await asyncio.sleep(0)
         if rng.random() < 0.1:
             removed = rng.choice("ABC")
             archive.remove_symbols([removed.encode()])
             state[removed] = frozenset()
-        for part in range(rng.randrange(3)):
+        for part in range(rng.randrange(6)):
             symbol = rng.choice("ABC")
             archive.append(candles_at(symbol, [sequence * 10 + part]), "e", sequence - 1)
             state[symbol] |= {sequence * 10 + part}
@@ -150,6 +157,7 @@ async def test_the_checkpoint_never_exceeds_the_written_candles(
                 assert await archive.write_some()
         archive.append(candles_at("A", []), "e", sequence)
         history.append(state)
+        assert await write
         if rng.random() < 0.5:
             assert await rng.choice([archive.write_some, archive.write_some, archive.flush])()
         assert {each: frozenset(await read_starts(archive, each)) for each in "ABC"} == state
@@ -162,6 +170,25 @@ async def test_the_checkpoint_never_exceeds_the_written_candles(
         written.close()
     assert len(checkpoints) > 3
     await archive.close()
+
+
+async def test_a_cancelled_write_loses_no_removal(archive: CandleArchive) -> None:
+    """A server that stops cancels its tasks, possibly while the thread still handles another request."""
+    archive.append(candles_at("A", [10]), "e", 1)
+    assert await archive.flush()
+    archive.remove_symbols([b"A"])
+    archive.append(candles_at("A", [30]), "e", 2)
+    is_released = threading.Event()
+    blocker = asyncio.ensure_future(archive._run_in_thread(is_released.wait))
+    write = asyncio.ensure_future(archive.flush())
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    is_released.set()
+    await blocker
+    assert await archive.flush()
+    assert await read_starts(archive) == [30]
 
 
 async def test_an_archive_in_memory_reads_the_file_of_another_process(tmp_path: Path) -> None:

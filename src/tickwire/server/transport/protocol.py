@@ -124,7 +124,9 @@ class StreamProtocol(HttpToolsProtocol):
 
     def _is_between_requests(self) -> bool:
         """Return True if the next byte begins a request that no other request delays."""
-        is_parsing = self._is_reading_body or (self._is_reading_head and self._head_bytes > 0)
+        # The first head of a connection is awaited before its first byte. Every later head begins with its first byte.
+        has_head_begun = self._is_reading_head and (self._head_bytes > 0 or self.cycle is not None)
+        is_parsing = self._is_reading_body or has_head_begun
         return not is_parsing and (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
     def _answer_directly(self, answerer: PublishAnswerer, parsed: WholeRequest) -> None:

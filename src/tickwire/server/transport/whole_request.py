@@ -33,7 +33,7 @@ class WholeRequest(NamedTuple):
 class _HeadCollector:
     """Collects the URL and the headers of a request from the callbacks of the parser.
 
-    `messages` counts the complete requests.
+    `begun` counts the requests, and `completed` counts the complete requests.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,10 @@ class _HeadCollector:
         self.body = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.keep_alive = False
-        self.messages = 0
+        self.begun = self.completed = 0
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -62,7 +65,7 @@ class _HeadCollector:
         self.keep_alive = self.parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
-        self.messages += 1
+        self.completed += 1
 
 
 class _SharedParser:
@@ -77,14 +80,14 @@ class _SharedParser:
         collector.start()
         try:
             parser.feed_data(data)
-            is_simple = collector.messages == 1 and parser.get_http_version() == "1.1"
+            is_simple = collector.begun == collector.completed == 1 and parser.get_http_version() == "1.1"
             method = parser.get_method().decode() if is_simple else ""
             url = httptools.parse_url(collector.url) if is_simple else None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._collector = _HeadCollector()
             return None
-        # After an incomplete request, or a request that ends the connection, the parser cannot parse another request.
-        # Replace the parser.
+        # Replace the parser unless it is between two requests of a connection, because it could not parse the request
+        # of another connection.
         if not is_simple or not collector.keep_alive:
             self._collector = _HeadCollector()
         if url is None or url.path != path:
