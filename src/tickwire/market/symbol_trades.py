@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from tickwire.core.arrays import Ints
 from tickwire.market.candle_extremes import PRICES_PER_SIDE, StoredTrades
 from tickwire.market.ohlcv import PriceRange
 
@@ -16,25 +15,24 @@ class SymbolTrades:
     the highest and the lowest ones, may be missing.
     """
 
-    def __init__(self, trades: StoredTrades, groups: Ints) -> None:
+    def __init__(self, trades: StoredTrades, groups: Sequence[int]) -> None:
         """`groups` contains the group of each trade as a bit mask."""
-        self._second_of_group: dict[int, int] = {}
         self._counts: dict[int, dict[float, int]] = {}
-        columns = (groups.tolist(), trades.seconds.tolist(), trades.prices.tolist(), trades.counts.tolist())
-        for group, second, price, count in zip(*columns, strict=True):
+        for group, price, count in zip(groups, trades.prices.tolist(), trades.counts.tolist(), strict=True):
             if group:
-                self._add(group, second, price, count)
+                self._add(group, price, count)
         self._limit()
 
-    def withdraw(self, group: int, price: float) -> None:
-        """Remove a trade, if its price is stored."""
+    def withdraw(self, group: int, price: float) -> bool:
+        """Remove a trade. Return False if its price is not stored."""
         count = self._counts.get(group, {}).get(price, 0)
         if count:
             self._counts[group][price] = count - 1
+        return count > 0
 
-    def add(self, group: int, second: int, price: float) -> None:
+    def add(self, group: int, price: float) -> None:
         """Add a trade."""
-        self._add(group, second, price, 1)
+        self._add(group, price, 1)
         self._limit()
 
     def price_range(self, candle: int) -> PriceRange | None:
@@ -48,23 +46,7 @@ class SymbolTrades:
             return None
         return PriceRange(min(each.low for each in known), max(each.high for each in known))
 
-    def to_trades(self) -> StoredTrades:
-        """Return the trades in the form in which they are stored."""
-        entries = [
-            (self._second_of_group[group], price, count)
-            for group, counts in self._counts.items()
-            for price, count in counts.items()
-        ]
-        seconds, prices, counts = zip(*entries, strict=True) if entries else ((), (), ())
-        return StoredTrades(
-            np.zeros(len(entries), np.int32),
-            np.array(seconds, np.int64),
-            np.array(prices, np.float64),
-            np.array(counts, np.int32),
-        )
-
-    def _add(self, group: int, second: int, price: float, count: int) -> None:
-        self._second_of_group.setdefault(group, second)
+    def _add(self, group: int, price: float, count: int) -> None:
         counts = self._counts.setdefault(group, {})
         counts[price] = counts.get(price, 0) + count
 

@@ -181,7 +181,7 @@ def test_candles_of_an_earlier_version_do_not_become_narrower() -> None:
     earlier.apply(trade_ticks((0, 10.0), (1, 20.0)), 1, LATER)
     data = earlier.save()
     fields = msgspec.msgpack.decode(data)
-    for name in ("extremes", "unknown_until", "incomplete_starts"):
+    for name in ("extremes", "incomplete_starts"):
         del fields[name]
     candles = CandleAggregator()
     candles.restore(msgspec.msgpack.encode(fields))

@@ -1,0 +1,97 @@
+"""Corrects the newest candles of a symbol after one of its trades was cancelled or corrected."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tickwire.core.arrays import Ints
+from tickwire.market.candle_extremes import CandleExtremes, CandleWindows
+from tickwire.market.candle_table import INTERVAL_COUNT, NO_CANDLE, CandleTable
+from tickwire.market.ohlcv import correct_bar, narrow_bar
+from tickwire.market.pending_bars import PendingBars
+from tickwire.market.symbol_trades import SymbolTrades
+
+# The bit of a pending bar in the groups of trades. The lower bits are those of the intervals.
+_PENDING_BIT = 1 << INTERVAL_COUNT
+_SECOND_NS = 10**9
+
+
+class CandleCorrector:
+    """Corrects the candles in `table` and `pending`. `extremes` contains the prices of their trades.
+
+    A symbol is identified by its column in the table.
+    """
+
+    def __init__(self, table: CandleTable, pending: PendingBars, extremes: CandleExtremes) -> None:
+        self._table = table
+        self._pending = pending
+        self._extremes = extremes
+
+    def compact(self) -> None:
+        """Add collected trades to the stored prices."""
+        self._extremes.compact(self._windows_of)
+
+    def correct(self, row: int, withdrawn: np.void, replacement: np.void | None) -> list[int]:
+        """Correct the candles of one symbol that contain a withdrawn trade.
+
+        `withdrawn` and `replacement` have the same meaning as in `correct_bar`. Return the intervals whose candle has
+        closed and is corrected.
+        """
+        second = int(withdrawn["ts"]) // _SECOND_NS
+        if self._pending.seconds[row] <= self._table.newest_starts(row)[0]:
+            # The candles may contain trades of the same second. The merge replaces no candle, because none is older.
+            self._pending.merge_into(self._table, np.array([row]))
+        trades = self._correct_trades(row, second, withdrawn, replacement)
+        known_after = self._extremes.unknown_until[row]
+        if self._pending.seconds[row] == second:
+            # The candles do not contain the pending bar yet.
+            correct_bar(self._pending.ohlcv[row], withdrawn, replacement)
+            if second > known_after:
+                left = trades.price_range(_PENDING_BIT)
+                if left is not None:
+                    narrow_bar(self._pending.ohlcv[row], left)
+                else:
+                    self._pending.seconds[row] = NO_CANDLE
+            return []
+        revised = []
+        for interval in self._table.find_containing(row, second):
+            bar = self._table.ohlcv[interval, row]
+            correct_bar(bar, withdrawn, replacement)
+            start, has_closed = divmod(int(self._table.time_keys[interval, row]), 2)
+            if start > known_after and not self._table.is_incomplete(interval, row):
+                left = trades.price_range(1 << interval)
+                if left is not None:
+                    narrow_bar(bar, left)
+                elif not has_closed:
+                    self._table.discard(interval, row)
+            if has_closed:
+                revised.append(interval)
+        return revised
+
+    def _correct_trades(self, row: int, second: int, withdrawn: np.void, replacement: np.void | None) -> SymbolTrades:
+        """Return the trades of a symbol without the withdrawn trade, with its replacement, and store both changes."""
+        stored = self._extremes.read_trades(row)
+        *groups, group = self._groups_of(row, np.append(stored.seconds, second)).tolist()
+        trades, price = SymbolTrades(stored, groups), float(withdrawn["last"])
+        if trades.withdraw(group, price):
+            self._extremes.collect_correction(row, second, price, -1)
+        # A price without a size repeats an earlier trade.
+        if replacement is not None and np.isfinite(replacement["size"]):
+            price = float(replacement["last"])
+            trades.add(group, price)
+            self._extremes.collect_correction(row, second, price, 1)
+        return trades
+
+    def _groups_of(self, row: int, seconds: Ints) -> Ints:
+        """Return the group of each trade of a symbol: a bit for each candle that contains the trade."""
+        is_inside = self._table.starts(seconds) == self._table.newest_starts(row)[:, None]
+        is_pending = self._pending.seconds[row] == seconds
+        # The candles do not contain the pending bar yet.
+        is_inside &= ~is_pending
+        groups: Ints = np.where(is_pending, _PENDING_BIT, 0)
+        for interval in range(INTERVAL_COUNT):
+            groups += is_inside[interval].astype(np.int64) << interval
+        return groups
+
+    def _windows_of(self, rows: slice) -> CandleWindows:
+        return CandleWindows(self._table.newest_starts(rows), self._pending.seconds[rows])
