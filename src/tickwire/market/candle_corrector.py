@@ -13,6 +13,7 @@ from tickwire.market.symbol_trades import SymbolTrades
 
 # The bit of a pending bar in the groups of trades. The lower bits are those of the intervals.
 _PENDING_BIT = 1 << INTERVAL_COUNT
+_INTERVAL_BITS = 1 << np.arange(INTERVAL_COUNT)
 _SECOND_NS = 10**9
 
 
@@ -85,12 +86,8 @@ class CandleCorrector:
     def _groups_of(self, row: int, seconds: Ints) -> Ints:
         """Return the group of each trade of a symbol: a bit for each candle that contains the trade."""
         is_inside = self._table.starts(seconds) == self._table.newest_starts(row)[:, None]
-        is_pending = self._pending.seconds[row] == seconds
         # The candles do not contain the pending bar yet.
-        is_inside &= ~is_pending
-        groups: Ints = np.where(is_pending, _PENDING_BIT, 0)
-        for interval in range(INTERVAL_COUNT):
-            groups += is_inside[interval].astype(np.int64) << interval
+        groups: Ints = np.where(self._pending.seconds[row] == seconds, _PENDING_BIT, _INTERVAL_BITS @ is_inside)
         return groups
 
     def _windows_of(self, rows: slice) -> CandleWindows:

@@ -29,6 +29,8 @@ PRICES_PER_SIDE = 8
 _SYMBOLS_PER_TABLE = 512
 # When this number of trades is collected, the trades of one table are added to its prices.
 _MAX_COLLECTED_TRADES = 16_384
+# If the collected trades of a table have more parts, a cancel joins them. It reads all parts.
+_MAX_PARTS = 8
 _ALWAYS_KNOWN = -(2**63)
 
 
@@ -112,10 +114,10 @@ class _Table:
     def read(self, row: int) -> StoredTrades:
         """Return all trades of a symbol."""
         begin, end = np.searchsorted(self.stored.rows, [row, row + 1]).tolist()
-        collected = _concatenate(self.collected)
-        # The next cancel finds one part, instead of many small ones.
-        self.collected = [collected]
-        return _concatenate([self.stored.select(slice(begin, end)), collected.select(collected.rows == row)])
+        if len(self.collected) > _MAX_PARTS:
+            self.collected = [_concatenate(self.collected)]
+        collected = [part.select(part.rows == row) for part in self.collected]
+        return _concatenate([self.stored.select(slice(begin, end)), *collected])
 
     def remove_rows(self, is_removed: Bools) -> None:
         self.stored = self.stored.select(~is_removed[self.stored.rows])

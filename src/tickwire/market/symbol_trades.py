@@ -18,6 +18,8 @@ class SymbolTrades:
     def __init__(self, trades: StoredTrades, groups: Sequence[int]) -> None:
         """`groups` contains the group of each trade as a bit mask."""
         self._counts: dict[int, dict[float, int]] = {}
+        # The known ranges of the groups. None after a change.
+        self._ranges: list[tuple[int, PriceRange]] | None = None
         for group, price, count in zip(groups, trades.prices.tolist(), trades.counts.tolist(), strict=True):
             if group:
                 self._add(group, price, count)
@@ -25,6 +27,7 @@ class SymbolTrades:
 
     def withdraw(self, group: int, price: float) -> bool:
         """Remove a trade. Return False if its price is not stored."""
+        self._ranges = None
         count = self._counts.get(group, {}).get(price, 0)
         if count:
             self._counts[group][price] = count - 1
@@ -32,6 +35,7 @@ class SymbolTrades:
 
     def add(self, group: int, price: float) -> None:
         """Add a trade."""
+        self._ranges = None
         self._add(group, price, 1)
         self._limit()
 
@@ -40,8 +44,10 @@ class SymbolTrades:
 
         Return None if no trade is left, or if no trade was stored.
         """
-        ranges = [self._range_of(counts) for group, counts in self._counts.items() if group & candle]
-        known = [each for each in ranges if each is not None]
+        if self._ranges is None:
+            ranges = [(group, self._range_of(counts)) for group, counts in self._counts.items()]
+            self._ranges = [(group, known) for group, known in ranges if known is not None]
+        known = [each for group, each in self._ranges if group & candle]
         if not known:
             return None
         return PriceRange(min(each.low for each in known), max(each.high for each in known))
