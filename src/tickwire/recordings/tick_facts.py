@@ -66,8 +66,9 @@ def _with_facts(fields: dict[str, Any], *, is_cancel: bool, recv_ts: int, condit
         fields["recv_ts"] = recv_ts
     if conditions:
         fields["conditions"] = list(conditions)
-    if tape:
-        fields["tape"] = tape
+        # A server rejects a tape without conditions. A file may have a tape in each row.
+        if tape:
+            fields["tape"] = tape
     return PublishedTick(**fields)
 
 
