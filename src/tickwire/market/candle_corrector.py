@@ -42,7 +42,7 @@ class CandleCorrector:
         if self._pending.seconds[row] <= self._table.newest_starts(row)[0]:
             # The candles may contain trades of the same second. The merge replaces no candle, because none is older.
             self._pending.merge_into(self._table, np.array([row]))
-        trades = self._correct_trades(row, second, withdrawn, replacement)
+        second, trades = self._correct_trades(row, second, withdrawn, replacement)
         known_after = self._extremes.unknown_until[row]
         if self._pending.seconds[row] == second:
             # The candles do not contain the pending bar yet.
@@ -69,19 +69,34 @@ class CandleCorrector:
                 revised.append(interval)
         return revised
 
-    def _correct_trades(self, row: int, second: int, withdrawn: np.void, replacement: np.void | None) -> SymbolTrades:
-        """Return the trades of a symbol without the withdrawn trade, with its replacement, and store both changes."""
+    def _correct_trades(
+        self, row: int, second: int, withdrawn: np.void, replacement: np.void | None
+    ) -> tuple[int, SymbolTrades]:
+        """Remove the withdrawn trade of a symbol, add its replacement, and store both changes.
+
+        Return the second of the withdrawn trade, and the symbol's trades. The second is earlier than that of the cancel
+        if the trade was out of sequence (see `tickwire.market.published_trades`).
+        """
         stored = self._extremes.read_trades(row)
         *groups, group = self._groups_of(row, np.append(stored.seconds, second)).tolist()
         trades, price = SymbolTrades(stored, groups), float(withdrawn["last"])
-        if trades.withdraw(group, price):
+        is_known = group != 0 and second > self._extremes.unknown_until[row]
+        if is_known and not trades.has(group, price) and not trades.may_lack(group, price):
+            # The trade has another time, because all trades of the group with this price are stored.
+            places = np.flatnonzero((stored.prices == price) & (stored.seconds < second)).tolist()
+            found = [
+                (int(stored.seconds[place]), groups[place]) for place in places if trades.has(groups[place], price)
+            ]
+            second, group = max(found, default=(second, group))
+        if trades.has(group, price):
+            trades.withdraw(group, price)
             self._extremes.collect_correction(row, second, price, -1)
         # A price without a size repeats an earlier trade.
         if replacement is not None and np.isfinite(replacement["size"]):
             price = float(replacement["last"])
             trades.add(group, price)
             self._extremes.collect_correction(row, second, price, 1)
-        return trades
+        return second, trades
 
     def _groups_of(self, row: int, seconds: Ints) -> Ints:
         """Return the group of each trade of a symbol: a bit for each candle that contains the trade."""

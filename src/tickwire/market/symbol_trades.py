@@ -25,13 +25,20 @@ class SymbolTrades:
                 self._add(group, price, count)
         self._limit()
 
-    def withdraw(self, group: int, price: float) -> bool:
-        """Remove a trade. Return False if its price is not stored."""
+    def has(self, group: int, price: float) -> bool:
+        """Return whether the price of a trade is stored, and the trade is not cancelled."""
+        return self._counts.get(group, {}).get(price, 0) > 0
+
+    def may_lack(self, group: int, price: float) -> bool:
+        """Return whether the group may contain trades with this price that are not stored."""
+        prices = sorted(self._counts.get(group, {}))
+        is_limited = len(prices) >= 2 * PRICES_PER_SIDE
+        return is_limited and prices[PRICES_PER_SIDE - 1] < price < prices[-PRICES_PER_SIDE]
+
+    def withdraw(self, group: int, price: float) -> None:
+        """Remove a trade whose price is stored."""
         self._ranges = None
-        count = self._counts.get(group, {}).get(price, 0)
-        if count:
-            self._counts[group][price] = count - 1
-        return count > 0
+        self._counts[group][price] -= 1
 
     def add(self, group: int, price: float) -> None:
         """Add a trade."""

@@ -274,3 +274,32 @@ def test_a_cancel_reads_only_the_trades_of_its_symbol(monkeypatch: pytest.Monkey
     assert table.stored is stored
     (candle,) = candles_from_packed(candles.open_candles([7], 60))
     assert candle.high == 7.0
+
+
+@pytest.mark.parametrize("is_merged", [False, True], ids=["pending", "in the candles"])
+def test_the_cancel_of_a_trade_with_an_earlier_time_finds_the_trade(*, is_merged: bool) -> None:
+    """A trade out of sequence is dated before the newest trade, and its cancel is not."""
+    candles = CandleAggregator()
+    candles.apply(trade_ticks((0, 10.0), (61, 11.0)), 1, LATER)
+    candles.apply(trade_ticks((60, 14.0)), 3, LATER)
+    if not is_merged:
+        candles.apply(trade_ticks((61, 12.0)), 4, LATER)
+    assert day_range(candles) == (14.0, 10.0)
+    candles.apply(cancel(61, 14.0), 5, LATER)
+    assert day_range(candles) == (11.0 if is_merged else 12.0, 10.0)
+    (candle,) = candles_from_packed(candles.open_candles([0], 60))
+    assert candle.high == (11.0 if is_merged else 12.0)
+
+
+def test_the_cancel_of_a_price_that_is_not_stored_leaves_earlier_trades() -> None:
+    candles = CandleAggregator()
+    candles.apply(
+        trade_ticks((0, 50.0), *((61, float(price)) for price in (*range(1, 49), 50, *range(51, 99)))), 1, LATER
+    )
+    day_before = day_range(candles)
+    candles.apply(cancel(61, 50.0), 200, LATER)
+    candles.apply(cancel(-90_000, 50.0), 201, LATER)
+    stored = candles._extremes.read_trades(0)
+    is_first = (stored.prices == 50.0) & (stored.seconds == T0_S)
+    assert stored.counts[is_first].sum() == 1
+    assert day_range(candles) == day_before
