@@ -37,7 +37,7 @@ from tickwire.market.candle_corrector import CandleCorrector
 from tickwire.market.candle_extremes import CandleExtremes
 from tickwire.market.candle_snapshot import CandleState, capture_candles, restore_candles
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
-from tickwire.market.ohlcv import CLOSE, OhlcvBars, concatenate_bars, fill_unknown_closes, running_maximum_by_group
+from tickwire.market.ohlcv import OhlcvBars, concatenate_bars
 from tickwire.market.pending_bars import PendingBars
 from tickwire.market.single_trade import SymbolCandles, merge_bars, pack_closed
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClock, SourceClocks
@@ -216,20 +216,7 @@ class CandleAggregator:
         The result omits symbols without an open candle.
         """
         interval = INTERVAL_LENGTHS_S.index(interval_s)
-        at = np.asarray(rows, np.intp)
-        open_bars = self._table.candles_at(interval * self._table.capacity + at)
-        pending = self._pending.bars_at(at)
-        time_keys = np.where(
-            pending.time_keys == NO_CANDLE, NO_CANDLE, 2 * self._table.starts(pending.time_keys)[interval]
-        )
-        pending = pending._replace(slots=open_bars.slots, time_keys=time_keys)
-        continued = np.flatnonzero(pending.time_keys == open_bars.time_keys)
-        pending.prepend(continued, open_bars.select(continued))
-        newer = pending.time_keys >= open_bars.time_keys
-        values = np.where(newer[:, None], pending.ohlcv, open_bars.ohlcv)
-        fill_unknown_closes(values)
-        merged = OhlcvBars(open_bars.slots, np.maximum(open_bars.time_keys, time_keys), values, open_bars.trade_counts)
-        return self._table.pack(merged.select(merged.time_keys % 2 == 0))
+        return self._table.pack(self._pending.open_bars(self._table, interval, np.asarray(rows, np.intp)))
 
     def closed_until(self, symbol: str, interval_s: int) -> int:
         """Return the boundary between the closed and the open candles of one symbol at one interval.
@@ -343,7 +330,7 @@ class CandleAggregator:
         closed.
         """
         bars = self._bars_by_second(ticks, symbol_rows, sequences)
-        self._erase_late_closes(bars)
+        self._pending.erase_late_closes(self._table, bars)
         first, last = bars.slot_boundaries()
         pending = self._pending.bars_at(bars.slots[first])
         same = pending.time_keys == bars.time_keys[first]
@@ -390,19 +377,6 @@ class CandleAggregator:
         days, sizes, totals = self._sessions.days(ts), ticks["size"][order], ticks["volume"][order]
         values[:, 4] = self._volume_tracker.traded_amounts(rows, days, sizes, totals)
         return OhlcvBars(rows, seconds, values, np.ones(len(rows), np.int64)).merge_adjacent()
-
-    def _erase_late_closes(self, bars: OhlcvBars) -> None:
-        """Set the close of each bar to NaN if an earlier bar of its symbol has a later time.
-
-        A merge with the earlier bar then keeps the close of the earlier bar. A late bar is always merged or dropped,
-        because its candle exists already or has closed.
-        """
-        before = np.maximum(self._table.time_keys[0, bars.slots] // 2, self._pending.seconds[bars.slots])
-        is_ordered = (bars.time_keys[1:] >= bars.time_keys[:-1]) | (bars.slots[1:] != bars.slots[:-1])
-        if is_ordered.all() and (bars.time_keys >= before).all():
-            return
-        newest = running_maximum_by_group(bars.slots, np.maximum(before, bars.time_keys))
-        bars.ohlcv[bars.time_keys < newest, CLOSE] = np.nan
 
     def _find_or_add_rows(self, symbols: list[bytes]) -> RowArray:
         try:
