@@ -68,3 +68,44 @@ async def test_the_processes_of_a_cluster_have_the_same_quotes(nats, name) -> No
             quotes = [await read_quotes(server.url, 6) for server in (one, edge, late)]
     assert quotes[0] == quotes[1] == quotes[2]
     assert quotes[0][-1]["high"] == 12.0
+
+
+async def test_conditions_and_cancels_at_a_nats_edge_reach_the_other_processes(nats, name) -> None:
+    """The edge applies the conditions, before other processes read the ticks. Cancels change quotes and candles."""
+    options = {"journal": f"{nats.url}/{name}", "conditions": "sip"}
+    async with (
+        run_server(**options) as one,
+        run_server(**options, role="edge") as edge,
+        httpx2.AsyncClient(base_url=edge.url) as client,
+    ):
+
+        async def publish_batch(*ticks: dict[str, object]) -> None:
+            answer = await client.post("/v1/quotes", json=[{"symbol": "A", "size": 5, **tick} for tick in ticks])
+            assert answer.status_code == 201, answer.text
+
+        await publish_batch(*({"ts": T0_US + number, "last": price} for number, price in enumerate(PRICES)))
+        # An odd lot changes the volume only, and a trade out of sequence changes the high, and not the last price.
+        await publish_batch(
+            {"ts": T0_US + 10, "last": 90.0, "conditions": ["I"]},
+            {"ts": T0_US + 11, "last": 14.0, "conditions": ["@Z"]},
+        )
+        await publish_batch(
+            {"ts": T0_US + 2, "last": 13.0, "cancel": True},
+            {"ts": T0_US + 10, "last": 90.0, "conditions": ["I"], "cancel": True},
+            {"ts": T0_US + 3, "last": 9.0, "cancel": True},
+            {"ts": T0_US + 3, "last": 9.5, "size": 6},
+        )
+        # The third process restores its state from the journal.
+        async with run_server(**options, role="edge") as late:
+            states = [await read_state(server.url) for server in (one, edge, late)]
+    assert states[0] == states[1] == states[2]
+    quote, days = states[0]
+    assert [quote[field] for field in ("last", "high", "low", "volume")] == [11.0, 14.0, 9.5, 26.0]
+    assert [(day["high"], day["low"], day["close"], day["volume"]) for day in days] == [(14.0, 9.5, 11.0, 26.0)]
+
+
+async def read_state(url: str) -> tuple[dict, list[dict]]:
+    """Return the quote and the candles of a day, as soon as the server has applied all ticks."""
+    events = await read_quotes(url, 11)
+    async with httpx2.AsyncClient(base_url=url) as client:
+        return events[-1], (await client.get("/v1/candles/A", params={"interval": "1d"})).json()

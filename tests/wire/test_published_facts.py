@@ -16,7 +16,7 @@ from tickwire import Publisher
 from tickwire.client.frame_ticks import FrameTicks
 from tickwire.core.published_tick import PublishedTick
 from tickwire.testing.clock import ManualClock
-from tickwire.testing.command_line import invoke_command_in_thread
+from tickwire.testing.command_line import invoke_command_in_thread, run_command_process
 from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.wire import open_stream
 
@@ -243,10 +243,10 @@ async def test_a_cancel_and_a_correction_reach_readers(form: str) -> None:
 FACT_LINES = [trade(10.0), trade(50.0, 5.0, 1, conditions=["I"], tape="C", recv_ts=T0_US + SECOND_US + 20_000)]
 FACT_LINES += [trade(12.0, 7.0, 2), trade(12.0, 7.0, 2, cancel=True), trade(11.0, 6.0, 2)]
 FACT_CSV = f"""symbol,ts,last,size,recv_ts,conditions,tape,cancel
-A,{T0_US},10,100,,,,
+A,{T0_US},10,100,,,C,
 A,{T0_US + SECOND_US},50,5,{T0_US + SECOND_US + 20_000},"@,I",C,
 A,{T0_US + 2 * SECOND_US},12,7,,@,,false
-A,{T0_US + 2 * SECOND_US},12,7,,,,true
+A,{T0_US + 2 * SECOND_US},12,7,,,C,true
 A,{T0_US + 2 * SECOND_US},11,6,,,,
 """
 # In these files, other columns than those of a tick require a mapping.
@@ -294,6 +294,30 @@ async def test_the_publish_command_sends_the_facts_of_a_file(
             samples = await read_samples(client)
             assert samples['tickwire_publish_delay_seconds_count{stage="source"}'] == 1
             assert samples['tickwire_dirty_ticks_total{kind="condition"}'] == 1
+
+
+@pytest.mark.parametrize("form", ["lines of standard input", "a file at a speed"])
+async def test_the_publish_command_divides_batches_with_many_cancels(form: str, tmp_path: Path) -> None:
+    """A cancel and the corrected trade after it stay together."""
+    trades = [trade(20.0 + number, 5.0, 1) for number in range(250)]
+    changes = [
+        tick for each in trades for tick in ({**each, "cancel": True}, {**each, "last": each["last"] / 2, "size": 6.0})
+    ]
+    file = tmp_path / "ticks.ndjson"
+    file.write_text("".join(f"{json.dumps(tick)}\n" for tick in (trade(30.0), *trades, *changes)))
+    async with (
+        run_server(clock=ManualClock()) as server,
+        httpx2.AsyncClient(base_url=server.url) as client,
+        open_stream(server.url, {"symbols": "A", "events": "correction"}) as stream,
+    ):
+        if form == "a file at a speed":
+            result = await invoke_command_in_thread("publish", file, "--url", server.url, "--speed", "1000")
+        else:
+            result = await run_command_process("publish", "-", "--url", server.url, stdin=file)
+        assert result.exit_code == 0, result.output
+        events = await stream.next_events(len(trades), name="correction")
+        assert [event.data["corrected_last"] for event in events] == [each["last"] / 2 for each in trades]
+        assert await values_of(client, "volume") == (100 + 6 * len(trades),)
 
 
 async def test_the_columns_of_other_files_are_no_conditions(tmp_path: Path) -> None:

@@ -22,12 +22,13 @@ from tickwire.cli.options import layout_options, server_url_option, token_from_e
 from tickwire.cli.publish_lines import MAX_ATTEMPTS, is_tick_line, publish_lines
 from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock
+from tickwire.core.published_tick import split_many_cancels
 from tickwire.core.tick import Tick
 from tickwire.errors import InputError
 from tickwire.feeds.playback_clock import PlaybackClock
 from tickwire.recordings.table_reader import TableOptions
 from tickwire.recordings.text_table import describe_skipped_rows
-from tickwire.recordings.tick_facts import published_ticks
+from tickwire.recordings.tick_facts import published_ticks, withdraw_cancelled
 from tickwire.recordings.tick_reader import Recording, RecordingOptions
 
 _STANDARD_INPUT = Path("-")
@@ -100,8 +101,10 @@ async def _publish_at_speed(recording: Recording, url: str, playback_clock: Play
         task = bar.add_task(recording.path.name, total=1.0, rows="")
         async with Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS) as publisher:
             for chunk in recording.chunks():
-                async for part in playback_clock.release_when_due(chunk):
-                    await publisher.publish(published_ticks(part))
+                # The clock keeps a negative size and the corrected trade after it together.
+                async for part in playback_clock.release_when_due(withdraw_cancelled(chunk)):
+                    for batch in split_many_cancels(published_ticks(part)):
+                        await publisher.publish(batch)
                     published += len(part)
                     bar.update(task, completed=recording.progress(), rows=f"{published:,} ticks")
         bar.update(task, completed=1.0)

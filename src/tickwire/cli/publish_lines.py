@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
 import msgspec
@@ -13,7 +13,8 @@ import msgspec
 from tickwire.cli.options import token_from_environment
 from tickwire.client.publisher import Publisher
 from tickwire.core.codec import decode_json, find_non_number
-from tickwire.core.published_tick import PublishedTick
+from tickwire.core.published_tick import PublishedTick, split_many_cancels
+from tickwire.core.tick import Tick
 from tickwire.errors import BatchRowError
 
 # The maximum number of attempts for each batch. All attempts together take only a few seconds, because a user waits for
@@ -43,7 +44,8 @@ def publish_lines(url: str, first_line: bytes, rest: BinaryIO) -> None:
         upload = runner.run(_LineUpload.open(url))
         try:
             for ticks in _read_batches(first_line, rest):
-                runner.run(upload.publish(ticks))
+                for batch in split_many_cancels(ticks):
+                    runner.run(upload.publish(batch))
         except KeyboardInterrupt:
             # Do not treat Ctrl-C as an error, because it is a usual way to end a command that waits for input.
             pass
@@ -63,7 +65,7 @@ class _LineUpload:
     async def open(cls, url: str) -> _LineUpload:
         return cls(Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS))
 
-    async def publish(self, ticks: list[PublishedTick]) -> None:
+    async def publish(self, ticks: Sequence[Tick]) -> None:
         """Publish one batch. After Ctrl-C, wait for the answer of the server, which may already store the batch."""
         publishing = asyncio.ensure_future(self.publisher.publish(ticks))
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,6 +12,9 @@ from tickwire.core.tick import Microseconds, Tick
 
 # A trade of the US tape has at most four conditions. The limit is larger, because other tapes have more.
 MAX_CONDITIONS = 8
+# The maximum number of cancels in a batch. Each of them is a separate event in the journal, and one turn of the event
+# loop corrects the candles of all of them.
+MAX_CANCELS = 100
 
 SaleConditionCode = Annotated[str, msgspec.Meta(min_length=1, max_length=4, pattern=r"^[\x20-\x7e]*$")]
 
@@ -58,3 +61,18 @@ def published_corrections(ticks: Sequence[PublishedTick]) -> list[TradeCorrectio
 def is_replacement(tick: PublishedTick, cancel: PublishedTick) -> bool:
     """Return whether a tick is the corrected trade of the cancel before it."""
     return tick.is_trade and (tick.symbol, tick.ts) == (cancel.symbol, cancel.ts)
+
+
+def split_many_cancels(ticks: Sequence[Tick]) -> Iterator[Sequence[Tick]]:
+    """Divide ticks into batches with at most `MAX_CANCELS` cancels each.
+
+    A batch never begins with the corrected trade of a cancel.
+    """
+    begin = cancels = 0
+    for index, tick in enumerate(ticks):
+        if isinstance(tick, PublishedTick) and tick.is_cancel:
+            if cancels == MAX_CANCELS:
+                yield ticks[begin:index]
+                begin, cancels = index, 0
+            cancels += 1
+    yield ticks[begin:]

@@ -13,8 +13,8 @@ These rules apply to each symbol and interval separately:
 - A late trade never changes a closed candle. `late_trade_counts` counts the trades that arrive too late for a candle. A
   late trade still changes the open candles of longer intervals.
 - A correction of a trade changes the open candle, or the newest closed candle, that contains the trade. The aggregator
-  returns a changed closed candle again. The candle's volume becomes exact. Its high and low become wider if necessary,
-  but not narrower, because the aggregator does not store the other trades.
+  returns a changed closed candle again. The candle then has the volume, the high and the low of the other trades (see
+  `tickwire.market.candle_extremes`).
 - If a tick resets its symbol, the open candles of the symbol are discarded. Later trades may have earlier times.
 
 Aggregators that apply the same batches in the same order produce the same candles, to the last bit.
@@ -26,28 +26,21 @@ from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from typing import TypeAlias
 
-import msgspec
 import numpy as np
 
 from tickwire.core.arrays import Ints, RowArray
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles
-from tickwire.core.codec import LargeBytes, encode_large_struct
+from tickwire.core.codec import LargeBytes
 from tickwire.core.correction import find_replacement, split_trades
 from tickwire.core.tick import NO_PRICE, PackedTicks, are_resets
-from tickwire.market.candle_extremes import CandleExtremes, CandleWindows
+from tickwire.market.candle_corrector import CandleCorrector
+from tickwire.market.candle_extremes import CandleExtremes
+from tickwire.market.candle_snapshot import CandleState, capture_candles, restore_candles
 from tickwire.market.candle_table import INTERVAL_COUNT, INTERVAL_LENGTHS_S, NEVER, NO_CANDLE, CandleTable
-from tickwire.market.ohlcv import (
-    CLOSE,
-    OhlcvBars,
-    concatenate_bars,
-    correct_bar,
-    fill_unknown_closes,
-    narrow_bar,
-    running_maximum_by_group,
-)
+from tickwire.market.ohlcv import OhlcvBars, concatenate_bars
+from tickwire.market.pending_bars import PendingBars
 from tickwire.market.single_trade import SymbolCandles, merge_bars, pack_closed
 from tickwire.market.source_clocks import MAX_LIVE_LAG_NS, SourceClock, SourceClocks
-from tickwire.market.symbol_trades import SymbolTrades
 from tickwire.market.trading_sessions import TradingSessions
 from tickwire.market.volume_tracker import VolumeTracker
 
@@ -55,9 +48,6 @@ from tickwire.market.volume_tracker import VolumeTracker
 ALLOWED_LATENESS_NS = 2 * 10**9
 _SECOND_NS = 10**9
 _INITIAL_CAPACITY = 128
-# A group of trades is a bit mask. This bit marks the trades of a pending bar, and the lower bits mark the intervals.
-PENDING_BIT = 1 << INTERVAL_COUNT
-_ALWAYS_KNOWN = -(2**63)
 BARS_PER_STEP = 4_096
 """The number of symbols, or of closed candles, in one step of `CandleAggregator.apply_stepwise`.
 
@@ -70,29 +60,6 @@ ClosingSteps: TypeAlias = Iterator[PackedCandles | None]
 
 The caller must take all items. The candles of all items, in order, are the candles that closed.
 """
-
-
-class _CandleSnapshot(msgspec.Struct, frozen=True):
-    """The format of the bytes that `CandleAggregator.save` returns and `restore` reads."""
-
-    symbols: list[bytes]
-    time_keys: LargeBytes = msgspec.field(name="stages")
-    ohlcv: LargeBytes = msgspec.field(name="values")
-    pending_seconds: LargeBytes = msgspec.field(name="seconds")
-    pending_ohlcv: LargeBytes = msgspec.field(name="waiting")
-    pending_trade_counts: LargeBytes = msgspec.field(name="trades")
-    sequences: LargeBytes
-    late_trade_counts: list[int] = msgspec.field(name="late")
-    # In snapshots of earlier versions, this is one number: the newest time of all symbols. The same applies to the
-    # watermark.
-    newest_ts: int = msgspec.field(name="newest")
-    watermark_s: int = msgspec.field(name="passed")
-    volumes: bytes = msgspec.field(name="traded")
-    source_clocks: bytes = msgspec.field(name="clocks", default=b"")
-    # Snapshots of earlier versions do not contain the prices of trades.
-    extremes: LargeBytes = b""
-    unknown_until: LargeBytes = b""
-    incomplete_starts: list[tuple[int, int, int]] = []
 
 
 class CandleAggregator:
@@ -115,15 +82,12 @@ class CandleAggregator:
         self._sessions = sessions or TradingSessions()
         self._row_by_symbol: dict[bytes, int] = {}
         self._table = CandleTable(self._sessions)
-        self._pending_seconds = np.empty(0, np.int64)  # The value is `NO_CANDLE` for a symbol without a pending bar.
-        self._pending_ohlcv = np.empty((0, 5))
-        self._pending_trade_counts = np.empty(0, np.int64)
+        self._pending = PendingBars()
         self._sequences = np.empty(0, np.int64)
         self._volume_tracker = VolumeTracker()
         self._source_clocks = SourceClocks()
         self._extremes = CandleExtremes()
-        # The stored trades of a symbol may lack trades up to this second.
-        self._unknown_until = np.empty(0, np.int64)
+        self._corrector = CandleCorrector(self._table, self._pending, self._extremes)
         # The number of steps that changed candles without a trade. While this number stays the same, only trades change
         # candles.
         self.advance_count = 0
@@ -164,7 +128,7 @@ class CandleAggregator:
         else:
             yield self._apply_batch(ticks, first_sequence, source)
         if self._extremes.is_full:
-            self._extremes.compact(self._windows_of)
+            self._corrector.compact()
         clock = self._source_clocks.find(source)
         if clock is not None:
             times = ticks["ts"]
@@ -180,10 +144,10 @@ class CandleAggregator:
             [row for symbol in ticks["symbol"].tolist() if (row := self._row_by_symbol.get(symbol)) is not None],
             np.intp,
         )
-        self._table.time_keys[:, rows] = self._pending_seconds[rows] = NO_CANDLE
+        self._table.time_keys[:, rows] = self._pending.seconds[rows] = NO_CANDLE
         self._volume_tracker.reset(rows)
         self._extremes.remove_rows(rows)
-        self._unknown_until[rows] = _ALWAYS_KNOWN
+        self._table.forget_incomplete(rows)
         clock = self._source_clocks.find(source)
         if clock is not None:
             clock.newest_ts = clock.watermark_s = 0
@@ -219,7 +183,7 @@ class CandleAggregator:
                 yield None
             step = slice(begin, begin + BARS_PER_STEP)
             self._earliest_ends = None
-            self._merge_pending(rows[step])
+            self._pending.merge_into(self._table, rows[step])
             is_ended[:, step] = self._table.ended_mask(rows[step], second)
         starts = range(0, INTERVAL_COUNT * self._table.capacity, self._table.capacity)
         slots = np.concatenate([start + rows[ended] for start, ended in zip(starts, is_ended, strict=True)])
@@ -231,13 +195,6 @@ class CandleAggregator:
             self._earliest_ends = None
             yield self._table.pack(self._table.close_slots(slots[begin : begin + BARS_PER_STEP]))
 
-    def _merge_pending(self, rows: RowArray) -> None:
-        """Merge the pending bars of these symbols into their candles."""
-        pending = rows[self._pending_seconds[rows] != NO_CANDLE]
-        if len(pending):
-            self._table.merge(self._pending_bars(pending))
-            self._pending_seconds[pending] = NO_CANDLE
-
     def overdue_market_time(self, now: int, lateness_ns: int) -> int | None:
         """Return the market time of a live source that has an overdue candle, or None if there is no such source.
 
@@ -245,7 +202,7 @@ class CandleAggregator:
         """
         # In a quiet market, the candles of many symbols stay open for hours, so do not search them all each time.
         if self._earliest_ends is None:
-            pending = self._pending_seconds[: len(self)]
+            pending = self._pending.seconds[: len(self)]
             next_ends = np.minimum(self._table.next_ends(len(self)), np.where(pending == NO_CANDLE, NEVER, pending + 1))
             self._earliest_ends = list(self._source_clocks.earliest(next_ends))
         for clock, next_end in self._earliest_ends:
@@ -259,20 +216,7 @@ class CandleAggregator:
         The result omits symbols without an open candle.
         """
         interval = INTERVAL_LENGTHS_S.index(interval_s)
-        at = np.asarray(rows, np.intp)
-        open_bars = self._table.candles_at(interval * self._table.capacity + at)
-        pending = self._pending_bars(at)
-        time_keys = np.where(
-            pending.time_keys == NO_CANDLE, NO_CANDLE, 2 * self._table.starts(pending.time_keys)[interval]
-        )
-        pending = pending._replace(slots=open_bars.slots, time_keys=time_keys)
-        continued = np.flatnonzero(pending.time_keys == open_bars.time_keys)
-        pending.prepend(continued, open_bars.select(continued))
-        newer = pending.time_keys >= open_bars.time_keys
-        values = np.where(newer[:, None], pending.ohlcv, open_bars.ohlcv)
-        fill_unknown_closes(values)
-        merged = OhlcvBars(open_bars.slots, np.maximum(open_bars.time_keys, time_keys), values, open_bars.trade_counts)
-        return self._table.pack(merged.select(merged.time_keys % 2 == 0))
+        return self._table.pack(self._pending.open_bars(self._table, interval, np.asarray(rows, np.intp)))
 
     def closed_until(self, symbol: str, interval_s: int) -> int:
         """Return the boundary between the closed and the open candles of one symbol at one interval.
@@ -293,26 +237,7 @@ class CandleAggregator:
 
         Any thread may call the function.
         """
-        count = len(self)
-        encode_extremes = self._extremes.capture()
-        incomplete_starts = self._table.incomplete_starts.items()
-        snapshot = _CandleSnapshot(
-            symbols=list(self.symbols),
-            time_keys=self._table.time_keys[:, :count].tobytes(),
-            ohlcv=self._table.ohlcv[:, :count].tobytes(),
-            pending_seconds=self._pending_seconds[:count].tobytes(),
-            pending_ohlcv=self._pending_ohlcv[:count].tobytes(),
-            pending_trade_counts=self._pending_trade_counts[:count].tobytes(),
-            sequences=self._sequences[:count].tobytes(),
-            late_trade_counts=self.late_trade_counts.tolist(),
-            newest_ts=max((clock.newest_ts for clock in self._source_clocks), default=0),
-            watermark_s=max((clock.watermark_s for clock in self._source_clocks), default=0),
-            volumes=self._volume_tracker.save(count),
-            source_clocks=self._source_clocks.save(count),
-            unknown_until=self._unknown_until[:count].tobytes(),
-            incomplete_starts=[(interval, row, start) for (interval, row), start in incomplete_starts],
-        )
-        return lambda: encode_large_struct(msgspec.structs.replace(snapshot, extremes=encode_extremes()))
+        return capture_candles(self._state)
 
     def restore(self, data: LargeBytes, lag_ns: int = MAX_LIVE_LAG_NS) -> None:
         """Restore the state in `data`, the result of an earlier call of `save`.
@@ -320,30 +245,21 @@ class CandleAggregator:
         Earlier versions had one clock for all sources of ticks. If `data` is from such a version, `lag_ns` is the lag
         of this clock.
         """
-        snapshot = msgspec.msgpack.decode(data, type=_CandleSnapshot)
+        self.symbols, self._sequences = restore_candles(data, self._state, lag_ns)
+        self._row_by_symbol = {symbol: row for row, symbol in enumerate(self.symbols)}
         self._earliest_ends = None
-        count = len(snapshot.symbols)
-        self.symbols = snapshot.symbols
-        self._row_by_symbol = {symbol: row for row, symbol in enumerate(snapshot.symbols)}
-        time_keys, ohlcv = _int64_array(snapshot.time_keys), np.frombuffer(snapshot.ohlcv).copy()
-        self._table.restore(snapshot.symbols, time_keys, ohlcv, snapshot.late_trade_counts)
-        self._pending_ohlcv = np.frombuffer(snapshot.pending_ohlcv).reshape(count, 5).copy()
-        self._pending_seconds = _int64_array(snapshot.pending_seconds)
-        self._pending_trade_counts = _int64_array(snapshot.pending_trade_counts)
-        self._sequences = _int64_array(snapshot.sequences)
-        if snapshot.source_clocks:
-            self._source_clocks.restore(snapshot.source_clocks)
-        else:
-            self._source_clocks.restore_single(count, snapshot.newest_ts, lag_ns, snapshot.watermark_s)
-        self._volume_tracker.restore(snapshot.volumes)
-        self._extremes = CandleExtremes()
-        if snapshot.extremes:
-            self._extremes.restore(snapshot.extremes)
-            self._unknown_until = _int64_array(snapshot.unknown_until)
-        else:
-            self._unknown_until = np.maximum(self._table.time_keys[0] >> 1, self._pending_seconds)
-        self._extremes.grow(count)
-        self._table.incomplete_starts = {(interval, row): start for interval, row, start in snapshot.incomplete_starts}
+
+    @property
+    def _state(self) -> CandleState:
+        return CandleState(
+            self.symbols,
+            self._sequences,
+            self._table,
+            self._pending,
+            self._volume_tracker,
+            self._source_clocks,
+            self._extremes,
+        )
 
     def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
         """Return whether a batch of one tick withdraws no trade, and is not older than the newest trade of its symbol.
@@ -354,7 +270,7 @@ class CandleAggregator:
         row = self._row_by_symbol.get(symbol)
         if size < 0.0 or row is None:
             return row is None and not size < 0.0
-        newest_second = max(int(self._table.time_keys[0, row]) // 2, int(self._pending_seconds[row]))
+        newest_second = max(int(self._table.time_keys[0, row]) // 2, int(self._pending.seconds[row]))
         return bool(ts // _SECOND_NS >= newest_second)
 
     def _apply_single(self, ticks: PackedTicks, sequence: int, source: str) -> PackedCandles:
@@ -370,24 +286,24 @@ class CandleAggregator:
             row = self._row_by_symbol[symbol]
         self._source_clocks.assign_row(row, source)
         self._sequences[row] = sequence
-        second, pending_second = ts // _SECOND_NS, int(self._pending_seconds[row])
+        second, pending_second = ts // _SECOND_NS, int(self._pending.seconds[row])
         self._extremes.collect_single(row, second, price)
         volume = self._volume_tracker.traded_amount(row, self._sessions.session_at(ts).day, size, total)
-        bar, pending = [price, price, price, price, volume], self._pending_ohlcv[row].tolist()
+        bar, pending = [price, price, price, price, volume], self._pending.ohlcv[row].tolist()
         if pending_second == second:
-            self._pending_ohlcv[row] = merge_bars(pending, bar)
-            self._pending_trade_counts[row] += 1
+            self._pending.ohlcv[row] = merge_bars(pending, bar)
+            self._pending.trade_counts[row] += 1
             return np.empty(0, CANDLE_DTYPE)
         candles = SymbolCandles(self._table.time_keys[:, row], self._table.ohlcv[:, row])
         if pending_second != NO_CANDLE:
             pending_starts = self._table.starts_at(pending_second)
             late = candles.merge(pending, pending_starts)
-            self.late_trade_counts[late] += self._pending_trade_counts[row]
+            self.late_trade_counts[late] += self._pending.trade_counts[row]
             for interval in late:
                 self._table.mark_incomplete(interval, row, pending_starts[interval])
         candles.close_preceding(self._table.starts_at(second))
         candles.store()
-        self._pending_seconds[row], self._pending_ohlcv[row], self._pending_trade_counts[row] = second, bar, 1
+        self._pending.seconds[row], self._pending.ohlcv[row], self._pending.trade_counts[row] = second, bar, 1
         return pack_closed(symbol, candles.closed)
 
     def _apply_batch(self, ticks: PackedTicks, first_sequence: int, source: str) -> PackedCandles:
@@ -414,12 +330,12 @@ class CandleAggregator:
         closed.
         """
         bars = self._bars_by_second(ticks, symbol_rows, sequences)
-        self._erase_late_closes(bars)
+        self._pending.erase_late_closes(self._table, bars)
         first, last = bars.slot_boundaries()
-        pending = self._pending_bars(bars.slots[first])
+        pending = self._pending.bars_at(bars.slots[first])
         same = pending.time_keys == bars.time_keys[first]
         bars.prepend(first[same], pending.select(same))
-        self._store_pending(bars.select(last))
+        self._pending.store(bars.select(last))
         moved = ~same | (first != last)
         if not moved.any():
             return np.empty(0, CANDLE_DTYPE)
@@ -441,69 +357,9 @@ class CandleAggregator:
             if row is None:
                 continue
             self._sequences[row] = max(self._sequences[row], first_sequence + index)
-            intervals = self._correct(row, ticks[index], find_replacement(ticks, index))
+            intervals = self._corrector.correct(row, ticks[index], find_replacement(ticks, index))
             revised += [interval * self._table.capacity + row for interval in intervals]
         return self._table.pack(self._table.candles_at(np.unique(np.array(revised, np.intp))))
-
-    def _correct(self, row: int, withdrawn: np.void, replacement: np.void | None) -> list[int]:
-        """Correct the candles of one symbol that contain a withdrawn trade.
-
-        Return the intervals whose candle has closed and is corrected.
-        """
-        second = int(withdrawn["ts"]) // _SECOND_NS
-        if self._pending_seconds[row] <= self._table.newest_starts(row)[0]:
-            # The candles may contain trades of the same second. The merge replaces no candle, because none is older.
-            self._merge_pending(np.array([row]))
-        trades = self._correct_trades(row, second, withdrawn, replacement)
-        self._extremes.insert_trades(row, trades.to_trades())
-        if self._pending_seconds[row] == second:
-            # The candles do not contain the pending bar yet.
-            correct_bar(self._pending_ohlcv[row], withdrawn, replacement)
-            left = trades.price_range(PENDING_BIT)
-            if left is not None:
-                narrow_bar(self._pending_ohlcv[row], left)
-            elif second > self._unknown_until[row]:
-                self._pending_seconds[row] = NO_CANDLE
-            return []
-        revised = []
-        for interval in self._table.find_containing(row, second):
-            bar = self._table.ohlcv[interval, row]
-            correct_bar(bar, withdrawn, replacement)
-            start, has_closed = divmod(int(self._table.time_keys[interval, row]), 2)
-            left = trades.price_range(1 << interval)
-            if start > self._unknown_until[row] and not self._table.is_incomplete(interval, row):
-                if left is not None:
-                    narrow_bar(bar, left)
-                elif not has_closed:
-                    self._table.discard(interval, row)
-            if has_closed:
-                revised.append(interval)
-        return revised
-
-    def _correct_trades(self, row: int, second: int, withdrawn: np.void, replacement: np.void | None) -> SymbolTrades:
-        """Remove the stored trades of a symbol, and return them without the withdrawn trade, with its replacement."""
-        stored = self._extremes.remove_trades(row)
-        trades = SymbolTrades(stored, self._groups_of(row, stored.seconds))
-        group = int(self._groups_of(row, np.array([second]))[0])
-        trades.withdraw(group, float(withdrawn["last"]))
-        # A price without a size repeats an earlier trade.
-        if replacement is not None and np.isfinite(replacement["size"]):
-            trades.add(group, second, float(replacement["last"]))
-        return trades
-
-    def _groups_of(self, row: int, seconds: Ints) -> Ints:
-        """Return the group of each trade of a symbol: a bit for each candle that contains the trade."""
-        is_inside = self._table.starts(seconds) == self._table.newest_starts(row)[:, None]
-        is_pending = self._pending_seconds[row] == seconds
-        # The candles do not contain the pending bar yet.
-        is_inside &= ~is_pending
-        groups: Ints = np.where(is_pending, PENDING_BIT, 0)
-        for interval in range(INTERVAL_COUNT):
-            groups += is_inside[interval].astype(np.int64) << interval
-        return groups
-
-    def _windows_of(self, rows: slice) -> CandleWindows:
-        return CandleWindows(self._table.newest_starts(rows), self._pending_seconds[rows])
 
     def _bars_by_second(self, ticks: PackedTicks, rows: RowArray, sequences: Ints) -> OhlcvBars:
         """Combine consecutive trades of a symbol into one bar if their times are in the same second. Return the bars.
@@ -521,27 +377,6 @@ class CandleAggregator:
         days, sizes, totals = self._sessions.days(ts), ticks["size"][order], ticks["volume"][order]
         values[:, 4] = self._volume_tracker.traded_amounts(rows, days, sizes, totals)
         return OhlcvBars(rows, seconds, values, np.ones(len(rows), np.int64)).merge_adjacent()
-
-    def _erase_late_closes(self, bars: OhlcvBars) -> None:
-        """Set the close of each bar to NaN if an earlier bar of its symbol has a later time.
-
-        A merge with the earlier bar then keeps the close of the earlier bar. A late bar is always merged or dropped,
-        because its candle exists already or has closed.
-        """
-        before = np.maximum(self._table.time_keys[0, bars.slots] // 2, self._pending_seconds[bars.slots])
-        is_ordered = (bars.time_keys[1:] >= bars.time_keys[:-1]) | (bars.slots[1:] != bars.slots[:-1])
-        if is_ordered.all() and (bars.time_keys >= before).all():
-            return
-        newest = running_maximum_by_group(bars.slots, np.maximum(before, bars.time_keys))
-        bars.ohlcv[bars.time_keys < newest, CLOSE] = np.nan
-
-    def _pending_bars(self, rows: RowArray) -> OhlcvBars:
-        return OhlcvBars(rows, self._pending_seconds[rows], self._pending_ohlcv[rows], self._pending_trade_counts[rows])
-
-    def _store_pending(self, bars: OhlcvBars) -> None:
-        self._pending_seconds[bars.slots] = bars.time_keys
-        self._pending_ohlcv[bars.slots] = bars.ohlcv
-        self._pending_trade_counts[bars.slots] = bars.trade_counts
 
     def _find_or_add_rows(self, symbols: list[bytes]) -> RowArray:
         try:
@@ -563,12 +398,8 @@ class CandleAggregator:
     def _grow_capacity(self, capacity: int) -> None:
         more = capacity - self._table.capacity
         self._table.grow(capacity)
-        self._pending_ohlcv = np.pad(self._pending_ohlcv, ((0, more), (0, 0)))
-        self._pending_seconds = np.pad(self._pending_seconds, (0, more), constant_values=NO_CANDLE)
-        self._pending_trade_counts, self._sequences = (
-            np.pad(each, (0, more)) for each in (self._pending_trade_counts, self._sequences)
-        )
-        self._unknown_until = np.pad(self._unknown_until, (0, more), constant_values=_ALWAYS_KNOWN)
+        self._pending.grow(more)
+        self._sequences = np.pad(self._sequences, (0, more))
         self._extremes.grow(capacity)
         self._volume_tracker.grow(capacity)
         self._source_clocks.grow(capacity)
@@ -577,7 +408,3 @@ class CandleAggregator:
 def closed_candles(steps: ClosingSteps) -> PackedCandles:
     """Take all steps without pauses, and return the candles that closed."""
     return np.concatenate([np.empty(0, CANDLE_DTYPE), *(part for part in steps if part is not None)])
-
-
-def _int64_array(data: LargeBytes) -> Ints:
-    return np.frombuffer(data, np.int64).copy()

@@ -7,7 +7,7 @@ of a candle are therefore exact, unless all stored prices on one side of one of 
 
 Trades are collected, and added to the stored prices of many symbols later in one operation, like the prices of sessions
 (see `tickwire.market.session_extremes`). The operation happens after a fixed number of trades, so all processes that
-apply the same batches store the same prices.
+apply the same batches store the same prices. A cancel is collected as a trade with a negative count.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ PRICES_PER_SIDE = 8
 _SYMBOLS_PER_TABLE = 512
 # When this number of trades is collected, the trades of one table are added to its prices.
 _MAX_COLLECTED_TRADES = 16_384
+# If the collected trades of a table have more parts, a cancel joins them. It reads all parts.
+_MAX_PARTS = 8
+_ALWAYS_KNOWN = -(2**63)
 
 
 class CandleWindows(NamedTuple):
@@ -44,7 +47,10 @@ class CandleWindows(NamedTuple):
 
 
 class StoredTrades(NamedTuple):
-    """Trades of several symbols. `counts` contains the number of trades with the same symbol, group and price."""
+    """Trades of several symbols. `counts` contains the number of trades with the same symbol, group and price.
+
+    A cancelled trade has the count -1. The arrays never change.
+    """
 
     rows: RowArray
     seconds: Ints
@@ -64,10 +70,12 @@ class _Snapshot(msgspec.Struct, frozen=True):
     """
 
     sizes: list[int]
-    rows: LargeBytes
-    seconds: LargeBytes
-    prices: LargeBytes
-    counts: LargeBytes
+    uncompacted_count: int
+    unknown_until: LargeBytes
+    rows: LargeBytes = b""
+    seconds: LargeBytes = b""
+    prices: LargeBytes = b""
+    counts: LargeBytes = b""
 
 
 def _concatenate(parts: list[StoredTrades]) -> StoredTrades:
@@ -103,23 +111,13 @@ class _Table:
             trades, groups = trades.select(is_needed), groups[is_needed]
         self.stored = _limit(*_merge_equal(trades, groups.astype(np.uint16)))
 
-    def remove(self, row: int) -> StoredTrades:
-        """Remove all trades of a symbol, and return them."""
-        trades = _concatenate([self.stored, *self.collected])
-        is_row = trades.rows == row
+    def read(self, row: int) -> StoredTrades:
+        """Return all trades of a symbol."""
         begin, end = np.searchsorted(self.stored.rows, [row, row + 1]).tolist()
-        self.stored = _concatenate([self.stored.select(slice(0, begin)), self.stored.select(slice(end, None))])
-        others = [part.select(part.rows != row) for part in self.collected]
-        self.collected, self.collected_count = [], 0
-        for part in others:
-            self.collect(part)
-        return trades.select(is_row)
-
-    def insert(self, row: int, trades: StoredTrades) -> None:
-        """Insert the trades of a symbol that has no trades."""
-        place = int(np.searchsorted(self.stored.rows, row))
-        before, after = self.stored.select(slice(0, place)), self.stored.select(slice(place, None))
-        self.stored = _concatenate([before, trades, after])
+        if len(self.collected) > _MAX_PARTS:
+            self.collected = [_concatenate(self.collected)]
+        collected = [part.select(part.rows == row) for part in self.collected]
+        return _concatenate([self.stored.select(slice(begin, end)), *collected])
 
     def remove_rows(self, is_removed: Bools) -> None:
         self.stored = self.stored.select(~is_removed[self.stored.rows])
@@ -141,7 +139,9 @@ def _merge_equal(trades: StoredTrades, groups: Ints) -> tuple[StoredTrades, Ints
     is_new[1:] |= (groups[1:] != groups[:-1]) | (trades.rows[1:] != trades.rows[:-1])
     begins = np.flatnonzero(is_new)
     counts = np.add.reduceat(trades.counts, begins).astype(np.int32)
-    return trades.select(begins)._replace(counts=counts), groups[begins]
+    # The earliest second, because the order of equal prices is random.
+    seconds = np.minimum.reduceat(trades.seconds, begins)
+    return trades.select(begins)._replace(counts=counts, seconds=seconds), groups[begins]
 
 
 def _limit(trades: StoredTrades, groups: Ints) -> StoredTrades:
@@ -160,12 +160,17 @@ def _limit(trades: StoredTrades, groups: Ints) -> StoredTrades:
 
 
 class CandleExtremes:
-    """The highest and lowest prices of the newest candles. A symbol is identified by its row in the aggregator."""
+    """The highest and lowest prices of the newest candles. A symbol is identified by its row in the aggregator.
+
+    `unknown_until` contains a time in seconds for each symbol: trades up to this time may not be stored.
+    """
 
     def __init__(self) -> None:
+        self.unknown_until: Ints = np.empty(0, np.int64)
         self._tables: list[_Table] = []
         self._waiting: list[StoredTrades] = []
-        self._waiting_count = 0
+        # The number of collected trades since the last compaction.
+        self._uncompacted_count = 0
         self._single_rows: list[int] = []
         self._single_seconds: list[int] = []
         self._single_prices: list[float] = []
@@ -173,10 +178,12 @@ class CandleExtremes:
     @property
     def is_full(self) -> bool:
         """Whether the caller should call `compact`."""
-        return self._waiting_count >= _MAX_COLLECTED_TRADES
+        return self._uncompacted_count >= _MAX_COLLECTED_TRADES
 
     def grow(self, capacity: int) -> None:
         """Create tables for `capacity` symbols."""
+        more = capacity - len(self.unknown_until)
+        self.unknown_until = np.pad(self.unknown_until, (0, more), constant_values=_ALWAYS_KNOWN)
         while len(self._tables) * _SYMBOLS_PER_TABLE < capacity:
             self._tables.append(_Table())
 
@@ -184,21 +191,27 @@ class CandleExtremes:
         """Collect trades. The method stores the arrays, which must not change."""
         self._collect_singles()
         self._waiting.append(StoredTrades(rows, seconds, prices, np.ones(len(rows), np.int32)))
-        self._waiting_count += len(rows)
+        self._uncompacted_count += len(rows)
 
     def collect_single(self, row: int, second: int, price: float) -> None:
         """Collect one trade."""
         self._single_rows.append(row)
         self._single_seconds.append(second)
         self._single_prices.append(price)
-        self._waiting_count += 1
+        self._uncompacted_count += 1
+
+    def collect_correction(self, row: int, second: int, price: float, count: int) -> None:
+        """Collect a trade that a correction adds or, with a `count` of -1, withdraws."""
+        columns = (np.array([row % _SYMBOLS_PER_TABLE]), np.array([second]), np.array([price]))
+        self._tables[row // _SYMBOLS_PER_TABLE].collect(StoredTrades(*columns, np.array([count], np.int32)))
+        self._uncompacted_count += 1
 
     def compact(self, find_windows: Callable[[slice], CandleWindows]) -> None:
         """Select the tables with the largest numbers of collected trades. Move these trades to the stored prices.
 
         `find_windows` returns the newest candles of some symbols.
         """
-        table_count = self._waiting_count // _MAX_COLLECTED_TRADES
+        table_count, self._uncompacted_count = divmod(self._uncompacted_count, _MAX_COLLECTED_TRADES)
         self._distribute()
         numbers = heapq.nlargest(
             table_count, range(len(self._tables)), key=lambda number: self._tables[number].collected_count
@@ -207,27 +220,25 @@ class CandleExtremes:
             part = slice(number * _SYMBOLS_PER_TABLE, (number + 1) * _SYMBOLS_PER_TABLE)
             self._tables[number].compact(find_windows(part))
 
-    def remove_trades(self, row: int) -> StoredTrades:
-        """Remove all trades of a symbol, and return them. The caller inserts the corrected trades."""
+    def read_trades(self, row: int) -> StoredTrades:
+        """Return all trades of a symbol."""
         self._distribute()
-        return self._tables[row // _SYMBOLS_PER_TABLE].remove(row % _SYMBOLS_PER_TABLE)
-
-    def insert_trades(self, row: int, trades: StoredTrades) -> None:
-        """Insert the trades of a symbol that has no trades."""
-        table_row = row % _SYMBOLS_PER_TABLE
-        rows: RowArray = np.full(len(trades.rows), table_row)
-        self._tables[row // _SYMBOLS_PER_TABLE].insert(table_row, trades._replace(rows=rows))
+        return self._tables[row // _SYMBOLS_PER_TABLE].read(row % _SYMBOLS_PER_TABLE)
 
     def remove_rows(self, rows: RowArray) -> None:
         """Forget the trades of symbols whose market begins again."""
         self._distribute()
-        is_removed = np.zeros(len(self._tables) * _SYMBOLS_PER_TABLE, bool)
-        is_removed[rows] = True
-        for number, table in enumerate(self._tables):
-            table.remove_rows(is_removed[number * _SYMBOLS_PER_TABLE : (number + 1) * _SYMBOLS_PER_TABLE])
+        self.unknown_until[rows] = _ALWAYS_KNOWN
+        numbers, table_rows = np.divmod(rows, _SYMBOLS_PER_TABLE)
+        for number in np.unique(numbers).tolist():
+            is_removed = np.zeros(_SYMBOLS_PER_TABLE, bool)
+            is_removed[table_rows[numbers == number]] = True
+            self._tables[number].remove_rows(is_removed)
 
-    def capture(self) -> Callable[[], bytes]:
-        """Return a function that encodes the present trades for `restore`. Any thread may call the function.
+    def capture(self, count: int) -> Callable[[], bytes]:
+        """Return a function that encodes the trades of the first `count` symbols for `restore`.
+
+        Any thread may call the function.
 
         Arrays of trades never change, so a copy of the lists suffices. The call changes no state, because a process
         that saves no snapshot must store the same prices.
@@ -235,11 +246,14 @@ class CandleExtremes:
         self._collect_singles()
         parts = [[part for table in self._tables for part in (table.stored, *table.collected)], list(self._waiting)]
         sizes = [size for table in self._tables for size in (len(table.stored.rows), table.collected_count)]
-        return partial(_encode, [*sizes, self._waiting_count], [*parts[0], *parts[1]])
+        waiting_count = sum(len(part.rows) for part in self._waiting)
+        snapshot = _Snapshot([*sizes, waiting_count], self._uncompacted_count, self.unknown_until[:count].tobytes())
+        return partial(_encode, snapshot, [*parts[0], *parts[1]])
 
     def restore(self, data: LargeBytes) -> None:
         """Restore the trades in `data`, the result of a function that `capture` returned."""
         snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
+        self.unknown_until = np.frombuffer(snapshot.unknown_until, np.int64).copy()
         trades = StoredTrades(
             np.frombuffer(snapshot.rows, np.int32),
             np.frombuffer(snapshot.seconds, np.int64),
@@ -252,8 +266,15 @@ class CandleExtremes:
         for table, stored, collected in zip(self._tables, parts[:-1:2], parts[1:-1:2], strict=True):
             table.stored = stored
             table.collect(collected)
-        self._waiting, self._waiting_count = [parts[-1]], len(parts[-1].rows)
+        self._waiting, self._uncompacted_count = [parts[-1]], snapshot.uncompacted_count
         self._single_rows, self._single_seconds, self._single_prices = [], [], []
+
+    def restore_unknown(self, unknown_until: Ints) -> None:
+        """Restore symbols whose trades up to `unknown_until` are not stored."""
+        self.unknown_until = unknown_until
+        self._tables, self._waiting, self._uncompacted_count = [], [], 0
+        self._single_rows, self._single_seconds, self._single_prices = [], [], []
+        self.grow(len(unknown_until))
 
     def _collect_singles(self) -> None:
         if self._single_rows:
@@ -271,8 +292,9 @@ class CandleExtremes:
     def _distribute(self) -> None:
         """Distribute the collected trades to the tables."""
         self._collect_singles()
-        trades = _concatenate(self._waiting)
-        self._waiting, self._waiting_count = [], 0
+        if not self._waiting:
+            return
+        trades, self._waiting = _concatenate(self._waiting), []
         if not len(trades.rows):
             return
         numbers, table_rows = np.divmod(trades.rows, _SYMBOLS_PER_TABLE)
@@ -285,7 +307,11 @@ class CandleExtremes:
             self._tables[int(numbers[begin])].collect(trades.select(slice(begin, end)))
 
 
-def _encode(sizes: list[int], parts: list[StoredTrades]) -> bytes:
+def _encode(snapshot: _Snapshot, parts: list[StoredTrades]) -> bytes:
     rows = b"".join([part.rows.astype(np.int32, copy=False).tobytes() for part in parts])
-    columns = [b"".join([column.tobytes() for column in each]) for each in list(zip(*parts, strict=True))[1:]]
-    return encode_large_struct(_Snapshot(sizes, rows, *(columns or [b"", b"", b""])))
+    seconds, prices, counts = (
+        b"".join([part[column].tobytes() for part in parts]) for column in range(1, len(StoredTrades._fields))
+    )
+    return encode_large_struct(
+        msgspec.structs.replace(snapshot, rows=rows, seconds=seconds, prices=prices, counts=counts)
+    )

@@ -227,6 +227,13 @@ class CandleTable:
         if self.time_keys[interval, column] == 2 * start + 1:
             self.incomplete_starts[interval, column] = start
 
+    def forget_incomplete(self, columns: RowArray) -> None:
+        """Remove the marks of symbols whose market begins again."""
+        if self.incomplete_starts:
+            forgotten = {*columns.tolist()}
+            marks = self.incomplete_starts.items()
+            self.incomplete_starts = {place: start for place, start in marks if place[1] not in forgotten}
+
     def _mark_incomplete(self, slots: RowArray, time_keys: Ints) -> None:
         is_closed = self.time_keys.reshape(-1)[slots] == time_keys + 1
         for slot, time_key in zip(slots[is_closed].tolist(), time_keys[is_closed].tolist(), strict=True):

@@ -7,9 +7,9 @@ the feed of a vendor does (see `tickwire.market.sale_conditions`), and a cancel 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isnan
 
 import msgspec
-import numpy as np
 
 from tickwire.core.correction import LEAST_SIZE
 from tickwire.core.published_tick import PublishedTick
@@ -46,22 +46,25 @@ def apply_conditions(
     because no cancel changes the last price.
     """
     restricted = 0
-    newest: dict[bytes, int] = {}
+    newest: dict[bytes, int | None] = {}
+    # Python lists, because the access to single elements of an array is slow.
+    symbols, times, volumes = packed["symbol"].tolist(), packed["ts"].tolist(), packed["volume"].tolist()
+    prices, sizes = packed["last"].tolist(), packed["size"].tolist()
     for index, tick in enumerate(ticks):
-        symbol = bytes(packed["symbol"][index])
-        effect = _effect_of(tick)
+        symbol, effect = symbols[index], _effect_of(tick)
+        if symbol not in newest:
+            newest[symbol] = newest_trade_ts(symbol)
+        earlier = newest[symbol]
         if effect is not FULL_EFFECT:
             restricted += 1
-            if effect.range and not effect.last and not tick.is_cancel:
-                earlier = newest.get(symbol, newest_trade_ts(symbol))
-                if earlier is not None:
-                    packed["ts"][index] = min(int(packed["ts"][index]), earlier - LATE_NS)
-            _remove_values(packed, index, effect)
-        row = packed[index]
-        if not tick.is_cancel and not (np.isnan(row["last"]) and np.isnan(row["size"]) and np.isnan(row["volume"])):
-            known = newest.get(symbol, newest_trade_ts(symbol))
-            ts = min(int(row["ts"]), now)
-            newest[symbol] = ts if known is None else max(known, ts)
+            if effect.range and not effect.last and not tick.is_cancel and earlier is not None:
+                times[index] = min(times[index], earlier - LATE_NS)
+            prices[index], sizes[index] = _allowed_values(prices[index], sizes[index], effect)
+        is_trade = not (isnan(prices[index]) and isnan(sizes[index]) and isnan(volumes[index]))
+        if is_trade and not tick.is_cancel:
+            ts = min(times[index], now)
+            newest[symbol] = ts if earlier is None else max(earlier, ts)
+    packed["ts"], packed["last"], packed["size"] = times, prices, sizes
     return restricted
 
 
@@ -76,11 +79,10 @@ def _effect_of(tick: PublishedTick) -> SaleEffect:
     return sale_effect("" if tick.tape is msgspec.UNSET else tick.tape, tick.conditions)
 
 
-def _remove_values(packed: PackedTicks, index: int, effect: SaleEffect) -> None:
-    size = float(packed["size"][index])
-    if not effect.range:
-        packed["last"][index] = NOT_REPORTED
+def _allowed_values(price: float, size: float, effect: SaleEffect) -> tuple[float, float]:
+    """Return the price and the size of a tick without the values that the conditions exclude."""
     if not effect.volume:
         # If the conditions exclude the size but not the price, the cancel still needs a negative size. Use the smallest
         # size.
-        packed["size"][index] = -LEAST_SIZE if size < 0.0 and effect.range else NOT_REPORTED
+        size = -LEAST_SIZE if size < 0.0 and effect.range else NOT_REPORTED
+    return price if effect.range else NOT_REPORTED, size

@@ -256,7 +256,8 @@ class SessionExtremes:
     def __init__(self) -> None:
         self._tables: list[_Table] = []
         self._collected: list[_CollectedTrades] = []
-        self._collected_count = 0
+        # The number of collected trades since a table added its trades.
+        self._waiting_count = 0
         self._single_rows: list[int] = []
         self._single_prices: list[float] = []
 
@@ -285,8 +286,8 @@ class SessionExtremes:
         """Add one trade. NaN as a price means that the tick reports no trade."""
         self._single_rows.append(row)
         self._single_prices.append(price)
-        self._collected_count += 1
-        if self._collected_count >= _MAX_COLLECTED_TRADES:
+        self._waiting_count += 1
+        if self._waiting_count >= _MAX_COLLECTED_TRADES:
             self._add_to_fullest_tables()
 
     def remove_symbols(self, rows: RowArray) -> None:
@@ -345,8 +346,8 @@ class SessionExtremes:
             return
         self._collect_singles()
         self._collected.append(trades)
-        self._collected_count += len(trades.rows)
-        if self._collected_count >= _MAX_COLLECTED_TRADES:
+        self._waiting_count += len(trades.rows)
+        if self._waiting_count >= _MAX_COLLECTED_TRADES:
             self._add_to_fullest_tables()
 
     def _collect_singles(self) -> None:
@@ -362,17 +363,17 @@ class SessionExtremes:
         step takes a few milliseconds, for few trades as well as for many trades. So only one table performs this step
         for each _MAX_COLLECTED_TRADES trades.
         """
-        table_count = self._collected_count // _MAX_COLLECTED_TRADES
+        table_count, self._waiting_count = divmod(self._waiting_count, _MAX_COLLECTED_TRADES)
         self._distribute_collected()
         for table in heapq.nlargest(table_count, self._tables, key=lambda table: table.collected_count):
             table.add_collected()
 
     def _distribute_collected(self) -> None:
         self._collect_singles()
-        if not self._collected_count:
+        if not self._collected:
             return
         rows, prices = map(np.concatenate, zip(*self._collected, strict=True))
-        self._collected, self._collected_count = [], 0
+        self._collected = []
         numbers, table_rows = np.divmod(rows, _SYMBOLS_PER_TABLE)
         if len(self._tables) > 1:
             order = np.argsort(numbers.astype(np.uint16), kind="stable")

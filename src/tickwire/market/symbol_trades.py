@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from tickwire.core.arrays import Ints
 from tickwire.market.candle_extremes import PRICES_PER_SIDE, StoredTrades
 from tickwire.market.ohlcv import PriceRange
 
@@ -16,25 +15,35 @@ class SymbolTrades:
     highest and the lowest stored prices may be missing.
     """
 
-    def __init__(self, trades: StoredTrades, groups: Ints) -> None:
+    def __init__(self, trades: StoredTrades, groups: Sequence[int]) -> None:
         """`groups` contains the group of each trade as a bit mask."""
-        self._second_of_group: dict[int, int] = {}
         self._counts: dict[int, dict[float, int]] = {}
-        columns = (groups.tolist(), trades.seconds.tolist(), trades.prices.tolist(), trades.counts.tolist())
-        for group, second, price, count in zip(*columns, strict=True):
+        # The known ranges of the groups. None after a change.
+        self._ranges: list[tuple[int, PriceRange]] | None = None
+        for group, price, count in zip(groups, trades.prices.tolist(), trades.counts.tolist(), strict=True):
             if group:
-                self._add(group, second, price, count)
+                self._add(group, price, count)
         self._limit()
 
-    def withdraw(self, group: int, price: float) -> None:
-        """Remove a trade, if its price is stored."""
-        count = self._counts.get(group, {}).get(price, 0)
-        if count:
-            self._counts[group][price] = count - 1
+    def has(self, group: int, price: float) -> bool:
+        """Return whether the price of a trade is stored, and the trade is not cancelled."""
+        return self._counts.get(group, {}).get(price, 0) > 0
 
-    def add(self, group: int, second: int, price: float) -> None:
+    def may_lack(self, group: int, price: float) -> bool:
+        """Return whether the group may contain trades with this price that are not stored."""
+        prices = sorted(self._counts.get(group, {}))
+        is_limited = len(prices) >= 2 * PRICES_PER_SIDE
+        return is_limited and prices[PRICES_PER_SIDE - 1] < price < prices[-PRICES_PER_SIDE]
+
+    def withdraw(self, group: int, price: float) -> None:
+        """Remove a trade whose price is stored."""
+        self._ranges = None
+        self._counts[group][price] -= 1
+
+    def add(self, group: int, price: float) -> None:
         """Add a trade."""
-        self._add(group, second, price, 1)
+        self._ranges = None
+        self._add(group, price, 1)
         self._limit()
 
     def price_range(self, candle: int) -> PriceRange | None:
@@ -44,29 +53,15 @@ class SymbolTrades:
 
         Return None if no trade is left, or if no trade was stored.
         """
-        ranges = [self._range_of(counts) for group, counts in self._counts.items() if group & candle]
-        known = [each for each in ranges if each is not None]
+        if self._ranges is None:
+            ranges = [(group, self._range_of(counts)) for group, counts in self._counts.items()]
+            self._ranges = [(group, known) for group, known in ranges if known is not None]
+        known = [each for group, each in self._ranges if group & candle]
         if not known:
             return None
         return PriceRange(min(each.low for each in known), max(each.high for each in known))
 
-    def to_trades(self) -> StoredTrades:
-        """Return the trades in the form in which they are stored."""
-        entries = [
-            (self._second_of_group[group], price, count)
-            for group, counts in self._counts.items()
-            for price, count in counts.items()
-        ]
-        seconds, prices, counts = zip(*entries, strict=True) if entries else ((), (), ())
-        return StoredTrades(
-            np.zeros(len(entries), np.int32),
-            np.array(seconds, np.int64),
-            np.array(prices, np.float64),
-            np.array(counts, np.int32),
-        )
-
-    def _add(self, group: int, second: int, price: float, count: int) -> None:
-        self._second_of_group.setdefault(group, second)
+    def _add(self, group: int, price: float, count: int) -> None:
         counts = self._counts.setdefault(group, {})
         counts[price] = counts.get(price, 0) + count
 

@@ -41,12 +41,14 @@ class InstantNs(int):
 class TableOptions(NamedTuple):
     """Options for reading a text file. The reader skips the first `skip_rows` lines of the file.
 
-    The reader also skips up to `skip_bad_rows` rows that it cannot read.
+    The reader also skips up to `skip_bad_rows` rows that it cannot read. If the first objects of an NDJSON file have
+    only keys of a tick or of `later_keys`, the table has a column for each of `later_keys`.
     """
 
     encoding: str = ""
     skip_rows: int = 0
     skip_bad_rows: int = 0
+    later_keys: Sequence[str] = ()
 
 
 class Table(NamedTuple):
@@ -116,7 +118,13 @@ def _open_text(path: Path, magic: bytes, options: TableOptions, row_filter: RowF
         text = stack.enter_context(_BoundedLines(binary, encoding=encoding, newline=""))
         for _ in range(options.skip_rows):
             text.readline()
-        table = read_text_table(path, text, first_line_number=options.skip_rows + 1, row_filter=row_filter)
+        table = read_text_table(
+            path,
+            text,
+            first_line_number=options.skip_rows + 1,
+            row_filter=row_filter,
+            later_keys=options.later_keys,
+        )
         close = stack.pop_all().close
 
     def chunks() -> Iterator[TableChunk]:

@@ -12,6 +12,7 @@ from typing import IO, Any, NamedTuple, TypeAlias
 import msgspec
 
 from tickwire.errors import BatchRowError, InputError
+from tickwire.recordings.column_mapping import TICK_FIELDS
 
 # The number of rows in a chunk. It takes about 20 ms to read and convert a chunk.
 CHUNK_ROWS = 5_000
@@ -109,17 +110,20 @@ class TextTable(NamedTuple):
     symbol: str = ""
 
 
-def read_text_table(path: Path, text: IO[str], *, first_line_number: int, row_filter: RowFilter) -> TextTable:
+def read_text_table(
+    path: Path, text: IO[str], *, first_line_number: int, row_filter: RowFilter, later_keys: Sequence[str]
+) -> TextTable:
     """Read the header of a CSV or NDJSON file. An iteration over `chunks` reads the rows.
 
-    The iteration omits comments, a title above the table, empty rows and repeated headers.
+    The iteration omits comments, a title above the table, empty rows and repeated headers. `TableOptions` explains
+    `later_keys`.
     """
     lines = _LineReader(text, first_line_number)
     head = list(islice(lines, _MAX_TITLE_LINES))
     if not head:
         raise InputError(f"{path} is empty")
     if head[0].startswith("{"):
-        return _read_ndjson(path, lines, head, row_filter)
+        return _read_ndjson(path, lines, head, row_filter, later_keys)
     if _JSON_ARRAY.fullmatch(head[0].strip()):
         raise InputError(
             f"{path} is a JSON array: write one object per line instead (NDJSON), for example with jq -c '.[]'"
@@ -267,7 +271,9 @@ def _google_rows(text: Iterable[str]) -> Iterator[NumberedRow]:
         yield line_number, [str(day_start_s + int(date) * interval_s), opening, high, low, close, volume]
 
 
-def _read_ndjson(path: Path, lines: _LineReader, head: list[str], row_filter: RowFilter) -> TextTable:
+def _read_ndjson(
+    path: Path, lines: _LineReader, head: list[str], row_filter: RowFilter, later_keys: Sequence[str]
+) -> TextTable:
     head += islice(lines, _NDJSON_HEADER_ROWS - len(head))
     names: dict[str, None] = {}
     for line in head:
@@ -276,6 +282,8 @@ def _read_ndjson(path: Path, lines: _LineReader, head: list[str], row_filter: Ro
         except (msgspec.DecodeError, msgspec.ValidationError):
             # Ignore the error, because the iteration over the rows will report this invalid line.
             continue
+    if names and {*names} <= {*TICK_FIELDS, *later_keys}:
+        names |= dict.fromkeys(later_keys)
     keys = list(names)
     if not keys:
         raise BatchRowError(f"{path} line 1: expected a JSON object, found {head[0].strip()[:80]!r}", line=1)

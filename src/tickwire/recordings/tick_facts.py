@@ -33,6 +33,14 @@ def blank_ticks_with_facts(count: int) -> TicksWithFacts:
     return ticks
 
 
+def withdraw_cancelled(ticks: TicksWithFacts) -> TicksWithFacts:
+    """Return the ticks, with a negative size for each cancel, as recordings contain them."""
+    ticks = ticks.copy()
+    is_positive = ticks["cancel"] & (ticks["size"] >= 0.0)
+    ticks["size"][is_positive] = -np.maximum(ticks["size"][is_positive], LEAST_SIZE)
+    return ticks
+
+
 def published_ticks(ticks: TicksWithFacts) -> Sequence[Tick]:
     """Convert ticks to the form in which a publisher sends them. A negative size becomes a cancel."""
     plain: PackedTicks = np.empty(len(ticks), TICK_DTYPE)
@@ -66,8 +74,9 @@ def _with_facts(fields: dict[str, Any], *, is_cancel: bool, recv_ts: int, condit
         fields["recv_ts"] = recv_ts
     if conditions:
         fields["conditions"] = list(conditions)
-    if tape:
-        fields["tape"] = tape
+        # A server rejects a tape without conditions. A file may have a tape in each row.
+        if tape:
+            fields["tape"] = tape
     return PublishedTick(**fields)
 
 

@@ -15,7 +15,14 @@ from tickwire.core.tick import EMPTY_SIDE, PackedTicks, blank_ticks
 from tickwire.errors import BatchRowError, InputError
 from tickwire.market.trading_sessions import DAY_NS, TradingSessions
 from tickwire.recordings.bars_to_ticks import bars_to_ticks, has_bar_fields, infer_bar_length
-from tickwire.recordings.column_mapping import BAR_FIELDS, Column, map_columns, map_wide_columns, unused_columns
+from tickwire.recordings.column_mapping import (
+    BAR_FIELDS,
+    FACT_FIELDS,
+    Column,
+    map_columns,
+    map_wide_columns,
+    unused_columns,
+)
 from tickwire.recordings.file_symbols import symbol_in_filename
 from tickwire.recordings.recorder import RECORDING_COLUMNS
 from tickwire.recordings.row_parser import RowParser
@@ -99,7 +106,9 @@ class Recording:
         self._has_facts = options.has_facts
         self._bar_length: int | None = None
         self._is_newest_first = self._is_grouped = False
-        self._table = open_table(path, options.table)
+        # A file of ticks may contain its first cancel in any row.
+        later_keys = FACT_FIELDS if options.has_facts else ()
+        self._table = open_table(path, options.table._replace(later_keys=later_keys))
         self.row_filter = self._table.row_filter
         self.findings: list[str] = []
         # The time of the newest row that was read. The second value is the end of the hour that the rows repeat when

@@ -6,16 +6,13 @@ from collections.abc import Sequence, Set
 
 import msgspec
 
-from tickwire.core.published_tick import PublishedTick
+from tickwire.core.published_tick import MAX_CANCELS, PublishedTick
 from tickwire.errors import BatchRowError, InputError
 from tickwire.market.dirty_ticks import DirtyTick
 from tickwire.server.tick_decoder import DirtyTickRejected
 
 # The times that a tick may have: see `tickwire.server.publishing`.
 MIN_TS_US = 10**14
-# The maximum number of cancels in a batch. Each cancel is a separate event in the journal, and one turn of the event
-# loop corrects the candles for all cancels of a batch.
-MAX_CANCELS = 100
 _QUOTE_FIELDS = ("bid", "ask", "bid_size", "ask_size", "volume")
 
 

@@ -38,15 +38,20 @@ async def invoke_command_in_thread(*arguments: object, env: Mapping[str, str | N
 
 
 async def run_command_process(
-    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    *arguments: object,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: Path = Path(os.devnull),
 ) -> CommandResult:
-    """Run `tickwire` in a new process, with additional environment variables."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tickwire", *map(str, arguments)),
-        cwd=cwd,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(env or {})},
-    )
+    """Run `tickwire` in a new process, with additional environment variables. `stdin` is the file that it reads."""
+    with stdin.open("rb") as input_file:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tickwire", *map(str, arguments)),
+            cwd=cwd,
+            stdin=input_file,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **(env or {})},
+        )
     output, errors = await process.communicate()
     return CommandResult(process.returncode or 0, output.decode(), errors.decode())

@@ -132,6 +132,12 @@ def trade_ticks(*trades: tuple[int, float]) -> PackedTicks:
     )
 
 
+def trades_of_symbol(symbol: bytes, *trades: tuple[int, float]) -> PackedTicks:
+    ticks = trade_ticks(*trades).copy()
+    ticks["symbol"] = symbol
+    return ticks
+
+
 def cancel(second: int, price: float) -> PackedTicks:
     return correction_ticks([TradeCorrection(symbol="A", ts=(T0_S + second) * 1_000_000, last=price, size=1.0)])
 
@@ -181,7 +187,7 @@ def test_candles_of_an_earlier_version_do_not_become_narrower() -> None:
     earlier.apply(trade_ticks((0, 10.0), (1, 20.0)), 1, LATER)
     data = earlier.save()
     fields = msgspec.msgpack.decode(data)
-    for name in ("extremes", "unknown_until", "incomplete_starts"):
+    for name in ("extremes", "incomplete_starts"):
         del fields[name]
     candles = CandleAggregator()
     candles.restore(msgspec.msgpack.encode(fields))
@@ -200,3 +206,100 @@ def test_the_prices_of_a_market_that_begins_again_are_forgotten() -> None:
     candles.apply(trade_ticks((0, 10.0), (1, 20.0)), 3, LATER)
     candles.apply(cancel(1, 20.0), 5, LATER)
     assert day_range(candles) == (10.0, 10.0)
+
+
+def test_a_pending_bar_of_an_earlier_version_does_not_become_narrower() -> None:
+    earlier = CandleAggregator()
+    # The watermark of the source does not reach the other trades, so the newest second stays pending.
+    earlier.apply(trade_ticks((5, 1.0)), 1, LATER)
+    earlier.apply(trades_of_symbol(b"B", (0, 12.0), (1, 10.0), (1, 20.0)), 2, LATER)
+    fields = msgspec.msgpack.decode(earlier.save())
+    for name in ("extremes", "incomplete_starts"):
+        del fields[name]
+    candles = CandleAggregator()
+    candles.restore(msgspec.msgpack.encode(fields))
+    candles.apply(trades_of_symbol(b"B", (1, 15.0)), 5, LATER)
+    wrong = cancel(1, 10.0)
+    wrong["symbol"] = b"B"
+    candles.apply(wrong, 6, LATER)
+    (candle,) = candles_from_packed(candles.open_candles([1], 60))
+    assert (candle.high, candle.low) == (20.0, 10.0)
+
+
+def test_a_late_trade_before_a_reset_does_not_count_as_a_gap_after_it() -> None:
+    candles = CandleAggregator()
+    candles.apply(trade_ticks((0, 10.0)), 1, LATER)
+    closed_candles(candles.advance_watermark((T0_S + 60) * 10**9))
+    candles.apply(trade_ticks((1, 11.0), (61, 11.0)), 2, LATER)
+    candles.apply(reset_ticks([b"A"], T0_S * 10**9), 4, LATER)
+    candles.apply(trade_ticks((0, 10.0), (1, 30.0), (2, 9.0)), 5, LATER)
+    candles.apply(cancel(1, 30.0), 8, LATER)
+    (candle,) = candles_from_packed(candles.open_candles([0], 60))
+    assert (candle.high, candle.low) == (10.0, 9.0)
+
+
+@pytest.mark.parametrize("event", ["cancel", "reset", "restart"])
+def test_frequent_events_do_not_delay_the_compaction_of_trades(event: str) -> None:
+    """The memory for collected trades is bounded, however often another event interrupts the collection."""
+    candles, prices = CandleAggregator(), [float(price) for price in range(1, 1_001)]
+    sizes = []
+    for number in range(100):
+        candles.apply(trades_of_symbol(b"B", *((number, price) for price in prices)), 1, LATER)
+        candles.apply(trade_ticks((number, 5.0)), 1, LATER)
+        if event == "cancel":
+            candles.apply(cancel(number, 5.0), 1, LATER)
+        elif event == "reset":
+            candles.apply(reset_ticks([b"A"], (T0_S + number) * 10**9), 1, LATER)
+        saved = candles.save()
+        sizes.append(len(saved))
+        if event == "restart":
+            candles = CandleAggregator()
+            candles.restore(saved)
+    trade_bytes = 28
+    assert max(sizes) < 2 * candle_extremes._MAX_COLLECTED_TRADES * trade_bytes
+
+
+def test_a_cancel_reads_only_the_trades_of_its_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch with 100 cancels must not copy the stored prices of all other symbols 100 times."""
+    monkeypatch.setattr(candle_extremes, "_MAX_COLLECTED_TRADES", 1)
+    candles, symbols = CandleAggregator(), [f"S{number}".encode() for number in range(500)]
+    for price in range(1, 9):
+        candles.apply(np.concatenate([trades_of_symbol(symbol, (0, float(price))) for symbol in symbols]), 1, LATER)
+    (table,) = candles._extremes._tables
+    stored = table.stored
+    wrong = cancel(0, 8.0)
+    wrong["symbol"] = b"S7"
+    monkeypatch.setattr(candle_extremes, "_MAX_COLLECTED_TRADES", 100)
+    candles.apply(wrong, 1, LATER)
+    assert table.stored is stored
+    (candle,) = candles_from_packed(candles.open_candles([7], 60))
+    assert candle.high == 7.0
+
+
+@pytest.mark.parametrize("is_merged", [False, True], ids=["pending", "in the candles"])
+def test_the_cancel_of_a_trade_with_an_earlier_time_finds_the_trade(*, is_merged: bool) -> None:
+    """A trade out of sequence is dated before the newest trade, and its cancel is not."""
+    candles = CandleAggregator()
+    candles.apply(trade_ticks((0, 10.0), (61, 11.0)), 1, LATER)
+    candles.apply(trade_ticks((60, 14.0)), 3, LATER)
+    if not is_merged:
+        candles.apply(trade_ticks((61, 12.0)), 4, LATER)
+    assert day_range(candles) == (14.0, 10.0)
+    candles.apply(cancel(61, 14.0), 5, LATER)
+    assert day_range(candles) == (11.0 if is_merged else 12.0, 10.0)
+    (candle,) = candles_from_packed(candles.open_candles([0], 60))
+    assert candle.high == (11.0 if is_merged else 12.0)
+
+
+def test_the_cancel_of_a_price_that_is_not_stored_leaves_earlier_trades() -> None:
+    candles = CandleAggregator()
+    candles.apply(
+        trade_ticks((0, 50.0), *((61, float(price)) for price in (*range(1, 49), 50, *range(51, 99)))), 1, LATER
+    )
+    day_before = day_range(candles)
+    candles.apply(cancel(61, 50.0), 200, LATER)
+    candles.apply(cancel(-90_000, 50.0), 201, LATER)
+    stored = candles._extremes.read_trades(0)
+    is_first = (stored.prices == 50.0) & (stored.seconds == T0_S)
+    assert stored.counts[is_first].sum() == 1
+    assert day_range(candles) == day_before

@@ -300,3 +300,21 @@ def test_a_snapshot_contains_collected_trades_and_does_not_change_the_board() ->
     for each, high in ((restored, 11.0), (board, 13.0)):
         each.apply(correction_ticks([wrong]), 5, LATER)
         assert decode_json(each.quotes().to_json_lines()[0], Quote).high == high
+
+
+@pytest.mark.parametrize("event", ["cancel", "snapshot"])
+def test_frequent_events_do_not_delay_the_addition_of_trades(event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory for collected trades is bounded, however often another event interrupts the collection."""
+    monkeypatch.setattr(session_extremes, "_SYMBOLS_PER_TABLE", 1)
+    board = Board()
+    for number in range(100):
+        ts = MONDAY_US + number
+        ticks = [Tick(symbol="B", ts=ts, last=float(price), size=1.0) for price in range(1_000)]
+        board.apply(pack_ticks([*ticks, Tick(symbol="A", ts=ts, last=5.0, size=1.0)], now=0), 1, LATER)
+        if event == "cancel":
+            wrong = TradeCorrection(symbol="A", ts=ts, last=5.0, size=1.0)
+            board.apply(correction_ticks([wrong]), 1, LATER)
+        else:
+            board.save()
+        extremes = board._extremes
+        assert sum(table.collected_count for table in extremes._tables) <= 2 * session_extremes._MAX_COLLECTED_TRADES

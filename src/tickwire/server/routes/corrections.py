@@ -9,11 +9,11 @@ from starlette.responses import Response
 from tickwire.core.codec import encode_json
 from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.event import PublishReceipt, ticks_entry
+from tickwire.core.published_tick import MAX_CANCELS
 from tickwire.errors import InputError
 from tickwire.server.auth.access import request_rights
 from tickwire.server.http_errors import Forbidden
 from tickwire.server.middleware.audit import add_audit_details
-from tickwire.server.published_facts import MAX_CANCELS
 from tickwire.server.publishing import publish_corrections, publisher_source
 from tickwire.server.routes.publish import idempotency_key
 from tickwire.server.service import Service

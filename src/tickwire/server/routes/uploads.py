@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.event import UploadReceipt, upload_source
-from tickwire.core.published_tick import PublishedTick
+from tickwire.core.published_tick import MAX_CANCELS, PublishedTick
 from tickwire.core.tick import Tick
 from tickwire.errors import BatchRowError, InputError, JournalError
 from tickwire.server.auth.access import request_rights
@@ -21,7 +21,6 @@ from tickwire.server.http_errors import RateLimited, ServerStopping, Unauthorize
 from tickwire.server.middleware.audit import add_audit_details
 from tickwire.server.middleware.rate_limiter import RateLimiter
 from tickwire.server.problem import input_problem, journal_problem
-from tickwire.server.published_facts import MAX_CANCELS
 from tickwire.server.publishing import publish_ticks, publisher_source
 from tickwire.server.service import Service
 from tickwire.server.tick_decoder import DirtyTickRejected, decode_tick_lines
