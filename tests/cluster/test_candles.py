@@ -33,17 +33,24 @@ async def journal_candles(journal):
     return [tuple(row) for row in rows[["symbol", "interval", "start"]].tolist()]
 
 
-def is_applied_everywhere(*servers):
-    """Return whether all servers have applied the same events, and no candle is pending."""
-    heads = {server.runtime.hub.head.sequence for server in servers}
-    return len(heads) == 1 and not any(len(server.runtime.candle_recorder.outbox) for server in servers)
+async def wait_until_applied(clock, *servers):
+    """Wait until all servers have applied the same events, and no candle is pending."""
+
+    async def is_applied_everywhere():
+        # After an append, candles wait for a short time of the clock.
+        await clock.advance(0.001)
+        heads = {server.runtime.hub.head.sequence for server in servers}
+        return len(heads) == 1 and not any(len(server.runtime.candle_recorder.outbox) for server in servers)
+
+    await wait_until(is_applied_everywhere)
 
 
 async def test_each_closed_candle_is_one_event_with_two_leaders(nats, name, monkeypatch):
     """While two servers believe that they lead, no candle event is lost or duplicated."""
     # With this limit, candles that close at the same time need several journal entries.
     monkeypatch.setattr(outbox, "MAX_CANDLES_PER_ENTRY", 3)
-    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": ManualClock()}
+    clock = ManualClock()
+    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": clock}
     async with contextlib.AsyncExitStack() as stack, run_server(**options, role="edge") as edge:
         one = await stack.enter_async_context(run_server(**options))
         await wait_until(lambda: one.runtime.leadership.runs_feed)
@@ -56,13 +63,13 @@ async def test_each_closed_candle_is_one_event_with_two_leaders(nats, name, monk
                 assert await publish_trades(edge, second, "A", "B", "C") == 201
                 # The second server wrongly believes that it leads.
                 two.runtime.leadership.runs_feed = second % 2 == 1
-                await wait_until(lambda: is_applied_everywhere(one, two, edge))
+                await wait_until_applied(clock, one, two, edge)
             two.runtime.leadership.runs_feed = False
             await stack.aclose()
             await wait_until(lambda: two.runtime.leadership.runs_feed)
             for second in range(4, 8):
                 assert await publish_trades(edge, second, "A", "B", "C") == 201
-            await wait_until(lambda: is_applied_everywhere(two, edge))
+            await wait_until_applied(clock, two, edge)
             candles = await journal_candles(two.runtime.journal)
             closed = [event for event in await stream.next_events(14, name="candle") if event.id is not None]
     # Each symbol has seven closed candles of 1 s, and one closed candle of 5 s.
@@ -77,7 +84,8 @@ async def test_publishing_without_a_leader_is_rejected_at_a_limit(nats, name, mo
     At the limit of pending candles, the edge answers publish requests with 503 until a server leads.
     """
     monkeypatch.setattr("tickwire.runtime.publisher.MAX_PENDING_CANDLES", 5)
-    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": ManualClock()}
+    clock = ManualClock()
+    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": clock}
     async with run_server(**options, role="edge") as edge:
         for second in range(6):
             assert await publish_trades(edge, second, "A") == 201
@@ -88,13 +96,14 @@ async def test_publishing_without_a_leader_is_rejected_at_a_limit(nats, name, mo
             assert answer.status_code == 201
         async with run_server(**options) as one:
             await wait_until(lambda: one.runtime.leadership.runs_feed)
-            await wait_until(lambda: is_applied_everywhere(one, edge))
+            await wait_until_applied(clock, one, edge)
             assert await publish_trades(edge, 6, "A") == 201
 
 
 async def test_resume_on_another_edge_receives_each_closed_candle_once(nats, name):
     """A closed candle has the same id on all edges, even if different servers led when it closed."""
-    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": ManualClock()}
+    clock = ManualClock()
+    options = {"feed": "http", "journal": f"{nats.url}/{name}", "clock": clock}
     async with run_server(**options, role="edge") as one, run_server(**options, role="edge") as two:
         received, last_id = [], f"{one.runtime.journal.epoch}-0"
         for turn, (publishing, reading) in enumerate([(one, two), (two, one)] * 2):
@@ -103,7 +112,7 @@ async def test_resume_on_another_edge_receives_each_closed_candle_once(nats, nam
                 await wait_until(lambda leader=leader: leader.runtime.leadership.runs_feed)
                 for second in range(3 * turn, 3 * turn + 3):
                     assert await publish_trades(publishing, second, "A", "B") == 201
-                await wait_until(lambda leader=leader: is_applied_everywhere(leader, one, two))
+                await wait_until_applied(clock, leader, one, two)
                 fresh = await read_closed_candles(reading, last_id, 2 * (3 * turn + 2) - len(received))
             received += [(event.data["symbol"], event.data["start"]) for event in fresh]
             last_id = fresh[-1].id
