@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import playwright
@@ -19,14 +21,25 @@ from tickwire.journal.registry import open_journal_and_cluster
 EXAMPLE = Path(__file__).parents[2] / "examples" / "follow.mjs"
 # Playwright, which the tests need anyway, includes a Node.js.
 PLAYWRIGHT_NODE = Path(playwright.__file__).parent / "driver" / "node"
-NODE = shutil.which("node") or (str(PLAYWRIGHT_NODE) if PLAYWRIGHT_NODE.exists() else None)
+
+
+def find_node() -> str | None:
+    """Return a Node.js that starts, or None. The Node.js of Playwright requires the package `libatomic1`."""
+    for program in filter(None, (shutil.which("node"), str(PLAYWRIGHT_NODE))):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run([program, "--version"], capture_output=True, check=True)
+            return program
+    return None
+
+
+NODE = find_node()
 TICKS = [
     Tick(symbol="AAPL", ts=1_767_366_000_000_000, last=187.25, bid=None, size=3.0),
     Tick(symbol="BRK.B", ts=1_767_366_000_000_001, last=-1.5, volume=1e15),
 ]
 
 
-@pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+@pytest.mark.skipif(NODE is None, reason="no Node.js starts: install nodejs or libatomic1")
 async def test_javascript_example_follows_past_and_live_events(nats, name):
     """The program prints the right id of each event, in batches of one event and in batches of many events."""
     options = JournalOptions(is_leader_candidate=False, codec="protobuf")
