@@ -65,8 +65,8 @@ class PlaybackClock:
         # The position of playback at one moment: a reading of the real clock, and the market seconds since the start of
         # playback.
         self._anchor = (clock.monotonic(), 0.0)
-        # The clock has computed due times for the ticks up to this time. The second value is the due time of the newest
-        # of these ticks, in market nanoseconds since the start of playback.
+        # The newest tick for which the clock has computed a due time: its time, and its due time in market nanoseconds
+        # since the start of playback.
         self._newest_ts: int | None = None
         self._newest_due_ns = 0
         self._pending_steps = 0

@@ -115,10 +115,7 @@ class Runtime:
             hub_pool=hub_pool, appender=appender, publisher=self._publisher, leadership=leadership,
             status_publisher=status_publisher, supervisor=self.supervisor, clock=clock,
         )  # fmt: skip
-        self.snapshotter = Snapshotter(
-            journal, self.hub, candle_recorder, leadership, status_publisher,
-            newest_sequence=snapshot_sequence, max_journal_bytes=options.max_journal_bytes,
-        )  # fmt: skip
+        self.snapshotter = self._create_snapshotter(snapshot_sequence, options.max_journal_bytes)
         self._journal_follower = self._create_journal_follower()
         self._candle_publisher = self._create_candle_publisher()
         self._session_keepalive = SessionKeepalive(self.hub.reader_admin, journal, appender, leadership, clock)
@@ -126,6 +123,12 @@ class Runtime:
         # This event is set when the server begins to end streams. Other requests of unlimited length then end, too.
         self.stopping = asyncio.Event()
         self._hub_timers = HubTimers(hub_pool, self._session_keepalive, monitor, clock, heartbeat_s=options.heartbeat_s)
+
+    def _create_snapshotter(self, newest_sequence: int, max_journal_bytes: int) -> Snapshotter:
+        return Snapshotter(
+            self.journal, self.hub, self.candle_recorder, self.leadership, self._status_publisher,
+            newest_sequence=newest_sequence, max_journal_bytes=max_journal_bytes,
+        )  # fmt: skip
 
     def _create_journal_follower(self) -> JournalFollower:
         return JournalFollower(
