@@ -72,7 +72,9 @@ _MAX_WARNINGS = 5
     show_default=True,
     help="Set the number of parts in the intraday profile.",
 )
-@click.option("--clusters", is_flag=True, help="Fit calm and busy periods, so that volatility varies between years.")
+@click.option(
+    "--clusters", is_flag=True, help="Also fit volatility clusters: calm and busy periods of the whole market."
+)
 @click.option("--version", default="", help="Set the version of the model.  [default: 'calibrated' and the last day]")
 @click.option(
     "--seed",

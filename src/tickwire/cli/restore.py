@@ -12,7 +12,12 @@ from tickwire.journal.sqlite.backup import restore as restore_backup
 @click.command()
 @click.argument("backup", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("journal", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--replace", "replaces", is_flag=True, help="Rename the files of a present journal instead of failing.")
+@click.option(
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="If the journal exists, rename its files. Without this option, the command then fails.",
+)
 def restore(backup: Path, journal: Path, *, replaces: bool) -> None:
     """Restore the file BACKUP and its candles as the SQLite file JOURNAL. The server must not run.
 

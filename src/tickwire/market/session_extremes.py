@@ -406,7 +406,11 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
 
 
 def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128], Ints]:
-    """Return the different keys of some trades in ascending order, and the number of trades of each key."""
+    """Count the trades of each pair of row and price.
+
+    Return the distinct pairs in ascending order, as complex numbers (row + price * i), and the number of trades of each
+    pair.
+    """
     # Sort by the prices, and then by the rows. Together, these two sorts take a third of the time that NumPy needs to
     # sort complex numbers.
     order = np.argsort(prices)

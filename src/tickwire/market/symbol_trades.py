@@ -18,7 +18,7 @@ class SymbolTrades:
     def __init__(self, trades: StoredTrades, groups: Sequence[int]) -> None:
         """`groups` contains the group of each trade as a bit mask."""
         self._counts: dict[int, dict[float, int]] = {}
-        # The known ranges of the groups. None after a change.
+        # The cached price range of each group. After a change of the trades, this is None.
         self._ranges: list[tuple[int, PriceRange]] | None = None
         for group, price, count in zip(groups, trades.prices.tolist(), trades.counts.tolist(), strict=True):
             if group:

@@ -57,7 +57,10 @@ _READERS = (
     _gauge("sender", "the sender in use, as a label; it writes events to the sockets of readers", "sender"),
 )
 _LATENCY = (
-    _histogram("latency_seconds", "time from the append of a tick until its quote is written to the live readers"),
+    _histogram(
+        "latency_seconds",
+        "time from the append of a tick to the journal until its quote is written to the live readers",
+    ),
     _histogram("stage_seconds", "time in one stage: feed, journal, apply, dispatch, flush", "stage"),
     _gauge("lag", "durable events that the hub has not applied yet"),
     _gauge("loop_delay_seconds", "longest delay of an event loop timer in the last 5 s"),

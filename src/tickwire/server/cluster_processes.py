@@ -63,7 +63,7 @@ class ClusterProcesses:
         self._peers.register_handler(_PROCESSES_TOPIC, self._answer)
 
     async def describe_all(self) -> ClusterState:
-        """Return the descriptions of all processes. A cluster may have only one process."""
+        """Return the descriptions of all processes. A single process also counts as a cluster."""
         answer = await self._peers.request_all(_PROCESSES_TOPIC)
         processes = [decode_json(reply, ProcessDescription) for reply in answer.replies]
         processes.sort(key=lambda process: (not process.leads, process.role, process.id))

@@ -84,7 +84,7 @@ class CandleRouter:
 
 
 class _ReadableRows:
-    """Finds the board rows of a batch that the readers of a channel may read. Each channel is tested only once."""
+    """Finds the board rows of a batch that the readers of a channel may read. It caches the result for each channel."""
 
     def __init__(self, rows: Sequence[int]) -> None:
         self._rows = rows

@@ -21,7 +21,7 @@ class SendOrder:
         self._changed = asyncio.Event()
 
     def next_number(self) -> int:
-        """Return the number of a new append."""
+        """Assign the next position in the send order to a new append, and return this position."""
         self._last_number += 1
         return self._last_number
 

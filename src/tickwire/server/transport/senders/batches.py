@@ -52,7 +52,7 @@ class Batch:
 
     @property
     def memory(self) -> object:
-        """The objects whose memory the call reads."""
+        """The objects whose bytes the system call reads. Keep them until the batch is sent."""
         return self.bodies
 
     def sinks(self) -> list[SocketSink]:
