@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -210,8 +211,11 @@ async def test_prices_do_not_wait_for_a_snapshot(monkeypatch: pytest.MonkeyPatch
             assert len(waiting) == 1
         finally:
             released.set()
-        await publish(server.url, [("A", 25, 25.0)])
-        await wait_until(lambda: len(waiting) == 2)
+        # The server captures the next snapshot with the first price after the end of the first snapshot.
+        for price in map(float, itertools.count(25)):
+            await publish(server.url, [("A", price, price)])
+            if len(waiting) == 2:
+                break
         saved = await journal.load_snapshot()
         assert saved is not None
         assert 0 < saved.sequence < journal.head
