@@ -23,7 +23,7 @@ async def test_overview_leads_to_the_board_and_to_charts(visit, market) -> None:
     await expect(page.locator("#count")).to_have_text("105 symbols")
     await page.get_by_role("link", name="Overview").click()
     await page.get_by_role("link", name="All on the board: Gainers").click()
-    header = page.get_by_role("columnheader", name="%")
+    header = page.get_by_role("grid").get_by_role("columnheader", name="%")
     await expect(header).to_have_attribute("aria-sort", "descending")
     await page.get_by_role("link", name="Overview").click()
     await page.locator("a.symbol-tile", has_text="NVDA").click()
