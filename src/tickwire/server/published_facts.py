@@ -47,21 +47,23 @@ def check_cancelled_symbols(ticks: Sequence[PublishedTick], new_symbols: Set[str
         unknown.discard(tick.symbol)
 
 
+def too_early(index: int, field: str, ts_us: int) -> DirtyTickRejected:
+    """Return the error for a time of a tick in microseconds that is before `MIN_TS_US`."""
+    reason = f"{ts_us} is before 1973: send microseconds since 1970"
+    return DirtyTickRejected(DirtyTick.WRONG_TIME, f"tick {index}, {field}: {reason}", index=index, field=field)
+
+
+def too_far_ahead(index: int, field: str, ts_us: int, now_us: int) -> DirtyTickRejected:
+    """Return the error for a time of a tick in microseconds that is too far ahead of the clock."""
+    reason = f"{ts_us} is more than a day ahead of the server's clock ({now_us})"
+    return DirtyTickRejected(DirtyTick.WRONG_TIME, f"tick {index}, {field}: {reason}", index=index, field=field)
+
+
 def _check_receive_time(index: int, recv_ts: int, max_ts_us: int, now_us: int) -> None:
     if recv_ts < MIN_TS_US:
-        raise DirtyTickRejected(
-            DirtyTick.WRONG_TIME,
-            f"tick {index}, recv_ts: {recv_ts} is before 1973: send microseconds since 1970",
-            index=index,
-            field="recv_ts",
-        )
+        raise too_early(index, "recv_ts", recv_ts)
     if recv_ts > max_ts_us:
-        raise DirtyTickRejected(
-            DirtyTick.WRONG_TIME,
-            f"tick {index}, recv_ts: {recv_ts} is more than a day ahead of the server's clock ({now_us})",
-            index=index,
-            field="recv_ts",
-        )
+        raise too_far_ahead(index, "recv_ts", recv_ts, now_us)
 
 
 def _check_cancel(index: int, tick: PublishedTick) -> None:

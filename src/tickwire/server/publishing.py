@@ -19,9 +19,8 @@ from tickwire.market.published_trades import apply_conditions, count_conditions,
 from tickwire.market.symbol_column import SymbolColumn
 from tickwire.server.http_errors import Forbidden, QuotaExceeded
 from tickwire.server.loop_slices import run_steps
-from tickwire.server.published_facts import MIN_TS_US, check_cancelled_symbols, check_facts
+from tickwire.server.published_facts import MIN_TS_US, check_cancelled_symbols, check_facts, too_early, too_far_ahead
 from tickwire.server.service import Service
-from tickwire.server.tick_decoder import DirtyTickRejected
 from tickwire.sessions.rights import Rights
 
 # The earliest accepted time is in 1973. If a client sends seconds or milliseconds instead of microseconds, the time is
@@ -189,21 +188,10 @@ def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> tuple[P
     oldest, newest = (ts.item(),) * 2 if len(ts) == 1 else (int(ts.min()), int(ts.max()))
     if oldest < _MIN_TS_NS:
         index = int(np.argmax(ts < _MIN_TS_NS))
-        raise DirtyTickRejected(
-            DirtyTick.WRONG_TIME,
-            f"tick {index}, ts: {int(ts[index]) // 1000} is before 1973: send microseconds since 1970",
-            index=index,
-            field="ts",
-        )
+        raise too_early(index, "ts", int(ts[index]) // 1000)
     if newest > now + _MAX_AHEAD_NS:
         index = int(np.argmax(ts > now + _MAX_AHEAD_NS))
-        raise DirtyTickRejected(
-            DirtyTick.WRONG_TIME,
-            f"tick {index}, ts: {int(ts[index]) // 1000} is more than a day ahead of the server's clock "
-            f"({now // 1000})",
-            index=index,
-            field="ts",
-        )
+        raise too_far_ahead(index, "ts", int(ts[index]) // 1000, now // 1000)
     if newest // _DAY_NS - oldest // _DAY_NS >= _MAX_DAYS and len(np.unique(ts // _DAY_NS)) > _MAX_DAYS:
         raise InputError(f"the batch has times on more than {_MAX_DAYS} days: send smaller batches", field="ts")
     if _have_facts(ticks):

@@ -130,19 +130,8 @@ class StreamProtocol(HttpToolsProtocol):
         return not is_parsing and (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
     def _answer_directly(self, answerer: PublishAnswerer, parsed: WholeRequest) -> None:
-        scope: Scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": parsed.method,
-            "root_path": "",
-            "path": "/v1/quotes",
-            "query_string": parsed.query,
-            "headers": parsed.headers,
-            "client": self.client,
-            "server": self.server,
-            "state": {},
-            "extensions": {CONNECTION_EXTENSION: self},
-        }
+        scope = parsed.create_scope("/v1/quotes", self.client, self.server)
+        scope["extensions"] = {CONNECTION_EXTENSION: self}
         keep_alive = parsed.keep_alive and not self.server_state.is_draining
         request = DirectRequest(self, scope, parsed.body, keep_alive=keep_alive)
         self._unset_keepalive_if_required()

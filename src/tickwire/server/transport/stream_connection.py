@@ -257,19 +257,8 @@ class StreamConnection(asyncio.Protocol):
         self._state = state
 
     def _create_scope(self, head: WholeRequest) -> Scope:
-        """Return the request in the form that all checks read: the keys of an ASGI scope."""
-        return {
-            "type": "http",
-            "http_version": "1.1",
-            "method": head.method,
-            "root_path": "",
-            "path": "/v1/stream",
-            "query_string": head.query,
-            "headers": head.headers,
-            "client": _address(self._transport, "peername"),
-            "server": _address(self._transport, "sockname"),
-            "state": {},
-        }
+        client, server = _address(self._transport, "peername"), _address(self._transport, "sockname")
+        return head.create_scope("/v1/stream", client, server)
 
     def _encode_head(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, is_chunked: bool) -> bytes:
         headers = (*self._table.default_headers, *headers)

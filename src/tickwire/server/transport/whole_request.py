@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import httptools
+
+from tickwire.server.transport.asgi import Scope
 
 # The start of the request line, up to the character that ends the path.
 _GET_STARTS = (b"GET /v1/stream?", b"GET /v1/stream ")
@@ -15,6 +17,9 @@ _PUBLISH_PATH = b"/v1/quotes"
 # The maximum length of a request that this module parses. StreamProtocol handles a longer request, and limits its
 # length.
 _MAX_REQUEST_BYTES = 64 * 1024
+
+# The address and the port of a socket. None for a Unix socket, or after the client has closed the connection.
+Address: TypeAlias = tuple[str, int | None] | None
 
 
 class WholeRequest(NamedTuple):
@@ -28,6 +33,21 @@ class WholeRequest(NamedTuple):
     headers: list[tuple[bytes, bytes]]
     keep_alive: bool
     body: bytes
+
+    def create_scope(self, path: str, client: Address, server: Address) -> Scope:
+        """Return the request in the form that all checks read: the keys of an ASGI scope."""
+        return {
+            "type": "http",
+            "http_version": "1.1",
+            "method": self.method,
+            "root_path": "",
+            "path": path,
+            "query_string": self.query,
+            "headers": self.headers,
+            "client": client,
+            "server": server,
+            "state": {},
+        }
 
 
 class _HeadCollector:
