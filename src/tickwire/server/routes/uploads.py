@@ -41,7 +41,9 @@ _MAX_RATE_SLEEP_S = 1.0
 # The beginning of an error about a tick of a batch. In the answer, the number of the line replaces this text.
 _TICK_PLACE = re.compile(r"^tick \d+[,:] ")
 
-_Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9._~-]+$", max_length=_MAX_NAME_LENGTH, description="name of the upload")]
+_Name = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9._~-]+$", max_length=_MAX_NAME_LENGTH, description="the name of the upload")
+]
 _Offset = Annotated[
     int, Query(ge=0, description="the number of ticks of the upload that come before the first line of the body")
 ]
