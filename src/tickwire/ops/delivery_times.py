@@ -22,8 +22,8 @@ _TICKS = RecordKind.TICKS
 class DeliveryTimes:
     """The durations of the stages from the journal to the sockets, and the latencies of ticks.
 
-    The methods `record_...` run for each batch, so they only store numbers. The histograms count the numbers of many
-    batches together, which takes a third of the time. All times are in nanoseconds.
+    The methods `record_...` run for each batch, so they only store numbers. The histograms later count the numbers of
+    many batches together, in a third of the time of a count for each batch. All times are in nanoseconds.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -22,7 +22,7 @@ class MetricsFormat(StrEnum):
 
     @property
     def end_line(self) -> str:
-        """The text after all metric families."""
+        """The line at the end of the document. Empty for the Prometheus format."""
         return "# EOF\n" if self is MetricsFormat.OPEN_METRICS else ""
 
 

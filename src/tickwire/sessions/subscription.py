@@ -134,7 +134,7 @@ class Subscription:
 
     @property
     def filter_length(self) -> int:
-        """The number of characters in the filter and in the order."""
+        """The number of characters in the filter and in the order of the top-N screen."""
         filter_length = 0 if self.screen is None else len(self.screen.text)
         return filter_length + (0 if self.ranking is None else len(self.ranking.order))
 

@@ -207,7 +207,7 @@ class _Upload:
         """Raise ServerStopping if the server stops, and Unauthorized if the token has expired or was revoked."""
         rights, service = self._rights, self._service
         if service.runtime.stopping.is_set():
-            raise ServerStopping("the server is stopping: send the rest again")
+            raise ServerStopping("the server is stopping: send the remaining lines again")
         if rights.expires is not None and service.clock.now() / 1e9 >= rights.expires:
             raise Unauthorized("the token has expired")
         if service.live_hub.reader_admin.registry.revoked_tokens.is_revoked(rights):

@@ -10,7 +10,7 @@ from tickwire.server.transport.response_head import FAILURE_BODY, FAILURE_HEADER
 
 
 class _NullEvent:
-    """Replaces the asyncio event that wakes uvicorn's `receive`, for requests whose `receive` nobody calls."""
+    """Replaces the asyncio event that wakes uvicorn's `receive`, which no code calls for a request without ASGI."""
 
     def set(self) -> None:
         pass

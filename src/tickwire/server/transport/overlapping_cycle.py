@@ -33,7 +33,7 @@ class OverlappingCycle(RequestResponseCycle):
             self.turn.set_result(None)
 
     async def wait_for_turn(self) -> None:
-        """Wait until the response may begin."""
+        """Wait until the preceding response of the connection is complete, so that this response may begin."""
         if not self.turn.done():
             await self.turn
 
