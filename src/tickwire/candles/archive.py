@@ -39,14 +39,15 @@ _SHARE_KEPT_IN_OVERSIZED_SERIES = 3 / 4
 _MAX_LOG_BYTES = 4 * 2**20
 # The fraction of the archive's size limit that the write-ahead log may use.
 _LOG_SHARE = 1 / 8
-# A thread converts this number of candles at a time, because a conversion holds the interpreter lock.
+# A thread converts this number of candles at a time. A conversion holds the interpreter lock, so the event loop has to
+# wait until the conversion ends.
 _CANDLES_PER_CONVERSION = 4_096
 # The maximum number of series from which one transaction deletes candles, so that the write-ahead log stays small.
 _SERIES_PER_TRANSACTION = 256
 # After each write, the file shrinks by at most this number of pages (4 MB), so that a write does not take long.
 _SHRINK_PAGES = 1_024
 # `write_some` writes this share of the waiting candles, but at least `_MIN_CANDLES_PER_WRITE` candles. The candles of
-# 100,000 symbols close together. The archive therefore writes them over several seconds.
+# 100,000 symbols may close at the same moment, so the archive writes such candles over several seconds.
 _SHARE_PER_WRITE = 1 / 16
 _MIN_CANDLES_PER_WRITE = 4_096
 # This number of candles occupies 44 MB: 100,000 symbols at five intervals. If more candles wait in memory, callers wait
@@ -204,13 +205,13 @@ class CandleArchive:
         return await self._write_oldest(self.unwritten_candles)
 
     async def write_some(self) -> bool:
-        """Do the work of `flush` for a share of the waiting candles, starting with the oldest."""
+        """Write a share of the candles that wait in memory, oldest first. The result is the same as for `flush`."""
         return await self._write_oldest(max(_MIN_CANDLES_PER_WRITE, int(self.unwritten_candles * _SHARE_PER_WRITE)))
 
     async def _write_oldest(self, min_candles: int) -> bool:
-        """Write the oldest batches of candles, which together contain at least `min_candles` candles, or all batches.
+        """Write the oldest batches of candles that together contain at least `min_candles` candles.
 
-        If `min_candles` is 0, write only the sequence number.
+        If fewer candles wait in memory, write all candles. If `min_candles` is 0, write only the sequence number.
         """
         async with self._flush_lock:
             batches, checkpoint = self._unwritten.oldest(min_candles)
@@ -440,8 +441,8 @@ class CandleArchive:
         parameters = (symbol, interval_s, start or 0, end, limit)
         rows = self._connection.execute(statement, parameters).fetchall()
         writer = self._connect_to_writer()
-        # Put the rows of this process at the end, because `read` prefers later rows. After a reset of a symbol, the
-        # file may still contain its old candles.
+        # Return the rows of this process last, because `read` prefers later rows. After a reset of a symbol, the file
+        # of the writer may still contain old candles of the symbol.
         return rows if writer is None else [*writer.execute(statement, parameters).fetchall(), *rows]
 
 

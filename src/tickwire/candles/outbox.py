@@ -19,8 +19,8 @@ from tickwire.core.event import JournalEntry, candles_entry
 
 CANDLE_SOURCE = "candles"
 """The source of candle events in the journal."""
-# This number of candles occupies 176 KB. If a record is not larger, applying the record blocks the event loop for only
-# a few milliseconds.
+# This number of candles occupies 176 KB. Applying a record of this size blocks the event loop for only a few
+# milliseconds.
 MAX_CANDLES_PER_ENTRY = 2_000
 _NARROW_CANDLE_BYTES = 72
 
@@ -98,8 +98,8 @@ class CandleOutbox:
         if not self._parts:
             return None
         closed_by, remaining, _ = self._parts[0]
-        # Most parts contain a few candles. `np.concatenate` would compare the layouts of all parts, which takes longer
-        # than the copy.
+        # Join the bytes of the candles. `np.concatenate` would compare the layouts of all parts. Most parts contain
+        # only a few candles, so this comparison takes longer than the copy.
         data = b"".join([part.tobytes() for part in _leading_candles(self._parts, MAX_CANDLES_PER_ENTRY)])
         return candles_entry(candles_from_bytes(data), source=CANDLE_SOURCE, key=f"{closed_by}:{remaining}")
 
@@ -108,7 +108,7 @@ class CandleOutbox:
         return self.capture()()
 
     def capture(self) -> Callable[[], OutboxState]:
-        """Return a function that returns the present candles in the format of `save`.
+        """Return a function that returns the candles that are pending now, in the format of `save`.
 
         Any thread may call the function.
         """

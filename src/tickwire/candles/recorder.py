@@ -125,7 +125,7 @@ class CandleRecorder:
             if part is None:
                 yield
             elif len(part):
-                # `read` finds the candle in the archive from this step on.
+                # From now on, `read` finds these candles in the archive.
                 self.archive.append(part, epoch, previous)
                 closed.append(part)
         self.archive.append(np.empty(0, CANDLE_DTYPE), epoch, record.last)

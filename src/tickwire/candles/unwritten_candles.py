@@ -9,10 +9,10 @@ import numpy as np
 
 from tickwire.core.candle import CANDLE_DTYPE, PackedCandles, candles_from_bytes
 
-# If this number of small batches follow each other, they become one batch. Each tick may close a few candles, and most
-# methods take several microseconds for each batch.
+# When this number of small batches follow each other, they are merged into one batch. Each tick may close a few
+# candles, and most methods take several microseconds for each batch.
 _MAX_SMALL_BATCHES = 256
-# A batch with fewer candles is small.
+# A batch is small if it contains fewer candles than this number.
 _MIN_CANDLES_PER_LARGE_BATCH = 256
 
 
@@ -24,7 +24,7 @@ class Checkpoint(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Closed candles that were added together. `complete_until` is the checkpoint before these candles."""
+    """Closed candles that were added together. All candles that closed up to `complete_until` were added earlier."""
 
     candles: PackedCandles
     complete_until: Checkpoint
@@ -47,7 +47,7 @@ class UnwrittenCandles:
         return self._candle_count
 
     def append(self, closed: PackedCandles, checkpoint: Checkpoint) -> None:
-        """Add the next closed candles. Afterwards, all candles up to `checkpoint` have been added."""
+        """Add the next closed candles. After the call, all candles that closed up to `checkpoint` have been added."""
         if len(closed):
             self._batches.append(_Batch(closed, self.checkpoint))
             self._candle_count += len(closed)
@@ -57,7 +57,7 @@ class UnwrittenCandles:
         self.checkpoint = checkpoint
 
     def oldest(self, min_candles: int) -> tuple[list[PackedCandles], Checkpoint]:
-        """Return the oldest batches with at least `min_candles` candles, or all batches.
+        """Return the oldest batches that together contain at least `min_candles` candles, or all batches.
 
         Also return a checkpoint: the result contains every unwritten candle that closed up to this checkpoint.
         """
@@ -72,8 +72,8 @@ class UnwrittenCandles:
     def discard(self, written: Iterable[PackedCandles]) -> None:
         """Remove batches that `oldest` returned.
 
-        Keep a batch that has changed since, because `remove_symbols` has removed candles from the batch, or `append`
-        has merged the batch with later batches.
+        A batch stays if it has changed since then: `remove_symbols` may have removed candles from the batch, or
+        `append` may have merged the batch with later batches.
         """
         # Many batches contain a single candle, so look up each batch in a set instead of searching a list.
         ids = set(map(id, written))

@@ -11,7 +11,7 @@ from tickwire.core.trace_context import trace_id_of
 from tickwire.hub.hub import FlushTimes
 from tickwire.ops.latency import LatencyHistogram
 
-# The times of this many batches wait until the histograms count them. These times occupy about 120 KB.
+# The maximum number of batches whose times wait until the histograms count them. These times occupy about 120 KB.
 _MAX_PENDING_BATCHES = 512
 _FLUSH_STAGES = ("apply", "dispatch", "flush")
 _MAX_PENDING_TIMES = len(_FLUSH_STAGES) * _MAX_PENDING_BATCHES
@@ -22,8 +22,8 @@ _TICKS = RecordKind.TICKS
 class DeliveryTimes:
     """The durations of the stages from the journal to the sockets, and the latencies of ticks.
 
-    The methods `record_...` run for each batch, so they only store numbers. The histograms count the numbers of many
-    batches together, which takes a third of the time. All times are in nanoseconds.
+    The methods `record_...` run for each batch, so they only store numbers. The histograms later count the numbers of
+    many batches together, in a third of the time of a count for each batch. All times are in nanoseconds.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -37,7 +37,7 @@ class DeliveryTimes:
         self._tick_counts: list[int] = []
 
     def record_arrival(self, records: Sequence[JournalRecord]) -> None:
-        """Measure how long the oldest of some records was in the journal before this process received it."""
+        """Measure the time from the append of the first record to the journal until its arrival in this process."""
         self._arrivals.append(self._now() - records[0].appended_ts)
 
     def record_flush(self, records: Sequence[JournalRecord], times: FlushTimes) -> None:
@@ -52,9 +52,9 @@ class DeliveryTimes:
             self._count_pending()
 
     def record_traces(self, records: Sequence[JournalRecord]) -> None:
-        """Record the trace of the newest sampled record as the exemplar of its latency.
+        """Record the trace of each sampled record as an exemplar in the histogram of latencies.
 
-        The hub has just written this record to readers.
+        The hub has just written these records to readers.
         """
         now_ns = self._now()
         for record in records:

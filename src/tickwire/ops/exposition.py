@@ -22,7 +22,7 @@ class MetricsFormat(StrEnum):
 
     @property
     def end_line(self) -> str:
-        """The text after all metric families."""
+        """The line at the end of the document. Empty for the Prometheus format."""
         return "# EOF\n" if self is MetricsFormat.OPEN_METRICS else ""
 
 
@@ -86,8 +86,8 @@ def _render_histogram(
 ) -> str:
     unit = 1e9 if name.endswith("_seconds") else 1
     cumulative = histogram.cumulative_counts()
-    # Write each bound with a point, because OpenMetrics requires it. Both formats have the same bounds, so they have
-    # the same series.
+    # Write each bound with a decimal point, because OpenMetrics requires it. The Prometheus format uses the same text,
+    # so that each bucket is the same time series in both formats.
     bounds = [f"{bound / unit}" for bound in histogram.bounds] + ["+Inf"]
     lines = []
     for index, (bound, count) in enumerate(zip(bounds, cumulative, strict=True)):

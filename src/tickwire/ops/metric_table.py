@@ -52,7 +52,11 @@ _READERS = (
     _counter(
         "connects_total", "stream requests by outcome: opened, denied, limited, invalid, refused, failed", "outcome"
     ),
-    _counter("resumes_total", "streams that began after an event id or a time: complete, gap or expired", "outcome"),
+    _counter(
+        "resumes_total",
+        "streams that resumed after an event id or a time, by outcome: complete, gap, expired",
+        "outcome",
+    ),
     _histogram("catchup_seconds", "time from the start of a catch-up until its reader was live"),
     _gauge("sender", "the sender in use, as a label; it writes events to the sockets of readers", "sender"),
 )

@@ -26,7 +26,7 @@ class ProcessResources(NamedTuple):
 
 
 class DiskSpace(NamedTuple):
-    """The size of a disk, and the space that this process may still fill, in bytes."""
+    """The size of a disk, and the free space that this process may use, in bytes."""
 
     size_bytes: int
     free_bytes: int
@@ -52,7 +52,10 @@ def read_process_resources() -> ProcessResources:
 
 
 def read_disk_space(folder: str) -> DiskSpace | None:
-    """Return the space on the disk of a folder, or None if `folder` is None or the disk does not answer."""
+    """Return the size and the free space of the disk with a folder.
+
+    Return None if `folder` is empty, or if the disk does not answer.
+    """
     try:
         usage = shutil.disk_usage(folder) if folder else None
     except OSError:
@@ -62,7 +65,8 @@ def read_disk_space(folder: str) -> DiskSpace | None:
 
 def _count_open_files() -> int:
     folder = _PROC / "self" / "fd"
-    # Use the size of the folder, which is the number of open files since Linux 6.2. Count the entries on older systems.
+    # Since Linux 6.2, the size of the folder is the number of open files. On older systems, the size is 0, so count the
+    # entries of the folder, except the entry for the folder itself, which is open during the count.
     return folder.stat().st_size or sum(1 for _ in folder.iterdir()) - 1
 
 

@@ -31,7 +31,7 @@ class PublishStats:
         return self._clock_skews
 
     def delays(self) -> Mapping[str, HistogramCounts]:
-        """Return the histogram of each stage."""
+        """Return a histogram of the delays for each stage: `source` and `publisher`."""
         return {stage: histogram.counts() for stage, histogram in self._delays.items()}
 
     def record(self, ticks: Sequence[PublishedTick], now: int) -> None:

@@ -29,8 +29,8 @@ _CLIENT_PAGE_TOPIC = "selection"
 _AUDIENCE_TOPIC = "audience"
 _REQUESTS_TOPIC = "held"
 _TOKEN_HOLDERS_TOPIC = "bearers"  # noqa: S105  # no secret
-# The longest time that a process waits before it answers, if a query names an event that the process has not applied
-# yet. The process then answers with its current state. The time must be shorter than the timeout of the process that
+# If a query names an event that the process has not applied yet, the process waits for the event for at most this time.
+# After that, the process answers with its current state. The time must be shorter than the timeout of the process that
 # sent the query.
 _MAX_APPLY_WAIT_S = 1.0
 

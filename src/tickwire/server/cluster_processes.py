@@ -20,7 +20,7 @@ Role: TypeAlias = Literal["all", "feed", "edge"]
 
 
 class ProcessDescription(msgspec.Struct, frozen=True):
-    """One process of the cluster. `since` is in microseconds since the Unix epoch.
+    """One process of the cluster. `since` is the start of the process in microseconds since the Unix epoch.
 
     `readers` is the number of connected readers, and `behind` the number of readers that have not received the newest
     event. `head` is the newest event that the process has applied. `lag` is the number of durable events that the

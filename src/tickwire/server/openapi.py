@@ -157,7 +157,8 @@ _PUBLISH_OPERATION = {
 
 _HEAD_HEADER = {
     HEAD_HEADER: {
-        "description": "the position of the described state. GET /v1/stream?since=<position> continues from there",
+        "description": "the journal position of the state in the response. GET /v1/stream?since=<position> continues "
+        "from this position",
         "schema": {"type": "string", "example": "m3x9f-5121"},
     }
 }

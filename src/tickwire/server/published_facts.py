@@ -11,7 +11,7 @@ from tickwire.errors import BatchRowError, InputError
 from tickwire.market.dirty_ticks import DirtyTick
 from tickwire.server.tick_decoder import DirtyTickRejected
 
-# The times that a tick may have: see `tickwire.server.publishing`.
+# The earliest time that a tick may have: see `tickwire.server.publishing`.
 MIN_TS_US = 10**14
 _QUOTE_FIELDS = ("bid", "ask", "bid_size", "ask_size", "volume")
 
@@ -48,13 +48,13 @@ def check_cancelled_symbols(ticks: Sequence[PublishedTick], new_symbols: Set[str
 
 
 def too_early(index: int, field: str, ts_us: int) -> DirtyTickRejected:
-    """Return the error for a time of a tick in microseconds that is before `MIN_TS_US`."""
+    """Return the error for a tick whose time `ts_us`, in microseconds since the Unix epoch, is before `MIN_TS_US`."""
     reason = f"{ts_us} is before 1973: send microseconds since 1970"
     return DirtyTickRejected(DirtyTick.WRONG_TIME, f"tick {index}, {field}: {reason}", index=index, field=field)
 
 
 def too_far_ahead(index: int, field: str, ts_us: int, now_us: int) -> DirtyTickRejected:
-    """Return the error for a time of a tick in microseconds that is too far ahead of the clock."""
+    """Return the error for a tick whose time `ts_us`, in microseconds, is too far ahead of the server's clock."""
     reason = f"{ts_us} is more than a day ahead of the server's clock ({now_us})"
     return DirtyTickRejected(DirtyTick.WRONG_TIME, f"tick {index}, {field}: {reason}", index=index, field=field)
 

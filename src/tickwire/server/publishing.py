@@ -86,7 +86,7 @@ async def publish_ticks(
 async def publish_corrections(
     service: Service, corrections: Iterable[TradeCorrection], *, source: str, key: str | None
 ) -> None:
-    """Append the events of corrections, before their ticks.
+    """Append the events of corrections to the journal. The caller appends the ticks of the corrections later.
 
     If the client repeats a request with an idempotency key after a fault, the journal appends only the events that are
     missing.
@@ -114,8 +114,8 @@ def _have_facts(ticks: Sequence[Tick]) -> TypeGuard[Sequence[PublishedTick]]:
 def _apply_facts(service: Service, ticks: Sequence[Tick], packed: PackedTicks, now: int) -> int:
     """Apply the cancels and conditions of a batch to its packed form. Return the number of conditions with an effect.
 
-    The time of a symbol's newest trade on the board may be too early, because the board has not applied the newest
-    events of the journal yet. A trade that is too old for this time is also too old for the correct, later time.
+    The board may not have applied the newest events of the journal yet. The time of a symbol's newest trade on the
+    board may therefore be too early. A trade that is older than this time is also older than the correct, later time.
     """
     if not _have_facts(ticks):
         return 0
@@ -196,6 +196,6 @@ def _pack_with_checked_times(service: Service, ticks: Sequence[Tick]) -> tuple[P
         raise InputError(f"the batch has times on more than {_MAX_DAYS} days: send smaller batches", field="ts")
     if _have_facts(ticks):
         check_facts(ticks, (now + _MAX_AHEAD_NS) // 1000, now // 1000)
-        # A single packed tick is read-only.
+        # Return a copy that the caller can change, because the array of a single packed tick is read-only.
         return packed.copy(), now
     return packed, now

@@ -53,6 +53,9 @@ class ReaderHandover:
 
 
 def _readers_per_step(readers: int) -> int:
-    """Return the number of streams to end in one step, so that all streams end before MAX_HANDOVER_S."""
+    """Return the number of streams to end every _STEP_INTERVAL_S seconds.
+
+    With this number, all streams end within MAX_HANDOVER_S seconds.
+    """
     per_s = max(MAX_RECONNECTS_PER_S, readers / MAX_HANDOVER_S)
     return int(per_s * _STEP_INTERVAL_S) + 1

@@ -22,7 +22,7 @@ from tickwire.simulation.model import MarketModel
 
 
 class UsedModel(msgspec.Struct):
-    """The version of a simulation's model, and the numbers of accepted models, invalid models and failed requests."""
+    """The version of a simulation's model, and the numbers of accepted models, invalid models and failed fetches."""
 
     version: str
     swaps: int

@@ -20,7 +20,7 @@ _MAX_QUERY_BYTES = 32 * 1024
 _METHODS = ("GET", "HEAD", "QUERY")
 
 Slot: TypeAlias = tuple[Hashable, ...]
-"""The keys of one stream request in the counts of slots."""
+"""The keys under which the limits count one stream request."""
 
 _TOTAL_KEY = ""
 _TOTAL_SLOT: Slot = (_TOTAL_KEY,)

@@ -121,7 +121,10 @@ class StreamPreparation:
             return journal_problem(error, request_rights(scope))
 
     def _is_recently_evicted(self, last_event_id: str) -> bool:
-        """Whether the reader was evicted and reconnects automatically. The status 204 stops an EventSource."""
+        """Whether the last event id shows that the reader was evicted a short time ago.
+
+        The server then answers with the status 204, which stops the automatic reconnects of an EventSource.
+        """
         evicted_at_s = parse_eviction_time(last_event_id)
         return evicted_at_s is not None and self._service.clock.now() / 1e9 < evicted_at_s + EVICTION_TIMEOUT_S
 

@@ -94,7 +94,7 @@ def _patched_ranking(current: Subscription, patch: SubscriptionPatch) -> Ranking
     """Return the ranking after a change of its order, of its size or of both."""
     if patch.order is None:
         if patch.top is not None:
-            raise InputError("top requires an order: send both, or only order", field="top")
+            raise InputError("top requires an order: send order and top, or leave out top", field="top")
         return None
     if patch.order is msgspec.UNSET and patch.top is None:
         return current.ranking

@@ -93,7 +93,7 @@ def _decode_line(index: int, line: bytes) -> PublishedTick:
 def _decode_valid(text: bytes) -> Sequence[Tick] | None:
     """Return the ticks of a JSON array or of NDJSON, or None if the body is invalid."""
     is_array = text.startswith(b"[")
-    # Most bodies have only the fields of Tick, and this decoder is faster.
+    # Try the decoder for the class Tick first. It is faster, and most bodies have only the fields of Tick.
     for array_decoder, line_decoder in _UNCHECKED_DECODERS:
         try:
             ticks: Sequence[Tick] = array_decoder.decode(text) if is_array else line_decoder.decode_lines(text)
@@ -140,7 +140,7 @@ def _non_number_error(found: NonNumber, index: int) -> DirtyTickRejected:
         f"tick {index}, {found.field}: {found.text} is not a number",
         index=index,
         field=found.field,
-        hint="leave out a field that has no value; null is an empty side of the order book",
+        hint="leave out a field that has no value; null means that one side of the order book is empty",
     )
 
 

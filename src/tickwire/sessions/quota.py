@@ -57,13 +57,13 @@ def first_exceeded(limits: Iterable[ExceededLimit | None]) -> ExceededLimit | No
 class IdleTimer(msgspec.Struct):
     """A timer that measures how long an entry has been unused.
 
-    `idle_since` is monotonic, in seconds. After `reset`, `idle_since` is None until the next call of `elapsed_s`.
+    `idle_since` is a monotonic time in seconds. After `reset`, `idle_since` is None until the next call of `elapsed_s`.
     """
 
     idle_since: float | None = None
 
     def reset(self) -> None:
-        """Restart the timer at the next call of `elapsed_s`, because the entry is in use now."""
+        """Record that the entry is in use now. The idle time starts at the next call of `elapsed_s`."""
         self.idle_since = None
 
     def elapsed_s(self, now: float) -> float:

@@ -98,6 +98,6 @@ def revocation_event(name: str, now: float, *, max_token_age_s: float, leeway_s:
     and servers accept the token for another `leeway_s`.
     """
     newest_issue = now + leeway_s
-    # Servers store the revocation for the difference between the two times. After this time, all affected tokens have
-    # expired.
+    # Servers store the revocation for the time between `at` and `until` of the event. After this time, all affected
+    # tokens have expired.
     return TokensRevoked(name, newest_issue, newest_issue + max_token_age_s + 2 * leeway_s, retry_ms)

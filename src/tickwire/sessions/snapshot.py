@@ -29,9 +29,9 @@ class HubSnapshot(msgspec.Struct, frozen=True):
 
     `kept` maps the id of each stored subscription to the parameters of the subscription. `owners` maps the same ids to
     the users that stored them. `stage` is the simulation's scenario. `halted` lists the symbols whose trading is
-    halted. `revoked_ages` maps the names in `revoked` to the ages of the revocations in seconds. `unreadable` contains
-    the sequence numbers of the first and the last of the newest unreadable events. Snapshots of earlier versions lack
-    `held`, `owners`, `revoked_ages`, `status` and `unreadable`.
+    halted. `revoked_ages` maps the names in `revoked` to the ages of the revocations in seconds. `unreadable` is the
+    newest range of events that could not be read: the sequence numbers of its first and its last event. Snapshots of
+    earlier versions lack `held`, `owners`, `revoked_ages`, `status` and `unreadable`.
     """
 
     board: LargeBytes

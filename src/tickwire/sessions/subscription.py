@@ -25,7 +25,7 @@ DELIVERY_MODES: tuple[Delivery, ...] = ("latest", "all")
 
 
 class Heartbeats(enum.StrEnum):
-    """The form of the heartbeats of a stream. Browsers do not pass comments to the page."""
+    """The form of a stream's heartbeats. Browsers pass events to the page, but they do not pass on comments."""
 
     COMMENT = "comment"
     EVENT = "event"
@@ -134,21 +134,21 @@ class Subscription:
 
     @property
     def filter_length(self) -> int:
-        """The number of characters in the filter and in the order."""
+        """The number of characters in the filter and in the order of the top-N screen."""
         filter_length = 0 if self.screen is None else len(self.screen.text)
         return filter_length + (0 if self.ranking is None else len(self.ranking.order))
 
     @property
     def ranked_selection(self) -> RankedSelection:
-        """The key of the top-N screen."""
+        """The key of the subscription's top-N screen. Subscriptions with equal keys share one top-N screen."""
         return RankedSelection(self._symbol_set, self.pattern_allowlist, self.screen, self.ranking)
 
     @property
     def filters(self) -> tuple[Screen, ...]:
         """The filters that need room in the screen index: the filter of quotes, and `required_screen`.
 
-        `required_screen` decides about candles, corrections and statuses. The filter of quotes already includes
-        `required_screen`.
+        `required_screen` selects the symbols whose candles, corrections and statuses the reader receives. The filter of
+        quotes already includes `required_screen`.
         """
         return tuple(screen for screen in (self.screen, self.required_screen) if screen is not None)
 
@@ -197,13 +197,16 @@ class Subscription:
         return self._symbol_set.lists(symbol) or self.matches_pattern(symbol)
 
     def test_patterns_stepwise(self, column: SymbolColumn) -> Generator[None, None, None]:
-        """Test all patterns in steps of a few milliseconds. After that, `pattern_mask` is fast."""
+        """Test all patterns on all symbols of the column, in steps of a few milliseconds.
+
+        The column stores the results, so that `pattern_mask` is fast afterwards.
+        """
         yield from self._symbol_set.test_patterns_stepwise(column)
         if self.patterns and self.pattern_allowlist is not None:
             yield from self.pattern_allowlist.test_patterns_stepwise(column)
 
     def pattern_mask(self, column: TextColumn, first: int = 0) -> Bools:
-        """Return a boolean array with one element for each symbol of the column, from row `first` on.
+        """Return a boolean array with one element for each symbol of the column, starting at the index `first`.
 
         An element is True if `matches_pattern` accepts the symbol.
         """
@@ -242,9 +245,10 @@ class Subscription:
     def describe(self) -> dict[str, Any]:
         """Return the subscription as a dict for the welcome event.
 
-        `Subscription(**result)` has the same symbols, kinds and filter. The description does not contain the
-        restrictions of rights: the copy has no `required_screen`, and its `restricts_status` may be False. So restore
-        only a requested subscription from its description, and then restrict the copy.
+        `Subscription(**result)` has the same symbols, kinds and filter. The dict does not contain the restrictions by
+        the rights of the reader: `Subscription(**result)` has no `required_screen`, and its `restricts_status` may be
+        False. So describe the subscription that the reader requested. When you create the subscription again, restrict
+        it with `Rights.restrict`.
         """
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}

@@ -54,12 +54,15 @@ class SymbolSet:
         return self.lists(symbol) or self.matches_pattern(symbol)
 
     def test_patterns_stepwise(self, column: SymbolColumn) -> Generator[None, None, None]:
-        """Test the patterns in steps of a few milliseconds. After that, `pattern_mask` and `mask` are fast."""
+        """Test the patterns on all symbols of the column, in steps of a few milliseconds.
+
+        The column stores the results, so that `pattern_mask` and `mask` are fast afterwards.
+        """
         for pattern in () if self.includes_all else self.patterns:
             yield from column.test_stepwise(parse_pattern(pattern, GLOB))
 
     def pattern_mask(self, column: TextColumn, first: int = 0) -> Bools:
-        """Return a boolean array with one element for each symbol of the column, from row `first` on.
+        """Return a boolean array with one element for each symbol of the column, starting at the index `first`.
 
         An element is True if one of the patterns matches the symbol.
         """
@@ -69,7 +72,7 @@ class SymbolSet:
         return mask
 
     def mask(self, column: TextColumn, first: int = 0) -> Bools:
-        """Return a boolean array with one element for each symbol of the column, from row `first` on.
+        """Return a boolean array with one element for each symbol of the column, starting at the index `first`.
 
         An element is True if the symbol is in the set.
         """

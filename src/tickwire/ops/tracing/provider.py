@@ -35,7 +35,7 @@ def open_tracing(ratio: float) -> Tracing | None:
     from tickwire.ops.tracing.span_queue import SpanQueue
     from tickwire.ops.tracing.tracing import Tracing
 
-    # If the argument is None, the provider reads OTEL_TRACES_SAMPLER.
+    # If the sampler is None, the provider reads OTEL_TRACES_SAMPLER.
     sampler = None if "OTEL_TRACES_SAMPLER" in os.environ else ParentBased(TraceIdRatioBased(ratio))
     try:
         spans = SpanQueue(OTLPSpanExporter())

@@ -76,7 +76,7 @@ class _CountingExporter(SpanExporter):
         return self.sent_count + self.failed_count
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send some spans. This method runs in the thread of the queue."""
+        """Send some spans. This method runs in the thread of the `SpanQueue`."""
         self._attempts.begin_export()
         try:
             result = self._exporter.export(spans)
@@ -97,7 +97,7 @@ class _CountingExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Close the other exporter. A second call does nothing."""
+        """Close the exporter that sends the spans. A second call does nothing."""
         if not self._is_closed:
             self._is_closed = True
             self._exporter.shutdown()
@@ -107,8 +107,8 @@ class _CountingExporter(SpanExporter):
 class _AttemptFilter(logging.Filter):
     """Drops the log messages of one thread, and stores the first message of each export.
 
-    The first message contains the reason of a failure. Other threads are not affected, because another application in
-    the process may use the same kind of exporter.
+    The first message contains the reason of a failure. Messages of other threads pass the filter, because another
+    application in the process may use the same kind of exporter.
     """
 
     def __init__(self) -> None:

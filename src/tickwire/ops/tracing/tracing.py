@@ -110,7 +110,7 @@ class Tracing:
         return RequestSpan(self._tracer.start_span(method, parent, SpanKind.SERVER))
 
     async def trace_append(self, entry: JournalEntry, append: Append) -> SequenceRange:
-        """Append an entry to the journal with `append`. If the append is sampled, pass its trace on in the entry.
+        """Append an entry to the journal with `append`. If the append is sampled, add its trace context to the entry.
 
         An append outside of requests begins a new trace. An example is the append of a batch from the feed.
         """

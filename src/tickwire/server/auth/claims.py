@@ -105,7 +105,7 @@ def _read_filter(value: object) -> Screen:
     if not isinstance(value, str):
         raise InputError(f'invalid filter {value!r:.40}: expected a text such as exchange = "NYSE"', field="filter")
     try:
-        # Parse the normal form. A ticket contains the normal form, so the normal form must be valid too.
+        # Also parse the normal form of the filter, because a ticket contains the normal form.
         return parse_screen(str(parse_screen(value)))
     except FilterError as error:
         raise InputError(f"invalid filter: {error}", field="filter", hint=error.hint) from None

@@ -52,8 +52,8 @@ class JwksKeySource:
                 field="auth_jwks_url",
             )
         self._url = url
-        # Trust the certificates of the operating system, which may include the issuer's own authority. Load the
-        # certificates only once, because this takes about 80 ms.
+        # Trust the certificates of the operating system, which may include the issuer's own certificate authority. Load
+        # these certificates only once, because loading takes about 80 ms.
         self._tls = ssl.create_default_context()
         self._clock = clock
         self._keys: dict[str | None, VerificationKey] = {}

@@ -55,7 +55,10 @@ async def select_readable(rights: Rights, board: Board, symbols: Sequence[str]) 
 
 
 def test_quotes(rights: Rights, board: Board, quotes: QuoteColumns) -> Generator[None, None, Bools]:
-    """Return, in steps of a few milliseconds, which of the quotes match the filter of the token."""
+    """Test the quotes with the filter of the token, in steps of a few milliseconds.
+
+    Return one boolean for each quote: True if the quote matches.
+    """
     if rights.filter is None:
         return np.ones(len(quotes), np.bool_)
     return (yield from _field_table(board, quotes).match_stepwise(rights.filter.compiled))

@@ -45,7 +45,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("GET", "/readyz"): PUBLIC,
     # With this call, a client can find out that a proxy removes the header with its token. The answer to a client
     # without a valid token contains what the client and the proxies have sent, and whether the server trusts the last
-    # proxy. It omits the client's address, because this may be the internal address of a proxy.
+    # proxy. The answer omits the client's address, because this may be the internal address of a proxy.
     ("GET", f"{STREAM_PATH}/request"): Rule("optional token"),
     ("GET", "/metrics"): Rule("metrics"),
     # Any token may open a stream. The stream endpoint then restricts the subscription to the rights of the token.

@@ -104,8 +104,10 @@ class AuditLog:
             os.close(file)
 
     def _end_of_fitting(self, lines: bytes, size: int) -> int:
-        """Return the end of the lines that fit into a file of `size` bytes. An empty file accepts a line of any
-        length."""
+        """Return the size of the whole lines that still fit into a file with `size` bytes.
+
+        An empty file accepts a line of any length.
+        """
         if not self._max_bytes or size + len(lines) <= self._max_bytes:
             return len(lines)
         end = lines.rfind(b"\n", 0, max(0, self._max_bytes - size)) + 1
@@ -137,5 +139,5 @@ def add_audit_details(scope: Scope, **details: Any) -> None:
 
 
 def mark_unchanged(scope: Scope) -> None:
-    """Mark a successful request as unchanged, so that the audit log counts the request as one without an effect."""
+    """Record that a successful request changed nothing. The audit log then treats it as a request without an effect."""
     scope["state"]["is_unchanged"] = True

@@ -95,8 +95,8 @@ class Cors:
     def _log_blocked_origin(self, scope: Scope) -> None:
         """Log that browsers do not let pages of an origin read the responses.
 
-        Log each origin only once. ¶ Without the log line, an operator would not notice the problem, because the
-        response may have the status 200, and only the browser's console shows the reason.
+        Log each origin only once. Without the log line, an operator would not notice the problem, because the response
+        may have the status 200, and only the browser's console shows the reason.
         """
         origin = (first_header_value(scope, b"origin") or "")[:_MAX_LOGGED_CHARS]
         if origin in self._logged_origins or len(self._logged_origins) >= _MAX_LOGGED_ORIGINS:

@@ -140,7 +140,7 @@ class Exchange:
         # The checks of the request determine the rights and the address, which `start_response` then copies.
         self._rights = _NO_RIGHTS
         self._address = ""
-        # Whether the end of a stream is logged too.
+        # Whether the start of the stream was logged, so that its end is logged too.
         self._is_logged = False
         self.path = path
         self.rule: Rule | None = None
@@ -176,7 +176,7 @@ class Exchange:
         self._rights = self._scope["state"].get("rights", _NO_RIGHTS)
         self._address = client_address(self._scope)
         headers = [*headers]
-        # Forbid caches to store the answer, which may be private, unless the answer itself permits it.
+        # Forbid caches to store the answer, because it may be private. A route can permit it with its own header.
         if b"cache-control" not in [name for name, _ in headers]:
             headers.append((b"cache-control", b"no-store"))
         headers += [(b"x-request-id", self.id.encode()), *SECURITY_HEADERS, *head_headers(self._scope)]
@@ -195,7 +195,10 @@ class Exchange:
         return headers
 
     def end_span(self) -> None:
-        """End the span of the request, if it is still open. The span of a stream ends when the stream is open."""
+        """End the span of the request, if it is still open.
+
+        The span of a stream request ends when the stream is open, not when the stream ends.
+        """
         if self._span is not None:
             self._span.end()
 

@@ -9,11 +9,11 @@ _STATE_KEY = "head"
 
 
 def record_head(scope: Scope, head: str) -> None:
-    """Send the header with the answer to this request. A second call replaces the value of the header."""
+    """Send `head` in the header `Tickwire-Head` of the answer to this request. A second call replaces the value."""
     scope["state"][_STATE_KEY] = head
 
 
 def head_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Return the header with the recorded position. Return an empty list if no position was recorded."""
+    """Return the header `Tickwire-Head` with the recorded position, or an empty list if no position was recorded."""
     head = scope["state"].get(_STATE_KEY)
     return [] if head is None else [(HEAD_HEADER.lower().encode(), head.encode())]

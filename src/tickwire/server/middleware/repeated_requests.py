@@ -15,7 +15,7 @@ lines."""
 
 
 class _Window:
-    """Counts the requests of one bearer in a window, except the first request.
+    """Counts the requests of one bearer in a window of WINDOW_S seconds, except the first request.
 
     `first` is the audit line of the first request.
     """
@@ -38,7 +38,10 @@ class RepeatedRequests:
         self._windows: dict[str, _Window] = {}
 
     def append(self, bearer: str, line: dict[str, Any]) -> None:
-        """Append or count the line of one request. `bearer` is the name under which the server counts the request."""
+        """Append the audit line of one request, or only count the request.
+
+        `bearer` is the name under which the server counts the request.
+        """
         window = self._windows.get(bearer)
         if window is not None:
             window.counts[f"{line['action']} {line['status']}"] += 1

@@ -20,7 +20,7 @@ class RequestMetrics:
     """Counts each request once, at the start of its response.
 
     Requests are counted by route template, and a path without a template counts as the route `other`. So clients cannot
-    create any number of time series in the metrics.
+    create an unlimited number of time series in the metrics.
     """
 
     def __init__(self) -> None:

@@ -202,8 +202,9 @@ async def _prepare_hubs(
 ) -> None:
     """Prepare the hubs of this process for the changed subscription of a client.
 
-    In each hub with readers of the client, test the patterns of the subscription. If the filter or the top-N screen
-    differs from that of the subscription `current`, reserve room for the new one.
+    Test the patterns of the changed subscription in the live hub, and in each other hub with readers of the client. If
+    the changed subscription has another filter or top-N screen than the subscription `current`, reserve room for it in
+    these hubs.
     """
     service: Service = request.app.state.service
     rights = request_rights(request.scope)

@@ -34,6 +34,6 @@ class DirectPublishing:
             await request.send_failure()
             # Log and count this response like every other response.
             exchange.start_response(500, ())
-            # A stopping server cancels the task.
+            # Raise the error again if it is a cancellation. A stopping server cancels the task.
             if not isinstance(error, Exception):
                 raise

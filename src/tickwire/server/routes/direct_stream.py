@@ -50,7 +50,7 @@ class DirectStreams:
 
         exchange = Exchange(self._guard, scope, STREAM_PATH)
         try:
-            # When the stream is open, the tasks that send its events do not belong to the request.
+            # Only the checks belong to the request. The tasks that send the stream's events start outside this block.
             with exchange.active():
                 rejection = await find_rejection(self._guard, scope, exchange)
                 outcome = rejection or await self._endpoint.admit(scope, receive)

@@ -23,9 +23,9 @@ from tickwire.sessions.stored_subscriptions import MAX_IDLE_S, MAX_STORED_BYTES_
 from tickwire.sessions.subscription import Heartbeats
 
 routes = APIRouter(tags=["subscriptions"])
-# If a client repeats an upload within this time, the server appends no journal entry, so the subscription expires as if
-# there were no second upload. Since this time is a quarter of MAX_IDLE_S, the subscription still exists for three
-# quarters of MAX_IDLE_S.
+# If a client stores an equal subscription again within this time, the server appends no second journal entry. The idle
+# time of the subscription then does not begin again. The window is a quarter of MAX_IDLE_S, so the subscription still
+# exists for three quarters of MAX_IDLE_S after the second request.
 DEDUP_WINDOW_S = 15.0
 
 _LIST_SCHEMA = {

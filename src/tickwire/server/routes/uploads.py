@@ -41,7 +41,9 @@ _MAX_RATE_SLEEP_S = 1.0
 # The beginning of an error about a tick of a batch. In the answer, the number of the line replaces this text.
 _TICK_PLACE = re.compile(r"^tick \d+[,:] ")
 
-_Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9._~-]+$", max_length=_MAX_NAME_LENGTH, description="the upload")]
+_Name = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9._~-]+$", max_length=_MAX_NAME_LENGTH, description="the name of the upload")
+]
 _Offset = Annotated[
     int, Query(ge=0, description="the number of ticks of the upload that come before the first line of the body")
 ]
@@ -59,7 +61,7 @@ _PROBLEM: dict[str, Any] = {"application/problem+json": {}}
 _OPENAPI: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": _TICK_SCHEMA}}},
     "responses": {
-        "200": {"description": "the server had stored all ticks before", "content": _RECEIPT},
+        "200": {"description": "an earlier request has already stored all ticks", "content": _RECEIPT},
         "201": {"description": "all ticks are durable", "content": _RECEIPT},
         "400": {"description": "a line is invalid; the ticks before it are stored", "content": _PROBLEM},
         "413": {"description": "a line is too long; the ticks before it are stored", "content": _PROBLEM},
@@ -205,7 +207,7 @@ class _Upload:
         """Raise ServerStopping if the server stops, and Unauthorized if the token has expired or was revoked."""
         rights, service = self._rights, self._service
         if service.runtime.stopping.is_set():
-            raise ServerStopping("the server is stopping: send the rest again")
+            raise ServerStopping("the server is stopping: send the remaining lines again")
         if rights.expires is not None and service.clock.now() / 1e9 >= rights.expires:
             raise Unauthorized("the token has expired")
         if service.live_hub.reader_admin.registry.revoked_tokens.is_revoked(rights):
@@ -230,7 +232,7 @@ class _Upload:
 
 
 def _end_of_cancels(lines: Sequence[BodyLine]) -> int:
-    """Return the number of lines before there are more cancels than a batch may have."""
+    """Return the number of lines at the beginning that together contain at most MAX_CANCELS cancels."""
     cancels = 0
     for index, line in enumerate(lines[:_BATCH_TICKS]):
         cancels += _CANCEL_FIELD in line.text
@@ -240,7 +242,7 @@ def _end_of_cancels(lines: Sequence[BodyLine]) -> int:
 
 
 def _is_cancel_line(line: BodyLine) -> bool:
-    """Return whether a line is a cancel. Invalid lines are no cancels."""
+    """Return whether a line is a cancel. Return False for an invalid line."""
     if _CANCEL_FIELD not in line.text:
         return False
     with contextlib.suppress(InputError):

@@ -92,7 +92,7 @@ class BodyLines:
             if self._connection is not None:
                 self._connection.stop_body_time(self._scope)
         if not receiving.done() or receiving.cancelled():
-            raise ServerStopping("the server is stopping: send the rest again")
+            raise ServerStopping("the server is stopping: send the remaining lines again")
         message = receiving.result()
         if message["type"] == "http.disconnect":
             raise InputError("the client disconnected before the end of the body")

@@ -13,7 +13,7 @@ MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
 MAX_UNFINISHED_BYTES_PER_BEARER = 64 * 1024 * 1024
 """The maximum size of the incomplete bodies of one client."""
 UPLOAD_BYTES = 1024 * 1024
-"""The number of bytes that an upload counts as.
+"""The number of bytes that the server counts for an upload, whatever the length of its body is.
 
 The memory of an upload contains one part of its body, the lines of this part, and the ticks of a batch.
 """
@@ -22,8 +22,8 @@ The memory of an upload contains one part of its body, the lines of this part, a
 class BodyRoom:
     """Counts the received bytes of incomplete request bodies, in total and by bearer (see `Rights.bearer`).
 
-    A client can open many requests, and send the last byte of each body only after a minute. An upload, whose body has
-    no bound, counts as a fixed number of bytes.
+    Without the limits, a client could occupy much memory with many requests, by sending the last byte of each body only
+    after a minute. The length of an upload is unlimited, so each upload counts as a fixed number of bytes.
     """
 
     def __init__(self) -> None:

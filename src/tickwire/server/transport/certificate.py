@@ -28,7 +28,7 @@ class Certificate:
         self.context = _create_context(certificate, key)
 
     def reload_if_changed(self) -> None:
-        """If one of the files has changed, read both, and use them for the next connections.
+        """If one of the two files has changed, read both files, and use them for the next connections.
 
         If the new files are unusable, log the reason and keep the old context. The new files can be unusable for a
         moment while another program replaces them, because the key then does not match the certificate.

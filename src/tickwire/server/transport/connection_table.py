@@ -102,9 +102,9 @@ class ConnectionTable(ServerState):
                 longest.close()
 
     def remove_waiting(self, connection: ClosableConnection) -> None:
-        """Record that the connection no longer waits.
+        """Record that the connection no longer waits for its client.
 
-        The server answers its request, or the connection has closed.
+        Either the server now answers a request of the connection, or the connection has closed.
         """
         self._waiting.pop(connection, None)
         if self._none_waits is not None and not self._waiting and not self._none_waits.done():

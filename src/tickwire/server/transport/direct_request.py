@@ -10,7 +10,7 @@ from tickwire.server.transport.response_head import FAILURE_BODY, FAILURE_HEADER
 
 
 class _NullEvent:
-    """Replaces the asyncio event that wakes the ASGI `receive`, which nobody calls for such a request."""
+    """Replaces the asyncio event that wakes uvicorn's `receive`, which no code calls for a request without ASGI."""
 
     def set(self) -> None:
         pass
@@ -22,8 +22,8 @@ NULL_EVENT = _NullEvent()
 class RequestInProgress:
     """Takes the place of uvicorn's request cycle while the server answers a request without ASGI.
 
-    uvicorn's protocol then parses further requests of the connection, and lets them wait. The attributes are those
-    attributes of a cycle that the protocol reads or sets. A request begins when its body is complete.
+    uvicorn's protocol then parses further requests of the connection, and lets them wait. The object has all attributes
+    of a cycle that the protocol reads or sets. The server creates the object when the body of the request is complete.
     """
 
     __slots__ = ("disconnected", "keep_alive", "response_complete", "scope")
@@ -40,7 +40,7 @@ class RequestInProgress:
 
 
 class DirectConnection(Protocol):
-    """The connection of a direct request."""
+    """The connection of a request that the server answers without ASGI."""
 
     async def send_direct_response(
         self, request: RequestInProgress, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes

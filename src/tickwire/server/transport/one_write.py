@@ -40,8 +40,8 @@ class _WriteCollector:
 async def send_in_one_write(send: Send, *messages: MutableMapping[str, Any]) -> None:
     """Pass messages to the ASGI `send` of a request.
 
-    If uvicorn would write the messages at once, write all of them together. Otherwise, pass them one by one: another
-    ASGI server runs the application, or the send buffer is full, so that the second message has to wait.
+    If uvicorn would write the messages at once, write all of them together. If another ASGI server runs the
+    application, or if the send buffer is full, pass the messages one by one.
     """
     cycle = getattr(send, "__self__", None)
     if isinstance(cycle, OverlappingCycle):

@@ -33,7 +33,7 @@ class OverlappingCycle(RequestResponseCycle):
             self.turn.set_result(None)
 
     async def wait_for_turn(self) -> None:
-        """Wait until the response may begin."""
+        """Wait until the preceding response of the connection is complete, so that this response may begin."""
         if not self.turn.done():
             await self.turn
 
@@ -44,7 +44,8 @@ class OverlappingCycle(RequestResponseCycle):
     async def receive(self) -> Any:
         if self.response_complete or self.disconnected:
             return await super().receive()
-        # uvicorn resumes reading in this call. But the next requests may arrive only after the preceding response.
+        # In this call, uvicorn resumes reading from the socket. Pause reading again until the preceding response is
+        # complete, because the server must not receive further requests before.
         was_paused = self.flow.read_paused
         message = await super().receive()
         if was_paused and not self.turn.done():

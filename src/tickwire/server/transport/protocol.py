@@ -124,7 +124,8 @@ class StreamProtocol(HttpToolsProtocol):
 
     def _is_between_requests(self) -> bool:
         """Return True if the next byte begins a request that no other request delays."""
-        # The first head of a connection is awaited before its first byte. Every later head begins with its first byte.
+        # For the first request of a connection, `_is_reading_head` is True before the first byte arrives. For every
+        # later request, `_is_reading_head` becomes True when the first byte arrives.
         has_head_begun = self._is_reading_head and (self._head_bytes > 0 or self.cycle is not None)
         is_parsing = self._is_reading_body or has_head_begun
         return not is_parsing and (self.cycle is None or self.cycle.response_complete) and not self.pipeline
@@ -376,8 +377,7 @@ class StreamProtocol(HttpToolsProtocol):
     def close_after_request(self) -> None:
         """Close the connection when the request in progress has been answered.
 
-        So a client that has received the last event of its stream reconnects with a new connection, which can reach
-        another process.
+        A client whose stream has ended then reconnects with a new connection, which can reach another process.
         """
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False

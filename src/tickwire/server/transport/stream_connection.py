@@ -316,8 +316,10 @@ class StreamConnection(asyncio.Protocol):
         self._transport.set_protocol(successor)
 
     def _parse_behind_stream(self, data: bytes) -> None:
-        """Pass the bytes after the stream request to a StreamProtocol. The StreamProtocol parses them, and answers
-        these requests after the stream."""
+        """Pass the bytes after the stream request to a StreamProtocol.
+
+        The StreamProtocol parses the requests in these bytes, and answers them when the stream has ended.
+        """
         if self.is_closing:
             return
         if self._successor is None:

@@ -14,7 +14,7 @@ from tickwire.server.transport.certificate import Certificate
 from tickwire.server.transport.connection_table import ClosableConnection, ConnectionTable, StreamOpener
 from tickwire.server.transport.direct_request import PublishAnswerer
 
-# The number of ticks (tenths of a second) between two checks whether the files of the certificate have changed.
+# The number of calls of `on_tick` (one every 0.1 s) between two checks for changed files of the certificate.
 CERTIFICATE_CHECK_TICKS = 20
 
 

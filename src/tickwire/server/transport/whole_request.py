@@ -106,8 +106,8 @@ class _SharedParser:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._collector = _HeadCollector()
             return None
-        # Replace the parser unless it is between two requests of a connection, because it could not parse the request
-        # of another connection.
+        # The parser can parse the request of another connection only if its last request is complete and keeps its
+        # connection open. Otherwise, replace the parser.
         if not is_simple or not collector.keep_alive:
             self._collector = _HeadCollector()
         if url is None or url.path != path:

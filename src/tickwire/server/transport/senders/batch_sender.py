@@ -92,7 +92,7 @@ class BatchSender:
         )
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:
-        """Return an empty table."""
+        """Return an empty table, which sends frames to many groups of sinks."""
         return ChunkTable(self) if is_chunked else JoiningTable(is_chunked=False)
 
     def submit(self) -> None:
@@ -245,7 +245,7 @@ class _BatchGroup(RegisteredSinks):
 
 
 class ChunkTable:
-    """A sink table whose frames the kernel joins. A group without a registered sink joins its frames by itself."""
+    """A sink table whose frames the kernel joins. For a group with an unregistered sink, a JoiningTable joins them."""
 
     def __init__(self, sender: BatchSender) -> None:
         self._sender = sender

@@ -56,7 +56,7 @@ class Batch:
         return self.bodies
 
     def sinks(self) -> list[SocketSink]:
-        """Return the sink of each send."""
+        """Return one sink for each send of the batch, in the order of the sends."""
         return _all_sinks(self.groups)
 
     def sends_at(self, indexes: Sequence[int]) -> list[tuple[SocketSink, bytes]]:
@@ -114,7 +114,7 @@ class ChunksBatch:
         return len(self._handles)
 
     def sinks(self) -> list[SocketSink]:
-        """Return the sink of each send."""
+        """Return one sink for each send of the batch, in the order of the sends."""
         numbers = self._chunks.group_numbers[np.unique(self._chunk_indexes)].tolist()
         return [sink for number in numbers for sink in self._sinks_of(number)]
 

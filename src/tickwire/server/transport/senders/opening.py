@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SenderKind: TypeAlias = Literal["auto", "uring", "native", "transport"]
 
-# `auto` tries these calls in this order.
+# The send calls that the sender `auto` tries, in this order.
 SEND_CALLS: dict[str, Callable[[], SendCall]] = {"uring": UringCall, "native": NativeCall}
 
 

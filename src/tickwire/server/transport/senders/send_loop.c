@@ -24,7 +24,7 @@ void tickwire_send(const int32_t *fds, const uint64_t *addresses, const uint32_t
 /* Send the pieces of memory pieces[begins[i]] ... pieces[begins[i] + counts[i] - 1] to descriptor fds[i], as one message,
  * for each i below count. There are piece_count pieces. Never wait for a socket.
  *
- * results[i] is as above. It is -EINVAL if a piece does not exist.
+ * results[i] has the same meaning as in tickwire_send. It is -EINVAL if a piece does not exist.
  */
 void tickwire_send_pieces(const int32_t *fds, struct iovec *pieces, int64_t piece_count, const int64_t *begins,
                           const int32_t *counts, int32_t *results, int32_t count) {
