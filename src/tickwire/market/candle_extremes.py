@@ -12,7 +12,6 @@ apply the same batches store the same prices. A cancel is collected as a trade w
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -23,12 +22,11 @@ from numpy.typing import NDArray
 
 from tickwire.core.arrays import Bools, Floats, Ints, RowArray
 from tickwire.core.codec import LargeBytes, encode_large_struct
+from tickwire.market.trade_collector import TradeCollector
 
 PRICES_PER_SIDE = 8
 # The prices of this number of symbols are in one table. With 80 prices for each symbol, a change takes 5 ms.
 _SYMBOLS_PER_TABLE = 512
-# When this number of trades is collected, the trades of one table are added to its prices.
-_MAX_COLLECTED_TRADES = 16_384
 # If the collected trades of a table have more parts, a cancel joins them. It reads all parts.
 _MAX_PARTS = 8
 _ALWAYS_KNOWN = -(2**63)
@@ -61,6 +59,10 @@ class StoredTrades(NamedTuple):
         return StoredTrades(
             self.rows[selection], self.seconds[selection], self.prices[selection], self.counts[selection]
         )
+
+
+# The types of the numbers in the columns of `StoredTrades`.
+_DTYPES = (np.int32, np.int64, np.float64, np.int32)
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -168,17 +170,12 @@ class CandleExtremes:
     def __init__(self) -> None:
         self.unknown_until: Ints = np.empty(0, np.int64)
         self._tables: list[_Table] = []
-        self._waiting: list[StoredTrades] = []
-        # The number of collected trades since the last compaction.
-        self._uncompacted_count = 0
-        self._single_rows: list[int] = []
-        self._single_seconds: list[int] = []
-        self._single_prices: list[float] = []
+        self._collector = TradeCollector(StoredTrades, _DTYPES, _SYMBOLS_PER_TABLE)
 
     @property
     def is_full(self) -> bool:
         """Whether the caller should call `compact`."""
-        return self._uncompacted_count >= _MAX_COLLECTED_TRADES
+        return self._collector.is_full
 
     def grow(self, capacity: int) -> None:
         """Create tables for `capacity` symbols."""
@@ -189,45 +186,35 @@ class CandleExtremes:
 
     def collect(self, rows: RowArray, seconds: Ints, prices: Floats) -> None:
         """Collect trades. The method stores the arrays, which must not change."""
-        self._collect_singles()
-        self._waiting.append(StoredTrades(rows, seconds, prices, np.ones(len(rows), np.int32)))
-        self._uncompacted_count += len(rows)
+        self._collector.collect(StoredTrades(rows, seconds, prices, np.ones(len(rows), np.int32)))
 
     def collect_single(self, row: int, second: int, price: float) -> None:
         """Collect one trade."""
-        self._single_rows.append(row)
-        self._single_seconds.append(second)
-        self._single_prices.append(price)
-        self._uncompacted_count += 1
+        self._collector.collect_single(row, second, price, 1)
 
     def collect_correction(self, row: int, second: int, price: float, count: int) -> None:
         """Collect a trade that a correction adds or, with a `count` of -1, withdraws."""
         columns = (np.array([row % _SYMBOLS_PER_TABLE]), np.array([second]), np.array([price]))
         self._tables[row // _SYMBOLS_PER_TABLE].collect(StoredTrades(*columns, np.array([count], np.int32)))
-        self._uncompacted_count += 1
+        self._collector.uncompacted_count += 1
 
     def compact(self, find_windows: Callable[[slice], CandleWindows]) -> None:
         """Select the tables with the largest numbers of collected trades. Move these trades to the stored prices.
 
         `find_windows` returns the newest candles of some symbols.
         """
-        table_count, self._uncompacted_count = divmod(self._uncompacted_count, _MAX_COLLECTED_TRADES)
-        self._distribute()
-        numbers = heapq.nlargest(
-            table_count, range(len(self._tables)), key=lambda number: self._tables[number].collected_count
-        )
-        for number in numbers:
+        for number in self._collector.select_fullest(self._tables):
             part = slice(number * _SYMBOLS_PER_TABLE, (number + 1) * _SYMBOLS_PER_TABLE)
             self._tables[number].compact(find_windows(part))
 
     def read_trades(self, row: int) -> StoredTrades:
         """Return all trades of a symbol."""
-        self._distribute()
+        self._collector.distribute(self._tables)
         return self._tables[row // _SYMBOLS_PER_TABLE].read(row % _SYMBOLS_PER_TABLE)
 
     def remove_rows(self, rows: RowArray) -> None:
         """Forget the trades of symbols whose market begins again."""
-        self._distribute()
+        self._collector.distribute(self._tables)
         self.unknown_until[rows] = _ALWAYS_KNOWN
         numbers, table_rows = np.divmod(rows, _SYMBOLS_PER_TABLE)
         for number in np.unique(numbers).tolist():
@@ -243,12 +230,12 @@ class CandleExtremes:
         Arrays of trades never change, so a copy of the lists suffices. The call changes no state, because a process
         that saves no snapshot must store the same prices.
         """
-        self._collect_singles()
-        parts = [[part for table in self._tables for part in (table.stored, *table.collected)], list(self._waiting)]
+        stored = [part for table in self._tables for part in (table.stored, *table.collected)]
+        waiting = self._collector.read_waiting()
         sizes = [size for table in self._tables for size in (len(table.stored.rows), table.collected_count)]
-        waiting_count = sum(len(part.rows) for part in self._waiting)
-        snapshot = _Snapshot([*sizes, waiting_count], self._uncompacted_count, self.unknown_until[:count].tobytes())
-        return partial(_encode, snapshot, [*parts[0], *parts[1]])
+        sizes.append(sum(len(part.rows) for part in waiting))
+        snapshot = _Snapshot(sizes, self._collector.uncompacted_count, self.unknown_until[:count].tobytes())
+        return partial(_encode, snapshot, [*stored, *waiting])
 
     def restore(self, data: LargeBytes) -> None:
         """Restore the trades in `data`, the result of a function that `capture` returned."""
@@ -266,45 +253,14 @@ class CandleExtremes:
         for table, stored, collected in zip(self._tables, parts[:-1:2], parts[1:-1:2], strict=True):
             table.stored = stored
             table.collect(collected)
-        self._waiting, self._uncompacted_count = [parts[-1]], snapshot.uncompacted_count
-        self._single_rows, self._single_seconds, self._single_prices = [], [], []
+        self._collector.restore([parts[-1]], snapshot.uncompacted_count)
 
     def restore_unknown(self, unknown_until: Ints) -> None:
         """Restore symbols whose trades up to `unknown_until` are not stored."""
         self.unknown_until = unknown_until
-        self._tables, self._waiting, self._uncompacted_count = [], [], 0
-        self._single_rows, self._single_seconds, self._single_prices = [], [], []
+        self._tables = []
+        self._collector.restore([], 0)
         self.grow(len(unknown_until))
-
-    def _collect_singles(self) -> None:
-        if self._single_rows:
-            count = len(self._single_rows)
-            self._waiting.append(
-                StoredTrades(
-                    np.array(self._single_rows, np.int32),
-                    np.array(self._single_seconds, np.int64),
-                    np.array(self._single_prices),
-                    np.ones(count, np.int32),
-                )
-            )
-            self._single_rows, self._single_seconds, self._single_prices = [], [], []
-
-    def _distribute(self) -> None:
-        """Distribute the collected trades to the tables."""
-        self._collect_singles()
-        if not self._waiting:
-            return
-        trades, self._waiting = _concatenate(self._waiting), []
-        if not len(trades.rows):
-            return
-        numbers, table_rows = np.divmod(trades.rows, _SYMBOLS_PER_TABLE)
-        trades = trades._replace(rows=table_rows)
-        if len(self._tables) > 1:
-            order = np.argsort(numbers.astype(np.uint16), kind="stable")
-            numbers, trades = numbers[order], trades.select(order)
-        begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])).tolist()
-        for begin, end in zip(begins, [*begins[1:], len(numbers)], strict=True):
-            self._tables[int(numbers[begin])].collect(trades.select(slice(begin, end)))
 
 
 def _encode(snapshot: _Snapshot, parts: list[StoredTrades]) -> bytes:

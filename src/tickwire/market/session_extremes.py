@@ -11,7 +11,6 @@ on the time of this operation, because the order of the added trades makes no di
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,13 +25,12 @@ from tickwire.core.arrays import Bools, Floats, Ints, RowArray
 from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.market.quote_state import LAST, SESSION_PRICE_ROWS
 from tickwire.market.sorted_batch import SortedBatch
+from tickwire.market.trade_collector import TradeCollector
 
 PRICES_PER_SIDE = 32
 # The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes a
 # few milliseconds.
 _SYMBOLS_PER_TABLE = 1_024
-# When this number of trades is collected, the trades of one table are added to the prices of this table.
-_MAX_COLLECTED_TRADES = 16_384
 # A sentinel in the prices of the collected trades: this item is no trade, and the next session of its symbol begins
 # here.
 _NEXT_SESSION = inf
@@ -255,11 +253,7 @@ class SessionExtremes:
 
     def __init__(self) -> None:
         self._tables: list[_Table] = []
-        self._collected: list[_CollectedTrades] = []
-        # The number of collected trades since a table added its trades.
-        self._waiting_count = 0
-        self._single_rows: list[int] = []
-        self._single_prices: list[float] = []
+        self._collector = TradeCollector(_CollectedTrades, (np.intp, np.float64), _SYMBOLS_PER_TABLE)
 
     def grow(self, capacity: int) -> None:
         """Create tables for `capacity` symbols."""
@@ -284,11 +278,8 @@ class SessionExtremes:
 
     def add_single(self, row: int, price: float) -> None:
         """Add one trade. NaN as a price means that the tick reports no trade."""
-        self._single_rows.append(row)
-        self._single_prices.append(price)
-        self._waiting_count += 1
-        if self._waiting_count >= _MAX_COLLECTED_TRADES:
-            self._add_to_fullest_tables()
+        self._collector.collect_single(row, price)
+        self._add_if_full()
 
     def remove_symbols(self, rows: RowArray) -> None:
         """Forget the trades of symbols whose next session begins."""
@@ -296,7 +287,7 @@ class SessionExtremes:
 
     def capture(self, count: int) -> Callable[[], bytes]:
         """Copy the prices of the first `count` symbols, and return a function that encodes the copy for `restore`."""
-        self._distribute_collected()
+        self._collector.distribute(self._tables)
         return partial(_encode_tables, [table.copy() for table in self._tables], count)
 
     def restore(self, data: LargeBytes) -> None:
@@ -312,7 +303,7 @@ class SessionExtremes:
 
     def restore_bounds(self, low_bounds: Floats, high_bounds: Floats) -> None:
         """Restore symbols without stored prices. The trades between the bounds of a symbol are unknown."""
-        self._distribute_collected()
+        self._collector.distribute(self._tables)
         self._tables.clear()
         self.grow(len(low_bounds))
         for number, table in enumerate(self._tables):
@@ -322,7 +313,7 @@ class SessionExtremes:
 
     def _correct(self, row: int, columns: RowArray, batch: SortedBatch, state: Floats) -> None:
         """Apply the ticks of one symbol, some of which withdraw trades."""
-        self._distribute_collected()
+        self._collector.distribute(self._tables)
         table, table_row = self._tables[row // _SYMBOLS_PER_TABLE], row % _SYMBOLS_PER_TABLE
         table.add_collected()
         extremes = table.read_symbol(table_row)
@@ -342,45 +333,14 @@ class SessionExtremes:
         table.store_symbol(table_row, extremes)
 
     def _collect(self, trades: _CollectedTrades) -> None:
-        if not len(trades.rows):
-            return
-        self._collect_singles()
-        self._collected.append(trades)
-        self._waiting_count += len(trades.rows)
-        if self._waiting_count >= _MAX_COLLECTED_TRADES:
-            self._add_to_fullest_tables()
+        if len(trades.rows):
+            self._collector.collect(trades)
+            self._add_if_full()
 
-    def _collect_singles(self) -> None:
-        if self._single_rows:
-            rows, prices = np.array(self._single_rows, np.intp), np.array(self._single_prices, np.float64)
-            self._collected.append(_CollectedTrades(rows, prices))
-            self._single_rows, self._single_prices = [], []
-
-    def _add_to_fullest_tables(self) -> None:
-        """Distribute the collected trades to the tables.
-
-        Then let the table with the most collected trades add them to its prices. For a table with 65,536 prices, this
-        step takes a few milliseconds, for few trades as well as for many trades. So only one table performs this step
-        for each _MAX_COLLECTED_TRADES trades.
-        """
-        table_count, self._waiting_count = divmod(self._waiting_count, _MAX_COLLECTED_TRADES)
-        self._distribute_collected()
-        for table in heapq.nlargest(table_count, self._tables, key=lambda table: table.collected_count):
-            table.add_collected()
-
-    def _distribute_collected(self) -> None:
-        self._collect_singles()
-        if not self._collected:
-            return
-        rows, prices = map(np.concatenate, zip(*self._collected, strict=True))
-        self._collected = []
-        numbers, table_rows = np.divmod(rows, _SYMBOLS_PER_TABLE)
-        if len(self._tables) > 1:
-            order = np.argsort(numbers.astype(np.uint16), kind="stable")
-            numbers, table_rows, prices = numbers[order], table_rows[order], prices[order]
-        begins = np.flatnonzero(np.append(True, numbers[1:] != numbers[:-1])).tolist()
-        for begin, end in zip(begins, [*begins[1:], len(numbers)], strict=True):
-            self._tables[int(numbers[begin])].collect(_CollectedTrades(table_rows[begin:end], prices[begin:end]))
+    def _add_if_full(self) -> None:
+        if self._collector.is_full:
+            for number in self._collector.select_fullest(self._tables):
+                self._tables[number].add_collected()
 
 
 def _session_prices_after_trade(price: float, opened: float, high: float, low: float) -> list[float]:

@@ -12,7 +12,7 @@ import pytest
 from tickwire.core.candle import INTERVAL_SECONDS, Candle, candles_from_packed
 from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.tick import PackedTicks, Tick, pack_ticks, reset_ticks
-from tickwire.market import candle_extremes
+from tickwire.market import candle_extremes, trade_collector
 from tickwire.market.candle_aggregator import CandleAggregator, closed_candles
 
 T0_S = 1_767_366_000
@@ -100,7 +100,7 @@ def test_candles_have_the_range_of_the_surviving_trades(
     print(f"seed {seed}")
     rng = random.Random(seed)
     for _ in range(30):
-        monkeypatch.setattr(candle_extremes, "_MAX_COLLECTED_TRADES", rng.choice([1, 7, 50, 10_000]))
+        monkeypatch.setattr(trade_collector, "MAX_COLLECTED_TRADES", rng.choice([1, 7, 50, 10_000]))
         market = Market(rng, price_levels=price_levels, has_late_trades=has_late_trades)
         candles, uninterrupted, sequence = CandleAggregator(), CandleAggregator(), 1
         for _ in range(rng.randint(2, 80)):
@@ -256,12 +256,12 @@ def test_frequent_events_do_not_delay_the_compaction_of_trades(event: str) -> No
             candles = CandleAggregator()
             candles.restore(saved)
     trade_bytes = 28
-    assert max(sizes) < 2 * candle_extremes._MAX_COLLECTED_TRADES * trade_bytes
+    assert max(sizes) < 2 * trade_collector.MAX_COLLECTED_TRADES * trade_bytes
 
 
 def test_a_cancel_reads_only_the_trades_of_its_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch with 100 cancels must not copy the stored prices of all other symbols 100 times."""
-    monkeypatch.setattr(candle_extremes, "_MAX_COLLECTED_TRADES", 1)
+    monkeypatch.setattr(trade_collector, "MAX_COLLECTED_TRADES", 1)
     candles, symbols = CandleAggregator(), [f"S{number}".encode() for number in range(500)]
     for price in range(1, 9):
         candles.apply(np.concatenate([trades_of_symbol(symbol, (0, float(price))) for symbol in symbols]), 1, LATER)
@@ -269,7 +269,7 @@ def test_a_cancel_reads_only_the_trades_of_its_symbol(monkeypatch: pytest.Monkey
     stored = table.stored
     wrong = cancel(0, 8.0)
     wrong["symbol"] = b"S7"
-    monkeypatch.setattr(candle_extremes, "_MAX_COLLECTED_TRADES", 100)
+    monkeypatch.setattr(trade_collector, "MAX_COLLECTED_TRADES", 100)
     candles.apply(wrong, 1, LATER)
     assert table.stored is stored
     (candle,) = candles_from_packed(candles.open_candles([7], 60))

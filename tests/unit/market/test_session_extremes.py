@@ -14,7 +14,7 @@ from tickwire.core.codec import decode_json
 from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.quote import Quote
 from tickwire.core.tick import PackedTicks, Tick, pack_ticks
-from tickwire.market import session_extremes
+from tickwire.market import session_extremes, trade_collector
 from tickwire.market.board import Board
 
 DAY_US = 86_400_000_000
@@ -147,7 +147,7 @@ def split_at_random(rng: random.Random, ticks: list[PackedTicks]) -> list[Packed
 
 @pytest.mark.parametrize("collected", [1, 50, 16_384])
 def test_each_quote_equals_that_of_all_trades(collected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", collected)
+    monkeypatch.setattr(trade_collector, "MAX_COLLECTED_TRADES", collected)
     monkeypatch.setattr(session_extremes, "_SYMBOLS_PER_TABLE", 2)
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -176,7 +176,7 @@ def test_the_quotes_do_not_depend_on_batches_and_restarts(monkeypatch: pytest.Mo
     ticks = [ticks for _, ticks in RandomMarket(rng).steps(3_000)]
     results = []
     for collected in (1, 20, 16_384):
-        monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", collected)
+        monkeypatch.setattr(trade_collector, "MAX_COLLECTED_TRADES", collected)
         board, quotes, sequence = Board(), list[tuple](), 1
         for batch in split_at_random(rng, ticks):
             for line in board.apply(batch, sequence, LATER).to_json_lines():
@@ -261,7 +261,7 @@ def test_a_trade_without_a_size_can_be_cancelled() -> None:
 def test_the_work_for_trades_does_not_grow_with_the_board(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each 100 trades, or first ticks of a session, change one table, even if their symbols are in many tables."""
     monkeypatch.setattr(session_extremes, "_SYMBOLS_PER_TABLE", 4)
-    monkeypatch.setattr(session_extremes, "_MAX_COLLECTED_TRADES", 100)
+    monkeypatch.setattr(trade_collector, "MAX_COLLECTED_TRADES", 100)
     changes = list[int]()
 
     class CountingTable(session_extremes._Table):
@@ -317,4 +317,4 @@ def test_frequent_events_do_not_delay_the_addition_of_trades(event: str, monkeyp
         else:
             board.save()
         extremes = board._extremes
-        assert sum(table.collected_count for table in extremes._tables) <= 2 * session_extremes._MAX_COLLECTED_TRADES
+        assert sum(table.collected_count for table in extremes._tables) <= 2 * trade_collector.MAX_COLLECTED_TRADES
