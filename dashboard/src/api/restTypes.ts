@@ -192,7 +192,7 @@ export interface Percentiles {
 }
 
 /**
- * One process of the cluster. `since` is in microseconds since the Unix epoch.
+ * One process of the cluster. `since` is the start of the process in microseconds since the Unix epoch.
  *
  * `readers` is the number of connected readers, and `behind` the number of readers that have not received the newest
  * event. `head` is the newest event that the process has applied. `lag` is the number of durable events that the
@@ -344,7 +344,7 @@ export interface TradingHours {
   overnight: number;
 }
 
-/** The version of a simulation's model, and the numbers of accepted models, invalid models and failed requests. */
+/** The version of a simulation's model, and the numbers of accepted models, invalid models and failed fetches. */
 export interface UsedModel {
   version: string;
   swaps: number;
