@@ -41,7 +41,7 @@ class FileGuard:
 
     @contextlib.contextmanager
     def checkpointing(self) -> Iterator[bool]:
-        """Let the caller run a checkpoint of the log inside the `with` block.
+        """Reserve the journal file for a checkpoint, which the caller runs inside the `with` block.
 
         The context manager yields False if another program has changed the files. The caller must then not run the
         checkpoint.

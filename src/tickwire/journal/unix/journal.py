@@ -104,8 +104,8 @@ class FollowerJournal:
     async def append(self, entry: JournalEntry) -> SequenceRange:
         """Append an entry; see `Journal.append`.
 
-        If the owner ends during the append, an entry with a key is sent to the next owner. A second attempt could
-        append an entry without a key twice, so the call then raises JournalUnavailable.
+        If the owner ends during the append, an entry with a key is sent to the next owner. An entry without a key could
+        then be appended twice, so the call raises JournalUnavailable for such an entry.
         """
         self._check_open()
         self._appends_in_progress += 1
