@@ -92,7 +92,7 @@ class DeferredQuotes:
         return ungrouped
 
     def forget_closed_sinks(self) -> None:
-        """Remove the sinks of closed streams from the sink tables, although no quotes are queued.
+        """Remove the sinks of closed streams from the sink tables, even if no quotes are waiting.
 
         The next call of `queue` adds the other sinks of the same channels again.
         """

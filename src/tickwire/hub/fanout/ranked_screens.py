@@ -1,8 +1,9 @@
 """Top-N screens: the first symbols, in the order of a ranking, among the symbols of a subscription.
 
 A top-N screen is evaluated when a channel needs it, not with every tick. Between two evaluations, the screen stores its
-candidates: all rows up to a cutoff, several times as many as the screen has symbols. An evaluation then tests only the
-symbols that changed since the previous evaluation. It searches all symbols again only if too few candidates are left.
+candidates: all symbols up to a cutoff in the order of the ranking. A screen has several times as many candidates as
+symbols. An evaluation then tests only the symbols that changed since the previous evaluation. It searches all symbols
+again only if too few candidates are left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tickwire.sessions.subscription import RankedSelection
 MAX_RANKED_SCREENS = 100
 # A search selects this many candidates for each symbol of the screen.
 _CANDIDATES_PER_SYMBOL = 4
-# If the number of candidates exceeds the number of selected candidates by this factor, a new search is faster. This
+# If a screen has more candidates than this multiple of the number that a search selects, a new search is faster. This
 # happens if many symbols have the value of the cutoff, because all these symbols are candidates.
 _MAX_CANDIDATE_GROWTH = 4
 

@@ -169,7 +169,7 @@ class Reader:
         self._group = group
         self._steps = 0
         self._wakeup: asyncio.Future[None] | None = None
-        # The object to notify when the reader leaves its channel, or None unless the reader rests (see `rest`).
+        # While the reader rests (see `rest`): the object to notify when the reader leaves its channel. Otherwise None.
         self._owner: ReaderOwner | None = None
         self.on_end: Callable[[], None] | None = None
 
