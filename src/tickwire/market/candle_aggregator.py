@@ -262,7 +262,7 @@ class CandleAggregator:
         )
 
     def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
-        """Return whether a batch of one tick withdraws no trade, and is not older than the newest trade of its symbol.
+        """Return True if the only tick of a batch withdraws no trade, and is not older than its symbol's newest trade.
 
         Times are compared in whole seconds.
         """
@@ -406,5 +406,5 @@ class CandleAggregator:
 
 
 def closed_candles(steps: ClosingSteps) -> PackedCandles:
-    """Take all steps without pauses, and return the candles that closed."""
+    """Run all steps without pauses, and return the candles that closed."""
     return np.concatenate([np.empty(0, CANDLE_DTYPE), *(part for part in steps if part is not None)])
