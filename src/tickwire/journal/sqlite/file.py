@@ -151,7 +151,7 @@ def _check_header(path: Path, header: bytes) -> None:
 
 
 def _describe_writer(path: Path) -> str:
-    """Describe the version of Tickwire that wrote a file whose format this version does not know."""
+    """Describe the version of Tickwire that wrote a file in an unknown format, for error messages."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_read_only(path)) as connection:
         rows = connection.execute("SELECT value FROM meta WHERE name = ?", (WRITTEN_BY_ROW,)).fetchall()
         if rows:

@@ -219,7 +219,7 @@ class FollowerJournal:
         self._records.append(records.records)
 
     def on_state(self, state: OwnerState) -> None:
-        """Adopt the state of the journal. Drop the records that retention has deleted."""
+        """Store the state of the journal that the owner reports. Drop the records that retention has deleted."""
         self._owner_stats, self._owner_fault = state.stats, state.unavailable_reason
         self._first = state.stats.first
         if self._tail is not None:
