@@ -250,7 +250,7 @@ class CatchUp:
             return True
         channel, end = self._channels[reader], min(due.end_position, target)
         batch = self._cache.find(channel, reader.position, end, limit)
-        # A cached batch has only quotes.
+        # A cached batch contains only quotes. So render a new batch if other events are due.
         if batch is None or _has_event_until(batch.end_position, due.events):
             batch = self._newest_batch(channel, reader.position, end, limit, due.events)
             if not _has_event_until(batch.end_position, due.events):

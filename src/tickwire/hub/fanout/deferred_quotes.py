@@ -56,7 +56,7 @@ class DeferredQuotes:
         self._routes += map(self.table.numbers_of, routes)
 
     def clear(self) -> None:
-        """Forget the quotes."""
+        """Forget the quotes that wait for the next flush."""
         self._frames, self._routes = [], []
 
     def append_to_channels(self) -> list[Channel]:

@@ -28,7 +28,7 @@ _MAX_CANDIDATE_GROWTH = 4
 
 
 class RankedScreen:
-    """The first symbols of one top-N screen.
+    """One top-N screen: the first symbols of a selection, in the order of its ranking.
 
     Symbols with equal values are in alphabetical order. Symbols without a value come last.
     """
@@ -60,7 +60,7 @@ class RankedScreen:
             self._index.remove(self._screen_id)
 
     def rows(self, selected_rows: RowArray | None) -> RowArray:
-        """Return the board rows of the first symbols, the best first.
+        """Return the board rows of the symbols in the top-N screen, the best first.
 
         `selected_rows` are the board rows of the symbols of the subscription, in any order (None: all rows).
         """
@@ -103,7 +103,7 @@ class RankedScreen:
         return rows if self._screen_id is None else self._index.matching_rows(self._screen_id, rows)
 
     def _keys(self, rows: RowArray) -> Floats:
-        """Return one number for each row. The best symbol has the smallest number."""
+        """Return a sort key for the symbol of each board row in `rows`. The best symbol has the smallest key."""
         values = self._index.values_of(self.ranking.expression, rows)
         return np.where(np.isnan(values), np.inf, -values if self.ranking.is_descending else values)
 

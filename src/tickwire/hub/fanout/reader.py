@@ -214,7 +214,7 @@ class Reader:
         self.state = state
 
     def restart_from_snapshot(self, start_position: int) -> None:
-        """Start again with a snapshot of the state at `start_position`."""
+        """Restart the stream of the reader with a snapshot of the state at event `start_position`."""
         self.start_position = start_position
         if self.state is ReaderState.CATCHING_UP:
             self.enter(ReaderState.SNAPSHOT)
