@@ -58,7 +58,7 @@ one large step.
 ClosingSteps: TypeAlias = Iterator[PackedCandles | None]
 """Steps that close candles. An item contains closed candles, or is None if other tasks may run before the next step.
 
-The caller must take all items. The candles of all items, in order, are the candles that closed.
+The caller must iterate over all items. The candles of all items, in order, are the candles that closed.
 """
 
 
@@ -229,7 +229,7 @@ class CandleAggregator:
         return 0 if time_key == NO_CANDLE else time_key // 2 * _SECOND_NS + time_key % 2
 
     def save(self) -> bytes:
-        """Return the state as bytes."""
+        """Return the state of all candles as bytes, which `restore` accepts."""
         return self.capture()()
 
     def capture(self) -> Callable[[], bytes]:

@@ -31,7 +31,7 @@ _SYMBOL_DTYPE = CANDLE_DTYPE["symbol"]
 
 
 class CandleTable:
-    """Arrays with a row for each interval and a column for each symbol.
+    """The newest candles, in arrays with a row for each interval and a column for each symbol.
 
     The newest candle of a symbol is open, or it has closed and no trade of a later candle has arrived. The table does
     not store older candles. A slot is an index in the flattened array.
@@ -210,7 +210,7 @@ class CandleTable:
         return np.flatnonzero(is_inside).tolist()
 
     def discard(self, interval: int, column: int) -> None:
-        """Discard an open candle. The next trade with the same start begins the candle again.
+        """Discard an open candle. The next trade in the time range of the candle begins the candle again.
 
         The new time key is 1 less than the time key of the candle, so earlier trades are still too late.
         """

@@ -77,8 +77,11 @@ class OhlcvBars(NamedTuple):
 
 
 def _last_known_places(values: Floats, starts: RowArray, ends: RowArray) -> RowArray:
-    """Return, for each run, the index of the last value that is not NaN. If all values of a run are NaN, return the
-    start of the run."""
+    """Return, for each run of values, the index of its last value that is not NaN.
+
+    Run i consists of the values from index `starts[i]` to index `ends[i]`. If all its values are NaN, return
+    `starts[i]`.
+    """
     is_known = ~np.isnan(values)
     if is_known.all():
         return ends

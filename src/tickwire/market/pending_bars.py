@@ -10,10 +10,10 @@ from tickwire.market.ohlcv import CLOSE, OhlcvBars, fill_unknown_closes, running
 
 
 class PendingBars:
-    """Bars with trades of one second each. The methods identify a symbol by its column in the `CandleTable`.
+    """At most one bar for each symbol. The methods identify a symbol by its column in the `CandleTable`.
 
-    `seconds` contains the time of each bar, or `NO_CANDLE` for a symbol without a pending bar. `ohlcv` contains the
-    values of each bar, and `trade_counts` the number of its trades.
+    A bar contains trades of one second. `seconds` contains the time of each bar, or `NO_CANDLE` for a symbol without a
+    pending bar. `ohlcv` contains the values of each bar, and `trade_counts` the number of its trades.
     """
 
     def __init__(self) -> None:
