@@ -63,7 +63,7 @@ class DirtyTick(enum.StrEnum):
         "future",
         "accept",
         "a tick that is dated more than 1 s after its arrival",
-        "later ticks are late only if they are older than the arrival of this tick",
+        "later ticks count as late only if their times are before the arrival of this tick",
     )
     CROSSED = ("crossed", "accept", "a tick after which the bid is above the ask", "the quote shows both prices")
     ZERO_SIDED = (

@@ -211,7 +211,7 @@ class SharedPeers:
         return InputError(
             f"a request of {size} bytes exceeds the message limit of {self._channel.server} "
             f"({self._channel.limit_setting} is {self._channel.max_message_bytes} bytes)",
-            hint="send the request to the process that it concerns",
+            hint="send the request directly to the process that must handle it",
         )
 
     async def _on_heartbeat(self, data: bytes, _reply_to: str) -> None:
