@@ -53,7 +53,7 @@ class CandleUpdater(Protocol):
         ...
 
     def apply_stepwise(self, record: JournalRecord) -> Iterator[object]:
-        """Update the candles with the next journal record. Other tasks may run between the steps."""
+        """Update the candles with the next journal record, in steps. Other tasks may run between the steps."""
         ...
 
 

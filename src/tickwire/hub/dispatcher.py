@@ -66,8 +66,9 @@ class Dispatcher:
         """If the event bypasses the pending frames of channels, flush the channels of its recipients.
 
         Gap events, and events for single readers, are written to the readers directly. The channels of these readers
-        must therefore write all earlier events first. Deferred quotes bypass the pending frames, too: closed candles
-        must not precede them. Sending them at once is faster than appending them to the pending frames.
+        must therefore write all earlier events first. Deferred quotes bypass the pending frames too, and closed candles
+        must not precede these quotes. It is faster to send the quotes at once than to append them to the pending
+        frames.
 
         Call this method before the head (the position of the hub) includes the event. If the flush fills the send
         buffer of a reader, this reader later catches up from the head. If the head already included the event, the
@@ -235,8 +236,8 @@ class Dispatcher:
         if not reader.is_live or view is None:
             return
         if channel.is_paced:
-            # Do not write to joining readers, because the next flush sends them all events that they have missed,
-            # including this event.
+            # Do not write the event. Instead, make the reader a joining reader: the next flush sends a joining reader
+            # all events that it has missed, including this event.
             channel.leave(reader)
             channel.join(reader)
         else:

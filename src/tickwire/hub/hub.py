@@ -384,7 +384,7 @@ class Hub:
         """Send events to a reader until its stream ends. Then close the reader, and call `on_end`.
 
         If `gap` (a range of events that the journal cannot provide) is given, first send a gap event for this range. If
-        the caller is not a task, the method sends the events that the server has in memory before it returns. The
+        the caller is not a task, the method sends the events that are already in memory, and returns after that. The
         stream may end before the method returns.
         """
         reader.on_end = on_end

@@ -43,7 +43,7 @@ _MAX_SHARED_POSITIONS = 8
 
 
 class _MissedFrames(NamedTuple):
-    """One body with the frames that the readers at one position have missed.
+    """The frames that all readers at one position have missed, joined into one body.
 
     `event_count` counts the events with an id, and `quote_count` the quotes among them. `encoded` maps an encoder to
     the encoded body, which all these readers share.

@@ -250,8 +250,9 @@ class ReaderAdmin:
             _, changed_at = self.registry.overrides.current_subscription(
                 identity.client_id, identity.user_address, reader.requested
             )
-            # The newest change restored the requested subscription, so no override exists. The quotes of restored
-            # symbols may be older than every position that the reader has had since the first change.
+            # If no override exists, the newest change has restored the requested subscription. The quotes of the
+            # restored symbols may be older than every position that the reader has had since the first change. So the
+            # new stream must start with a snapshot.
             if not changed_at:
                 return None
             # Resume before the change, so that the reader receives all quotes of the changed subscription.

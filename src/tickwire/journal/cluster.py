@@ -24,8 +24,8 @@ InputError."""
 class PeerReplies(NamedTuple):
     """The replies of all processes to a request.
 
-    `missing` has the names of the processes that did not reply; some of these may have ended. `silent` has the names of
-    the processes that replied without data, because they have no handler or their handler failed.
+    `missing` contains the names of the processes that did not reply. Some of these processes may have ended. `silent`
+    contains the names of the processes that replied without data, because they have no handler or their handler failed.
     """
 
     replies: Sequence[bytes]

@@ -17,7 +17,8 @@ from tickwire.journal.retention import SnapshotIndex, SnapshotInfo
 from tickwire.journal.tail import Follower, Tail
 from tickwire.redaction import redact_address
 
-# The upper limit for `max_bytes`. The server also needs memory for quotes and connections.
+# The upper limit for `max_bytes` of a journal in memory, because the server also needs memory for quotes and
+# connections.
 MAX_MEMORY_BYTES = 256_000_000
 # Delete old records only if at least 1/64 of the history exceeds the limits. A deletion moves all remaining records in
 # memory, so a deletion after every append would be too slow.

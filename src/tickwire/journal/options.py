@@ -28,7 +28,7 @@ class JournalOptions(NamedTuple):
     """The encoding of the commits that this process writes. The process reads all encodings."""
 
     report_waiting: Callable[[str], None] = lambda _reason: None
-    """Called with the reason whenever this process has to wait for the journal's server at its start."""
+    """Called with the reason whenever this process, during its start, has to wait for the journal's server."""
 
     # Only a journal on NATS uses these options.
     nats_journal_name: str = "tickwire"

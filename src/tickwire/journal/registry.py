@@ -40,7 +40,7 @@ class JournalBackend(NamedTuple):
     extra: str = ""
     """The package extra with the dependencies of the module, as in `pip install tickwire[EXTRA]`."""
     embedded_address: str = ""
-    """The address for which `tickwire serve` starts the journal's server. If empty, it never starts a server."""
+    """The address for which `tickwire serve` starts the journal's server. "" if `tickwire serve` never starts one."""
 
 
 BACKENDS = (
@@ -58,7 +58,8 @@ BACKENDS = (
         embedded_address=EMBEDDED_NATS,
     ),
 )
-"""All backends. To support another server, add a row, and implement the protocols of `journal/shared`."""
+"""All backends. To support another kind of server, add a `JournalBackend` here, and implement the protocols of
+`journal/shared`."""
 
 
 def _join_formats(formats: list[str]) -> str:

@@ -11,8 +11,9 @@ from tickwire.core.event import JournalEntry, SequenceRange
 from tickwire.errors import JournalEntryRejected, JournalError, JournalFenced, JournalUnavailable
 from tickwire.journal.base import Journal
 
-# The interval between probes doubles from the first value to the second. So the server is ready at most 8 seconds after
-# the journal works again. Probes at this interval fill neither the journal nor the server's log file.
+# The shortest and the longest interval between probes. While appends fail, the interval doubles up to the longest
+# interval. So the server is ready at most 8 seconds after the journal works again, and the probes fill neither the
+# journal nor the server's log file.
 MIN_PROBE_INTERVAL_S, MAX_PROBE_INTERVAL_S = 0.5, 8.0
 
 log = logging.getLogger("tickwire.journal")
@@ -63,8 +64,8 @@ class RetryingAppender:
     async def append_until_accepted(self, entry: JournalEntry) -> SequenceRange:
         """Append an entry, and retry after failures until the journal accepts the entry.
 
-        Raise JournalFenced if another process runs the feed now. Raise JournalEntryRejected if the journal never
-        accepts the entry.
+        Raise JournalFenced if another process runs the feed now. Raise JournalEntryRejected if the journal rejects the
+        entry itself, so that every retry would fail too.
 
         After some failures, it is unknown whether the journal has appended the entry. With a key, a retry is safe,
         because the journal appends only one entry with this key. Without a key, a retry could append the entry twice,

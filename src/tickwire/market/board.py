@@ -266,10 +266,11 @@ class Board:
     def _omit_late_values(self, ticks: PackedTicks, rows: RowArray, now: int) -> tuple[PackedTicks, Bools | None]:
         """Return the ticks without the values that are too late to change a quote, and two rows of marks.
 
-        If the batch has no late tick and no withdrawal, return None instead of the marks. The first row is True for
-        each tick that reports a late trade or withdraws a trade. Such a tick does not change the last price, but keeps
-        its own price, which the high and the low of the session need. The second row is True for each tick that
-        restates the last price after a cancel. The time of a late tick becomes the time of its symbol's quote.
+        If the batch has no late tick and no withdrawal, return None instead of the marks. The first row of marks is
+        True for each tick that reports a late trade or withdraws a trade. Such a tick does not change the last price.
+        The tick keeps its own price, because the price may change the high and the low of the session. The second row
+        of marks is True for each tick that restates the last price after a cancel. In the returned ticks, the time of a
+        late tick is the time of its symbol's quote.
         """
         is_withdrawal = ticks["size"] < 0.0
         late = self._order.advance(ticks, rows, now)
@@ -459,7 +460,7 @@ def _restated_mask(ticks: PackedTicks) -> Bools:
     """Return a boolean array that is True for each tick that reports the last price after a cancel.
 
     Such a tick has a price and no size. It follows the tick that withdraws the trade, and has the same symbol and time.
-    Its price is the price of an earlier trade, and always counts, even if the cancelled trade is old.
+    Its price is the price of an earlier trade, and always becomes the last price, even if the cancelled trade is old.
     """
     before, after = ticks[:-1], ticks[1:]
     is_restated = (before["size"] < 0.0) & (before["symbol"] == after["symbol"]) & (before["ts"] == after["ts"])

@@ -58,7 +58,7 @@ one large step.
 ClosingSteps: TypeAlias = Iterator[PackedCandles | None]
 """Steps that close candles. An item contains closed candles, or is None if other tasks may run before the next step.
 
-The caller must take all items. The candles of all items, in order, are the candles that closed.
+The caller must iterate over all items. The candles of all items, in order, are the candles that closed.
 """
 
 
@@ -229,7 +229,7 @@ class CandleAggregator:
         return 0 if time_key == NO_CANDLE else time_key // 2 * _SECOND_NS + time_key % 2
 
     def save(self) -> bytes:
-        """Return the state as bytes."""
+        """Return the state of all candles as bytes, which `restore` accepts."""
         return self.capture()()
 
     def capture(self) -> Callable[[], bytes]:
@@ -262,7 +262,7 @@ class CandleAggregator:
         )
 
     def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
-        """Return whether a batch of one tick withdraws no trade, and is not older than the newest trade of its symbol.
+        """Return True if the only tick of a batch withdraws no trade, and is not older than its symbol's newest trade.
 
         Times are compared in whole seconds.
         """
@@ -406,5 +406,5 @@ class CandleAggregator:
 
 
 def closed_candles(steps: ClosingSteps) -> PackedCandles:
-    """Take all steps without pauses, and return the candles that closed."""
+    """Run all steps without pauses, and return the candles that closed."""
     return np.concatenate([np.empty(0, CANDLE_DTYPE), *(part for part in steps if part is not None)])

@@ -11,7 +11,8 @@ from tickwire.market.ohlcv import correct_bar, narrow_bar
 from tickwire.market.pending_bars import PendingBars
 from tickwire.market.symbol_trades import SymbolTrades
 
-# The bit of a pending bar in the groups of trades. The lower bits are those of the intervals.
+# The group of a trade is a bit mask of the candles that contain the trade. Bit i stands for the candle of interval i.
+# This bit stands for the pending bar.
 _PENDING_BIT = 1 << INTERVAL_COUNT
 _INTERVAL_BITS = 1 << np.arange(INTERVAL_COUNT)
 _SECOND_NS = 10**9
@@ -29,18 +30,19 @@ class CandleCorrector:
         self._extremes = extremes
 
     def compact(self) -> None:
-        """Add collected trades to the stored prices."""
+        """Add collected trades to the stored prices (see `CandleExtremes.compact`)."""
         self._extremes.compact(self._windows_of)
 
     def correct(self, row: int, withdrawn: np.void, replacement: np.void | None) -> list[int]:
         """Correct the candles of one symbol that contain a withdrawn trade.
 
-        `withdrawn` and `replacement` have the same meaning as in `correct_bar`. Return the intervals whose candle has
-        closed and is corrected.
+        `withdrawn` and `replacement` have the same meaning as in `correct_bar`. Return the intervals whose corrected
+        candle has already closed.
         """
         second = int(withdrawn["ts"]) // _SECOND_NS
         if self._pending.seconds[row] <= self._table.newest_starts(row)[0]:
-            # The candles may contain trades of the same second. The merge replaces no candle, because none is older.
+            # The candles may contain other trades of the pending bar's second, so merge the bar into the candles. The
+            # merge starts no new candle, because no candle ends before the bar.
             self._pending.merge_into(self._table, np.array([row]))
         second, trades = self._correct_trades(row, second, withdrawn, replacement)
         known_after = self._extremes.unknown_until[row]
@@ -74,15 +76,16 @@ class CandleCorrector:
     ) -> tuple[int, SymbolTrades]:
         """Remove the withdrawn trade of a symbol, add its replacement, and store both changes.
 
-        Return the second of the withdrawn trade, and the symbol's trades. The second is earlier than that of the cancel
-        if the trade was out of sequence (see `tickwire.market.published_trades`).
+        Return the time of the withdrawn trade in whole seconds, and the symbol's trades. If the trade was out of
+        sequence (see `tickwire.market.published_trades`), this time is earlier than the time of the cancel.
         """
         stored = self._extremes.read_trades(row)
         *groups, group = self._groups_of(row, np.append(stored.seconds, second)).tolist()
         trades, price = SymbolTrades(stored, groups), float(withdrawn["last"])
         is_known = group != 0 and second > self._extremes.unknown_until[row]
         if is_known and not trades.has(group, price) and not trades.may_lack(group, price):
-            # The trade has another time, because all trades of the group with this price are stored.
+            # All trades of the group with this price are stored, and the withdrawn trade is not one of them. So the
+            # withdrawn trade has an earlier time.
             places = np.flatnonzero((stored.prices == price) & (stored.seconds < second)).tolist()
             found = [
                 (int(stored.seconds[place]), groups[place]) for place in places if trades.has(groups[place], price)
@@ -91,7 +94,7 @@ class CandleCorrector:
         if trades.has(group, price):
             trades.withdraw(group, price)
             self._extremes.collect_correction(row, second, price, -1)
-        # A price without a size repeats an earlier trade.
+        # A price without a size repeats an earlier trade, so do not add it again.
         if replacement is not None and np.isfinite(replacement["size"]):
             price = float(replacement["last"])
             trades.add(group, price)

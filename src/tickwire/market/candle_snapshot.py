@@ -38,8 +38,8 @@ class _CandleSnapshot(msgspec.Struct, frozen=True):
     pending_trade_counts: LargeBytes = msgspec.field(name="trades")
     sequences: LargeBytes
     late_trade_counts: list[int] = msgspec.field(name="late")
-    # In snapshots of earlier versions, this is one number: the newest time of all symbols. The same applies to the
-    # watermark.
+    # The latest time and the latest watermark of all sources. Snapshots of earlier versions contain no other times,
+    # because these versions had one clock for all sources.
     newest_ts: int = msgspec.field(name="newest")
     watermark_s: int = msgspec.field(name="passed")
     volumes: bytes = msgspec.field(name="traded")
@@ -81,7 +81,7 @@ def capture_candles(state: CandleState) -> Callable[[], bytes]:
 
 
 def restore_candles(data: LargeBytes, state: CandleState, lag_ns: int) -> tuple[list[bytes], Ints]:
-    """Restore the objects in `state`. Return the symbols, and their sequences.
+    """Restore the objects in `state`. Return the symbols, and the sequence number of each symbol's newest trade.
 
     Earlier versions had one clock for all sources of ticks. If `data` is from such a version, `lag_ns` is the lag of
     this clock.

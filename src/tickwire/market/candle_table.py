@@ -31,7 +31,7 @@ _SYMBOL_DTYPE = CANDLE_DTYPE["symbol"]
 
 
 class CandleTable:
-    """Arrays with a row for each interval and a column for each symbol.
+    """The newest candles, in arrays with a row for each interval and a column for each symbol.
 
     The newest candle of a symbol is open, or it has closed and no trade of a later candle has arrived. The table does
     not store older candles. A slot is an index in the flattened array.
@@ -116,19 +116,19 @@ class CandleTable:
         return next_ends
 
     def ended_mask(self, rows: RowArray, second: int) -> Bools:
-        """Return whether each symbol's newest candle is open although it ends at or before `second`.
+        """Find the open candles of the symbols in `rows` that end at or before the time `second`.
 
-        The result has the shape (intervals, len(rows)).
+        Return a boolean array of the shape (intervals, len(rows)) that is True for each such candle.
         """
         is_ended: Bools = (self.time_keys[:, rows] % 2 == 0) & (self.ends(rows) <= second)
         return is_ended
 
     def sort_by_end(self, slots: RowArray) -> RowArray:
-        """Sort the candles at `slots` by the end of their interval. Keep the order of candles with the same end."""
+        """Sort `slots` (numbers of candles in the table) by the end of the candle's interval. The sort is stable."""
         return slots[np.argsort(self._interval_ends(slots, self.time_keys.reshape(-1)[slots]), kind="stable")]
 
     def candles_at(self, slots: RowArray) -> OhlcvBars:
-        """Return copies of the candles at `slots`, with a trade count of 0."""
+        """Return copies of the candles at `slots` (numbers of candles in the table), with a trade count of 0."""
         time_keys = self.time_keys.reshape(-1)[slots]
         return OhlcvBars(slots, time_keys, self.ohlcv.reshape(-1, 5)[slots], np.zeros_like(time_keys))
 
@@ -151,7 +151,7 @@ class CandleTable:
         return self.close_slots(slots[ended])
 
     def close_slots(self, slots: RowArray) -> OhlcvBars:
-        """Close the open candles at `slots`, and return these candles."""
+        """Close the open candles at `slots` (numbers of candles in the table), and return these candles."""
         closed = self.candles_at(slots)
         self.time_keys.reshape(-1)[slots] += 1
         return closed
@@ -210,7 +210,7 @@ class CandleTable:
         return np.flatnonzero(is_inside).tolist()
 
     def discard(self, interval: int, column: int) -> None:
-        """Discard an open candle. The next trade with the same start begins the candle again.
+        """Discard an open candle. The next trade in the time range of the candle begins the candle again.
 
         The new time key is 1 less than the time key of the candle, so earlier trades are still too late.
         """
@@ -228,7 +228,7 @@ class CandleTable:
             self.incomplete_starts[interval, column] = start
 
     def forget_incomplete(self, columns: RowArray) -> None:
-        """Remove the marks of symbols whose market begins again."""
+        """Remove the symbols in `columns` from `incomplete_starts`, because their market begins again."""
         if self.incomplete_starts:
             forgotten = {*columns.tolist()}
             marks = self.incomplete_starts.items()

@@ -18,7 +18,8 @@ from tickwire.core.tick import EMPTY_SIDE
 from tickwire.market.quote_state import ASK, BID, LAST
 from tickwire.market.segmented_scan import Segments
 
-# A tick may be dated after its arrival by this time, because clocks differ. A tick with a later time is dirty.
+# A tick may be dated up to this long after its arrival, because clocks differ. A tick that is dated even later is
+# dirty.
 FUTURE_TOLERANCE_NS = 10**9
 # A trade is a jump if its price differs from the previous price by more than this fraction of the previous price.
 MAX_USUAL_MOVE = 0.5
@@ -62,7 +63,7 @@ class DirtyTick(enum.StrEnum):
         "future",
         "accept",
         "a tick that is dated more than 1 s after its arrival",
-        "later ticks are late only if they are older than the arrival of this tick",
+        "later ticks count as late only if their times are before the arrival of this tick",
     )
     CROSSED = ("crossed", "accept", "a tick after which the bid is above the ask", "the quote shows both prices")
     ZERO_SIDED = (

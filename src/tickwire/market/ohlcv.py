@@ -77,8 +77,11 @@ class OhlcvBars(NamedTuple):
 
 
 def _last_known_places(values: Floats, starts: RowArray, ends: RowArray) -> RowArray:
-    """Return, for each run, the index of the last value that is not NaN. If all values of a run are NaN, return the
-    start of the run."""
+    """Return, for each run of values, the index of its last value that is not NaN.
+
+    Run i consists of the values from index `starts[i]` to index `ends[i]`. If all its values are NaN, return
+    `starts[i]`.
+    """
     is_known = ~np.isnan(values)
     if is_known.all():
         return ends
@@ -107,7 +110,8 @@ def correct_bar(values: Floats, withdrawn: np.void, replacement: np.void | None)
 def fill_unknown_closes(values: Floats) -> None:
     """Set the close of each bar without a close to its open. `values` is like `OhlcvBars.ohlcv`, and changes in place.
 
-    All trades of such a bar are late. This bar is a candle only if all earlier trades of the candle were cancelled.
+    All trades of such a bar are late. Such a bar becomes a candle only if all earlier trades of the candle were
+    cancelled.
     """
     is_unknown = np.isnan(values[:, CLOSE])
     if is_unknown.any():

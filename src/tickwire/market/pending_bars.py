@@ -10,10 +10,10 @@ from tickwire.market.ohlcv import CLOSE, OhlcvBars, fill_unknown_closes, running
 
 
 class PendingBars:
-    """Bars with trades of one second each. The methods identify a symbol by its column in the `CandleTable`.
+    """At most one bar for each symbol. The methods identify a symbol by its column in the `CandleTable`.
 
-    `seconds` contains the time of each bar, or `NO_CANDLE` for a symbol without a pending bar. `ohlcv` contains the
-    values of each bar, and `trade_counts` the number of its trades.
+    A bar contains trades of one second. `seconds` contains the time of each bar, or `NO_CANDLE` for a symbol without a
+    pending bar. `ohlcv` contains the values of each bar, and `trade_counts` the number of its trades.
     """
 
     def __init__(self) -> None:
@@ -28,17 +28,20 @@ class PendingBars:
         self.trade_counts = np.pad(self.trade_counts, (0, more))
 
     def bars_at(self, rows: RowArray) -> OhlcvBars:
-        """Return the bars of symbols. The slot of a bar is its symbol, and its time key is its time in seconds."""
+        """Return the pending bars of the symbols in the columns `rows`.
+
+        In the result, the slot of a bar is its symbol's column, and the time key is the time of the bar in seconds.
+        """
         return OhlcvBars(rows, self.seconds[rows], self.ohlcv[rows], self.trade_counts[rows])
 
     def store(self, bars: OhlcvBars) -> None:
-        """Replace the bars of symbols."""
+        """Replace the pending bars of the symbols in `bars`."""
         self.seconds[bars.slots] = bars.time_keys
         self.ohlcv[bars.slots] = bars.ohlcv
         self.trade_counts[bars.slots] = bars.trade_counts
 
     def merge_into(self, table: CandleTable, rows: RowArray) -> None:
-        """Merge the pending bars of symbols into their candles. No candle closes, because every candle is newer."""
+        """Merge the pending bars of symbols into the candles. No candle closes, because older candles have closed."""
         pending = rows[self.seconds[rows] != NO_CANDLE]
         if len(pending):
             table.merge(self.bars_at(pending))

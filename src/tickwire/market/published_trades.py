@@ -17,12 +17,12 @@ from tickwire.core.tick import NOT_REPORTED, PackedTicks
 from tickwire.market.sale_conditions import FULL_EFFECT, SaleEffect, sale_effect
 
 LATE_NS = 10**9
-"""A trade that must not change the last price is dated this long before the newest trade. Candles compare whole
-seconds."""
+"""A trade that must not change the last price is dated this long before the newest trade. A shorter time would not be
+enough, because candles compare times in whole seconds."""
 
 
 def withdraw_cancelled(ticks: Sequence[PublishedTick], packed: PackedTicks) -> None:
-    """Give each cancel in `packed`, the packed form of `ticks`, a negative size."""
+    """Set the size of each cancel in `packed`, the packed form of `ticks`, to a negative number."""
     for index, tick in enumerate(ticks):
         if tick.is_cancel:
             packed["size"][index] = -max(float(packed["size"][index]), LEAST_SIZE)
@@ -34,11 +34,11 @@ def apply_conditions(
     newest_trade_ts: Callable[[bytes], int | None],
     now: int,
 ) -> int:
-    """Remove the values that the conditions of each trade exclude from `packed`, the packed form of `ticks`.
+    """Remove from each packed trade the values that the sale conditions of the trade exclude.
 
-    Return the number of trades whose conditions exclude a value. `newest_trade_ts` returns the time of the newest trade
-    of a symbol before the batch, or None. This time may be too early, but not too late. `now` is the present time. All
-    times are in nanoseconds since the Unix epoch.
+    `packed` is the packed form of `ticks`. Return the number of trades whose conditions exclude a value.
+    `newest_trade_ts` returns the time of the newest trade of a symbol before the batch, or None. This time may be too
+    early, but not too late. `now` is the present time. All times are in nanoseconds since the Unix epoch.
 
     If a trade may change the high and low but not the last price, the function moves its time before the newest trade.
     The board and the candles then treat it as a late trade, even if other processes append newer trades first. If the
@@ -47,7 +47,7 @@ def apply_conditions(
     """
     restricted = 0
     newest: dict[bytes, int | None] = {}
-    # Python lists, because the access to single elements of an array is slow.
+    # Use Python lists, because the access to single elements of an array is slow.
     symbols, times, volumes = packed["symbol"].tolist(), packed["ts"].tolist(), packed["volume"].tolist()
     prices, sizes = packed["last"].tolist(), packed["size"].tolist()
     for index, tick in enumerate(ticks):

@@ -24,11 +24,11 @@ class SaleEffect(NamedTuple):
 FULL_EFFECT = SaleEffect()
 """The effect of a trade without conditions. `sale_effect` returns this object for each such trade."""
 _VOLUME_ONLY = SaleEffect(last=False, range=False)
-# This rule is a simplification: the processors let such a trade change the last price if it is the first trade of the
-# day.
+# The effect of a trade that is reported out of sequence. Under the rules of the processors, such a trade changes the
+# last price if it is the first trade of the day. Tickwire does not implement this exception.
 _OUT_OF_SEQUENCE = SaleEffect(last=False)
 _UTP_TAPE = "C"
-# A condition that is not in this table has no effect on the rules.
+# A condition that is not in this table excludes no value.
 _EFFECTS = {
     # Price variation, odd lot, cash sale, next day, Form T, extended hours, contingent, qualified contingent trade.
     **dict.fromkeys("HICNTUV7", _VOLUME_ONLY),
@@ -41,7 +41,7 @@ _EFFECTS = {
 }
 # An average price trade has different codes on the tapes. On the tape C, B is a bunched trade.
 _AVERAGE_PRICE_CODE = {_UTP_TAPE: "W", "A": "B", "B": "B"}
-# Trades have only a few combinations of conditions.
+# The maximum size of the cache. Trades have only a few combinations of conditions, so the cache is rarely full.
 _MAX_CACHED_COMBINATIONS = 1_024
 
 

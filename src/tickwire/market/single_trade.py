@@ -32,7 +32,7 @@ class ClosedCandle(NamedTuple):
 
 
 def merge_bars(earlier: Bar, later: Bar) -> Bar:
-    """Return the bar of all trades of two bars."""
+    """Return one bar that contains the trades of `earlier` and of `later`."""
     return [
         earlier[0],
         max(earlier[1], later[1]),

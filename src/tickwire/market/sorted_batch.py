@@ -57,7 +57,10 @@ class SortedBatch(NamedTuple):
 
     @property
     def withdrawals(self) -> Bools | None:
-        """A boolean array that is True for each tick that withdraws a trade; None if there is no late tick."""
+        """A boolean array that is True for each tick that withdraws a trade.
+
+        None if the batch has no late tick and no tick that withdraws a trade.
+        """
         return None if self.unpriced is None else self.reported[_SIZE_COLUMN] < 0.0
 
     @property
@@ -155,7 +158,7 @@ def _update_session_volume(batch: SortedBatch, state: Floats) -> Floats:
 
 
 def _raise_price_scale(batch: SortedBatch, state: Floats) -> None:
-    """Give derived prices more decimals if the feed's prices have more decimals than the instrument's tick size."""
+    """Round derived prices to more decimals if the feed's prices have more decimals than the instrument's tick size."""
     prices, scale = state[TICK_PRICE_ROWS], state[PRICE_SCALE]
     if batch.unpriced is not None:
         prices = prices.copy()

@@ -63,7 +63,7 @@ class SymbolColumn(TextColumn):
         return bits[first - 8 * begin :].view(np.bool_)
 
     def _extend_result(self, pattern: TextPattern, end: int) -> _Result:
-        """Test the symbols up to row `end` that have no stored result."""
+        """Match the symbols before row `end` that have no stored result against the pattern, and store the results."""
         result, end = self._results.pop(pattern, _EMPTY), min(end, len(self))
         if result.row_count < end:
             whole_bytes = result.row_count // 8

@@ -26,7 +26,7 @@ class SymbolTrades:
         self._limit()
 
     def has(self, group: int, price: float) -> bool:
-        """Return whether the price of a trade is stored, and the trade is not cancelled."""
+        """Return whether the group contains a stored trade with this price that was not cancelled."""
         return self._counts.get(group, {}).get(price, 0) > 0
 
     def may_lack(self, group: int, price: float) -> bool:
@@ -49,9 +49,8 @@ class SymbolTrades:
     def price_range(self, candle: int) -> PriceRange | None:
         """Return the lowest and the highest price of the trades in a candle.
 
-        `candle` is the bit of the candle in a group.
-
-        Return None if no trade is left, or if no trade was stored.
+        `candle` is the bit that stands for the candle in the bit mask of a group. Return None if no trade is left, or
+        if no trade was stored.
         """
         if self._ranges is None:
             ranges = [(group, self._range_of(counts)) for group, counts in self._counts.items()]

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 ScreenCost: TypeAlias = Literal["bounds", "calculated"]
-"""The cost class of a screen. With `bounds`, the server tests the screen only when a value crosses one of its
-constants. With `calculated`, the server computes a value for every tick."""
+"""The cost class of a screen. With `bounds`, the server tests the screen only when a value crosses a constant of the
+screen. With `calculated`, the server computes a value for every tick."""
 
 
 class ConditionResult(msgspec.Struct, frozen=True):

@@ -205,7 +205,7 @@ class CatchUp:
                 # channel.
                 is_settled = channel.ranking is not None
                 if is_settled or self.state_changes.screen_matches(channel) == matches_sent:
-                    # Reset the time, because the reader has just received quotes. The next flush sets `quotes_due_at`
+                    # Reset `quotes_due_at`, because the reader has just received quotes. The next flush sets this time
                     # again.
                     reader.quotes_due_at = 0.0
                     channel.join(reader)
@@ -250,7 +250,7 @@ class CatchUp:
             return True
         channel, end = self._channels[reader], min(due.end_position, target)
         batch = self._cache.find(channel, reader.position, end, limit)
-        # A cached batch has only quotes.
+        # A cached batch contains only quotes. So render a new batch if other events are due.
         if batch is None or _has_event_until(batch.end_position, due.events):
             batch = self._newest_batch(channel, reader.position, end, limit, due.events)
             if not _has_event_until(batch.end_position, due.events):
@@ -261,7 +261,7 @@ class CatchUp:
     def _newest_batch(
         self, channel: Channel, after: int, target: int, limit: int, events: Sequence[NumberedEvent]
     ) -> CatchUpBatch:
-        """Render the quotes whose last change is after event `after` and not after event `target`, and `events`.
+        """Render `events`, and the quotes whose last change is after event `after` and not after event `target`.
 
         If there are more than `limit` such quotes, render only the quotes with the oldest changes. Omit the elements of
         `events` that follow the end of the batch.
@@ -272,8 +272,8 @@ class CatchUp:
         return CatchUpBatch(b"".join(frames), end_position, {}, quote_count)
 
     def _write_batch(self, reader: Reader, batch: CatchUpBatch) -> None:
-        # The `bye` of an evicted reader contains its position. No other task may run between the write and the update
-        # of the position.
+        # The `bye` event of an evicted reader contains the reader's position. So no other task may run between the
+        # write and the update of the position.
         if batch.body:
             self._count_gaps(reader, batch.gap_count)
             reader.write_shared(batch.body, batch.encoded)
@@ -358,7 +358,7 @@ class CatchUp:
         """Write the next pending quotes: the newest quotes of symbols that a changed subscription added.
 
         After the last pending quote, write a `subscription` event, which tells the client that the changed subscription
-        is now in force. Return False if no change is in progress.
+        is now in force. Return False if no change of the subscription is in progress.
         """
         if reader.pending_rows is None:
             return False

@@ -78,8 +78,8 @@ class HistoryReplayer:
     ) -> None:
         self._journal = journal
         self._id_prefix = id_prefix
-        # The board of the hub renders candles, statuses and messages, because these events do not depend on the state
-        # of a board.
+        # The board of the hub. The replayer renders candles, statuses and messages with this board, because these
+        # events do not depend on the state of a board.
         self._current_board = board
         self._board_factory = board_factory
         self._replay_boards: list[_ReplayBoard] = []

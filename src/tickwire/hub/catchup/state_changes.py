@@ -15,12 +15,13 @@ from tickwire.hub.fanout.screen_router import enter_frames, leave_frames, matche
 from tickwire.hub.fanout.state_frames import StateFrames
 from tickwire.sse.frame import strip_frame_id
 
-# The number of pending rows that one check covers. A check of fewer rows would take about the same time.
+# The number of pending rows (symbols that a changed subscription added) that one check covers. A check of fewer rows
+# would take about the same time.
 _PENDING_ROWS_PER_CHECK = 1_024
-# The maximum number of rows in a plan. The creation of a plan takes one search through all symbols of the channel. A
-# full plan has rows for about 250 batches.
+# The maximum number of rows in a change plan (see `_ChangePlan`). The creation of a plan takes one search through all
+# symbols of the channel. A full plan has rows for about 250 batches.
 _MAX_PLANNED_ROWS = 4_096
-# The maximum number of stored plans. A plan occupies at most 64 KB.
+# The maximum number of stored change plans. A plan occupies at most 64 KB.
 _MAX_PLANS = 64
 
 
@@ -160,7 +161,7 @@ class StateChanges:
         return self._router.match_rows(channel, self._rows_after(channel, after))
 
     def _count_changed(self, rows: frozenset[int], after: int) -> int:
-        """Return how many of the board rows changed after event `after`."""
+        """Return how many of the board rows in `rows` have a quote that changed after event `after`."""
         return int(np.count_nonzero(self._board.sequences[[*rows]] > after))
 
     def _rows_after(self, channel: Channel, after: int) -> RowArray:

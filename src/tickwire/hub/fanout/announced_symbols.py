@@ -67,7 +67,7 @@ class AnnouncedSymbols:
                 yield channel, matching[begin:end].tolist()
 
     def discard(self, channel: Channel) -> None:
-        """Remove a channel from the results."""
+        """Forget a channel and its results of `test_stepwise`."""
         self.untested_channels.pop(channel, None)
         self._matches.pop(channel, None)
 

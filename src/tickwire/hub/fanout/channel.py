@@ -289,8 +289,8 @@ class Channel:
     def group_of_few_readers(self) -> EncodedGroup | None:
         """Return the group of the live readers, if the sender may join the frames for each reader separately.
 
-        Return None if there are no live readers or many, if they have different encoders, or if their streams are
-        compressed.
+        Return None if there are no live readers, or more than MAX_SINKS_PER_GROUP. Also return None if the readers have
+        different encoders, or if their streams are compressed.
         """
         if self._groups is None:
             self._groups = self._create_groups()

@@ -6,7 +6,7 @@ from tickwire.hub.fanout.channel import Channel
 
 
 class ChannelNumbers:
-    """Numbers for the channels of a routing table, from 0. A number becomes free when its channel is removed.
+    """The numbers of the channels of a routing table, starting at 0. A removed channel releases its number.
 
     `changed` contains the numbers whose channels are new or removed, or have different live readers than before. Code
     that reads `changed` must then clear it.

@@ -56,7 +56,7 @@ class DeferredQuotes:
         self._routes += map(self.table.numbers_of, routes)
 
     def clear(self) -> None:
-        """Forget the quotes."""
+        """Forget the quotes that wait for the next flush."""
         self._frames, self._routes = [], []
 
     def append_to_channels(self) -> list[Channel]:
@@ -92,7 +92,7 @@ class DeferredQuotes:
         return ungrouped
 
     def forget_closed_sinks(self) -> None:
-        """Remove the sinks of closed streams from the sink tables, although no quotes are queued.
+        """Remove the sinks of closed streams from the sink tables, even if no quotes are waiting.
 
         The next call of `queue` adds the other sinks of the same channels again.
         """

@@ -1,4 +1,4 @@
-"""Many bodies that consist of frames from one set, such as the watchlists of many readers in one batch of quotes."""
+"""Joins frames into the bodies of many groups of readers. For example, each watchlist receives only some quotes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def group_frames(
 
 
 def _stable_order(numbers: NDArray[np.int32]) -> RowArray:
-    """Return the order of a stable sort.
+    """Return the indexes that sort `numbers`. The sort is stable.
 
     NumPy sorts 16-bit integers with a radix sort, which is much faster than its sort of 32-bit integers.
     """

@@ -1,8 +1,9 @@
 """Top-N screens: the first symbols, in the order of a ranking, among the symbols of a subscription.
 
 A top-N screen is evaluated when a channel needs it, not with every tick. Between two evaluations, the screen stores its
-candidates: all rows up to a cutoff, several times as many as the screen has symbols. An evaluation then tests only the
-symbols that changed since the previous evaluation. It searches all symbols again only if too few candidates are left.
+candidates: all symbols up to a cutoff in the order of the ranking. A screen has several times as many candidates as
+symbols. An evaluation then tests only the symbols that changed since the previous evaluation. It searches all symbols
+again only if too few candidates are left.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from tickwire.sessions.subscription import RankedSelection
 MAX_RANKED_SCREENS = 100
 # A search selects this many candidates for each symbol of the screen.
 _CANDIDATES_PER_SYMBOL = 4
-# If the number of candidates exceeds the number of selected candidates by this factor, a new search is faster. This
+# If a screen has more candidates than this multiple of the number that a search selects, a new search is faster. This
 # happens if many symbols have the value of the cutoff, because all these symbols are candidates.
 _MAX_CANDIDATE_GROWTH = 4
 
 
 class RankedScreen:
-    """The first symbols of one top-N screen.
+    """One top-N screen: the first symbols of a selection, in the order of its ranking.
 
     Symbols with equal values are in alphabetical order. Symbols without a value come last.
     """
@@ -59,7 +60,7 @@ class RankedScreen:
             self._index.remove(self._screen_id)
 
     def rows(self, selected_rows: RowArray | None) -> RowArray:
-        """Return the board rows of the first symbols, the best first.
+        """Return the board rows of the symbols in the top-N screen, the best first.
 
         `selected_rows` are the board rows of the symbols of the subscription, in any order (None: all rows).
         """
@@ -102,7 +103,7 @@ class RankedScreen:
         return rows if self._screen_id is None else self._index.matching_rows(self._screen_id, rows)
 
     def _keys(self, rows: RowArray) -> Floats:
-        """Return one number for each row. The best symbol has the smallest number."""
+        """Return a sort key for the symbol of each board row in `rows`. The best symbol has the smallest key."""
         values = self._index.values_of(self.ranking.expression, rows)
         return np.where(np.isnan(values), np.inf, -values if self.ranking.is_descending else values)
 

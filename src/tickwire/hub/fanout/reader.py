@@ -169,7 +169,7 @@ class Reader:
         self._group = group
         self._steps = 0
         self._wakeup: asyncio.Future[None] | None = None
-        # The object to notify when the reader leaves its channel, or None unless the reader rests (see `rest`).
+        # While the reader rests (see `rest`): the object to notify when the reader leaves its channel. Otherwise None.
         self._owner: ReaderOwner | None = None
         self.on_end: Callable[[], None] | None = None
 
@@ -214,7 +214,7 @@ class Reader:
         self.state = state
 
     def restart_from_snapshot(self, start_position: int) -> None:
-        """Start again with a snapshot of the state at `start_position`."""
+        """Restart the stream of the reader with a snapshot of the state at event `start_position`."""
         self.start_position = start_position
         if self.state is ReaderState.CATCHING_UP:
             self.enter(ReaderState.SNAPSHOT)

@@ -311,7 +311,8 @@ def apply_and_render(board: Board, id_prefix: bytes, record: JournalRecord) -> R
         return RenderedQuotes(id_prefix, record.first, quotes, board.instruments)
     if record.kind is RecordKind.CANDLES:
         candles = candles_from_bytes(record.data, record.event_count)
-        # Every candle results from a tick, so Tickwire never writes a candle of a symbol without ticks.
+        # Every candle results from a tick, so Tickwire never writes a candle of a symbol without ticks. A record that
+        # contains such a candle is unreadable.
         with contextlib.suppress(KeyError):
             return RenderedCandles(id_prefix, record.first, candles, board.find_rows(candles["symbol"].tolist()))
     elif record.kind is RecordKind.NAMED_EVENT:

@@ -63,7 +63,7 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
-            # Begin with the filter, because only this step can fail. A failure of this step leaves nothing to undo.
+            # Add the filter first, because only its addition can fail. After a failure, there is nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
             if subscription.required_screen is not None:

@@ -47,7 +47,7 @@ class RoutingTable:
         self.channel_numbers = ChannelNumbers()
 
     def add_routes(self, channel: Channel, rows: Iterable[int]) -> None:
-        """Add the channel to the board rows in `rows`."""
+        """Record that the channel receives the events of the board rows in `rows`."""
         routes, single = self.channels_by_row, Route([channel])
         for row in rows:
             channels = routes.setdefault(row, single)
@@ -60,7 +60,7 @@ class RoutingTable:
                     routes[row] = Route([*channels, channel])
 
     def remove_channel(self, channel: Channel) -> None:
-        """Remove the channel from all its rows."""
+        """Remove the channel from all board rows of the table."""
         self.channel_count -= 1
         self.all_symbol_channels.pop(channel, None)
         for row in channel.rows:

@@ -40,7 +40,7 @@ class _ScreenEffect(NamedTuple):
     left: list[int]
 
     def restrict(self, channel: Channel, rows: Sequence[int]) -> _ScreenEffect:
-        """Return the effect on the symbols of a channel. `rows` contains the board row of each quote."""
+        """Return the effect of the batch on the symbols of a channel. `rows` contains the board row of each quote."""
         if channel.takes_all_symbols:
             return self
         return _ScreenEffect(*([index for index in indexes if rows[index] in channel.rows] for indexes in self))

@@ -39,7 +39,7 @@ class SentFrames(NamedTuple):
     group_numbers: RowArray
 
     def add(self, other: SentFrames) -> SentFrames:
-        """Return the sum of the numbers, the sum of the sizes, and the groups of both objects."""
+        """Return the total of two objects: the sums of their numbers and of their sizes, and the groups of both."""
         return SentFrames(
             self.deliveries + other.deliveries,
             self.size_bytes + other.size_bytes,

@@ -26,7 +26,7 @@ _ITEM_COUNT, _ITEM_TS, _ITEM_SOURCE, _ITEM_KEY, _ITEM_TERM, _ITEM_NARROW_TICKS, 
 _ITEM_TICKS, _ITEM_CANDLES = 8, 9
 # The initial capacity of the buffer is the size of the data plus this number of bytes.
 _INITIAL_OVERHEAD_BYTES = 512
-# The minimum size of an item: its offset in the vector of items has four bytes.
+# The minimum size of an item in a message, in bytes. The vector of items has a four-byte offset for each item.
 _MIN_ITEM_BYTES = 4
 # For each kind of record: the table field that contains the data, and the size and alignment of one element in bytes.
 _BODY_FIELDS = {

@@ -51,7 +51,8 @@ def parse_nats_address(spec: str, default_name: str, credentials: NatsCredential
     result, the secrets replace the corresponding fields of `credentials`. The other fields stay unchanged.
     """
     if spec == EMBEDDED_NATS:
-        # In `tickwire serve`, the URL of the server that it starts has already replaced this address.
+        # `tickwire serve` starts a NATS server, and replaces this address with the URL of the NATS server before it
+        # opens the journal. So the caller is another command.
         raise InputError(
             f"{spec} is not the address of a NATS server: only tickwire serve starts a NATS server by itself",
             field="journal",

@@ -90,7 +90,7 @@ class StreamConsumer:
         await self._caught_up_once.wait()
 
     async def wait_until_receiving(self) -> None:
-        """Wait until `stall_reason` is None."""
+        """Wait until this process receives messages again (`stall_reason` is None)."""
         await self._receiving.wait()
 
     async def run(self) -> None:
@@ -228,7 +228,8 @@ class StreamConsumer:
         client.
 
         To detect silence, count checks instead of comparing times. If the event loop of this process was blocked for
-        some seconds, the process reads the waiting messages before the next check.
+        some seconds, the process reads the waiting messages before the next check. So a blocked event loop does not
+        count as silence of the server.
         """
         while not self._restart_needed.is_set() and self._silent_checks <= _SILENCE_CHECKS:
             with contextlib.suppress(TimeoutError):

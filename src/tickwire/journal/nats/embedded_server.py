@@ -51,8 +51,8 @@ _KEPT_LOG_LINES = 3
 # machine can connect.
 _LOG_INTERVAL_S = 1.0
 _LOG_LINE = re.compile(rb"\[(?P<level>[A-Z]{3})\] (?P<text>.*)")
-# Lines of other levels have the level DEBUG in the log. They include a warning that the server's configuration file
-# contains the password.
+# Tickwire logs the lines of all other levels of nats-server at the level DEBUG. One of these lines is a warning that
+# the configuration file contains the password.
 _ERROR_LEVELS = (b"ERR", b"FTL")
 
 log = logging.getLogger("tickwire.journal")
@@ -117,8 +117,8 @@ class EmbeddedNatsServer:
             except BlockingIOError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise JournalBusy(
-                        f"another NATS server uses {self._folder}: stop that tickwire serve, or choose another folder "
-                        "with --data"
+                        f"another NATS server uses {self._folder}: stop the other tickwire serve, or choose another "
+                        "folder with --data"
                     ) from None
             else:
                 return

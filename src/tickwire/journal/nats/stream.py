@@ -36,7 +36,7 @@ def unkeyed_subject(address: NatsAddress) -> str:
 async def open_stream(connection: NatsConnection, replicas: int) -> str:
     """Find or create the stream. Return its epoch (see `Journal.epoch`).
 
-    If an operator has deleted all messages of the stream, give the stream a new epoch.
+    If an operator has deleted all messages of the stream, begin a new epoch.
 
     Raise JournalError if the stream is not a Tickwire journal, or cannot be created.
     """
@@ -139,7 +139,7 @@ def _format_description(epoch: str) -> str:
 
 
 async def end_epoch(connection: NatsConnection, epoch: str) -> None:
-    """Give the stream a new epoch, unless another process has already replaced `epoch`.
+    """Replace the epoch `epoch` of the stream with a new epoch. Do nothing if another process has already done this.
 
     The stream has lost its newest messages, and would assign their event numbers to other events. Because of the new
     epoch, a reader that resumes is informed that events are missing, and receives no wrong events.

@@ -48,10 +48,8 @@ async def read_log_position(log: SharedLog, snapshots: Sequence[StoredSnapshot])
 async def find_oldest_anchor(log: SharedLog, state: LogState) -> LogAnchor:
     """Return the position of the oldest message in the log.
 
-    If no message has been deleted, its first event has the number 1.
-
-    The oldest readable message contains the number of its first event. Each unreadable message before it counts as one
-    event.
+    The oldest message that can be decoded contains the number of its first event. Each older message counts as one
+    event. If no message has been deleted, the first event of the log has the number 1.
     """
     if not state.message_count:
         return LogAnchor(state.last_message + 1, 1)
@@ -125,8 +123,8 @@ class LogHistoryReader:
     async def read_item(self, message: int, source: str, messages: range) -> NumberedItem | None:
         """Return the entry of `source` in the message with the number `message`.
 
-        Return None if `messages` does not contain the message, if the message is unreadable, or if its entry has
-        another source.
+        Return None if `messages` (the existing messages) does not contain the message, if the message is unreadable, or
+        if its entry has another source.
         """
         if message not in messages:
             return None

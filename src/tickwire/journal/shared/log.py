@@ -85,7 +85,7 @@ class LogConsumer(Protocol):
         ...
 
     async def wait_until_receiving(self) -> None:
-        """Wait until `stall_reason` is None."""
+        """Wait until this process receives messages again (`stall_reason` is None)."""
         ...
 
     async def run(self) -> None:

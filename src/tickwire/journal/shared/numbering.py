@@ -45,8 +45,8 @@ class MessageNumbering:
         If messages are missing before the next message, the first commit replaces the missing messages.
 
         `message` is the number of the next message, and `data` is its content. All messages between the previous
-        message and the next message are missing. Raise JournalError if this process cannot decode valid messages of
-        this kind.
+        message and the next message are missing. Raise JournalError if the dependencies of the message's codec are not
+        installed.
         """
         missing = message - self.message
         commits = []

@@ -34,8 +34,9 @@ async def open_with_retries(
 ) -> T:
     """Call `open_once` until a call succeeds, and return the result of that call.
 
-    While the server is unavailable, wait without a time limit. After another error, call `is_transient` with the error.
-    If the result is True, try again for up to 15 seconds, and then raise the error. Otherwise raise the error at once.
+    While the server is unavailable, wait without a time limit. After any other error, call `is_transient` with the
+    error. If it returns True, try again for up to 15 seconds, and then raise the error. If it returns False, raise the
+    error at once.
     Before each wait, call `report_waiting` with the reason.
     """
     loop = asyncio.get_running_loop()

@@ -146,8 +146,8 @@ class SharedPeers:
     async def request_all(self, topic: str, data: bytes = b"") -> PeerReplies:
         """Send a request to all processes, and return their replies.
 
-        A process that does not reply in time counts as missing. Later requests do not wait for this process until it
-        has sent another heartbeat. Raise InputError if a process rejects the request, or if the request is too large.
+        A process that does not reply in time counts as missing. Later requests wait for this process again only after
+        its next heartbeat. Raise InputError if a process rejects the request, or if the request is too large.
         """
         handler = self._handlers.get(topic)
         own_reply = None if handler is None else await handler(data)
@@ -211,7 +211,7 @@ class SharedPeers:
         return InputError(
             f"a request of {size} bytes exceeds the message limit of {self._channel.server} "
             f"({self._channel.limit_setting} is {self._channel.max_message_bytes} bytes)",
-            hint="send the request to the process that it concerns",
+            hint="send the request directly to the process that must handle it",
         )
 
     async def _on_heartbeat(self, data: bytes, _reply_to: str) -> None:

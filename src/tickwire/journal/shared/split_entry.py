@@ -33,6 +33,7 @@ def split_entry(entry: JournalEntry) -> tuple[JournalEntry, JournalEntry]:
 def owner_source(source: str) -> str:
     """Return the source of the whole entry. `source` is the source of the entry or of one of its parts.
 
-    The journal compares the leader's term in a part of an entry with the newest term of this source.
+    The journal stores the newest term under the source of whole entries. To check the term of a part, it looks up this
+    source.
     """
     return source.removesuffix(_PART_SUFFIX)

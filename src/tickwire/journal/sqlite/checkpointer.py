@@ -82,7 +82,7 @@ class Checkpointer:
 class LogLimit:
     """Empties the write-ahead log on the writer's thread and connection when the log exceeds its limit.
 
-    A program that reads the file for a long time, such as a backup, makes the attempt fail. The next attempt follows
+    The attempt to empty the log fails while another program, such as a backup, reads the file. The next attempt follows
     when the log has grown by another quarter of the limit.
     """
 

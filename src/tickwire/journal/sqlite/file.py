@@ -66,7 +66,7 @@ class JournalFileInfo(NamedTuple):
     # The sequence number of the last event of the oldest record.
     oldest_record_last: int
     snapshots: list[SnapshotInfo]
-    # The version of Tickwire that most recently opened the journal, or "" if this version did not write its number.
+    # The version of Tickwire that most recently opened the journal, or "" if that version did not write its number.
     written_by: str = ""
 
 
@@ -142,8 +142,8 @@ def _check_header(path: Path, header: bytes) -> None:
             f"wrote the file, or {_MOVE_HINT}"
         )
     page_size = int.from_bytes(header[16:18], "big")
-    # If a file is shorter than the size in its header, the file is damaged, unless a write-ahead log exists. In that
-    # case, the log may contain the missing pages.
+    # A file that is shorter than the size in its header lacks pages. If a write-ahead log exists, the log may contain
+    # these pages. Otherwise, the file is damaged.
     if not file_size(side_file(path, "-wal")) and file_size(path) < _read_uint32(header, 28) * (
         65536 if page_size == 1 else page_size
     ):
@@ -151,7 +151,7 @@ def _check_header(path: Path, header: bytes) -> None:
 
 
 def _describe_writer(path: Path) -> str:
-    """Describe the version of Tickwire that wrote a file whose format this version does not know."""
+    """Describe the version of Tickwire that wrote a file in an unknown format, for error messages."""
     with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_read_only(path)) as connection:
         rows = connection.execute("SELECT value FROM meta WHERE name = ?", (WRITTEN_BY_ROW,)).fetchall()
         if rows:

@@ -23,7 +23,7 @@ class FileGuard:
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """Begin with the present state of the files. `descriptor` is a descriptor of the journal file at `path`."""
+        """Record the present state of the files. `descriptor` is a descriptor of the journal file at `path`."""
         self._path, self._log_path = path, side_file(path, "-wal")
         self._descriptor = descriptor
         self._file_stat = os.fstat(descriptor)
@@ -41,7 +41,7 @@ class FileGuard:
 
     @contextlib.contextmanager
     def checkpointing(self) -> Iterator[bool]:
-        """Let the caller run a checkpoint of the log inside the `with` block.
+        """Reserve the journal file for a checkpoint, which the caller runs inside the `with` block.
 
         The context manager yields False if another program has changed the files. The caller must then not run the
         checkpoint.

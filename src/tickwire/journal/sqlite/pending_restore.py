@@ -39,7 +39,7 @@ def files_of(journal: Path) -> list[Path]:
 
 
 def begin_restore(journal: Path) -> None:
-    """Make the restore of the new copies pending. Call `finish_restore` next.
+    """Record that the new copies must replace the journal (the restore is pending). Call `finish_restore` next.
 
     The new copies of the journal, and of the candles if the backup contains candles, must be complete.
     """
@@ -63,7 +63,7 @@ def cancel_restore(journal: Path) -> None:
 
 
 def find_pending_restore(journal: Path) -> Path | None:
-    """Return the file whose name makes a restore of the journal pending, or None if no restore is pending."""
+    """Return the file whose name records that a restore is pending, or None if no restore is pending."""
     prefix = f"{journal.name}{_RESTORING_SUFFIX}"
     return next((each for each in journal.parent.iterdir() if each.name.startswith(prefix)), None)
 
@@ -71,8 +71,8 @@ def find_pending_restore(journal: Path) -> Path | None:
 def finish_restore(journal: Path) -> bool:
     """Perform the missing renames of a pending restore. Return False if no restore is pending.
 
-    The caller must hold the lock of the journal. The present journal is then `JOURNAL-replaced-ID`, and the names of
-    its other files begin with this name.
+    The caller must hold the lock of the journal. After the call, the previous journal file has the name
+    `JOURNAL-replaced-ID`, and the names of its other files begin with this name.
     """
     restoring = find_pending_restore(journal)
     if restoring is None:

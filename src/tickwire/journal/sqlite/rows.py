@@ -142,7 +142,7 @@ def read_records(
     finally:
         connection.execute("ROLLBACK")
     if kind is None:
-        # Expect the event only if its record exists, because retention may have deleted the record.
+        # Check for the first requested event only if its record existed, because retention may have deleted the record.
         expected_first = after + 1 if containing else None
         _check_no_gap(records, expected_first, max_first if is_complete else None)
     return records

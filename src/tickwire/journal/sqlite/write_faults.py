@@ -11,9 +11,9 @@ _LOCK_TIMEOUT_MS = 5_000
 # The longest wait for the lock after an earlier wait has failed. With this limit, a server whose journal is locked for
 # a long time can still stop within a second.
 _REPEATED_LOCK_TIMEOUT_MS = 100
-# After a commit has failed because the disk is full, the journal accepts no events until this number of bytes is free.
-# On a small disk, the second value applies: a fraction of the disk. Without these limits, small appends would succeed
-# while large appends fail, and the server would become ready and unready again and again.
+# After a commit has failed because the disk is full, the journal accepts no events until _MIN_FREE_BYTES bytes are
+# free. On a small disk, a smaller limit applies: the fraction _MIN_FREE_SHARE of the disk. Without these limits, small
+# appends would succeed while large appends fail, and the server would become ready and unready again and again.
 _MIN_FREE_BYTES = 64 * 2**20
 _MIN_FREE_SHARE = 1 / 20
 

@@ -104,8 +104,8 @@ class FollowerJournal:
     async def append(self, entry: JournalEntry) -> SequenceRange:
         """Append an entry; see `Journal.append`.
 
-        If the owner ends during the append, an entry with a key is sent to the next owner. A second attempt could
-        append an entry without a key twice, so the call then raises JournalUnavailable.
+        If the owner ends during the append, an entry with a key is sent to the next owner. An entry without a key could
+        then be appended twice, so the call raises JournalUnavailable for such an entry.
         """
         self._check_open()
         self._appends_in_progress += 1
@@ -219,7 +219,7 @@ class FollowerJournal:
         self._records.append(records.records)
 
     def on_state(self, state: OwnerState) -> None:
-        """Adopt the state of the journal. Drop the records that retention has deleted."""
+        """Store the state of the journal that the owner reports. Drop the records that retention has deleted."""
         self._owner_stats, self._owner_fault = state.stats, state.unavailable_reason
         self._first = state.stats.first
         if self._tail is not None:

@@ -74,7 +74,7 @@ class MessageStream(asyncio.Protocol, Generic[T]):
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Close the connection after the unsent bytes."""
+        """Close the connection after all unsent bytes have been sent."""
         if self._transport is not None:
             self._transport.close()
 

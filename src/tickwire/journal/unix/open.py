@@ -29,7 +29,7 @@ log = logging.getLogger("tickwire.journal")
 
 
 async def wait_for_lock(open_once: Callable[[], Awaitable[T]], report_waiting: Callable[[str], None]) -> T:
-    """Call `open_once` until it raises no JournalBusy, and return its result. There is no time limit.
+    """Call `open_once`, and repeat the call while it raises JournalBusy. Return the result. There is no time limit.
 
     When the owner of the journal ends, a waiting process becomes the owner. Before the first wait, call
     `report_waiting` with the reason of the wait.

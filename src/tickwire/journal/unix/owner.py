@@ -158,7 +158,7 @@ class FollowerSession:
         await asyncio.gather(*self._request_tasks, return_exceptions=True)
 
     def close(self) -> None:
-        """Disconnect the follower after the unsent bytes."""
+        """Disconnect the follower after all unsent bytes have been sent."""
         self.stream.close()
 
     def _on_message(self, message: FollowerMessage) -> None:

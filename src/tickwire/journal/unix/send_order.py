@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 
 
 class SendOrder:
-    """Lets appends be sent in the order of their numbers.
+    """Makes each append wait until no append with a smaller number waits.
 
-    Without an owner, appends wait. If the owner ends before its answer, an append with a key waits again, with its old
-    number. It is therefore sent to the next owner before all appends with larger numbers.
+    Without an owner, appends wait. If the owner ends before it answers, an append with a key waits again, with its old
+    number. This append is therefore sent to the next owner before all appends with larger numbers.
     """
 
     def __init__(self) -> None:

@@ -136,7 +136,7 @@ class _SortedBounds:
         self._values, self._screen_ids = self._values[kept], self._screen_ids[kept]
 
     def _ranks(self, *values: Floats) -> RowArray:
-        """For each number in the arrays `values`, return the number of bounds below it.
+        """For each value in the arrays `values`, return how many bounds are below the value.
 
         The result has one row for each array.
         """

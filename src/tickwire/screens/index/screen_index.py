@@ -40,8 +40,8 @@ from tickwire.screens.syntax_tree import Node
 # of all screens together is cheaper than separate tests of the crossed screens.
 _MIN_CROSSINGS_FOR_FULL_TEST = 64
 _FULL_TEST_DIVISOR = 16
-# With at least this many symbols per screen, a test of all screens is faster if it tests one screen after the other
-# (with all symbols) than if it tests one symbol after the other (with all screens).
+# If a batch has at least this many symbols per screen, it is faster to test one screen after the other, each with all
+# symbols. In a smaller batch, it is faster to test one symbol after the other, each with all screens.
 _MIN_ROWS_PER_SCREEN = 16
 # The maximum size, in bytes, of the results for the symbols that one step tests together.
 _MAX_MATRIX_BYTES = 1024 * 1024
@@ -339,8 +339,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # In this case, every quote needs a full test, and no symbol occurs twice. A batch of new symbols is an
-            # example. The loop below would have the same result, but would take longer.
+            # Every quote needs a full test, and no symbol occurs twice, for example in a batch of new symbols. The loop
+            # below would have the same result, but would take longer.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return

@@ -34,8 +34,8 @@ class ShapeGroup:
         self._shape, intervals, conditions = shape_key
         self._text_bitmaps = text_bitmaps
         self._screen_ids = np.full(_INITIAL_CAPACITY, -1, np.intp)
-        # The data of one slot is adjacent in memory. The tests of a tick read a few hundred scattered slots, so most of
-        # their time is the wait for memory, once for each cache line.
+        # The data of one slot is adjacent in memory, and so occupies few cache lines. The tests of a tick read a few
+        # hundred scattered slots, and spend most of their time waiting for these cache lines.
         self._value_ids = np.zeros((_INITIAL_CAPACITY, intervals), np.int32)
         # The low and the high bound of each interval.
         self._bounds = np.zeros((_INITIAL_CAPACITY, intervals, 2))
@@ -60,7 +60,7 @@ class ShapeGroup:
         return slot
 
     def remove(self, slot: int) -> None:
-        """Free a slot for another screen."""
+        """Remove the screen in `slot`, so that another screen can use the slot."""
         self._screen_ids[slot] = -1
         self._value_ids[slot] = self._condition_ids[:, slot] = 0
         self._free_slots.append(slot)
