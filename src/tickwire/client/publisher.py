@@ -201,12 +201,12 @@ class _UploadBody:
                 ticks = [*batch]
                 yield _encode_batch(ticks, self._index)
                 self._index += len(ticks)
-        except Exception as error:  # noqa: BLE001  # `upload` raises it when the server has stored the ticks before
+        except Exception as error:  # noqa: BLE001  # `upload` raises the error after the last stored tick
             self.error = error
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return the error with the index of the tick in place of the line in the request's body.
+    """Return the error with the index of the tick in the upload instead of the line in the body of the request.
 
     The body does not contain the first `stored` ticks of the upload.
     """

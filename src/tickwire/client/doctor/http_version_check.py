@@ -27,8 +27,8 @@ _LINES: dict[Product, str] = {
 async def find_browser_version(url: str) -> str | None:
     """Return the HTTP version that browsers use for `url`: `HTTP/2` or `HTTP/1.1`. Return None without an answer.
 
-    Browsers use HTTP/2 only over TLS, and only if the other side selects HTTP/2 in the handshake (ALPN: RFC 9113,
-    section 3.3). This function ends the connection after the handshake.
+    Browsers use HTTP/2 only over TLS, and only if the server or its proxy selects HTTP/2 in the handshake (ALPN: RFC
+    9113, section 3.3). This function ends the connection after the handshake.
     """
     parts = urlsplit(url)
     if parts.scheme != "https":
