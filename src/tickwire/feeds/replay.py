@@ -95,8 +95,8 @@ class Replay:
 
     Two commands rewind the replay: a start command after a stop or after the end, and a seek command to an earlier
     time. The market then begins again, with the recorded times. The replay first resets all symbols. Without the reset,
-    prices from later in the recording would count as earlier prices. `known_symbols` are the symbols that have ticks
-    from before a restart of the server.
+    prices from later in the recording would count as past prices of the market. `known_symbols` are the symbols that
+    have ticks from before a restart of the server.
 
     A resume key has the form DAYS:ROWS or DAYS:ROWS:REWINDS. DAYS is the number of days added to the times, ROWS is the
     number of rows played in this run, and REWINDS is the number of times that the market has begun again. The
