@@ -74,7 +74,7 @@ def _with_facts(fields: dict[str, Any], *, is_cancel: bool, recv_ts: int, condit
         fields["recv_ts"] = recv_ts
     if conditions:
         fields["conditions"] = list(conditions)
-        # A server rejects a tape without conditions. A file may have a tape in each row.
+        # Omit the tape of a tick without conditions, because a server rejects such a tick.
         if tape:
             fields["tape"] = tape
     return PublishedTick(**fields)
