@@ -250,7 +250,8 @@ class Supervisor:
             owner.max_failed_starts = 1
         has_standby = bool(owners) and settings.journal != "memory"
         self.standby_workers = [_feed_worker(settings, "feed process 1", 1)] if has_standby else []
-        # The started workers that have not ended. During a restart, these include both processes of an edge.
+        # The started workers that have not ended. During a restart, these include the old and the new process of an
+        # edge.
         self._running: dict[asyncio.Task[None], WorkerProcess] = {}
         self._is_stopping = False
         self._restart_lock = asyncio.Lock()

@@ -294,7 +294,7 @@ FEED_KIND = FeedKind("replay", "replay", _open_replay, argument="PATH")
 async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterator[tuple[PackedTicks, bool]]:
     """Return pairs: each chunk, and whether it is the last chunk.
 
-    Join two chunks if the first ends with a withdrawn trade, and its replacement is in the second.
+    Join two chunks if the first chunk ends with a withdrawn trade whose replacement begins the second chunk.
     An error is raised only after all valid chunks have been returned.
     """
     chunk = await _read_next_chunk(chunks)

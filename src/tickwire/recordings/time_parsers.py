@@ -27,7 +27,7 @@ from tickwire.recordings.table_reader import InstantNs, WallClockNs
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
 # A number without a unit counts as a time only between these limits. Other numbers are row counters, prices or dates in
-# another notation. If such a number were a time, it would often be in 1970.
+# another notation. As times, such numbers would often mean a moment in 1970.
 _MIN_GUESSED_NS = 631_152_000 * _SECOND_NS  # 1990-01-01
 _MAX_GUESSED_LEAD_NS = DAY_NS
 _NUMBER = re.compile(r"\d+(\.\d*)?(e\+?\d{1,2})?", re.IGNORECASE)

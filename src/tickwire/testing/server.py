@@ -97,8 +97,9 @@ async def run_server(
 
     The default settings are `feed="http"` and `journal="memory"`. By default, the server writes streams directly to the
     connection, as `tickwire serve` does. If `bypass_asgi` is False, the server sends streams through ASGI, as in any
-    other ASGI server. `protocol` replaces the connection class of these two variants. `send_buffer_bytes`
-    limits the kernel's send buffer of each connection. With the settings `tls_cert` and `tls_key`, the server uses TLS.
+    other ASGI server. `protocol` is the class of the connections; by default, `bypass_asgi` determines the class.
+    `send_buffer_bytes` limits the kernel's send buffer of each connection. With the settings `tls_cert` and `tls_key`,
+    the server uses TLS.
     """
     all_settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **settings})
     app = App(all_settings, clock)
