@@ -274,8 +274,8 @@ def _choose_date_pattern(column: Column, texts: Sequence[str]) -> re.Pattern[str
 def _has_neighboring_dates(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
     """Return whether the texts contain at least three dates, and each date is at most a week from the previous date.
 
-    If so, `pattern` reads the day and the month in the right order. With day and month exchanged, consecutive days would
-    be about a month apart.
+    If so, `pattern` reads the day and the month in the right order. With day and month exchanged, consecutive days
+    would be about a month apart.
     """
     dates = list(dict.fromkeys(_dates_of(pattern, texts)))
     steps = [abs((later - earlier).days) for earlier, later in itertools.pairwise(dates)]
