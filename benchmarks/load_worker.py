@@ -96,9 +96,7 @@ class LoadWorker:
         status = await self._exchange(reader, writer, request)
         writer.close()
         if status != request.expected:
-            raise SystemExit(
-                f"the server answers {status} to a publish request: use a token with the scope publish"
-            )
+            raise SystemExit(f"the server answers {status} to a publish request: use a token with the scope publish")
 
     async def _run_client(self, number: int) -> None:
         """Send requests on one connection at the client's share of the rate. A client that is late skips no request."""

@@ -335,10 +335,7 @@ def _history_s(text: str) -> float:
 
 
 def _feed_urls(settings: Settings) -> dict[str, str]:
-    """Return the address of each vendor in `--feed-url`.
-
-    Raise InputError if the setting names a vendor that is not in `--feed`.
-    """
+    """Return the address of each vendor in --feed-url. Raise InputError if one of the vendors is not in --feed."""
     names = feed_kind_names(settings.feed)
     if not settings.feed_url:
         return {}
