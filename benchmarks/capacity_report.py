@@ -163,7 +163,7 @@ def _plot(file: BenchmarkFile, rows_before: Mapping[str, Row]) -> str:
 
 
 def _bars(pairs: Sequence[tuple[str, Sequence[Row]]], key: str, largest: float) -> Iterator[tuple[str, int]]:
-    """For each name, yield one bar for each run, and the height of these bars in pixels."""
+    """For each name, yield the SVG text of one bar for each run, and the height of these bars in pixels."""
     for name, group in pairs:
         shape = f'<text x="{_NAME_WIDTH - 8}" y="11" text-anchor="end" fill="#344054">{escape(name[:40])}</text>'
         for index, (row, colour) in enumerate(zip(group, _COLOURS, strict=False)):

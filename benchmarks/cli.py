@@ -60,7 +60,7 @@ _rounds_option_with = partial(
 )
 _seconds_option, _rounds_option = _seconds_option_with(default=3.0), _rounds_option_with(default=3)
 _only_option = click.option(
-    "--only", default="", help="Measure the limit and only these peers, such as tickwire,nchan.  [default: all]"
+    "--only", default="", help="Measure the C send loop and only these peers, such as tickwire,nchan.  [default: all]"
 )
 _variant_option = click.option(
     "--variant",
@@ -231,7 +231,7 @@ def run_paced(only: str, variants: list[Peer], file: Path | None, **options: Any
     "--silent", type=click.IntRange(1, 1_000), default=50, show_default=True, help="Number of stalled readers."
 )
 def run_stalled(readers: int, seconds: float, rounds: int, only: str, file: Path | None, silent: int) -> list[Row]:
-    """Measure readers without and then with stalled readers, which never read, on the same server."""
+    """Measure the readers of a server first alone, and then beside stalled readers, which never read."""
     if silent >= readers:
         raise InputError(f"--silent {silent} leaves none of {readers} readers to measure", field="silent")
     rows = stalled_readers.measure_stalled_readers(select_peers(only), readers, seconds, rounds, silent=silent)

@@ -25,7 +25,10 @@ class LinearFit(NamedTuple):
         return self.slope - self.margin
 
     def growth(self, xs: Sequence[float]) -> float:
-        """Return the increase from the first to the last x with `min_slope`, as a share of the value at the first x."""
+        """Return the increase of the line from the first to the last x if its slope were `min_slope`.
+
+        The increase is a share of the value of the line at the first x.
+        """
         first = self.start + self.slope * xs[0]
         return self.min_slope * (xs[-1] - xs[0]) / first if first else 0.0
 

@@ -200,7 +200,7 @@ async def _sample_server(client: httpx2.AsyncClient, begins_at: float, seconds: 
         except httpx2.TransportError as error:
             raise ClientError(f"the server does not answer: {error}") from None
         if not answer.is_success:
-            raise ClientError(f"GET /metrics answers {answer.status_code}: it needs a token with the scope metrics")
+            raise ClientError(f"GET /metrics answers {answer.status_code}: use a token with the scope metrics")
         values = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line.startswith(_SAMPLES))
         if len(values) < len(_SAMPLES):
             raise ClientError("the server runs on a system without /proc, so its memory cannot be measured")

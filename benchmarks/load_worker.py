@@ -38,10 +38,11 @@ class WorkerPlan(msgspec.Struct, frozen=True):
 
 
 class WorkerResult(msgspec.Struct):
-    """The result of one process. The lists with an element for each second count successful and failed requests.
+    """The result of one process.
 
-    `latencies_us` has the latency of each successful request, and `latency_seconds` its second. `id_errors` counts
-    events whose id was lower than the id before.
+    `latencies_us` contains the latency of each successful request. `latency_seconds` contains, for each of these
+    requests, the number of seconds from the start of the test to the answer. `id_errors` counts the events whose id was
+    lower than the id of the previous event.
     """
 
     cpu_s: float
@@ -95,9 +96,7 @@ class LoadWorker:
         status = await self._exchange(reader, writer, request)
         writer.close()
         if status != request.expected:
-            raise SystemExit(
-                f"the server answers {status} to a publish request: it needs a token with the scope publish"
-            )
+            raise SystemExit(f"the server answers {status} to a publish request: use a token with the scope publish")
 
     async def _run_client(self, number: int) -> None:
         """Send requests on one connection at the client's share of the rate. A client that is late skips no request."""

@@ -67,8 +67,8 @@ class ApiUser(FastHttpUser):
 class StreamUser(HttpUser):
     """Reads a stream, and resumes it after a loss.
 
-    The statistics have the time to the first event of each connection, and a failure for each lost stream, each gap and
-    each id that is lower than the id before.
+    The statistics contain the time to the first event of each connection. They count each lost stream, each gap and
+    each id that is lower than the previous id as a failure.
     """
 
     weight = 20

@@ -36,7 +36,7 @@ _BUSY_MARKET = {**market_workload(symbols=500, watch=20, ticks=20_000), "stalled
 def measure_stalled_readers(
     peers: Sequence[Peer], readers: int, seconds: float, rounds: int, *, silent: int
 ) -> list[Row]:
-    """Measure the good readers alone, then together with `silent` stalled readers. `readers` counts both kinds."""
+    """Measure the good readers alone, then beside `silent` stalled readers. `readers` is the number of all readers."""
     tasks = [
         BenchmarkTask(peer.name, partial(_measure_with_stalled, peer, readers - silent, silent, seconds, work))
         for peer, work in _peer_workloads(peers)

@@ -75,7 +75,7 @@ def _row_name(edges: int) -> str:
 def _measure_edge_count(
     nats: NatsInstance, names: Iterator[str], folder: Path, edges: int, work: dict[str, Any]
 ) -> Row:
-    """Measure one number of edges with a new journal."""
+    """Measure the server with `edges` edge processes and a new journal."""
     journal = f"{nats.url}/{next(names)}"
     with _run_feed(journal, folder / "feed") as feed:
         peer = replace(_edge_peer(edges, journal), companions=nats.processes + feed)

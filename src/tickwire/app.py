@@ -95,11 +95,11 @@ class App:
         # The settings with new keys that arrived during the start. When the start has ended, the server uses these
         # keys.
         self._new_keys: Settings | None = None
-        # The reason why the start has to wait, or "" if the start does not wait. The event is set when the start begins
-        # to wait, and when the start ends. The event is None before and after the start.
+        # The reason why the start has to wait, or "" if the start does not wait.
         self._waiting_reason = ""
+        # During the start: an event that is set when the start begins to wait, and when the start ends. Otherwise None.
         self._start_settled: asyncio.Event | None = None
-        # Whether a start has succeeded or failed.
+        # Whether a start has ended, with success or with an error.
         self._start_has_ended = False
         self._handover: ReaderHandover | None = None
         self._stop_signals: StopSignals | None = None
@@ -335,7 +335,7 @@ def _history_s(text: str) -> float:
 
 
 def _feed_urls(settings: Settings) -> dict[str, str]:
-    """Return the address of each vendor in `--feed-url`. Raise InputError if the setting names another vendor."""
+    """Return the address of each vendor in --feed-url. Raise InputError if one of the vendors is not in --feed."""
     names = feed_kind_names(settings.feed)
     if not settings.feed_url:
         return {}
@@ -399,7 +399,7 @@ async def _open_journal(
     """Open the journal. The journal stays open until `stack` closes.
 
     Only one process can open a journal in a file or in memory. If several processes need the journal, the process that
-    runs the feed opens the journal, and the edges follow the journal over a Unix socket.
+    runs the feed opens the journal. The edges (processes that serve readers) follow the journal over a Unix socket.
     """
     if is_shared(settings.journal) or settings.role == "all":
         return await _open_in_this_process(settings, clock, stack, report_waiting)
@@ -456,8 +456,8 @@ async def _open_in_this_process(
 async def _open_candle_archive(settings: Settings) -> CandleArchive:
     """Open the candle archive in a file next to the journal's file.
 
-    If the journal has no file, open the archive in memory. An edge process also opens an archive in memory. This
-    archive reads the file of the journal's owner.
+    If the journal has no file, or if this process is an edge, open the archive in memory. The archive of an edge also
+    reads the file that the owner of the journal writes.
     """
     path = _journal_file(settings)
     archive_path = path and path.with_name(f"{path.name}-candles")

@@ -12,7 +12,7 @@ from tickwire.feeds.registry import FEED_SYNTAX, SPEC_SEPARATOR, VENDOR_NAMES
 
 # Some settings have an effect only together with certain values of another setting. `only_with` maps the name of the
 # other setting to the allowed kinds of its value. The kind of a value is the part before a colon. If the value has
-# another kind, tickwire/settings_rules.py rejects the setting with `only_with`.
+# another kind, tickwire/settings_rules.py rejects the setting that declares `only_with`.
 _FEED: JsonDict = {"group": "Feed"}
 _PLAYBACK: JsonDict = {"group": "Feed", "only_with": {"feed": ["simulator", "replay"]}}
 _VENDOR: JsonDict = {"group": "Feed", "only_with": {"feed": [*VENDOR_NAMES]}}
@@ -85,9 +85,9 @@ class FeedSettings(BaseSettings):
     )
     conditions: Literal["", "sip"] = Field(
         "",
-        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of the trades of Alpaca "
-        "and of publishers. For example, an odd lot changes only the volume. Empty: each trade changes last, high, low "
-        "and volume.",
+        description="Apply the rules of the US consolidated tape (sip) to the sale conditions of trades from Alpaca "
+        "and from publishers. For example, an odd lot changes only the volume. Empty: each trade changes last, high, "
+        "low and volume.",
         json_schema_extra=_FEED,
     )
     distinct_symbols: bool = Field(
@@ -130,8 +130,8 @@ class FeedSettings(BaseSettings):
     )
     history: str = Field(
         "",
-        description="Simulate the ticks of this duration before the start, such as 5d (at most 31d). After a restart, "
-        "simulate only the time since the newest tick. Empty: no earlier ticks.",
+        description="Simulate this much history before the start, such as 5d (at most 31d). After a restart, simulate "
+        "only the time since the newest tick. Empty: no history.",
         json_schema_extra=_SIMULATOR,
     )
     model: str = Field(

@@ -18,7 +18,7 @@ _MARKER = "tickwire_market"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
+    """Register the marker `tickwire_market` with pytest."""
     config.addinivalue_line(
         "markers", f"{_MARKER}(real_time=False, **settings): settings of the server that the fixture {_MARKER} starts"
     )

@@ -12,7 +12,7 @@ REDACTED = "***"
 # Accept a single slash after the colon, because pathlib removes the second slash of a URL.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 # A URL in a text ends at a space, a quotation mark or a bracket, and does not end with a punctuation mark. A backslash
-# before a quotation mark belongs to the encoding of the text.
+# before a quotation mark is an escape character of the text, for example in JSON, and is not a part of the URL.
 _URL = re.compile(rf"""({_SCHEME.pattern})((?:[^\s"'<>\\]|\\[^\s"'])+)(?<![:,.;)])""")
 _HOST = r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:\[[0-9A-Fa-f:.%]*\]|[\w.-]*)(?::\d*)?"
 _HOSTS_AND_PATH = re.compile(rf"{_HOST}(?:,{_HOST})*(?:/.*)?", re.DOTALL)
@@ -36,7 +36,7 @@ def redact_address(address: str) -> str:
 def _redact_location(location: str) -> str:
     """Redact the part of a URL after `://`.
 
-    If the part does not begin with valid hosts, it may contain a password, so remove the whole part.
+    If the part does not begin with valid host names, it may contain a password, so remove the whole part.
     """
     redacted = _redact_userinfo(location)
     return redacted if _HOSTS_AND_PATH.fullmatch(redacted.removeprefix(f"{REDACTED}@")) else REDACTED
@@ -45,8 +45,8 @@ def _redact_location(location: str) -> str:
 def _redact_userinfo(location: str) -> str:
     # Everything before the last `@` may be a credential, because a password may contain any character.
     userinfo, at, rest = location.rpartition("@")
-    # Either the password contains a question mark, or the query contains an `@`. In both cases, every part may be a
-    # credential.
+    # A question mark or number sign before the last `@` is ambiguous: it may belong to the password, or the `@` may
+    # belong to the query. In both cases, every part may be a credential.
     if _QUERY.search(userinfo):
         return REDACTED
     return (f"{REDACTED}@" if at else "") + _QUERY.sub("", rest)

@@ -258,8 +258,8 @@ class Settings(FeedSettings):
     max_per_user: int = Field(
         0,
         ge=0,
-        description="Accept at most this many readers per user. 0 sets no limit. Without --auth, only clients with "
-        "a user in --user-header have a user.",
+        description="Accept at most this many readers per user. 0 sets no limit. Without --auth, the limit applies "
+        "only to clients that --user-header identifies.",
         json_schema_extra=_LIMITS,
     )
     max_requests: float = Field(

@@ -17,7 +17,7 @@ _LEFT_MARGIN, _RIGHT_MARGIN, _TOP_MARGIN, _BOTTOM_MARGIN = 52, 14, 44, 40
 _GRID_COLOUR, _TEXT_COLOUR, _FAINT_COLOUR = "#e4e7ec", "#344054", "#667085"
 DATA_COLOUR, MODEL_COLOUR = "#98a2b3", "#2563eb"
 _ROUND_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
-# A longer title does not fit into a panel in the larger size.
+# The maximum number of characters of a title in the larger size. A longer title has the smaller size, so that it fits.
 _MAX_LARGE_TITLE_CHARS = 40
 # The approximate width of a character of a legend, in pixels.
 _LEGEND_CHAR_WIDTH = 5.6

@@ -27,8 +27,8 @@ from tickwire.recordings.bar_reader import read_bars
 from tickwire.simulation.model import TradingHours, check_trading_hours
 from tickwire.simulation.universe import built_in_instruments
 
-# A larger ratio between the prices of two days is suspicious. The data may contain a stock split without adjusted
-# prices.
+# A price change by more than this factor from one day to the next is suspicious: the cause may be a share split for
+# which the prices were not adjusted.
 _SPLIT_WARNING_RATIO = 1.8
 _MAX_WARNINGS = 5
 

@@ -101,7 +101,8 @@ async def _publish_at_speed(recording: Recording, url: str, playback_clock: Play
         task = bar.add_task(recording.path.name, total=1.0, rows="")
         async with Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS) as publisher:
             for chunk in recording.chunks():
-                # The clock keeps a negative size and the corrected trade after it together.
+                # A tick with a negative size withdraws a trade. The clock releases such a tick together with the
+                # corrected trade that may follow.
                 async for part in playback_clock.release_when_due(withdraw_cancelled(chunk)):
                     for batch in split_many_cancels(published_ticks(part)):
                         await publisher.publish(batch)
@@ -120,7 +121,7 @@ class _RecordingUpload:
         self._name = name
         self._bar = _progress_bar()
         self._task = self._bar.add_task(file.name, total=1.0, rows="")
-        # The recording of the newest attempt.
+        # The recording that the newest attempt of the upload reads.
         self._recording: Recording | None = None
 
     async def run(self, url: str) -> None:

@@ -81,7 +81,8 @@ class _LineUpload:
 def _read_batches(first_line: bytes, rest: BinaryIO) -> Iterator[list[PublishedTick]]:
     """Wait for lines, and yield one list with the ticks of all lines that have arrived. Repeat until the input ends.
 
-    If the last of these ticks is a cancel, the tick waits for the next line, which may be the corrected trade.
+    If the last of these ticks cancels a trade, yield this tick only when the next line has arrived, because that line
+    may contain the corrected trade.
     """
     line_number = 0
     ticks: list[PublishedTick] = []

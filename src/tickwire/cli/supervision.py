@@ -28,7 +28,8 @@ from tickwire.core.codec import decode_json, encode_json
 PARENT_PID_VARIABLE = "TICKWIRE_PARENT"
 READY_FD_VARIABLE = "TICKWIRE_READY_FD"
 _POLL_INTERVAL_S = 0.25
-# The maximum time for draining the streams. A process that needs more time hangs, and then exits at once.
+# The maximum time for draining the streams after the parent process has ended. A process that needs more time probably
+# hangs, so it exits without further draining.
 _DRAIN_TIMEOUT_S = 20.0
 _MAX_MESSAGE_BYTES = 64 * 1024
 

@@ -48,7 +48,7 @@ _ROUND_TRIP_INTERVAL_S = 2.0
     metavar="EXPR",
     help="With --top, show only the first symbols in this order, such as 'change_rate desc' or 'last * volume desc'.",
 )
-@click.option("--top", type=click.IntRange(1, MAX_TOP), help="With --order, the number of symbols.")
+@click.option("--top", type=click.IntRange(1, MAX_TOP), help="With --order, show this many symbols.")
 @click.option("--count", type=click.IntRange(1), help="Stop after this number of quotes.")
 @click.option(
     "--sort",

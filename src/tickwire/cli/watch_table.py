@@ -117,7 +117,7 @@ class WatchTable:
                 self._scroll(key)
 
     def _scroll(self, key: str) -> None:
-        """Scroll the table. `render` corrects a first row before the start or after the end."""
+        """Change the first visible row. The row may be out of range, which `render` corrects."""
         end = len(self.rows)
         steps = {
             "up": -1,

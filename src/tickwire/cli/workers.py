@@ -250,7 +250,8 @@ class Supervisor:
             owner.max_failed_starts = 1
         has_standby = bool(owners) and settings.journal != "memory"
         self.standby_workers = [_feed_worker(settings, "feed process 1", 1)] if has_standby else []
-        # The started workers that have not ended. During a restart, these include both processes of an edge.
+        # The started workers that have not ended. During a restart, these include the old and the new process of an
+        # edge.
         self._running: dict[asyncio.Task[None], WorkerProcess] = {}
         self._is_stopping = False
         self._restart_lock = asyncio.Lock()
@@ -307,8 +308,8 @@ class Supervisor:
                 if self._is_stopping:
                     return
                 new = old.clone(changes)
-                # Do not start a second process after a failure. It would open another listening socket, and the end of
-                # the old process would then close the connections that wait in the old socket.
+                # Allow only one failed start. A second start would open another listening socket. The end of the old
+                # process would then close the old socket and the connections that wait in it.
                 new.max_failed_starts = 1
                 self._start_workers([new])
                 await new.wait_until_started_or_failed()
@@ -332,10 +333,12 @@ class Supervisor:
     async def _wait_until_serving_or(self, stopped: asyncio.Event) -> ReadyMessage | None:
         """Wait until all edge processes are ready. Return the ready message of the first edge process.
 
-        Return None if `stopped` is set before that. A process may wait for the server of the journal without a time
-        limit. Raise TickwireError if a process has ended and the processes are not ready after _START_TIMEOUT_S, or if
-        the starts of one worker have failed too often. The reason may be a setting, such as a wrong password of NATS.
-        After the processes were ready once, the supervisor restarts them without a limit.
+        Return None if `stopped` is set before all edge processes are ready. The wait has no time limit, because a
+        process may wait for the server of the journal.
+
+        Raise TickwireError if the starts of one worker have failed too often. Also raise TickwireError if a process has
+        ended and the processes are not ready after _START_TIMEOUT_S. The cause may be a setting, such as a wrong
+        password of NATS. After the processes were ready once, the supervisor restarts them without a limit.
         """
         serving = asyncio.gather(*(edge.wait_until_serving() for edge in self.edge_workers))
         stop_wait = asyncio.ensure_future(stopped.wait())

@@ -117,8 +117,8 @@ class BlockingScreen(BlockingStream[ScreenChange]):
     def __init__(self, thread: LoopThread, screen: Screen) -> None:
         super().__init__(thread, screen, screen.stream)
         self._screen = screen
-        # A copy of the symbols and the quotes after a call of `next_item` reached its timeout, because the thread still
-        # waits for a change. Otherwise None.
+        # After a call of `next_item` has reached its timeout: a copy of the symbols and the quotes, because the thread
+        # may change the originals. Otherwise None.
         self._copy: tuple[Set[str], Mapping[str, Quote]] | None = None
 
     @property

@@ -32,9 +32,9 @@ class DataFrame(Protocol):
 class FrameTicks:
     """The rows of a data frame as ticks. The columns have the names of the fields of a tick.
 
-    The tick omits a field whose value is missing (NaN, NaT, None, null). Times
-    may have any unit and time zone; a time without a zone is in UTC. A pandas frame may have its times in the index
-    instead of a column `ts`. Whole numbers in `ts` and `recv_ts` are microseconds since 1970.
+    Each tick omits the fields whose values are missing (NaN, NaT, None, null). Times may have any unit and time zone; a
+    time without a zone is in UTC. A pandas frame may have its times in the index instead of a column `ts`. Whole
+    numbers in `ts` and `recv_ts` are microseconds since 1970.
     """
 
     def __init__(self, frame: DataFrame) -> None:

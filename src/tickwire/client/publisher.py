@@ -92,7 +92,7 @@ class Publisher:
 
         After `attempts` requests in a row without a stored tick, the publisher raises an error. Raise the errors of
         `publish`, and the errors of `open_batches`. If a tick is invalid, the server has stored all ticks before this
-        tick, and the error has the `index` of the tick among all ticks of the upload.
+        tick. The `index` of the error is the number of the tick in the whole upload, from 0.
         """
         path = f"/v1/uploads/{name}"
         backoff, stored, stored_before = self._backoff.fresh_copy(), 0, None
@@ -163,7 +163,7 @@ def _to_python_object(value: Any) -> Any:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_to_python_object)
-# The JSON member of a tick without a time. The server gives such a tick the current time.
+# A tick without a time contains this JSON member. The server uses the current time as the time of such a tick.
 _NO_TIME = b'"ts":null'
 
 
@@ -201,12 +201,12 @@ class _UploadBody:
                 ticks = [*batch]
                 yield _encode_batch(ticks, self._index)
                 self._index += len(ticks)
-        except Exception as error:  # noqa: BLE001  # `upload` raises it when the server has stored the ticks before
+        except Exception as error:  # noqa: BLE001  # `upload` raises the error after the last stored tick
             self.error = error
 
 
 def _name_tick(error: BatchRowError, stored: int) -> BatchRowError:
-    """Return the error with the index of the tick in place of the line in the request's body.
+    """Return the error with the index of the tick in the upload instead of the line in the body of the request.
 
     The body does not contain the first `stored` ticks of the upload.
     """

@@ -48,7 +48,7 @@ def encode_large_struct(struct: msgspec.Struct) -> bytes:
     """
     fields, is_array = msgspec.structs.fields(struct), struct.__struct_config__.array_like
     count = len(fields)
-    # By the MessagePack specification, the first type byte is for up to 15 items, and the second for more items.
+    # The type bytes of an array or a map in the MessagePack specification: `short` for up to 15 items, `long` for more.
     short, long = (0x90, b"\xdc") if is_array else (0x80, b"\xde")
     parts = [bytes([short | count]) if count < 16 else long + count.to_bytes(2, "big")]
     for field in fields:
@@ -81,7 +81,7 @@ def find_non_number(data: bytes, error: Exception) -> NonNumber | None:
     position = _ERROR_POSITION_PATTERN.search(str(error))
     if position is None:
         return None
-    # Search between the position and the end of the value. The field name in the error message comes before this
+    # Search for the field name and the value. The error contains a position inside the value. The name precedes this
     # position.
     end = int(position[1]) + _MAX_NON_NUMBER_BYTES
     found = [*_NON_NUMBER_PATTERN.finditer(data, max(0, end - _MAX_FIELD_BYTES), end)]

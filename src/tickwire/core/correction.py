@@ -17,7 +17,10 @@ from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
 LEAST_SIZE = sys.float_info.min
-"""The negative of this size withdraws a trade without a size, and is too small to change a volume."""
+"""A tick withdraws a trade without a size if the size of the tick is the negative of this number.
+
+The number is too small to change a volume.
+"""
 
 
 class TradeCorrection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

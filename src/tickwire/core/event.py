@@ -135,8 +135,8 @@ def correction_key(source: str, key: str, index: int) -> EntryKey:
     """Return the source and the key of a correction event.
 
     `source` and `key` belong to the entry with the ticks of the correction. `index` is the number of the correction in
-    this entry. For an upload, the event has another source than the ticks, because `last_key` of the upload must return
-    a key of ticks.
+    this entry. The correction event of an upload has a source of its own. Otherwise `last_key` of the upload would
+    return the key of this event instead of a key of ticks.
     """
     is_upload = source.startswith(_UPLOAD_PREFIX)
     return EntryKey(f"corrections of {source}" if is_upload else source, f"{key}:correction {index}")
@@ -166,8 +166,8 @@ class JournalRecord(NamedTuple):
 class Turn(NamedTuple):
     """The journal records that a process applies in one turn of the event loop.
 
-    `parts` contains whole records, or one part of a large record of ticks. `starting_records` contains the records
-    whose first event is in `parts`; a large record is there as a whole.
+    `parts` contains whole records, or one part of a large record of ticks. `starting_records` contains each record
+    whose first event is in `parts`. `starting_records` contains whole records, even if `parts` contains only a part.
     """
 
     parts: Sequence[JournalRecord]

@@ -1,8 +1,8 @@
 """An event id names a position in the history of a journal. Event ids have the form `<epoch>-<sequence>`, such as
 `m3x9f-5121`.
 
-The last id of an evicted reader also contains the time of the eviction: `m3x9f-5121.evicted-1764000000`. The id is only
-`.evicted-1764000000` if the reader has no position after which it can resume.
+The last id of an evicted reader also contains the time of the eviction: `m3x9f-5121.evicted-1764000000`. If the reader
+has no position after which it can resume, the id is `.evicted-1764000000`.
 
 A journal numbers its events from 1 without gaps. The sequence is the number of the event. The epoch names the history
 that the journal stores. The epoch changes only when the journal loses all its events and starts a new history. A server

@@ -78,9 +78,14 @@ class StreamEvent(enum.StrEnum):
         "enter",
         EventKind.SCREEN,
         "if a new quote of the symbol caused it, and no separate `quote` event follows",
-        "a symbol entered this set",
+        "a symbol began to match the filter, or entered the top N",
     )
-    LEAVE = "leave", EventKind.SCREEN, "if a new quote of the symbol caused it", "a symbol left this set"
+    LEAVE = (
+        "leave",
+        EventKind.SCREEN,
+        "if a new quote of the symbol caused it",
+        "a symbol no longer matches the filter, or left the top N",
+    )
     STATUS = (
         "status",
         EventKind.STATUS,

@@ -69,7 +69,7 @@ class Histogram:
         self._total += total
 
     def add_exemplar(self, exemplar: Exemplar) -> None:
-        """Replace the exemplar of the bucket that contains the value."""
+        """Store an exemplar (a value and its trace) for the bucket of the value. Replace the earlier exemplar."""
         self._exemplars[bisect_left(self._bounds, exemplar.value)] = exemplar
 
     def counts(self) -> HistogramCounts:

@@ -16,7 +16,7 @@ class NativeLibraryUnavailable(Exception):
 
 
 def load_library(library: Path, functions: Signatures) -> ctypes.CDLL:
-    """Load a library that contains these functions, and declare the types of their arguments and results.
+    """Load a library, and declare the argument and result types of `functions`, which the library must contain.
 
     Raise NativeLibraryUnavailable if the library does not exist, does not fit the machine or lacks a function.
     """

@@ -24,9 +24,9 @@ def rows_from_bytes(
 ) -> NDArray[np.void]:
     """Return an array of the packed rows in `data`.
 
-    If the rows have the layout `dtype`, the array uses the memory of `data`. The rows may have the layout `narrow` only
-    if `count`, the number of rows, is given. The array is then a copy with the layout `dtype`. Error messages call the
-    rows `name`. Raise InputError if the length of `data` fits neither layout.
+    If the rows have the layout `dtype`, the array uses the memory of `data`. If `count`, the number of rows, is given,
+    the rows may also have the layout `narrow`, and the array is then a converted copy. `name` is the word for the rows
+    in error messages. Raise InputError if the length of `data` fits neither layout.
     """
     if count is not None and len(data) == count * narrow.itemsize:
         return np.frombuffer(data, narrow).astype(dtype)

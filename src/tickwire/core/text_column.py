@@ -261,8 +261,8 @@ def _presence_word(characters: Iterable[str]) -> np.uint64:
 def _step_bits(characters: Sequence[str | None]) -> _Words:
     """Return an array with one 64-bit word for each byte value.
 
-    Bit i of a word is set if the byte matches character i of the pattern (the first character is 1). The byte 0, which
-    ends every text, has only the bit after the last character of the pattern.
+    Bit i of a word is set if the byte matches character i of the pattern, counted from 1. The byte 0 ends every text.
+    Its word has only one bit: the bit after the last character of the pattern.
     """
     table = np.zeros(256, np.uint64)
     for bit, character in enumerate(characters, 1):

@@ -143,8 +143,8 @@ def reset_ticks(symbols: Iterable[bytes], ts: int) -> PackedTicks:
 
     The market of the symbols begins again at `ts` (nanoseconds since the Unix epoch).
 
-    A replay that moves to an earlier time resets its symbols. Without the reset, later prices would count as earlier
-    prices. The ticks of a record are either all resets or all updates.
+    A replay that moves to an earlier time resets its symbols. Without the reset, prices from after that time would
+    count as past prices of the market. The ticks of a record are either all resets or all updates.
     """
     names = sorted(symbols)
     ticks = blank_ticks(len(names))

@@ -15,7 +15,7 @@ FeedMode = Literal["simulated", "replay", "live"]
 """The label of a feed's prices. Clients see whether prices are simulated, replayed or live."""
 
 END_OF_FEED_SUFFIX = ":end"
-"""The suffix of the key of a feed's last batch."""
+"""The suffix of the last key of a feed whose source has an end. Other batches have keys without this suffix."""
 
 
 class ConnectionState(enum.Enum):

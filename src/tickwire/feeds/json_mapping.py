@@ -20,7 +20,10 @@ _PRICES = ("last", "bid", "ask")
 
 
 class _MappedField(NamedTuple):
-    """The path and the parser of one field. `is_in_row` means that the path begins at the row, not at the document."""
+    """The path and the parser of one field.
+
+    `is_in_row` means that the path begins at a row (one item of a list in the document), not at the whole document.
+    """
 
     column: Column
     path: Path
@@ -91,8 +94,10 @@ def _mapped_field(column: Column, path: Path, row_path: Path) -> _MappedField:
 
 
 def _common_row_path(paths: Sequence[Path]) -> Path:
-    """Return the path of the rows: the part of a path up to the last asterisk. All paths with an asterisk must share
-    this part."""
+    """Return the part of a path up to its last asterisk, which is the path of the rows (the items of one list).
+
+    All paths with an asterisk must have the same path of the rows.
+    """
     row_paths = {path[: len(path) - path[::-1].index(_EACH)] for path in paths if _EACH in path}
     if len(row_paths) > 1:
         shown = " and ".join(sorted(".".join(path) for path in row_paths))

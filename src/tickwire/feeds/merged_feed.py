@@ -55,7 +55,7 @@ class MergedFeed:
         return FeedConnection(ConnectionState.DISCONNECTED, "; ".join(reasons))
 
     async def batches(self, after: str | None = None) -> AsyncIterator[FeedBatch]:
-        """Return the batches of all feeds from now on. The feeds have no keys, so `after` has no effect."""
+        """Return the batches of all feeds from now on. The feeds cannot resume, so `after` has no effect."""
         queue = asyncio.Queue[FeedBatch | None](_MAX_WAITING_BATCHES)
         readers = [asyncio.create_task(_read(feed, after, queue)) for feed in self._feeds]
         try:

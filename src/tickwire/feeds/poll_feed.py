@@ -35,7 +35,7 @@ _MAX_REASON_CHARS = 200
 class PollFeed:
     """A feed that requests a JSON document of quotes at intervals, and reports the quotes that have changed.
 
-    The feed has no keys, because the source sends no past prices.
+    The feed cannot resume after a batch, because the source sends no past prices.
     """
 
     name = "poll"
@@ -53,7 +53,7 @@ class PollFeed:
         self._dirty_ticks = DirtyTickCounter()
         self._last_answer_s: float | None = None
         self._last_tick_s: float | None = None
-        # The newest row of each symbol. An unchanged row is not a tick.
+        # The newest values of each symbol. The feed sends a tick only if a value has changed.
         self._rows: dict[bytes, tuple[Any, ...]] = {}
 
     @property
@@ -78,7 +78,7 @@ class PollFeed:
         """Do nothing, because the source determines the symbols."""
 
     async def batches(self, after: str | None = None) -> AsyncIterator[FeedBatch]:
-        """Return the changed quotes from now on. The feed has no keys, so `after` has no effect."""
+        """Return the changed quotes from now on. The feed cannot resume, so `after` has no effect."""
         del after
         async with httpx2.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client:
             while True:
@@ -114,8 +114,10 @@ class PollFeed:
         return [row for row in rows if self._is_changed(row)]
 
     def _is_changed(self, row: tuple[Any, ...]) -> bool:
-        """Record the newest row of a symbol. Return False if the row differs from the previous row only in its time of
-        arrival."""
+        """Record the newest values of a symbol in `row`. Return True if they differ from the previous values.
+
+        The time of arrival in `row` does not count as a value.
+        """
         symbol, _, *numbers = row
         key = tuple("" if number != number else number for number in numbers)  # noqa: PLR0124  # NaN is equal to NaN here
         if self._rows.get(symbol) == key:

@@ -95,8 +95,8 @@ class Replay:
 
     Two commands rewind the replay: a start command after a stop or after the end, and a seek command to an earlier
     time. The market then begins again, with the recorded times. The replay first resets all symbols. Without the reset,
-    prices from later in the recording would count as earlier prices. `known_symbols` are the symbols that have ticks
-    from before a restart of the server.
+    prices from later in the recording would count as past prices of the market. `known_symbols` are the symbols that
+    have ticks from before a restart of the server.
 
     A resume key has the form DAYS:ROWS or DAYS:ROWS:REWINDS. DAYS is the number of days added to the times, ROWS is the
     number of rows played in this run, and REWINDS is the number of times that the market has begun again. The
@@ -294,7 +294,7 @@ FEED_KIND = FeedKind("replay", "replay", _open_replay, argument="PATH")
 async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterator[tuple[PackedTicks, bool]]:
     """Return pairs: each chunk, and whether it is the last chunk.
 
-    Join two chunks if the first ends with a withdrawn trade, and its replacement is in the second.
+    Join two chunks if the first chunk ends with a withdrawn trade whose replacement begins the second chunk.
     An error is raised only after all valid chunks have been returned.
     """
     chunk = await _read_next_chunk(chunks)

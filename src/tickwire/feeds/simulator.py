@@ -25,15 +25,16 @@ from tickwire.simulation.universe import built_in_model
 
 log = logging.getLogger(__name__)
 
-# A batch should cover at least 50 ms of real time, so the number of blocks in a batch grows with the speed. The number
-# is limited, because a new model or speed does not affect the blocks that were already generated.
+# The simulation generates ticks in blocks (short parts of market time). A batch should cover at least 50 ms of real
+# time, so the number of blocks in a batch grows with the speed. The number is limited, because a new model or speed
+# does not affect the blocks that were already generated.
 _BLOCKS_PER_SPEED_UNIT = 0.25
 _MAX_BLOCKS_AHEAD = 25
 # A simulated past has three trades of each symbol per minute, so that almost every candle of one minute has trades.
 _PAST_STEP_NS = 20 * 10**9
 _PAST_TRADES_PER_SECOND = 1e9 / _PAST_STEP_NS
 _PAST_STEPS_PER_BLOCK = 15
-# A simulation omits a past that is shorter than one block.
+# A simulation omits a past that is shorter than one block of market time.
 _MIN_PAST_NS = _PAST_STEPS_PER_BLOCK * _PAST_STEP_NS
 
 
@@ -149,7 +150,8 @@ class SimulatorFeed:
             async for released in self.playback_clock.release_when_due(ticks):
                 yield FeedBatch(released)
             if self.playback_clock.is_pass_over:
-                # A stop command has ended the past. The next start command begins at the present time.
+                # A stop command has ended the simulation of the past. The next start command begins at the present
+                # time.
                 break
         log.info(
             "simulated the past from %s: %d ticks in %.1f s",
@@ -309,10 +311,10 @@ def _join_segments(segments: list[_MarketSegment]) -> _MarketSegment:
 
 
 def _past_process(model: MarketModel, seed: int | None, begin: int, prices: Mapping[str, float]) -> PriceProcess:
-    """Return the process that generates a simulated past.
+    """Return the price process that generates a simulated past.
 
-    The halt rule does not apply in the past. The rule compares prices within a few seconds, and the past has too few
-    ticks for it.
+    The process has no halt rule. The rule compares prices within a few seconds, and a simulated past has too few ticks
+    for such comparisons.
     """
     return PriceProcess(
         msgspec.structs.replace(model, halts=None),

@@ -55,8 +55,8 @@ _BAR_SYNONYMS = {
 _CLOCK_COLUMNS = ("time", "time_m", "time_of_day", "hour", "uhrzeit", "zeit")
 _DATE_COLUMNS = ("date", "day", "trade_date", "datum")
 _UNIT_SUFFIX = re.compile(r"_(e\d|ns|us|ms|s)$")
-# The syntax of a part is FIELD=COLUMN or FIELD=COLUMN+COLUMN, then an optional [FORMAT] and an optional @UNIT. A format
-# may contain commas.
+# The syntax of one part of a mapping is FIELD=COLUMN or FIELD=COLUMN+COLUMN, then an optional [FORMAT] and an optional
+# @UNIT. A format may contain commas.
 _MAPPING_PART = re.compile(
     r"\s*(?P<field>\w+)\s*=\s*(?P<name>[^\[@]+?)\s*(?:\[(?P<format>[^\]]+)\])?\s*(?:@\s*(?P<unit>\S+))?\s*"
 )

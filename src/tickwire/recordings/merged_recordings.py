@@ -51,7 +51,10 @@ class _OpenRecording:
 
     @property
     def watermark(self) -> tuple[int, int]:
-        """The sort key of the most recently read row: the row's sort time, and the index of this file."""
+        """The place, in the merged order, of the most recently read row: its sort time, and the index of this file.
+
+        The sort time of a row is the latest time in the file up to this row.
+        """
         return self._newest_ts, self.file_index
 
     def read_next_chunk(self) -> None:
@@ -82,9 +85,11 @@ class MergedRecordings:
     """The ticks of the files at `paths` in time order.
 
     Ticks with the same time are in the order of `paths`. The ticks of one file always stay in the order of the file. If
-    a row is earlier than a previous row of its file, the latest time of the previous rows determines the place of the
-    row in the merge. The constructor reads the beginning of every file, and then closes the file. The constructor
-    raises InputError for an unusable file.
+    a row is earlier than a previous row of its file, the row has the same place in the merge as a row with the latest
+    time of the previous rows.
+
+    The constructor reads the beginning of every file, and then closes the file. The constructor raises InputError for
+    an unusable file.
     """
 
     def __init__(self, paths: Sequence[Path], options: RecordingOptions) -> None:
@@ -163,7 +168,8 @@ class MergedRecordings:
         """Open each file that may contain the next tick in time order. Return whether any file is open.
 
         If no file is open, first open the file with the earliest beginning. Then open every file that begins at or
-        before the lowest watermark of the open files, because the next merge ends at this watermark.
+        before the lowest watermark (the place of the newest row that was read) of the open files, because the next
+        merge ends at this watermark.
         """
         while self._pending_recordings and (
             not self._open_recordings or self._pending_recordings[-1].earliest_ts <= self._lowest_watermark()

@@ -86,8 +86,8 @@ class QuoteRecorder:
         self.last_id: str | None = None
         self.went_back = False
         self._newest_quotes: dict[str, _RecordedQuote] = {}
-        # For each symbol: the corrections whose quotes have not arrived, and the correction whose second quote must
-        # follow.
+        # Two quotes follow each correction of a trade. `_corrections` contains, for each symbol, the corrections whose
+        # quotes have not arrived. `_following` contains the correction whose first quote, but not the second, arrived.
         self._corrections: dict[str, deque[TradeCorrection]] = {}
         self._following: dict[str, TradeCorrection] = {}
         self._finalize = _choose_finalizer(path)
@@ -104,7 +104,7 @@ class QuoteRecorder:
             raise
 
     def expect_correction(self, correction: TradeCorrection) -> None:
-        """Record a correction, because its quotes will follow."""
+        """Remember the correction of a trade, because the quotes that result from it will follow."""
         self._corrections.setdefault(correction.symbol, deque(maxlen=_MAX_EXPECTED_CORRECTIONS)).append(correction)
 
     def write(self, event_id: str, quote: Quote) -> None:

@@ -73,7 +73,7 @@ class RowParser:
             raise
 
     def _without_wrong_date(self, chunk: TableChunk, column: Column) -> Column:
-        """Return `column` without its separate column of dates if the other column already contains dates."""
+        """Return `column`. If it contains times that already have dates, remove its separate column of dates."""
         if column.field != "ts" or len(column.indexes) == 1:
             return column
         _, clock = column.indexes

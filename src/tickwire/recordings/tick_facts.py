@@ -34,7 +34,7 @@ def blank_ticks_with_facts(count: int) -> TicksWithFacts:
 
 
 def withdraw_cancelled(ticks: TicksWithFacts) -> TicksWithFacts:
-    """Return the ticks, with a negative size for each cancel, as recordings contain them."""
+    """Return the ticks in the form of recordings, in which each cancel is a tick with a negative size."""
     ticks = ticks.copy()
     is_positive = ticks["cancel"] & (ticks["size"] >= 0.0)
     ticks["size"][is_positive] = -np.maximum(ticks["size"][is_positive], LEAST_SIZE)
@@ -74,7 +74,7 @@ def _with_facts(fields: dict[str, Any], *, is_cancel: bool, recv_ts: int, condit
         fields["recv_ts"] = recv_ts
     if conditions:
         fields["conditions"] = list(conditions)
-        # A server rejects a tape without conditions. A file may have a tape in each row.
+        # Omit the tape of a tick without conditions, because a server rejects such a tick.
         if tape:
             fields["tape"] = tape
     return PublishedTick(**fields)

@@ -34,8 +34,8 @@ from tickwire.recordings.time_parsers import local_dates, resolve_repeated_hours
 # The maximum number of ticks in a file that the reader must sort by time. The reader holds these ticks in memory. They
 # occupy 80 MB, and 160 MB while they are reversed.
 MAX_SORTED_TICKS = 1_000_000
-# The reader reverses a file of ticks only if the time decreases at least three times from one row to the next, and the
-# decreases are more than nine times as many as the increases. Fewer decreases may be errors in the file. For bars, one
+# The reader reverses a file of ticks only if the time decreases from one row to the next at least three times, and more
+# than nine times as often as it increases. Fewer decreases may be errors in the file. For bars, one
 # decrease is enough, because two bars never have the same time.
 _MIN_DESCENDING_STEPS = 3
 _MIN_DESCENDING_RATIO = 9
@@ -111,8 +111,8 @@ class Recording:
         self._table = open_table(path, options.table._replace(later_keys=later_keys))
         self.row_filter = self._table.row_filter
         self.findings: list[str] = []
-        # The time of the newest row that was read. The second value is the end of the hour that the rows repeat when
-        # summer time ends.
+        # The time of the newest row that was read, and the end of the hour that the rows repeat because summer time has
+        # ended (0 if they repeat no hour).
         self._previous_ts, self._repeated_until = 0, 0
         # The error of an invalid row. The reader first returns all valid rows before that row, and then raises the
         # error.

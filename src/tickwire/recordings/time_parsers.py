@@ -27,7 +27,7 @@ from tickwire.recordings.table_reader import InstantNs, WallClockNs
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
 # A number without a unit counts as a time only between these limits. Other numbers are row counters, prices or dates in
-# another notation. If such a number were a time, it would often be in 1970.
+# another notation. As times, such numbers would often mean a moment in 1970.
 _MIN_GUESSED_NS = 631_152_000 * _SECOND_NS  # 1990-01-01
 _MAX_GUESSED_LEAD_NS = DAY_NS
 _NUMBER = re.compile(r"\d+(\.\d*)?(e\+?\d{1,2})?", re.IGNORECASE)
@@ -274,8 +274,8 @@ def _choose_date_pattern(column: Column, texts: Sequence[str]) -> re.Pattern[str
 def _has_neighboring_dates(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
     """Return whether the texts contain at least three dates, and each date is at most a week from the previous date.
 
-    If so, `pattern` reads the day and the month in the right order, because consecutive days would be a month apart in
-    the wrong order.
+    If so, `pattern` reads the day and the month in the right order. With day and month exchanged, consecutive days
+    would be about a month apart.
     """
     dates = list(dict.fromkeys(_dates_of(pattern, texts)))
     steps = [abs((later - earlier).days) for earlier, later in itertools.pairwise(dates)]

@@ -15,8 +15,9 @@ from tickwire.journal.retrying_appender import RetryingAppender
 from tickwire.runtime.leadership import Leadership
 
 _INTERVAL_S = 1.0
-# The minimum time between two appends of candles. If every tick closes a candle, a publish request would otherwise
-# cause two appends. The time is short compared with the 2 s that the candles wait for late ticks.
+# The minimum time between two appends of candles. Without a pause, a publish request that closes candles would cause
+# two appends: of its ticks, and of its candles. The time is short compared with the 2 s that candles wait for late
+# ticks.
 APPEND_PAUSE_S = 0.02
 
 

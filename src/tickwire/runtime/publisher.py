@@ -87,7 +87,7 @@ class JournalPublisher:
     def _record_age(self, entry: JournalEntry) -> None:
         """Measure the age of an entry's newest tick if the feed is live.
 
-        The times of other ticks are not times of the present.
+        The times in simulated and recorded ticks do not show their age.
         """
         if entry.kind is RecordKind.TICKS and self._status_publisher.feed_status.mode == "live":
             self._monitor.record_tick_age(newest_tick_ts(entry.data, entry.event_count))

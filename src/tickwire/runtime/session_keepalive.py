@@ -30,8 +30,8 @@ class SessionKeepalive:
     because a reader may reconnect to any process.
 
     The process that runs the feed also appends events that list the expired overrides. Every process then deletes these
-    overrides. An override expires when the journal has deleted all events up to a minute after the reader's
-    disconnection.
+    overrides. An override expires when the journal has deleted all events before a certain time: one minute after the
+    reader's disconnection.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ from tickwire.runtime.status import StatusPublisher
 # takes tens of milliseconds.
 SNAPSHOT_INTERVAL_EVENTS = 100_000
 # A snapshot contains all symbols, and 100,000 symbols occupy 60 MB. A large board therefore saves a snapshot
-# after this number of events per symbol. A symbol that trades once causes nine events, because eight candles close.
+# after this number of events per symbol. A symbol that trades once causes nine events: one tick, and later one closed
+# candle for each of the eight intervals.
 _EVENTS_PER_SYMBOL = 8
 # The maximum size in bytes of the events between two snapshots, in total for a small board, and for each symbol of a
 # large board. The journal deletes only events that a snapshot covers, so a snapshot is also due when the new events

@@ -91,7 +91,7 @@ class StatusPublisher:
         succeeds.
         """
         entry = named_entry("status", self.feed_status.describe(command=command))
-        # While the append runs, `run` must neither repeat it nor miss a later change of the status.
+        # While the append runs, `run` must not repeat the append, and must not miss a later change of the status.
         self._is_pending, is_appended = False, False
         try:
             with contextlib.suppress(JournalError, TimeoutError):

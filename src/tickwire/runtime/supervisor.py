@@ -1,6 +1,6 @@
 """The supervisor of background tasks.
 
-When a task dies, the supervisor logs the error. Then it restarts the task or ends the process.
+When a task dies, the supervisor logs the error. Then the supervisor restarts the task or ends the process.
 """
 
 from __future__ import annotations

@@ -212,8 +212,8 @@ class PriceProcess:
     def _log_prices(self) -> Floats:
         """Return the log prices of all symbols.
 
-        A log price combines the current factors of the market and of the sector with the idiosyncratic part, which
-        still has its value from the symbol's newest tick.
+        The factors of the market and of the sector in a log price are current. The idiosyncratic part still has its
+        value from the symbol's newest tick.
         """
         columns = self._parameters
         return (

@@ -13,7 +13,7 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class _Route:
-    """A connection between two servers of the cluster. `ends` contains the names of the servers that are known."""
+    """A connection between two servers of the cluster. `ends` contains the names of these servers, if already known."""
 
     def __init__(self, target: str) -> None:
         self.ends = {target}

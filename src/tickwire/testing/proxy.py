@@ -62,7 +62,7 @@ class ProxiedConnection:
             side.transport.abort()
 
     def reset(self) -> None:
-        """End both connections with a TCP reset."""
+        """End the connections to the client and to the server with a TCP reset (RST)."""
         self.end("reset")
 
     def abandon_client(self) -> None:

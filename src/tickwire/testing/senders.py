@@ -16,8 +16,10 @@ BATCH_SENDERS: tuple[SenderKind, ...] = ("uring", "native")
 
 @contextlib.contextmanager
 def batches_of_any_size(kind: SenderKind) -> Iterator[None]:
-    """Make a batch sender send small batches with one call, too. Skip the test if the sender does not work on this
-    machine."""
+    """Remove the minimum size of the batches that a batch sender sends with one call.
+
+    Skip the test if the sender does not work on this machine.
+    """
     try:
         open_sender(kind).close()
     except InputError as error:

@@ -33,9 +33,9 @@ from tickwire.testing.ports import find_free_port
 from tickwire.testing.waiting import wait_until
 
 # The time limit for the start and for the end of a process. Both can take many seconds on a busy machine. The limit is
-# shorter than the timeout of a test, so that this error is raised first, with the log of the process.
+# shorter than the timeout of a test, so that a test fails with the log of the process and not with its own timeout.
 _PROCESS_TIMEOUT_S = 100.0
-# uvicorn updates the date header in every tenth turn of its main loop.
+# The time between two turns of the main loop. uvicorn updates the date header in every tenth turn, so once a second.
 _TICK_S = 0.1
 # Starts Python with a listening socket as systemd does: in descriptor 3, with the process id in the environment.
 _ACTIVATE = """
@@ -97,8 +97,9 @@ async def run_server(
 
     The default settings are `feed="http"` and `journal="memory"`. By default, the server writes streams directly to the
     connection, as `tickwire serve` does. If `bypass_asgi` is False, the server sends streams through ASGI, as in any
-    other ASGI server. `protocol` replaces the connection class of these two variants. `send_buffer_bytes`
-    limits the kernel's send buffer of each connection. With the settings `tls_cert` and `tls_key`, the server uses TLS.
+    other ASGI server. `protocol` is the class of the connections; by default, `bypass_asgi` determines the class.
+    `send_buffer_bytes` limits the kernel's send buffer of each connection. With the settings `tls_cert` and `tls_key`,
+    the server uses TLS.
     """
     all_settings = Settings(**{"feed": "http", "journal": "memory", "port": 0, **settings})
     app = App(all_settings, clock)

@@ -91,8 +91,8 @@ class RoamingReader:
     """A reader that switches between edge processes.
 
     The reader switches after `mean_stay_s` on average. If `mean_stay_s` is None, the reader switches only when the
-    server ends the stream. `sequences`
-    contains the sequence numbers of the quotes that the reader has received in the current epoch.
+    server ends the stream. `sequences` contains the sequence numbers of the quotes that the reader has received in the
+    current epoch.
     """
 
     def __init__(

@@ -85,7 +85,10 @@ class Doctor:
         return self._diagnosis
 
     async def _check_requests(self, client: httpx2.AsyncClient) -> RequestExchange | None:
-        """Ask the server how it received this request. Return None if the answer does not contain this information."""
+        """Ask the server how it received a request, and check the answer.
+
+        Return None if the answer does not describe the received request.
+        """
         self._on_progress(f"connecting to {redact_address(self._base_url)}")
         async with asyncio.timeout(self._answer_timeout_s):
             sent = self._compressed_headers()
@@ -219,7 +222,7 @@ class Doctor:
     async def _report_progress(self) -> None:
         loop = asyncio.get_running_loop()
         started_at = loop.time()
-        limit = "until two heartbeats must have arrived" if self._watch_s is None else f"for {self._watch_s:g} s"
+        limit = "for two heartbeat intervals" if self._watch_s is None else f"for {self._watch_s:g} s"
         while True:
             await asyncio.sleep(_PROGRESS_INTERVAL_S)
             self._on_progress(f"watching the streams {limit}: {loop.time() - started_at:.0f} s have passed")

@@ -27,8 +27,8 @@ _LINES: dict[Product, str] = {
 async def find_browser_version(url: str) -> str | None:
     """Return the HTTP version that browsers use for `url`: `HTTP/2` or `HTTP/1.1`. Return None without an answer.
 
-    Browsers use HTTP/2 only over TLS, and only if the other side selects HTTP/2 in the handshake (ALPN: RFC 9113,
-    section 3.3). This function ends the connection after the handshake.
+    Browsers use HTTP/2 only over TLS, and only if the server or its proxy selects HTTP/2 in the handshake (ALPN: RFC
+    9113, section 3.3). This function ends the connection after the handshake.
     """
     parts = urlsplit(url)
     if parts.scheme != "https":
@@ -56,8 +56,8 @@ def has_http_2_library() -> bool:
 def check_browser_version(version: str | None, url: str, diagnosis: Diagnosis) -> None:
     """Check the HTTP version that browsers use for `url`.
 
-    With HTTP/1.1, note that the streams of a browser may use up its connections. With HTTP/2, note if the doctor cannot
-    read streams over HTTP/2.
+    With HTTP/1.1, add a note that the streams of a browser may use up its connections. With HTTP/2, add a note if the
+    doctor cannot read streams over HTTP/2.
     """
     if version is None:
         return

@@ -64,9 +64,11 @@ async def check_invented_address(
 ) -> None:
     """Check that the server ignores an invented client address in the request's headers.
 
-    `headers` contains the token. `plain` is a request without an invented address. A proxy that appends the client's
-    address adds one address to the header (one hop). If the doctor itself runs at the address of a trusted proxy, the
-    server correctly accepts the address before this hop.
+    `headers` contains the token. `plain` is an earlier request without an invented address, as the server received it.
+
+    If the doctor runs at the address of a trusted proxy, the server may correctly use the invented address. In this
+    case, a proxy has appended the address of the doctor to the header X-Forwarded-For, so the header contains more
+    addresses than in `plain`.
     """
     sent = {**headers, "x-forwarded-for": _INVENTED_ADDRESS}
     exchange = (await exchange_request(client, base_url, sent)).exchange

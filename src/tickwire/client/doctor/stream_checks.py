@@ -36,7 +36,7 @@ def check_answer(record: StreamRecord, diagnosis: Diagnosis) -> bool:
 def _advice(record: StreamRecord) -> str:
     return {
         401: "set TICKWIRE_TOKEN to a token of this server; `tickwire token mint` creates a token",
-        403: "use a token that allows this, or correct --hosts of the server",
+        403: "use a token that allows this stream, or correct --hosts of the server",
         421: "add the host to `tickwire serve --hosts`",
         429: "raise --max-per-address or --max-per-user, and set --trusted-proxies if a proxy is in front",
         503: "raise --max-readers, or wait until the server is ready",

@@ -19,8 +19,8 @@ _HEARTBEAT_PREFIX = ": hb "
 # The server checks once a second for silent streams, and counts the silence of a new stream from the second check. So a
 # heartbeat may arrive this much later than the heartbeat interval.
 MAX_HEARTBEAT_LATENESS_S = 2.5
-# This time is added to two heartbeat intervals and the lateness, so that the second heartbeat arrives even on a busy
-# machine.
+# The doctor watches a stream for two heartbeat intervals, plus the maximum lateness of a heartbeat, plus this time. The
+# second heartbeat then arrives even on a busy machine.
 _WATCH_MARGIN_S = 0.5
 # The maximum number of characters that the doctor reads from the body of an error response.
 _MAX_BODY_CHARS = 64_000

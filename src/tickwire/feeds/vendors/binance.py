@@ -83,7 +83,8 @@ class BinanceSession:
         return encode_json({"method": method, "params": streams, "id": self._request_count}).decode()
 
 
-# A connection may have 1,024 streams. Binance sends pings, but no messages when no symbol changes.
+# A connection may have 1,024 streams. The silence limit is long (300 s), because Binance sends no messages while no
+# symbol changes.
 VENDOR = Vendor(
     "binance",
     "wss://stream.binance.com:9443/stream",

@@ -137,10 +137,11 @@ class SessionOutput:
     ) -> None:
         """Add a trade, unless the feed has sent the trade before.
 
-        `number` identifies the trade among the trades of the symbol. `is_history` means that the trade may be older
-        than the connection. If the feed has seen no trade of the symbol yet, the journal may already contain such a
-        trade, so the method adds it without its size. `effect` contains the values of the quote that the trade may
-        change.
+        `number` identifies the trade among the trades of the symbol. `effect` contains the values of the quote that the
+        trade may change.
+
+        `is_history` means that the trade may be older than the connection. The journal may then already contain the
+        trade. So if the feed has seen no trade of the symbol yet, the method adds the trade without its size.
         """
         name = self._find_name(symbol)
         if name is None:
@@ -230,7 +231,7 @@ class SessionOutput:
         self._dirty_ticks.add(kind, 1)
 
     def _restrict(self, name: bytes, trade: RememberedTrade, effect: SaleEffect) -> RememberedTrade:
-        """Return the trade with the values that its conditions allow.
+        """Return the trade without the price or the size that its sale conditions exclude from the quote.
 
         If a trade may change the high and low but not the last price, it becomes a late trade: it receives a time
         before the newest trade. If the symbol has no other trade, this trade changes the last price, too.

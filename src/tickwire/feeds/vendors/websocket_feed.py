@@ -33,12 +33,13 @@ if TYPE_CHECKING:
     from tickwire.feeds.vendors.message_connection import MessageConnection
 
 log = logging.getLogger(__name__)
-# Keep the library's log apart: at the level DEBUG, websockets logs the content of all messages, including the login.
+# Use a separate logger with the level WARNING for the library websockets. At the level DEBUG, the library logs the
+# content of all messages, including the login.
 _connection_log = log.getChild("connection")
 _connection_log.setLevel(logging.WARNING)
 
-# The pause before a reconnect is random, and its upper limit doubles with each failure, from the first of these values
-# to the second ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+# The pause before a reconnect is random. Its upper limit begins at FIRST_BACKOFF_S and doubles with each failure, up to
+# MAX_BACKOFF_S ("full jitter": https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 FIRST_BACKOFF_S, MAX_BACKOFF_S = 1.0, 60.0
 # With this number of pending ticks, the feed stops reading from the connection until the journal accepts ticks.
 MAX_PENDING_TICKS = 10_000
@@ -52,9 +53,9 @@ _MAX_REASON_CHARS = 200
 class WebSocketFeed:
     """The feed of one vendor and a list of symbols. If the list is empty, the feed follows the demand of readers.
 
-    The feed has no keys, because a vendor sends no past prices. After a lost connection, the feed connects again,
-    subscribes again, and reports the period without prices as a notice. `holes` counts these periods. `dirty_ticks`
-    counts the messages and ticks that the feed dropped.
+    The feed cannot resume after a batch, because a vendor sends no past prices. After a lost connection, the feed
+    connects again, subscribes again, and reports the period without prices as a notice. `holes` counts these periods.
+    `dirty_ticks` counts the messages and ticks that the feed dropped.
     """
 
     mode: FeedMode = "live"
@@ -137,7 +138,7 @@ class WebSocketFeed:
         return None if moment_s is None else self._clock.monotonic() - moment_s
 
     async def batches(self, after: str | None = None) -> AsyncIterator[FeedBatch]:
-        """Return the vendor's ticks from now on. The feed has no keys, so `after` has no effect."""
+        """Return the vendor's ticks from now on. The feed cannot resume, so `after` has no effect."""
         del after
         self._pending.clear()
         self._make_room()
