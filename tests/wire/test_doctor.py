@@ -348,23 +348,26 @@ async def test_a_server_with_tls_offers_no_http_2(trusted_certificate: tuple[Pat
     assert "the port offers no HTTP/2" in diagnosis.notes[0]
 
 
+# The options of the proxy, the problem that the doctor must find, and how long the doctor waits for each answer.
 HTTP_2_FAULTS = {
-    "none": ({}, ""),
-    "limit": ({"max_streams": 1}, "stream-limit"),
-    "buffer": ({"holds_bodies": True}, "buffering"),
-    "idle": ({"max_chunks": 1}, "idle-cut-off"),
+    "none": ({}, "", 20.0),
+    # The doctor closes the first stream before the wait for the second stream is over, and then the second one starts.
+    "limit": ({"max_streams": 1}, "stream-limit", 20.0),
+    "limit, and a short wait": ({"max_streams": 1}, "stream-limit", 1.0),
+    "buffer": ({"holds_bodies": True}, "buffering", 5.0),
+    "idle": ({"max_chunks": 1}, "idle-cut-off", 20.0),
 }
 
 
 @pytest.mark.parametrize("fault", HTTP_2_FAULTS)
 async def test_a_fault_that_only_http_2_has_is_a_finding(fault: str, trusted_certificate: tuple[Path, Path]) -> None:
-    options, problem = HTTP_2_FAULTS[fault]
+    options, problem, answer_timeout_s = HTTP_2_FAULTS[fault]
     # The first chunk contains `welcome`, and the second one contains the first heartbeat.
     async with (
         run_server(heartbeat=HEARTBEAT_S, trusted_proxies="127.0.0.1") as server,
         Http2Proxy(server.url, trusted_certificate, **options).running() as url,
     ):
-        diagnosis = await examine(url, answer_timeout_s=1.0)
+        diagnosis = await examine(url, answer_timeout_s=answer_timeout_s)
     assert [finding.problem for finding in diagnosis.findings] == ([problem] if problem else [])
     assert all(finding.evidence.startswith("only over HTTP/2: ") for finding in diagnosis.findings)
     assert diagnosis.measurements["browser_http_version"] == "HTTP/2"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.stream_record import MAX_HEARTBEAT_LATENESS_S, StreamRecord, decode_problem
 from tickwire.core.received_request import ReceivedRequest
@@ -67,15 +69,23 @@ def check_stream_limit(records: list[StreamRecord], diagnosis: Diagnosis) -> boo
 
     A proxy limits the number of streams on a connection, and does not answer the requests beyond this limit.
     """
-    waiting = [each for each in records if each.head_after_s is None and each.ended_after_s is None]
+    first_end_s = min((each.watched_s for each in records if each.head_after_s is not None), default=inf)
+    waiting = [each for each in records if _first_response_s(each) >= first_end_s]
     if not waiting or len(waiting) == len(records):
         return True
+    waited_s = min(first_end_s, waiting[0].watched_s)
     diagnosis.add(
         "stream-limit",
-        f"{len(waiting)} of {len(records)} streams on one connection had no answer within "
-        f"{waiting[0].watched_s:.0f} s, while another stream was open",
+        f"{len(waiting)} of {len(records)} streams on one connection had no answer within {waited_s:.0f} s, while "
+        "another stream was open",
     )
     return False
+
+
+def _first_response_s(record: StreamRecord) -> float:
+    """Return the seconds from the request to its answer or failure. The result is infinite if there was neither."""
+    times = [time_s for time_s in (record.head_after_s, record.ended_after_s) if time_s is not None]
+    return min(times, default=inf)
 
 
 def check_end(record: StreamRecord, diagnosis: Diagnosis) -> None:

@@ -73,6 +73,14 @@ class StreamRecord:
         """The interval of heartbeats, from the `welcome` event."""
         return float((self.welcome or {}).get("heartbeat", 0))
 
+    def end_watch(self, deadline: float | None) -> None:
+        """Record how long the stream was watched. `deadline` is the end of the watch by the monotonic clock.
+
+        Use the deadline instead of a later moment: a stream that waited for this one may have started in between.
+        """
+        end = time.monotonic() if deadline is None else min(deadline, time.monotonic())
+        self.watched_s = end - self._started_at
+
     def header(self, name: str) -> str:
         """Return the first value of a response header, or an empty string. `name` must be lower case."""
         return next(iter(self.header_values(name)), "")
@@ -128,21 +136,21 @@ async def record_stream(
     """
     record = StreamRecord()
     request_headers = {"accept": "text/event-stream", "cache-control": "no-store", **headers}
+    deadline = asyncio.timeout(answer_timeout_s)
     try:
-        async with asyncio.timeout(answer_timeout_s) as deadline:
-            async with client.stream(
-                "GET", base_url + STREAM_PATH, params=_PARAMETERS, headers=request_headers
-            ) as response:
-                record.add_head(response)
-                if not record.is_event_stream:
-                    await _read_body(response, record)
-                    return record
-                async for text in response.aiter_text():
-                    had_welcome = record.welcome is not None
-                    record.add_text(text)
-                    if not had_welcome and record.welcome is not None:
-                        seconds = default_watch_s(record.heartbeat_s) if watch_s is None else watch_s
-                        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+        async with deadline, client.stream(
+            "GET", base_url + STREAM_PATH, params=_PARAMETERS, headers=request_headers
+        ) as response:
+            record.add_head(response)
+            if not record.is_event_stream:
+                await _read_body(response, record)
+                return record
+            async for text in response.aiter_text():
+                had_welcome = record.welcome is not None
+                record.add_text(text)
+                if not had_welcome and record.welcome is not None:
+                    seconds = default_watch_s(record.heartbeat_s) if watch_s is None else watch_s
+                    deadline.reschedule(asyncio.get_running_loop().time() + seconds)
         record.ended_after_s = record.age_s
     except TimeoutError:
         # The time of the watch is over. The stream is still open, which is correct.
@@ -151,8 +159,7 @@ async def record_stream(
         record.is_undecodable, record.failure = True, str(error)
     except httpx2.TransportError as error:
         record.ended_after_s, record.failure = record.age_s, str(error) or type(error).__name__
-    finally:
-        record.watched_s = record.age_s
+    record.end_watch(deadline.when())
     return record
 
 
