@@ -51,8 +51,8 @@ from tickwire.sse.compression import IDENTITY, ContentCoding
 # The number of events in the event window. These events occupy about 20 MB if every frame is rendered, and cover a
 # second of a busy market or minutes of a normal market.
 MAX_RECENT_EVENTS = 50_000
-# The number of channels whose symbols one step collects. The largest channels have 1,000 symbols each, and the step
-# then takes about 10 ms.
+# One step collects the symbols of this many channels. If each channel has 1,000 symbols, the maximum, the step takes
+# about 10 ms.
 _CHANNELS_PER_STEP = 256
 
 
@@ -333,10 +333,10 @@ class Hub:
     def _effective_subscription(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> tuple[Subscription, bool]:
-        """Return the subscription that the reader receives, and whether an override in it is new to the reader.
+        """Return the subscription that the reader receives, and whether it has an override that is new to the reader.
 
         An override is a changed subscription that replaces the requested one. The client's rights restrict the returned
-        subscription. An override is new if the reader resumes at a position before the change, so that the reader lacks
+        subscription. An override is new to a reader that resumes at a position before the change. Such a reader lacks
         the quotes of the changed subscription.
         """
         current, changed_at = self.reader_admin.registry.overrides.current_subscription(

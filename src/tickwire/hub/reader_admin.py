@@ -238,7 +238,7 @@ class ReaderAdmin:
         reader.disconnect(CloseReason.EVICTED, event.retry_ms, event_id)
 
     def _resume_position(self, reader: Reader) -> EventId | None:
-        """Return the position after which the reader misses nothing if it resumes in a new stream.
+        """Return the position at which a new stream of the reader can resume without missing an event.
 
         Return None if the new stream must start with a snapshot.
         """
@@ -250,9 +250,9 @@ class ReaderAdmin:
             _, changed_at = self.registry.overrides.current_subscription(
                 identity.client_id, identity.user_address, reader.requested
             )
-            # If no override exists, the newest change has restored the requested subscription. The quotes of the
-            # restored symbols may be older than every position that the reader has had since the first change. So the
-            # new stream must start with a snapshot.
+            # If no override exists, the newest change has restored the requested subscription. The reader may lack
+            # quotes of the restored symbols that are older than its positions since the first change. No position is
+            # early enough for these quotes, so the new stream must start with a snapshot.
             if not changed_at:
                 return None
             # Resume before the change, so that the reader receives all quotes of the changed subscription.

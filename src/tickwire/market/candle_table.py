@@ -18,7 +18,7 @@ from tickwire.market.trading_sessions import TradingSessions
 
 INTERVAL_LENGTHS_S = list(INTERVAL_SECONDS.values())
 INTERVAL_COUNT = len(INTERVAL_LENGTHS_S)
-# A sentinel: the time key of a symbol without a candle. It is odd, like the time keys of closed candles.
+# A sentinel: the time key of a symbol without a candle. It is an odd number, like the time keys of closed candles.
 NO_CANDLE = -1
 # A time in seconds that is later than the end of every candle.
 NEVER = np.iinfo(np.int64).max
@@ -210,9 +210,10 @@ class CandleTable:
         return np.flatnonzero(is_inside).tolist()
 
     def discard(self, interval: int, column: int) -> None:
-        """Discard an open candle. The next trade in the time range of the candle begins the candle again.
+        """Discard an open candle. The next trade in its time range begins a new candle with the same start.
 
-        The new time key is 1 less than the time key of the candle, so earlier trades are still too late.
+        The method reduces the stored time key by 1. Trades that are too late for the discarded candle therefore stay
+        too late.
         """
         self.time_keys[interval, column] -= 1
         self.ohlcv[interval, column] = np.nan

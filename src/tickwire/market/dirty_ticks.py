@@ -190,8 +190,8 @@ class DirtyTickCounter:
     def count_prices(self, segments: Segments, reported: Floats, state: Floats, prior_state: Floats) -> None:
         """Count the ticks with unusual prices.
 
-        The arrays have one column for each tick. `reported` contains the numbers of the tick, `state` the state of its
-        symbol after the tick, and `prior_state` the state before the batch.
+        The arrays have one column for each tick. `reported` contains the numbers in the tick. `state` contains the
+        state of the tick's symbol after the tick, and `prior_state` its state before the batch.
         """
         crossed = state[BID] > state[ASK]
         if crossed.any():

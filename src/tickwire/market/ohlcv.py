@@ -110,7 +110,7 @@ def correct_bar(values: Floats, withdrawn: np.void, replacement: np.void | None)
 def fill_unknown_closes(values: Floats) -> None:
     """Set the close of each bar without a close to its open. `values` is like `OhlcvBars.ohlcv`, and changes in place.
 
-    All trades of such a bar are late. Such a bar becomes a candle only if all earlier trades of the candle were
+    All trades of such a bar are late. Such a bar begins a candle only if all earlier trades of this candle were
     cancelled.
     """
     is_unknown = np.isnan(values[:, CLOSE])

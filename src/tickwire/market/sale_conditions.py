@@ -34,12 +34,12 @@ _EFFECTS = {
     **dict.fromkeys("HICNTUV7", _VOLUME_ONLY),
     # Bunched sold, prior reference price, seller, sold out of sequence, derivatively priced.
     **dict.fromkeys("GPRZ4", _OUT_OF_SEQUENCE),
-    # The official opening and closing prices repeat trades.
+    # Reports of the official opening and closing prices repeat earlier trades.
     **dict.fromkeys("MQ", SaleEffect(last=False, range=False, volume=False)),
     # Corrected consolidated close.
     "9": SaleEffect(volume=False),
 }
-# An average price trade has different codes on the tapes. On the tape C, B is a bunched trade.
+# The code of an average price trade depends on the tape. On tape C, the code B means a bunched trade instead.
 _AVERAGE_PRICE_CODE = {_UTP_TAPE: "W", "A": "B", "B": "B"}
 # The maximum size of the cache. Trades have only a few combinations of conditions, so the cache is rarely full.
 _MAX_CACHED_COMBINATIONS = 1_024

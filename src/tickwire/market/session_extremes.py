@@ -28,11 +28,11 @@ from tickwire.market.sorted_batch import SortedBatch
 from tickwire.market.trade_collector import TradeCollector
 
 PRICES_PER_SIDE = 32
-# The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes a
-# few milliseconds.
+# The number of symbols whose prices are stored in one table. A table has at most 65,536 prices, so a change takes a few
+# milliseconds.
 _SYMBOLS_PER_TABLE = 1_024
-# A sentinel in the prices of the collected trades: this item is no trade, and the next session of its symbol begins
-# here.
+# A sentinel in the array of collected prices. An item with this price is not a trade: it marks the start of the
+# symbol's next session.
 _NEXT_SESSION = inf
 _BOUND_BYTES = 8
 
@@ -357,7 +357,8 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
     if extremes.is_empty:
         return [nan, nan, nan]
     highest, lowest = extremes.highest, extremes.lowest
-    # If all stored prices of one side are withdrawn, the next price beyond the bound is unknown.
+    # If all stored prices on one side are withdrawn, the remaining trades lie beyond the bound, and their prices are
+    # unknown. Then use the bound.
     return [
         opened,
         min(high, extremes.high_bound) if highest is None else highest,

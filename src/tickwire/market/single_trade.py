@@ -86,7 +86,7 @@ class SymbolCandles:
         return late
 
     def close_preceding(self, starts_s: Sequence[int]) -> None:
-        """Close the open candles that start earlier than `starts_s`, which contains one start for each interval."""
+        """Close each open candle that starts before the element of `starts_s` for its interval."""
         for interval, start_s in enumerate(starts_s):
             if 2 * start_s > self._time_keys[interval]:
                 self._close(interval)

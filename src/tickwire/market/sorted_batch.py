@@ -124,8 +124,8 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
     before = _update_session_volume(batch, state)
     price = state[LAST]
     if batch.unpriced is not None:
-        # If a tick reports a size and no price, use the last price for the turnover, also if the trade is withdrawn
-        # later.
+        # If a tick reports a size and no price, compute the turnover with the symbol's last price. Do so even if a
+        # later tick of the batch withdraws the trade with this price.
         price = np.where(batch.unpriced, last_known(price, batch.reported[LAST]), price)
     grown = state[VOLUME] - before
     # A lower total volume is a correction of the total, not of a trade, so the turnover does not change.

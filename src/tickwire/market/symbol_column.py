@@ -54,7 +54,7 @@ class SymbolColumn(TextColumn):
         An element is True if the symbol matches the pattern.
         """
         end = len(self) if end is None else end
-        # Do not test all rows for a stored result, because the caller needs only the last rows.
+        # The caller needs only the last rows. So do not test all rows merely to store a result for the pattern.
         if first and pattern not in self._results:
             return self.evaluate(pattern, first, end)
         result = self._extend_result(pattern, end)

@@ -22,10 +22,10 @@ _NEVER_NS = -(2**63)
 class LateTicks(NamedTuple):
     """The late ticks of a batch with at least one late tick.
 
-    `trades` is True for each tick with a trade whose symbol already had a trade with a newer timestamp. `quotes` is
-    True for each tick with a bid or ask whose symbol already had a bid or ask with a newer timestamp. `ts` contains,
-    for each tick, the time of its symbol's quote after the tick. Late ticks, and ticks that withdraw a trade, do not
-    change this time.
+    Each array has one element for each tick. `trades` is True if the tick has a trade, and its symbol already had a
+    trade with a newer timestamp. `quotes` is True if the tick has a bid or ask, and its symbol already had a bid or ask
+    with a newer timestamp. `ts` is the time of the symbol's quote after the tick. Late ticks, and ticks that withdraw a
+    trade, do not change this time.
     """
 
     trades: Bools

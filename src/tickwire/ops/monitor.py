@@ -25,7 +25,8 @@ MAX_SAMPLES = 180
 # Twelve samples are summarized as one sample per minute. The samples of a day occupy 150 KB of memory.
 SAMPLES_PER_MINUTE = 12
 MAX_MINUTES = 1_440
-# For each series of rates: its name, and the counter in HubStats whose increase is the rate.
+# A dict from the name of each series of rates to a counter in HubStats. The rate is the increase of this counter per
+# second.
 _RATE_COUNTERS = {
     "ticks": "ticks",
     "deliveries": "deliveries",

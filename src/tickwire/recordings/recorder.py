@@ -130,8 +130,8 @@ class QuoteRecorder:
             last = size = None
             if previous is None or current.follows_trade(previous):
                 size = _traded_quantity(quote, previous)
-                # If the session has no open yet, the trade changed the volume only. Its price is unknown, because
-                # `last` is the price of an earlier session.
+                # If the session has no open yet, the trade has changed only the volume. The price of the trade is
+                # unknown: the field `last` still contains the price of an earlier session.
                 last = None if previous is not None and quote.open is None else quote.last
             side_cells = (EMPTY_SIDE if value is None else value for value in sides)
             self._write_row(event_id, quote.ts, quote.symbol, last, size, *side_cells, quote.volume)

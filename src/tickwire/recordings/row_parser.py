@@ -41,7 +41,7 @@ class RowParser:
         self._parsers: dict[Column, tuple[ValueParser, str]] = {}
 
     def parse(self, chunk: TableChunk) -> list[tuple[Column, list[Any]]]:
-        """Return each column together with its values, row by row. Missing numbers are NaN.
+        """Return pairs of a column and its values. The values are in the order of the rows. Missing numbers are NaN.
 
         Raise BatchRowError for the first invalid cell of a column, and InputError if the format of the times or the
         numbers is ambiguous.

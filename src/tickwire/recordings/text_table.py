@@ -28,7 +28,8 @@ _JSON_ARRAY = re.compile(r"\[\s*(\{.*)?")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 _BAR_COLUMNS = ["date", "open", "high", "low", "close", "volume"]
-# The known layouts of files without a header. The pattern recognizes a layout by the first row of the file.
+# The known layouts of files without a header. Each layout has a pattern that matches the first row of such a file, and
+# the names of the columns.
 _HEADERLESS_LAYOUTS = (
     # NinjaTrader and HistData: one-minute bars.
     (re.compile(r"\d{8} \d{6};"), _BAR_COLUMNS),
@@ -101,7 +102,7 @@ def describe_skipped_rows(filters: Iterable[RowFilter]) -> str:
 class TextTable(NamedTuple):
     """The header of a text file and its rows. `symbol` is the symbol that the header states, or empty.
 
-    In the numbers of the file, each character in `uncertain_marks` may separate decimals or thousands.
+    `uncertain_marks` contains the characters that may be either a decimal mark or a thousands separator in this file.
     """
 
     column_names: Sequence[str]

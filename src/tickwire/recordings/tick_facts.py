@@ -1,4 +1,4 @@
-"""The facts of a published tick in files: sale conditions, receive times and cancels. A replay ignores these facts."""
+"""Reads three facts about ticks from files: sale conditions, receive times and cancels. A replay ignores them."""
 
 from __future__ import annotations
 

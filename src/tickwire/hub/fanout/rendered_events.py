@@ -33,7 +33,7 @@ from tickwire.sse.frame import encode_frame, encode_numbered_frames, numbered_fr
 _MAX_PROJECTIONS = 4
 
 TextTester: TypeAlias = Callable[[Channel, RowArray], Sequence[Bools]]
-"""A function that returns the results of the text conditions of a channel's filter for the symbols of some board rows.
+"""A function that tests the text conditions of a channel's filter on the symbols of some board rows.
 
 The result has one boolean array for each condition.
 """
@@ -238,16 +238,16 @@ class RenderedNamedEvent:
         return RenderedNamedEvent(event, self.first, self.id)
 
     def view_for_reader(self, channel: Channel, identity: ReaderIdentity) -> RenderedNamedEvent | None:
-        """Return the part of the event that a reader of the channel with this identity may see.
+        """Return the part of the event that one reader of the channel may see.
 
-        Return None if the reader does not receive the event.
+        `identity` is the identity of the reader. Return None if the reader does not receive the event.
         """
         if self.target is not None and self.target not in identity.addresses:
             return None
         return self.view_for_channel(channel)
 
 
-# The cache decodes a status only once, although the status goes to many channels one after another.
+# Cache the result, because a status goes to many channels one after another, and decoding it once is enough.
 @lru_cache(maxsize=16)
 def _decode_status(data: bytes) -> Mapping[str, Any]:
     status = decode_json(data, dict[str, Any])

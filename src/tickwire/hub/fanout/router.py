@@ -140,8 +140,8 @@ class Router:
         for row in new_rows if self._channels_by_unseen_symbol else ():
             for channel in self._channels_by_unseen_symbol.pop(symbols[row], ()):
                 self._route_rows(channel, [row])
-        # Access the column after each batch, because an access adds the new symbols to the column. Otherwise, the first
-        # request would add all symbols in one step.
+        # Each access to `symbol_column` adds the new symbols to the column. So access it after each batch. Otherwise,
+        # the first request would have to add all symbols in one step.
         column = self._board.symbol_column
         untested = self._pattern_channels if new_rows else {}
         if new_rows and self._announced is not None and self._announced.covers(symbols, new_rows):

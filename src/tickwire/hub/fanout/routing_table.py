@@ -15,7 +15,7 @@ K = TypeVar("K")
 
 
 class Route(dict[Channel, None]):
-    """The channels that receive the events of some board rows, as the keys of a dict.
+    """A dict whose keys are the channels that receive the events of some board rows.
 
     `numbers` caches the numbers of these channels in their routing table. After a change of the channels, `numbers` is
     None.

@@ -39,7 +39,7 @@ class SentFrames(NamedTuple):
     group_numbers: RowArray
 
     def add(self, other: SentFrames) -> SentFrames:
-        """Return the total of two objects: the sums of their numbers and of their sizes, and the groups of both."""
+        """Return the total of `self` and `other`: the sums of their frame counts and sizes, and the groups of both."""
         return SentFrames(
             self.deliveries + other.deliveries,
             self.size_bytes + other.size_bytes,
@@ -86,7 +86,7 @@ class Sender(Protocol):
         ...
 
     def create_group(self, sinks: Sequence[Sink]) -> SinkGroup:
-        """Return a group of these sinks. Each sink has a listener."""
+        """Return a group that contains `sinks`. Each sink must have a listener."""
         ...
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:

@@ -71,7 +71,7 @@ class SharedJournal:
         self._numbering = MessageNumbering(position.start)
         self._tail = Tail(position.start.event - 1)
         self._dedup_index = DedupIndex()
-        # A sequence number. The keys of all entries up to the event with this number are not in memory.
+        # The keys of entries up to the event with this sequence number are not in memory.
         self._dedup_floor = self._tail.head
         self._newest_terms: dict[str, int] = {}
         self._first, self._min_head = position.first, position.min_head

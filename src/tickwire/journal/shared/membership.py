@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 # Every process sends a heartbeat each second. Requests do not wait for a process that has missed three heartbeats.
 HEARTBEAT_TIMEOUT_S = 3.5
-# For this time, a process without heartbeats counts as missing in the replies to each request. Such a process may be
-# paused or disconnected, while clients are still connected to it.
+# A process that stops sending heartbeats may be paused or disconnected, while clients are still connected to it. So for
+# this time, the replies to each request list the process as missing.
 FORGET_TIMEOUT_S = 30.0
 
 

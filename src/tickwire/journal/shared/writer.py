@@ -35,8 +35,8 @@ _RESEND_INTERVAL_S = 1.0
 _RETRY_INTERVAL_S = 0.1
 # The largest number of entries in a commit. Most commits reach the size limit of a message before this limit.
 _MAX_COMMIT_ENTRIES = 10_000
-# An upper bound, in bytes, for the size of a message without its entries, and for the size of an entry without its
-# data, source and key.
+# This number of bytes is an upper bound for two sizes: the size of a message without its entries, and the size of an
+# entry without its data, source and key.
 _OVERHEAD_BYTES = 256
 
 

@@ -111,7 +111,7 @@ class Expiry:
         ).fetchall()
         expired = [(first, count) for first, count in rows[:batch_size] if first + count - 1 <= through]
         self._connection.execute("DELETE FROM records WHERE first <= ?", (expired[-1][0],))
-        # A row always follows the expired rows, because the newest record is never deleted.
+        # `rows` has at least one row after the expired rows, because the newest record is never deleted.
         first, count = rows[len(expired)]
         self._oldest_record_last = first + count - 1
         self._on_expired(first, sum(count for _, count in expired))

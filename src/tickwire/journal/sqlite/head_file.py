@@ -72,8 +72,8 @@ class HeadFile:
             _remove_files(old)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.write(head)
-        # Sync the file and its folder, so that the file exists after a power cut. After a power cut, the file may
-        # contain the number of an older event, which `find_discontinuity` accepts.
+        # Sync the file and its folder, so that the file exists after a power cut. The later writes are not synced. So
+        # after a power cut, the file may contain the number of an older event. `find_discontinuity` accepts this.
         for descriptor in (self._descriptor, folder := os.open(path.parent, os.O_RDONLY)):
             os.fsync(descriptor)
         os.close(folder)
