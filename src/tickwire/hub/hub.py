@@ -420,7 +420,7 @@ class Hub:
         )
 
     def write_heartbeats(self, now: float, wall_time_us: int, max_silence_s: float) -> None:
-        """Write a heartbeat to the readers of each channel to which nothing was written for `max_silence_s`.
+        """Write a heartbeat to the readers of each channel that has written nothing for `max_silence_s`.
 
         `now` is monotonic, in seconds. `wall_time_us` is in microseconds since the Unix epoch.
         """

@@ -149,8 +149,7 @@ class ReaderAdmin:
     def stored_subscription_events(self) -> Iterator[SubscriptionStored]:
         """Yield an admin event for each stored subscription that this process uses.
 
-        Another process may have evicted some of these subscriptions. The events restore the subscriptions in that
-        process.
+        If another process has evicted some of these subscriptions, the events restore them in that process.
         """
         stored = self.registry.stored_subscriptions
         for stored_id in stored.ids_in_use:
@@ -230,8 +229,8 @@ class ReaderAdmin:
         channel = self._roster.channels[reader]
         if reader.is_live:
             channel.flush(now)
-        # Check again whether the reader is live. The flush may have filled the reader's send buffer, and the reader has
-        # then left the channel.
+        # Check again whether the reader is live. If the flush has filled the reader's send buffer, the reader has
+        # already left the channel.
         if reader.is_live:
             channel.leave(reader)
         event_id = None if event.at is None else evicted_event_id(self._resume_position(reader), event.at)
@@ -288,8 +287,8 @@ class ReaderAdmin:
         if reader.is_live:
             old.flush(now)
         self._interval_holds.hold(reader, now)
-        # Check again whether the reader is live. The flush may have filled the reader's send buffer (sink), and the
-        # reader has then left the channel.
+        # Check again whether the reader is live. If the flush has filled the reader's send buffer (sink), the reader
+        # has already left the channel.
         if reader.is_live:
             old.leave(reader)
         was_counted = reader.eligible_quotes_at_leave is not None

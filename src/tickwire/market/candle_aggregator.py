@@ -91,7 +91,8 @@ class CandleAggregator:
         # Counts the steps that changed candles without a trade. If two reads return the same count, only trades have
         # changed the candles between the reads.
         self.advance_count = 0
-        # Pairs of a source and the earliest end of its open candles, in seconds. None after a change of the candles.
+        # A cache of pairs: a source, and the earliest end of its open candles in seconds. None after a change of the
+        # candles.
         self._earliest_ends: list[tuple[SourceClock, int]] | None = None
 
     def __len__(self) -> int:

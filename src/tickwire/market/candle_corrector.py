@@ -94,7 +94,7 @@ class CandleCorrector:
         if trades.has(group, price):
             trades.withdraw(group, price)
             self._extremes.collect_correction(row, second, price, -1)
-        # A price without a size repeats an earlier trade, so do not add it again.
+        # A replacement with a price and no size repeats an earlier trade, so do not add this trade again.
         if replacement is not None and np.isfinite(replacement["size"]):
             price = float(replacement["last"])
             trades.add(group, price)

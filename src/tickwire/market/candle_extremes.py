@@ -1,7 +1,7 @@
 """The highest and lowest trade prices of each symbol's newest candles, which change if a trade is cancelled.
 
-The newest candles of a symbol, one for each interval, overlap. The candles that contain a trade are the group of the
-trade. When a candle ends, two groups may become one group, and no group is ever divided. For each group, the
+The newest candles of a symbol, one for each interval, overlap. The set of the candles that contain a trade is the group
+of the trade. When a candle ends, two groups may become one group, and no group is ever divided. For each group, the
 `PRICES_PER_SIDE` highest and lowest different prices are stored, each with its number of trades. The high and the low
 of a candle are therefore exact, unless all stored prices on one side of one of its groups are cancelled.
 
@@ -234,8 +234,8 @@ class CandleExtremes:
 
         Any thread may call the function.
 
-        Arrays of trades never change, so a copy of the lists suffices. The call changes no state, because a process
-        that saves no snapshot must store the same prices.
+        Arrays of trades never change, so a copy of the lists suffices. The call must not change the stored trades,
+        because all processes must store the same prices, even those that save no snapshots.
         """
         stored = [part for table in self._tables for part in (table.stored, *table.collected)]
         waiting = self._collector.read_waiting()

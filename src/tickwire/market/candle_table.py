@@ -157,7 +157,7 @@ class CandleTable:
         return closed
 
     def pack(self, bars: OhlcvBars) -> PackedCandles:
-        """Convert bars, each a complete candle, to packed candles. Sort the candles by the end of their interval."""
+        """Convert complete candles, given as bars, to packed candles. Sort the candles by the end of their interval."""
         packed = np.empty(bars.size, CANDLE_DTYPE)
         if not len(packed):
             return packed

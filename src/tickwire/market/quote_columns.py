@@ -87,7 +87,7 @@ class QuoteColumns(NamedTuple):
         return encode_json_lines(quotes).split(b"\n")[: len(self)]
 
     def to_numbered_json(self, frame: NumberedFrame, fields: QuoteProjection = None) -> list[bytes]:
-        """Return the JSON of each quote, with the texts of `frame` around it. `fields` selects the fields."""
+        """Return the JSON of each quote, enclosed in the texts of `frame`. `fields` selects the fields."""
         if self._can_write_natively(fields):
             return self._write_natively(frame)
         return _add_frame(frame, self.to_json_lines(fields))

@@ -58,7 +58,7 @@ class Segments:
             shift *= 2
 
     def select_first(self, first: Floats, later: Floats) -> Floats:
-        """Return an array with the values of `first` at the start of each segment, and of `later` elsewhere.
+        """Return an array with the values of `first` at the start of each segment, and the values of `later` elsewhere.
 
         Segments lie along the last axis of the arrays.
         """

@@ -155,7 +155,7 @@ class _Table:
         self._collected, self.collected_count = [], 0
         begins = np.flatnonzero(prices == _NEXT_SESSION)
         if len(begins):
-            # For each symbol: the index of the item that begins its present session; -1 if all items belong to this
+            # The index of the item that begins the present session of each symbol, or -1 if all items belong to this
             # session.
             session_begins = np.full(len(self.low_bounds), -1)
             session_begins[rows[begins]] = begins

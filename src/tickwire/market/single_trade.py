@@ -81,7 +81,7 @@ class SymbolCandles:
             else:
                 self._close(interval)
                 self._time_keys[interval] = time_key
-                # Without a close, the bar has late trades only (see `fill_unknown_closes`).
+                # A bar without a close has only late trades (see `fill_unknown_closes`).
                 self._bars[interval] = [*bar[:3], bar[0], bar[4]] if isnan(bar[3]) else bar
         return late
 

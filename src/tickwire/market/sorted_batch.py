@@ -78,7 +78,7 @@ def omit_earlier_sessions(batch: SortedBatch, is_earlier: Bools) -> SortedBatch:
     """
     is_withdrawal = batch.sizes < 0.0
     is_changed = is_earlier if batch.unpriced is None else is_earlier & batch.unpriced
-    # Also mark the tick after a withdrawal, which replaces the withdrawn trade.
+    # The tick after a withdrawal replaces the withdrawn trade, so mark this tick too.
     is_changed[1:] |= is_withdrawal[:-1] & is_earlier[1:] & (batch.rows[1:] == batch.rows[:-1])
     reported = batch.reported.copy()
     reported[_SIZE_COLUMN:, is_changed] = NOT_REPORTED
@@ -124,8 +124,8 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
     before = _update_session_volume(batch, state)
     price = state[LAST]
     if batch.unpriced is not None:
-        # If a tick reports a size and no price, compute the turnover with the symbol's last price. Do so even if a
-        # later tick of the batch withdraws the trade with this price.
+        # A tick can report a size without a price, or withdraw such a trade. In both cases, compute the turnover with
+        # the symbol's last price.
         price = np.where(batch.unpriced, last_known(price, batch.reported[LAST]), price)
     grown = state[VOLUME] - before
     # A lower total volume is a correction of the total, not of a trade, so the turnover does not change.

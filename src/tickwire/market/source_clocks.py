@@ -111,7 +111,7 @@ class SourceClocks:
         return np.flatnonzero(self._number_by_row[:count] == self._numbers[clock.source])
 
     def earliest(self, times: Ints) -> Iterator[tuple[SourceClock, int]]:
-        """Yield each clock with the earliest of its symbols' times. `times` contains a time for each row in use."""
+        """Yield pairs of a clock and the earliest time of its symbols. `times` contains a time for each row in use."""
         # Rows without a clock have the number -1, which selects the last element of the array.
         earliest = np.full(max(self._clocks, default=-1) + 2, np.iinfo(np.int64).max)
         np.minimum.at(earliest, self._number_by_row[: len(times)], times)

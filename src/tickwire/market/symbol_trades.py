@@ -49,8 +49,8 @@ class SymbolTrades:
     def price_range(self, candle: int) -> PriceRange | None:
         """Return the lowest and the highest price of the trades in a candle.
 
-        `candle` is the bit that stands for the candle in the bit mask of a group. Return None if no trade is left, or
-        if no trade was stored.
+        `candle` is the bit of the candle in the bit mask of a group. Return None if no trade is left, or if no trade
+        was stored.
         """
         if self._ranges is None:
             ranges = [(group, self._range_of(counts)) for group, counts in self._counts.items()]

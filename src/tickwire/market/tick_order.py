@@ -106,7 +106,8 @@ class TickOrder:
             newest_ts[rows[newest_ts[rows] > min(now + FUTURE_TOLERANCE_NS, NO_LIMIT_NS)]] = _NEVER_NS
         is_new = (ts >= np.maximum(self.trade_ts[rows], self.quote_ts[rows])).all() and not is_withdrawal.any()
         if is_new and _is_in_order(rows, ts):
-            # If a row occurs twice, NumPy stores the value of its last tick, which is the newest value.
+            # If `rows` contains a row several times, NumPy stores the value of the row's last tick, which is the
+            # newest.
             self.trade_ts[rows[has_trade]] = ts[has_trade]
             self.quote_ts[rows[has_quote]] = ts[has_quote]
             return None

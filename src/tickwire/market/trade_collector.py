@@ -22,7 +22,7 @@ _Collected_contra = TypeVar("_Collected_contra", contravariant=True)
 
 
 class TradeTable(Protocol[_Collected_contra]):
-    """A table that collects the trades of its symbols. The rows of these trades count from the start of the table."""
+    """A table that collects the trades of its symbols. The row of a trade counts from the first symbol of the table."""
 
     collected_count: int
 

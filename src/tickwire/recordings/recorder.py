@@ -197,8 +197,8 @@ class QuoteRecorder:
         last = cells["last"] if cells["last"] is not None or previous is None else previous.last
         sides: tuple[float | None, ...] = (cells["bid"], cells["bid_size"], cells["ask"], cells["ask_size"])
         if previous is not None and not any(row[name] for name in _SIDE_COLUMNS):
-            # Keep the previous last price and sides, because the row of a correction lacks the last price and the sides
-            # of the quote.
+            # The row of a correction contains neither the last price nor the bid and ask of the quote. So keep those of
+            # the previous quote.
             last, sides = previous.last, previous.sides
         self._newest_quotes[row["symbol"]] = _RecordedQuote(last, cells["volume"], sides)
         self.row_count += 1

@@ -17,7 +17,8 @@ from tickwire.recordings.value_parsers import ValueParser, choose_parser, infer_
 class RowParser:
     """Parses the cells of the columns `columns`. The first rows determine the formats of times and numbers.
 
-    If `must_be_positive`, prices must be above 0. If `may_withdraw`, the size of a trade may be negative.
+    If `must_be_positive` is True, prices must be above 0. If `may_withdraw` is True, the size of a trade may be
+    negative.
 
     `time_parser`, the parser of the column of times, is set when the first rows are parsed.
     """

@@ -200,7 +200,7 @@ class _LineReader:
         del self._head_numbers[:count]
 
     def number_of(self, consumed: int) -> int:
-        """Return the file line number of the most recently read line.
+        """Return the line number, in the file, of the most recently read line.
 
         `consumed` is the number of the same line, counted from the start of the table.
         """
@@ -230,7 +230,7 @@ def _read_header(
 def _read_yfinance_header(
     path: Path, names: list[str], head: list[NumberedRow], rows: Iterator[NumberedRow]
 ) -> tuple[Sequence[str], Iterator[NumberedRow], str]:
-    """Read the three header rows that yfinance writes: the kinds of prices, the tickers, and the name of the times."""
+    """Read the three header rows of yfinance: the kinds of prices, the tickers, and the name of the time column."""
     tickers = {cell.strip() for cell in head[0][1][1:]}
     if len(tickers) != 1:
         raise InputError(

@@ -393,7 +393,7 @@ def _is_grouped_by_symbol(ticks: PackedTicks) -> bool:
 
 
 def _is_descending(ts: Ints, min_steps: int) -> bool:
-    """Return True if nearly every row, and at least `min_steps` rows, have an earlier time than the previous row."""
+    """Return True if the time decreases at nearly every row, and at least `min_steps` times in total."""
     steps = np.diff(ts)
     fall_count, rise_count = int((steps < 0).sum()), int((steps > 0).sum())
     return fall_count >= min_steps and fall_count > _MIN_DESCENDING_RATIO * rise_count

@@ -169,7 +169,7 @@ class Reader:
         self._group = group
         self._steps = 0
         self._wakeup: asyncio.Future[None] | None = None
-        # While the reader rests (see `rest`): the object to notify when the reader leaves its channel. Otherwise None.
+        # The object to notify when a resting reader (see `rest`) leaves its channel. None if the reader is not resting.
         self._owner: ReaderOwner | None = None
         self.on_end: Callable[[], None] | None = None
 

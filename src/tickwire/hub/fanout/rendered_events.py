@@ -102,9 +102,9 @@ class RenderedQuotes:
     def frames_for(self, channel: Channel, after: int, limit: int, test_texts: TextTester) -> tuple[list[bytes], int]:
         """Return a pair: frames of this record's events for the channel, and a sequence number.
 
-        The frames are the first `limit` frames after event `after`. If more frames would follow, the sequence number
-        belongs to the last returned frame. Otherwise, the sequence number is the last sequence number of the record.
-        `test_texts` returns the results of the text conditions of the channel's filter.
+        The frames are the first `limit` frames after event `after`. If the record has further frames, the sequence
+        number is that of the last returned frame. Otherwise, it is the last sequence number of the record. `test_texts`
+        returns the results of the text conditions of the channel's filter.
         """
         if not channel.sends_quotes:
             return [], self.last

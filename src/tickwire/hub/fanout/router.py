@@ -209,7 +209,7 @@ class Router:
         self._route_rows(channel, rows)
 
     def _route_rows(self, channel: Channel, rows: Sequence[int]) -> None:
-        """Add these board rows to the channel, and the channel to these rows of the routing tables."""
+        """Add the board rows in `rows` to the channel. In the routing tables, add the channel to these rows."""
         channel.add_rows(rows)
         if _uses_quote_table(channel):
             self.quote_tables[channel.subscription.fields].add_routes(channel, rows)

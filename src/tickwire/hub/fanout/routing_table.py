@@ -73,7 +73,7 @@ class RoutingTable:
         self.channel_numbers.remove(channel)
 
     def numbers_of(self, route: Route) -> NDArray[np.int32]:
-        """Return the numbers of the channels in a route of this table, in the order of the route."""
+        """Return the numbers that this table has assigned to the channels in `route`, in the order of the route."""
         if route.numbers is None:
             route.numbers = np.array([*map(self.channel_numbers.number_of, route)], np.int32)
         return route.numbers

@@ -182,7 +182,7 @@ class ScreenRouter:
     def _route_to_channel(self, channel: Channel, item: RenderedQuotes, effect: _ScreenEffect) -> bool:
         """Append the frames of a batch of quotes to a channel. Return whether the batch affects the channel.
 
-        If the channel is paced (it renders its frames at its next flush), only count the quotes.
+        For a paced channel, only count the quotes: such a channel renders its frames at its next flush.
         """
         channel.matched_quotes += len(effect.matches)
         if channel.is_paced:

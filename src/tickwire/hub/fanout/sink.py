@@ -14,7 +14,7 @@ class Sink(Protocol):
 
     @property
     def is_chunked(self) -> bool:
-        """Whether `write` expects bytes in HTTP/1.1 chunk framing, because the sink writes directly to a socket."""
+        """Whether `write` expects HTTP/1.1 chunk framing. It does if the sink writes directly to a socket."""
         ...
 
     @property

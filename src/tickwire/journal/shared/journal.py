@@ -165,8 +165,8 @@ class SharedJournal:
             raise JournalUnavailable(self._log.fault)
         try:
             async with asyncio.timeout(_APPEND_TIMEOUT_S):
-                # Wait until the consumer receives messages. If the server stays silent, the append then fails before
-                # the entry is sent.
+                # First wait until the consumer receives messages. So if the server stays silent, the append fails
+                # before it sends the entry.
                 async with self._append_order:
                     await self._consumer.wait_until_receiving()
                 self._check_open()

@@ -197,8 +197,8 @@ class LogWriter:
             span = self._view.find_recent_span(entry.source, entry.key) or await self._view.find_stored_span(
                 entry.source, entry.key
             )
-            # Search the memory again, because this process may have read a message with this entry during the lookup in
-            # the log.
+            # Search the keys in memory again, because this process may have read a message with this entry during the
+            # lookup in the log.
             span = self._view.find_recent_span(entry.source, entry.key) or span
             if span is not None:
                 self._queue.popleft()
