@@ -189,7 +189,7 @@ class Hub:
         while not is_complete:
             is_complete = True
             for _ in self._router.test_announced(symbols):
-                # While other tasks ran, they may have added patterns and filters, which must be tested too.
+                # Other tasks run between these steps, and may add patterns and filters. These must be tested too.
                 is_complete = False
                 yield
 
@@ -318,8 +318,8 @@ class Hub:
         """Reserve room for a filter and a top-N screen in the index, and evaluate the filter for all symbols.
 
         `bearer` is the user, token or network address whose limits apply, or None if no limits apply. Other tasks can
-        run during the evaluation. The caller must close the returned stack when a reader uses the subscription, or
-        when no reader will use the subscription. Raise ScreenLimitReached if the screen index has no room, and
+        run during the evaluation. The caller must close the returned stack as soon as a reader uses the subscription,
+        or when it is clear that no reader will use it. Raise ScreenLimitReached if the screen index has no room, and
         FilterShareExceeded if the filters of the bearer would exceed a limit.
         """
         self.roster.screen_shares.check(bearer, subscription)

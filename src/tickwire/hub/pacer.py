@@ -108,7 +108,7 @@ class Pacer:
                 return
 
     def can_join_at_flush(self, reader: Reader, channel: Channel) -> bool:
-        """Whether the reader can wait for the next flush of the channel, without a catch-up before the flush.
+        """Whether the reader can wait for the next flush of the channel instead of catching up before it.
 
         A reader can wait if the flush can send the reader all events that the reader has missed.
         """

@@ -49,7 +49,7 @@ _Dismissal: TypeAlias = tuple[CloseReason, Callable[[], int]]
 """The close reason in the `bye` event, and a function that returns the reconnect delay of one reader in ms."""
 
 _NewRowsByMove: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
-"""Maps two channels to the board rows that are new to a reader that moves from the first channel to the second."""
+"""Maps a pair of channels to the board rows that are new to a reader when it moves from the first to the second."""
 
 
 class ReaderAdmin:
@@ -80,7 +80,7 @@ class ReaderAdmin:
         self._interval_holds = interval_holds
         self._max_lifetime_s = max_lifetime_s
         self._primary = primary
-        # If all readers must leave: the close reason, and the function that chooses a reconnect delay. Otherwise None.
+        # The close reason and the reconnect delays, if all readers must leave. None otherwise.
         self._dismissal: _Dismissal | None = None
         # This ReaderAdmin, and the ReaderAdmin objects of the delayed hubs.
         self._all_admins = [self]
@@ -300,8 +300,8 @@ class ReaderAdmin:
             # have filled the index.
             reader.disconnect(CloseReason.LIMIT, RECONNECT_DELAY_MS)
             return
-        # Cache the rows for each pair of channels, because the readers of one old channel can move to different new
-        # channels if their rights differ.
+        # The readers of one old channel can have different rights, and so move to different new channels. Therefore,
+        # cache the rows for each pair of channels.
         if (old, new) not in new_rows_by_move:
             new_rows_by_move[old, new] = self._new_rows(old, new)
         new_rows = new_rows_by_move[old, new]

@@ -263,7 +263,7 @@ class CandleAggregator:
         )
 
     def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
-        """Return True if the only tick of a batch withdraws no trade, and is not older than its symbol's newest trade.
+        """Return True if `ticks`, a single tick, withdraws no trade and is not older than its symbol's newest trade.
 
         Times are compared in whole seconds.
         """

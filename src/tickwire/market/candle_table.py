@@ -124,7 +124,7 @@ class CandleTable:
         return is_ended
 
     def sort_by_end(self, slots: RowArray) -> RowArray:
-        """Sort `slots` (numbers of candles in the table) by the end of the candle's interval. The sort is stable."""
+        """Sort `slots` (numbers of candles in the table) by the ends of the candles. The sort is stable."""
         return slots[np.argsort(self._interval_ends(slots, self.time_keys.reshape(-1)[slots]), kind="stable")]
 
     def candles_at(self, slots: RowArray) -> OhlcvBars:
@@ -204,7 +204,7 @@ class CandleTable:
         return bars.select(~late)
 
     def find_containing(self, column: int, second: int) -> list[int]:
-        """Return the intervals at which the newest candle of a symbol contains the time `second`."""
+        """Return the indexes of the intervals at which the newest candle of a symbol contains `second`."""
         is_inside = self.newest_starts(column) == self.starts(np.array([second]))[:, 0]
         is_inside &= ~np.isnan(self.ohlcv[:, column, HIGH])
         return np.flatnonzero(is_inside).tolist()

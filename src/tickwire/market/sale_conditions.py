@@ -28,7 +28,7 @@ _VOLUME_ONLY = SaleEffect(last=False, range=False)
 # last price if it is the first trade of the day. Tickwire does not implement this exception.
 _OUT_OF_SEQUENCE = SaleEffect(last=False)
 _UTP_TAPE = "C"
-# A condition that is not in this table excludes no value.
+# Maps each condition to its effect. A condition that is not in this table excludes no value.
 _EFFECTS = {
     # Price variation, odd lot, cash sale, next day, Form T, extended hours, contingent, qualified contingent trade.
     **dict.fromkeys("HICNTUV7", _VOLUME_ONLY),
@@ -46,7 +46,10 @@ _MAX_CACHED_COMBINATIONS = 1_024
 
 
 def sale_effect(tape: str, conditions: Sequence[str]) -> SaleEffect:
-    """Return the values that a trade changes: the values that none of its conditions excludes."""
+    """Return which values of the quote a trade changes.
+
+    A trade changes each value that none of its conditions excludes.
+    """
     return _combined_effect(tape, "".join(conditions))
 
 

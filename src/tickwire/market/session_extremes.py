@@ -85,7 +85,7 @@ class SymbolExtremes:
             self._limit()
 
     def withdraw(self, price: float) -> None:
-        """Remove a trade, if its price is stored."""
+        """Remove one trade at a price. Do nothing if the price is not stored."""
         count = self.counts.get(price, 0)
         if count > 1:
             self.counts[price] = count - 1
@@ -277,12 +277,12 @@ class SessionExtremes:
         self._collect(_CollectedTrades(rows, prices.copy()))
 
     def add_single(self, row: int, price: float) -> None:
-        """Add one trade. NaN as a price means that the tick reports no trade."""
+        """Add one trade. If the price is NaN, the tick reports no trade."""
         self._collector.collect_single(row, price)
         self._add_if_full()
 
     def remove_symbols(self, rows: RowArray) -> None:
-        """Forget the trades of symbols whose next session begins."""
+        """Forget the trades of some symbols, because the next sessions of these symbols begin."""
         self._collect(_CollectedTrades(rows, np.full(len(rows), _NEXT_SESSION)))
 
     def capture(self, count: int) -> Callable[[], bytes]:

@@ -51,7 +51,7 @@ class SortedBatch(NamedTuple):
 
     @property
     def trade_prices(self) -> Floats:
-        """The price of each trade that may change the high or the low of the session; NaN for all other ticks."""
+        """The prices of the trades that may change the high or the low of the session. NaN for all other ticks."""
         prices = self.reported[LAST]
         return prices if self.untraded is None else np.where(self.untraded, np.nan, prices)
 
@@ -148,7 +148,7 @@ def _update_session_volume(batch: SortedBatch, state: Floats) -> Floats:
         state[VOLUME] = added
         segments.scan(state[VOLUME], np.add)
     else:
-        # A tick that reports the total volume replaces the sum of all earlier sizes.
+        # If a tick reports the total volume, this total replaces the sum of all earlier sizes.
         pairs = np.stack([np.isfinite(total).astype(float), np.where(np.isnan(total), added, total)])
         segments.scan(pairs, add_or_set)
         state[VOLUME] = pairs[1]

@@ -14,7 +14,7 @@ import numpy as np
 
 from tickwire.core.arrays import Ints, RowArray
 
-# If the lag of a source reaches this limit, the source is not live: it replays or publishes history.
+# A source whose lag reaches this limit is not live: it replays or publishes history.
 MAX_LIVE_LAG_NS = 60 * 10**9
 
 
@@ -135,7 +135,7 @@ class SourceClocks:
         self._number_by_row = np.frombuffer(snapshot.numbers, np.int32).copy()
 
     def restore_single(self, count: int, newest_ts: int, lag_ns: int, watermark_s: int) -> None:
-        """Replace all clocks by one clock of an unknown source, to which the first `count` symbols belong.
+        """Replace all clocks by a single clock. The first `count` symbols then belong to its source, which is unknown.
 
         The first source that publishes a trade then becomes the source of these symbols.
         """

@@ -36,7 +36,7 @@ class SymbolTrades:
         return is_limited and prices[PRICES_PER_SIDE - 1] < price < prices[-PRICES_PER_SIDE]
 
     def withdraw(self, group: int, price: float) -> None:
-        """Remove a trade whose price is stored."""
+        """Remove one trade at a price. The price must be stored."""
         self._ranges = None
         self._counts[group][price] -= 1
 

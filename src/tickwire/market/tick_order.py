@@ -65,8 +65,8 @@ class TickOrder:
     def advance_if_plain(self, ticks: Sequence[tuple[Any, ...]], rows: RowArray, now: int) -> bool:
         """Record the times of a few ticks, which are tuples of the fields of `TICK_DTYPE`.
 
-        Return False if a tick is late, or has a time or a number that only `advance` can handle. In this case, no time
-        is recorded, and the caller must call `advance`. For a few ticks, this method takes a tenth of the time of
+        Return False if a tick is late, or has a time or a number that only `advance` can handle. The method has then
+        recorded no time, and the caller must call `advance`. For a few ticks, this method takes a tenth of the time of
         `advance`.
         """
         limit, trade_ts, quote_ts = now + FUTURE_TOLERANCE_NS, dict[int, int](), dict[int, int]()

@@ -15,7 +15,7 @@ from tickwire.ops.latency import LatencyHistogram
 _MAX_PENDING_BATCHES = 512
 _FLUSH_STAGES = ("apply", "dispatch", "flush")
 _MAX_PENDING_TIMES = len(_FLUSH_STAGES) * _MAX_PENDING_BATCHES
-# A global variable, because it is faster to read than the member of an enumeration.
+# This global variable exists because it is faster to read than a member of an enumeration.
 _TICKS = RecordKind.TICKS
 
 

@@ -11,7 +11,10 @@ MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 
 MAX_BATCH_BYTES = 64 * 1024
-"""The maximum size of the lines that the thread writes together. The thread writes a longer line alone."""
+"""The maximum total size of the lines that the thread writes in one call.
+
+A longer line is written in a call of its own.
+"""
 BATCH_WAIT_S = 0.02
 """The time that the thread waits for further lines of a batch.
 

@@ -87,7 +87,8 @@ class QuoteRecorder:
         self.went_back = False
         self._newest_quotes: dict[str, _RecordedQuote] = {}
         # Two quotes follow each correction of a trade. `_corrections` contains, for each symbol, the corrections whose
-        # quotes have not arrived. `_following` contains the correction whose first quote, but not the second, arrived.
+        # quotes have not arrived. `_following` contains, for each symbol, the correction of which only the first quote
+        # has arrived.
         self._corrections: dict[str, deque[TradeCorrection]] = {}
         self._following: dict[str, TradeCorrection] = {}
         self._finalize = _choose_finalizer(path)

@@ -118,7 +118,7 @@ class RenderedQuotes:
         return self.frames_at(indexes[:limit], fields), self.first + indexes[limit - 1]
 
     def _screen_matches(self, screen: Screen, test_texts: Callable[[], Sequence[Bools]]) -> list[bool]:
-        """Return one bool for each event: True if the event's quote matches the screen (a filter).
+        """Return one boolean for each event: True if the event's quote matches the filter `screen`.
 
         The newest result is cached, because all resuming readers of a channel request the same result. `test_texts`
         returns the results of the screen's text conditions.

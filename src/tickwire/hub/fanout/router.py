@@ -63,7 +63,7 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
-            # Add the filter first, because only its addition can fail. After a failure, there is nothing to undo.
+            # Add the filter first, because no other step can fail. So after a failure, there is nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
             if subscription.required_screen is not None:
@@ -99,8 +99,8 @@ class Router:
 
         The channel must include all rows in `rows`.
         """
-        # Return no rows for a channel that sends no quotes. The channel may share a top-N screen with other channels,
-        # but must not evaluate it.
+        # A channel that sends no quotes has no rows. If such a channel shares a top-N screen with other channels, it
+        # must not evaluate the screen.
         if not channel.subscription.wants_quotes:
             return rows[:0]
         if channel.ranking is not None:

@@ -56,7 +56,7 @@ class RoutingTable:
                     channels[channel] = None
                     channels.numbers = None
                 else:
-                    # Other rows may share `channels`, so do not modify it.
+                    # Other rows may share the object `channels`, so do not modify it.
                     routes[row] = Route([*channels, channel])
 
     def remove_channel(self, channel: Channel) -> None:

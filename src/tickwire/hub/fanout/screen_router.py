@@ -217,7 +217,8 @@ class ScreenRouter:
     ) -> Generator[None, None, None]:
         """Add the filters and the top-N screen of a subscription to the index in steps.
 
-        Append the numbers of the filters to `numbers`, and append the selection of the top-N screen to `selections`.
+        The method appends the numbers of the filters to `numbers`, and the selection of the top-N screen to
+        `selections`.
         """
         if self._index is None:
             index = yield from self._build_index()

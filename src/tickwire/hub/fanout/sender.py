@@ -15,7 +15,10 @@ from tickwire.hub.fanout.sink import Sink
 from tickwire.sse.frame import encode_chunk
 
 MAX_SINKS_PER_GROUP = 3
-"""The maximum number of sinks in a group of a sink table. For more sinks, it is faster to join the frames only once."""
+"""The maximum number of sinks in a group of a sink table.
+
+For a larger group, it is faster to join the frames once and to pass the result to all sinks.
+"""
 
 log = logging.getLogger(__name__)
 

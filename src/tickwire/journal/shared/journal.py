@@ -399,7 +399,7 @@ class SharedJournal:
             await self._delete_snapshots(stored, snapshot_index.sequences_before(sequence))
 
     async def _delete_messages_through(self, sequence: int) -> None:
-        """Delete the messages whose last event is event `sequence` or an earlier event.
+        """Delete the messages that contain only events up to event `sequence`.
 
         Never delete the newest message.
         """

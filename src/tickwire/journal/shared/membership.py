@@ -43,7 +43,7 @@ class Membership:
         self._unresponsive |= {node for node in nodes if self._last_heartbeats.get(node, requested_at) < requested_at}
 
     def possible_members(self, now: float) -> set[str]:
-        """Remove the nodes without a heartbeat in the last FORGET_TIMEOUT_S seconds. Return the remaining nodes."""
+        """Forget the nodes that sent no heartbeat in the last FORGET_TIMEOUT_S seconds. Return the remaining nodes."""
         self._last_heartbeats = {node: at for node, at in self._last_heartbeats.items() if at >= now - FORGET_TIMEOUT_S}
         self._unresponsive &= self._last_heartbeats.keys()
         return {*self._last_heartbeats}

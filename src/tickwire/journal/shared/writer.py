@@ -293,7 +293,7 @@ class LogWriter:
                 await asyncio.sleep(_RETRY_INTERVAL_S)
 
     async def _wait_for_outcome(self, *outcomes: asyncio.Future[Any]) -> None:
-        """Wait until one of `outcomes` is done, the client reconnects, or it is time to send the message again."""
+        """Wait for the first of these events: one of `outcomes` is done, the client reconnects, or a resend is due."""
         reconnected = asyncio.ensure_future(self._reconnected.wait())
         try:
             await asyncio.wait(

@@ -26,7 +26,7 @@ from tickwire.private_files import revoke_access_of_others
 
 _SUFFIX_BYTES = 4
 _SUFFIX_PATTERN = re.compile(f"[0-9a-f]{{{2 * _SUFFIX_BYTES}}}")
-# All fields have a fixed width, so that each write replaces the whole content.
+# All fields have a fixed width, so that each write overwrites the whole previous content.
 _CONTENT_FORMAT = "{epoch:<16} {inode:020d} {generation:010d} {head:020d}\n"
 # A sentinel in place of an epoch. It is not a valid epoch, because epochs contain no minus signs.
 _INVALID_EPOCH = "-"

@@ -17,7 +17,7 @@ from tickwire.private_files import PRIVATE_MODE
 
 # The offset of the bytes that SQLite locks, and their number (https://www.sqlite.org/fileformat.html, section 1.3.17).
 _SQLITE_LOCK_OFFSET, _SQLITE_LOCK_BYTES = 0x40000000, 512
-# The layout of `struct flock` on Linux: type, whence, start, length, process id.
+# The layout of `struct flock` on Linux. Its fields are the type, whence, start, length and process id.
 _FLOCK_FORMAT = "hhqqi4x"
 
 

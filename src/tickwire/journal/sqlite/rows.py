@@ -24,7 +24,7 @@ SCHEMA = (
     "CREATE TABLE records (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, kind INTEGER NOT NULL, "
     "ts INTEGER NOT NULL, source TEXT NOT NULL, key TEXT, crc INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE UNIQUE INDEX records_key ON records (source, key) WHERE key IS NOT NULL",
-    # The index is ordered by source, then by the first event, so SQLite finds the newest key of a source in one step.
+    # Within a source, this index is ordered by the first event. So SQLite finds the newest key of a source in one step.
     "CREATE INDEX records_source ON records (source) WHERE key IS NOT NULL",
     # A client that catches up may need only the named events or candles. This index finds these few records among
     # millions of ticks.
