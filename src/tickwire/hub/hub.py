@@ -92,7 +92,7 @@ class HubStats(NamedTuple):
 
 
 class FlushTimes(NamedTuple):
-    """The durations of the work on a batch in nanoseconds: for the board, for channels, and for writes to sinks."""
+    """How long the parts of the work on a batch took, in nanoseconds: the board, the channels, the writes to sinks."""
 
     apply_ns: int
     dispatch_ns: int

@@ -222,7 +222,7 @@ class ReaderAdmin:
                 self._change_subscription(reader, subscription, now, new_rows_by_move)
 
     def _evict(self, reader: Reader, event: ReadersEvicted, now: float) -> None:
-        """End a stream. The server rejects an automatic reconnect with the special id of the `bye` event.
+        """End a stream. The `bye` event has a special id, so that the server rejects an automatic reconnect.
 
         If the reader can resume later, the id also contains the position for the resume.
         """

@@ -110,7 +110,7 @@ class SymbolExtremes:
 
 
 class _CollectedTrades(NamedTuple):
-    """Trades in the order of their arrival. The price is NaN for a tick without a trade."""
+    """Trades in the order of their arrival. An item for a tick without a trade has the price NaN."""
 
     rows: RowArray
     prices: Floats
@@ -234,7 +234,7 @@ class _Table:
 def _encode_tables(tables: Sequence[_Table], count: int) -> bytes:
     """Encode the prices of the first `count` symbols, table by table.
 
-    One table has few bytes, so other threads can run in between.
+    The bytes of one table are few, so other threads can run between two tables.
     """
     for table in tables:
         table.add_collected()

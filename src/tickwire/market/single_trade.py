@@ -66,7 +66,7 @@ class SymbolCandles:
         self._bars = bars
 
     def merge(self, bar: Bar, starts_s: Sequence[int]) -> list[int]:
-        """Merge a bar into the candles that start at `starts_s`, one for each interval.
+        """Merge a bar into one candle of each interval. `starts_s` contains the starts of these candles.
 
         Candles with earlier starts close. Return the indexes of the intervals for which the bar is too late, because
         the candle has closed already.

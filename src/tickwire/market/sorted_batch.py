@@ -35,9 +35,10 @@ class SortedBatch(NamedTuple):
     `prior_state` contains, for each tick, the state of its symbol before the batch. `unpriced` is True for each tick
     that does not change the last price, because its trade is late or because the tick withdraws an earlier trade.
     `restated` is True for each tick that contains the last price after a cancel instead of a new trade. `untraded` is
-    True for each tick that does not raise the high or lower the low, because the tick withdraws a trade, or because its
-    trade happened in an earlier session. All three are None if there is no such tick. If `is_plain` is True, the batch
-    has a few ticks, and none of them is late or has an unusual number.
+    True for each tick that neither raises the high nor lowers the low, because the tick withdraws a trade, or because
+    its trade happened in an earlier session. All three are None if the batch has no late tick and no tick that
+    withdraws a trade. If `is_plain` is True, the batch has a few ticks, and none of them is late or has an unusual
+    number.
     """
 
     rows: RowArray

@@ -41,7 +41,7 @@ class DeliveryTimes:
         self._arrivals.append(self._now() - records[0].appended_ts)
 
     def record_flush(self, records: Sequence[JournalRecord], times: FlushTimes) -> None:
-        """Measure records that the hub has just written to readers."""
+        """Record the times of some records that the hub has just written to readers."""
         now_ns = self._now()
         self._flush_times += times
         for record in records:

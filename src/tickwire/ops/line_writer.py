@@ -27,8 +27,8 @@ class LineWriter:
 
     `write` may block, and may raise OSError. `dropped` counts the lines that were lost because the queue was full or
     `write` failed. When the thread can write again and the queue is empty, the thread also writes the text
-    `describe_loss(count)`, which reports the number of lost lines. With `batches`, the thread waits BATCH_WAIT_S for
-    further lines, and passes several lines to one call of `write`.
+    `describe_loss(count)`, which reports the number of lost lines. If `batches` is True, the thread waits BATCH_WAIT_S
+    for further lines, and passes several lines to one call of `write`.
     """
 
     def __init__(

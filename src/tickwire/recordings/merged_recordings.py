@@ -85,8 +85,8 @@ class MergedRecordings:
     """The ticks of the files at `paths` in time order.
 
     Ticks with the same time are in the order of `paths`. The ticks of one file always stay in the order of the file. If
-    a row is earlier than a previous row of its file, the row has the same place in the merge as a row with the latest
-    time of the previous rows.
+    a row is earlier than a previous row of its file, the merge handles the row as if it had the latest time of the
+    previous rows.
 
     The constructor reads the beginning of every file, and then closes the file. The constructor raises InputError for
     an unusable file.

@@ -56,7 +56,7 @@ class _RecordedQuote(NamedTuple):
         return is_other_trade or (self.last is not None and self.sides == previous.sides)
 
     def withdraws(self, correction: TradeCorrection, previous: _RecordedQuote) -> bool:
-        """Return whether this quote withdraws the trade of a correction from the quote `previous`."""
+        """Return whether this quote is the quote `previous` without the trade that `correction` withdraws."""
         if (self.last, self.sides) != (previous.last, previous.sides):
             return False
         left = max(0.0, (previous.volume or 0.0) - correction.size)

@@ -80,7 +80,8 @@ class SinkTable(Protocol):
 class Sender(Protocol):
     """Writes bytes to groups of sinks. All calls occur on one event loop.
 
-    A sink receives its bytes in the order of the calls, also if both its group and the sink itself receive calls.
+    A sink receives its bytes in the order of the calls, even if some calls go to the group of the sink, and other calls
+    to the sink itself.
     """
 
     @property
