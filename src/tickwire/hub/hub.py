@@ -51,8 +51,8 @@ from tickwire.sse.compression import IDENTITY, ContentCoding
 # The number of events in the event window. These events occupy about 20 MB if every frame is rendered, and cover a
 # second of a busy market or minutes of a normal market.
 MAX_RECENT_EVENTS = 50_000
-# The number of channels whose symbols one step collects. The largest channels have 1,000 symbols each, and the step
-# then takes about 10 ms.
+# One step collects the symbols of this many channels. If each channel has 1,000 symbols, the maximum, the step takes
+# about 10 ms.
 _CHANNELS_PER_STEP = 256
 
 
@@ -92,7 +92,7 @@ class HubStats(NamedTuple):
 
 
 class FlushTimes(NamedTuple):
-    """The durations of the work on a batch in nanoseconds: for the board, for channels, and for writes to sinks."""
+    """How long the parts of the work on a batch took, in nanoseconds: the board, the channels, the writes to sinks."""
 
     apply_ns: int
     dispatch_ns: int
@@ -189,7 +189,7 @@ class Hub:
         while not is_complete:
             is_complete = True
             for _ in self._router.test_announced(symbols):
-                # While other tasks ran, they may have added patterns and filters, which must be tested too.
+                # Other tasks run between these steps, and may add patterns and filters. These must be tested too.
                 is_complete = False
                 yield
 
@@ -318,8 +318,8 @@ class Hub:
         """Reserve room for a filter and a top-N screen in the index, and evaluate the filter for all symbols.
 
         `bearer` is the user, token or network address whose limits apply, or None if no limits apply. Other tasks can
-        run during the evaluation. The caller must close the returned stack when a reader uses the subscription, or
-        when no reader will use the subscription. Raise ScreenLimitReached if the screen index has no room, and
+        run during the evaluation. The caller must close the returned stack as soon as a reader uses the subscription,
+        or when it is clear that no reader will use it. Raise ScreenLimitReached if the screen index has no room, and
         FilterShareExceeded if the filters of the bearer would exceed a limit.
         """
         self.roster.screen_shares.check(bearer, subscription)
@@ -333,10 +333,10 @@ class Hub:
     def _effective_subscription(
         self, requested: Subscription, start: StreamStart, identity: ReaderIdentity
     ) -> tuple[Subscription, bool]:
-        """Return the subscription that the reader receives, and whether an override in it is new to the reader.
+        """Return the subscription that the reader receives, and whether it has an override that is new to the reader.
 
         An override is a changed subscription that replaces the requested one. The client's rights restrict the returned
-        subscription. An override is new if the reader resumes at a position before the change, so that the reader lacks
+        subscription. An override is new to a reader that resumes at a position before the change. Such a reader lacks
         the quotes of the changed subscription.
         """
         current, changed_at = self.reader_admin.registry.overrides.current_subscription(
@@ -420,7 +420,7 @@ class Hub:
         )
 
     def write_heartbeats(self, now: float, wall_time_us: int, max_silence_s: float) -> None:
-        """Write a heartbeat to the readers of each channel to which nothing was written for `max_silence_s`.
+        """Write a heartbeat to the readers of each channel that has written nothing for `max_silence_s`.
 
         `now` is monotonic, in seconds. `wall_time_us` is in microseconds since the Unix epoch.
         """

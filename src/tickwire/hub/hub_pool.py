@@ -163,8 +163,8 @@ class HubPool:
     def _stop_delayed_hub(self, delay_s: int) -> None:
         hub = self._delayed_hubs.pop(delay_s).hub
         self._tasks.pop(delay_s).cancel()
-        # A request may still open a reader on this hub. This call also disconnects such a reader, and its client
-        # reconnects.
+        # A request that is in progress may still open a reader on this hub. This call also disconnects such a reader,
+        # and its client then reconnects.
         hub.reader_admin.dismiss_own_readers(CloseReason.LIMIT)
         self.live_hub.reader_admin.detach(hub.reader_admin)
         self._stopped_hub_stats = [_sum_stats([*self._stopped_hub_stats, hub.stats()])]

@@ -19,7 +19,8 @@ class IntervalHolds:
     """The readers that wait until they may receive quotes again. All times are monotonic, in seconds."""
 
     def __init__(self) -> None:
-        # For each waiting reader: the time of its last heartbeat, or the time at which it began to wait.
+        # Maps each waiting reader to the time of its last heartbeat. Before the first heartbeat, this is the time at
+        # which the reader began to wait.
         self._last_write_at: dict[Reader, float] = {}
 
     def hold(self, reader: Reader, now: float) -> None:
@@ -46,7 +47,7 @@ class IntervalHolds:
     def write_heartbeats(
         self, heartbeat: HeartbeatFrames, now: float, max_silence_s: float, channels: Mapping[Reader, Channel]
     ) -> None:
-        """Write a heartbeat to each waiting reader to which nothing was written for `max_silence_s`.
+        """Write a heartbeat to each waiting reader that has received nothing for `max_silence_s`.
 
         `channels` maps each reader to its channel. The subscription of the channel determines the form of the
         heartbeat, because the reader's subscription has changed since its request.

@@ -37,8 +37,9 @@ IDLE_POLL_S = 0.05
 _MAX_RANKING_S = 0.01
 
 
-# The number of positions for which a flush shares the missed frames of joining readers. The readers of a channel
-# usually reconnect with the id of the same flush, so they have few different positions.
+# In one flush, joining readers at the same position share the frames that they have missed. This is the maximum number
+# of such positions. The readers of a channel usually reconnect with the id of the same flush, so there are few
+# different positions.
 _MAX_SHARED_POSITIONS = 8
 
 
@@ -107,7 +108,7 @@ class Pacer:
                 return
 
     def can_join_at_flush(self, reader: Reader, channel: Channel) -> bool:
-        """Whether the reader can wait for the next flush of the channel, without a catch-up before the flush.
+        """Whether the reader can wait for the next flush of the channel instead of catching up before it.
 
         A reader can wait if the flush can send the reader all events that the reader has missed.
         """

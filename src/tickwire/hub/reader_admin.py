@@ -49,7 +49,7 @@ _Dismissal: TypeAlias = tuple[CloseReason, Callable[[], int]]
 """The close reason in the `bye` event, and a function that returns the reconnect delay of one reader in ms."""
 
 _NewRowsByMove: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
-"""Maps two channels to the board rows that are new to a reader that moves from the first channel to the second."""
+"""Maps a pair of channels to the board rows that are new to a reader when it moves from the first to the second."""
 
 
 class ReaderAdmin:
@@ -80,7 +80,7 @@ class ReaderAdmin:
         self._interval_holds = interval_holds
         self._max_lifetime_s = max_lifetime_s
         self._primary = primary
-        # If all readers must leave: the close reason, and the function that chooses a reconnect delay. Otherwise None.
+        # The close reason and the reconnect delays, if all readers must leave. None otherwise.
         self._dismissal: _Dismissal | None = None
         # This ReaderAdmin, and the ReaderAdmin objects of the delayed hubs.
         self._all_admins = [self]
@@ -149,8 +149,7 @@ class ReaderAdmin:
     def stored_subscription_events(self) -> Iterator[SubscriptionStored]:
         """Yield an admin event for each stored subscription that this process uses.
 
-        Another process may have evicted some of these subscriptions. The events restore the subscriptions in that
-        process.
+        If another process has evicted some of these subscriptions, the events restore them in that process.
         """
         stored = self.registry.stored_subscriptions
         for stored_id in stored.ids_in_use:
@@ -223,22 +222,22 @@ class ReaderAdmin:
                 self._change_subscription(reader, subscription, now, new_rows_by_move)
 
     def _evict(self, reader: Reader, event: ReadersEvicted, now: float) -> None:
-        """End a stream. The server rejects an automatic reconnect with the special id of the `bye` event.
+        """End a stream. The `bye` event has a special id, so that the server rejects an automatic reconnect.
 
         If the reader can resume later, the id also contains the position for the resume.
         """
         channel = self._roster.channels[reader]
         if reader.is_live:
             channel.flush(now)
-        # Check again whether the reader is live. The flush may have filled the reader's send buffer, and the reader has
-        # then left the channel.
+        # Check again whether the reader is live. If the flush has filled the reader's send buffer, the reader has
+        # already left the channel.
         if reader.is_live:
             channel.leave(reader)
         event_id = None if event.at is None else evicted_event_id(self._resume_position(reader), event.at)
         reader.disconnect(CloseReason.EVICTED, event.retry_ms, event_id)
 
     def _resume_position(self, reader: Reader) -> EventId | None:
-        """Return the position after which the reader misses nothing if it resumes in a new stream.
+        """Return the position at which a new stream of the reader can resume without missing an event.
 
         Return None if the new stream must start with a snapshot.
         """
@@ -250,9 +249,9 @@ class ReaderAdmin:
             _, changed_at = self.registry.overrides.current_subscription(
                 identity.client_id, identity.user_address, reader.requested
             )
-            # If no override exists, the newest change has restored the requested subscription. The quotes of the
-            # restored symbols may be older than every position that the reader has had since the first change. So the
-            # new stream must start with a snapshot.
+            # If no override exists, the newest change has restored the requested subscription. The reader may lack
+            # quotes of the restored symbols that are older than its positions since the first change. No position is
+            # early enough for these quotes, so the new stream must start with a snapshot.
             if not changed_at:
                 return None
             # Resume before the change, so that the reader receives all quotes of the changed subscription.
@@ -288,8 +287,8 @@ class ReaderAdmin:
         if reader.is_live:
             old.flush(now)
         self._interval_holds.hold(reader, now)
-        # Check again whether the reader is live. The flush may have filled the reader's send buffer (sink), and the
-        # reader has then left the channel.
+        # Check again whether the reader is live. If the flush has filled the reader's send buffer (sink), the reader
+        # has already left the channel.
         if reader.is_live:
             old.leave(reader)
         was_counted = reader.eligible_quotes_at_leave is not None
@@ -301,8 +300,8 @@ class ReaderAdmin:
             # have filled the index.
             reader.disconnect(CloseReason.LIMIT, RECONNECT_DELAY_MS)
             return
-        # Cache the rows for each pair of channels, because the readers of one old channel can move to different new
-        # channels if their rights differ.
+        # The readers of one old channel can have different rights, and so move to different new channels. Therefore,
+        # cache the rows for each pair of channels.
         if (old, new) not in new_rows_by_move:
             new_rows_by_move[old, new] = self._new_rows(old, new)
         new_rows = new_rows_by_move[old, new]

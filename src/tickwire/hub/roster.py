@@ -31,8 +31,8 @@ class _ReaderProgress(NamedTuple):
     stalls: int
     gaps: int
     since: int
-    # The rank for a list in the order of client ids. All readers have the same rank, so only the next part of the sort
-    # key, the id, determines the order.
+    # The rank for a list in the order of client ids. All readers have the same rank. So the next part of the sort key,
+    # the client id, determines the order.
     id: int = 0
 
 
@@ -48,8 +48,8 @@ class Roster:
         self.opened_count = 0
         self.closed_by_reason = Counter[str]()
         self._head = head
-        # Most addresses have one reader, which is stored without a dict to save 0.2 KB. Several readers are stored in a
-        # dict, because all readers may share one address, and removal from a long list would be slow.
+        # Most addresses have one reader. This reader is stored without a dict, which saves 0.2 KB. Several readers are
+        # stored in a dict, because all readers may share one address, and removal from a long list would be slow.
         self._readers_by_address: dict[str, Reader | dict[Reader, None]] = {}
 
     def __len__(self) -> int:

@@ -136,7 +136,7 @@ class LocalLease:
 
 
 class NoLease:
-    """The lease of a process that must not run the feed. The process never holds the lease."""
+    """The lease of a process that must not run the feed. Such a process never holds the lease."""
 
     is_held = False
 

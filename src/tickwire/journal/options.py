@@ -28,7 +28,10 @@ class JournalOptions(NamedTuple):
     """The encoding of the commits that this process writes. The process reads all encodings."""
 
     report_waiting: Callable[[str], None] = lambda _reason: None
-    """Called with the reason whenever this process, during its start, has to wait for the journal's server."""
+    """A function that is called whenever the start of this process waits for the journal's server.
+
+    The argument is the reason.
+    """
 
     # Only a journal on NATS uses these options.
     nats_journal_name: str = "tickwire"

@@ -40,7 +40,7 @@ class JournalBackend(NamedTuple):
     extra: str = ""
     """The package extra with the dependencies of the module, as in `pip install tickwire[EXTRA]`."""
     embedded_address: str = ""
-    """The address for which `tickwire serve` starts the journal's server. "" if `tickwire serve` never starts one."""
+    """The address for which `tickwire serve` starts the journal's server, or "" if it never starts one."""
 
 
 BACKENDS = (

@@ -104,7 +104,7 @@ class Tail:
         return self._records[index - 1].last if index else 0
 
     def size_cutoff(self, max_bytes: float) -> int:
-        """Return the sequence number of the last event to evict so that the tail shrinks to `max_bytes` bytes.
+        """Return the sequence number up to which the tail must evict events in order to shrink to `max_bytes` bytes.
 
         Pass the result to `evict_through`. Return 0 if the tail is not larger than `max_bytes`.
         """

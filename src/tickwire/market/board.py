@@ -65,7 +65,7 @@ class _BoardSnapshot(msgspec.Struct, frozen=True):
     # The times of the newest trades and of the newest bids and asks. Snapshots of earlier versions lack these times.
     trade_ts: LargeBytes = b""
     quote_ts: LargeBytes = b""
-    # The highest and lowest trade prices of the sessions are empty in snapshots of earlier versions.
+    # The highest and lowest trade prices of the sessions. Snapshots of earlier versions lack these prices.
     extremes: LargeBytes = b""
 
 
@@ -108,7 +108,7 @@ class Board:
 
     @property
     def newest_ts(self) -> int:
-        """The latest time of any symbol's newest tick, in nanoseconds since the Unix epoch, or 0 without ticks."""
+        """The time of the newest tick of all symbols, in nanoseconds since the Unix epoch, or 0 without ticks."""
         return int(self._ts[: len(self)].max(initial=0))
 
     @property
@@ -385,16 +385,16 @@ class Board:
         self._ts[rows] = ts
 
     def _session_prefix_length(self, rows: RowArray, days: Ints) -> int:
-        """Return the number of ticks at the start of the batch that can be applied together.
+        """Count the ticks, from the start of the batch, that can be applied together.
 
-        If a new session begins between two ticks of a symbol, these ticks cannot be applied together. `rows` contains
-        the index of each tick's symbol. `days` contains the day of each tick's session.
+        Two ticks of a symbol cannot be applied together if a new session begins between them. `rows` contains the index
+        of each tick's symbol. `days` contains the day of each tick's session.
         """
         if days[0] == days[-1] and days.min() == days.max():
             return len(rows)
         newest: dict[int, int] = {}
-        # Read the ticks in parts, because the result is often in the first part, and the caller then calls this method
-        # again for the other ticks.
+        # Read the ticks in parts, because the first part often determines the result. The caller calls this method
+        # again for the remaining ticks, so a scan of all ticks would be repeated each time.
         for begin in range(0, len(rows), _SESSION_SCAN_ROWS):
             part = zip(
                 rows[begin : begin + _SESSION_SCAN_ROWS].tolist(),

@@ -88,10 +88,11 @@ class CandleAggregator:
         self._source_clocks = SourceClocks()
         self._extremes = CandleExtremes()
         self._corrector = CandleCorrector(self._table, self._pending, self._extremes)
-        # The number of steps that changed candles without a trade. While this number stays the same, only trades change
-        # candles.
+        # Counts the steps that changed candles without a trade. If two reads return the same count, only trades have
+        # changed the candles between the reads.
         self.advance_count = 0
-        # Pairs of a source and the earliest end of its open candles, in seconds. None after a change of the candles.
+        # A cache of pairs: a source, and the earliest end of its open candles in seconds. None after a change of the
+        # candles.
         self._earliest_ends: list[tuple[SourceClock, int]] | None = None
 
     def __len__(self) -> int:
@@ -262,7 +263,7 @@ class CandleAggregator:
         )
 
     def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
-        """Return True if the only tick of a batch withdraws no trade, and is not older than its symbol's newest trade.
+        """Return True if `ticks`, a single tick, withdraws no trade and is not older than its symbol's newest trade.
 
         Times are compared in whole seconds.
         """

@@ -12,7 +12,7 @@ from tickwire.market.pending_bars import PendingBars
 from tickwire.market.symbol_trades import SymbolTrades
 
 # The group of a trade is a bit mask of the candles that contain the trade. Bit i stands for the candle of interval i.
-# This bit stands for the pending bar.
+# _PENDING_BIT stands for the pending bar.
 _PENDING_BIT = 1 << INTERVAL_COUNT
 _INTERVAL_BITS = 1 << np.arange(INTERVAL_COUNT)
 _SECOND_NS = 10**9
@@ -41,8 +41,8 @@ class CandleCorrector:
         """
         second = int(withdrawn["ts"]) // _SECOND_NS
         if self._pending.seconds[row] <= self._table.newest_starts(row)[0]:
-            # The candles may contain other trades of the pending bar's second, so merge the bar into the candles. The
-            # merge starts no new candle, because no candle ends before the bar.
+            # The candles may already contain trades of the same second as the pending bar. So merge the bar into the
+            # candles. The merge starts no new candle, because none of the candles ends before the time of the bar.
             self._pending.merge_into(self._table, np.array([row]))
         second, trades = self._correct_trades(row, second, withdrawn, replacement)
         known_after = self._extremes.unknown_until[row]
@@ -84,8 +84,8 @@ class CandleCorrector:
         trades, price = SymbolTrades(stored, groups), float(withdrawn["last"])
         is_known = group != 0 and second > self._extremes.unknown_until[row]
         if is_known and not trades.has(group, price) and not trades.may_lack(group, price):
-            # All trades of the group with this price are stored, and the withdrawn trade is not one of them. So the
-            # withdrawn trade has an earlier time.
+            # The withdrawn trade is not in the group, although all trades of the group at this price are stored. So the
+            # trade has an earlier time than the withdrawal.
             places = np.flatnonzero((stored.prices == price) & (stored.seconds < second)).tolist()
             found = [
                 (int(stored.seconds[place]), groups[place]) for place in places if trades.has(groups[place], price)
@@ -94,7 +94,7 @@ class CandleCorrector:
         if trades.has(group, price):
             trades.withdraw(group, price)
             self._extremes.collect_correction(row, second, price, -1)
-        # A price without a size repeats an earlier trade, so do not add it again.
+        # A replacement with a price and no size repeats an earlier trade, so do not add this trade again.
         if replacement is not None and np.isfinite(replacement["size"]):
             price = float(replacement["last"])
             trades.add(group, price)

@@ -1,7 +1,7 @@
 """The highest and lowest trade prices of each symbol's newest candles, which change if a trade is cancelled.
 
-The newest candles of a symbol, one for each interval, overlap. The candles that contain a trade are the group of the
-trade. When a candle ends, two groups may become one group, and no group is ever divided. For each group, the
+The newest candles of a symbol, one for each interval, overlap. The set of the candles that contain a trade is the group
+of the trade. When a candle ends, two groups may become one group, and no group is ever divided. For each group, the
 `PRICES_PER_SIDE` highest and lowest different prices are stored, each with its number of trades. The high and the low
 of a candle are therefore exact, unless all stored prices on one side of one of its groups are cancelled.
 
@@ -25,9 +25,11 @@ from tickwire.core.codec import LargeBytes, encode_large_struct
 from tickwire.market.trade_collector import TradeCollector
 
 PRICES_PER_SIDE = 8
-# The prices of this number of symbols are in one table. With 80 prices for each symbol, a change takes 5 ms.
+# The number of symbols whose prices are stored in one table. If each symbol has 80 prices, a change of the table takes
+# 5 ms.
 _SYMBOLS_PER_TABLE = 512
-# If the collected trades of a table have more parts, a cancel joins them. It reads all parts.
+# The collected trades of a table are in several parts, and each cancel reads all of them. If a table has more parts
+# than this number, a cancel first joins them.
 _MAX_PARTS = 8
 _ALWAYS_KNOWN = -(2**63)
 
@@ -36,8 +38,8 @@ class CandleWindows(NamedTuple):
     """The newest candles of some symbols.
 
     `starts` contains the start of each candle in seconds, and has the shape (intervals, symbols). If there is no
-    candle, the start is a sentinel that is later than every trade. The candles do not contain the trades of one second
-    yet. `pending_seconds` is this second for each symbol.
+    candle, the start is a sentinel that is later than every trade. `pending_seconds` contains one second for each
+    symbol. The candles do not contain the trades of this second yet.
     """
 
     starts: Ints
@@ -66,9 +68,10 @@ _DTYPES = (np.int32, np.int64, np.float64, np.int32)
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
-    """The format of the bytes in a snapshot. `sizes` contains the number of trades of each table, stored and collected.
+    """The format of the bytes in a snapshot.
 
-    The last element of `sizes` is the number of trades that do not belong to a table yet.
+    `sizes` contains two numbers for each table: its stored and its collected trades. The last element of `sizes` is the
+    number of trades that do not belong to a table yet.
     """
 
     sizes: list[int]
@@ -141,7 +144,8 @@ def _merge_equal(trades: StoredTrades, groups: Ints) -> tuple[StoredTrades, Ints
     is_new[1:] |= (groups[1:] != groups[:-1]) | (trades.rows[1:] != trades.rows[:-1])
     begins = np.flatnonzero(is_new)
     counts = np.add.reduceat(trades.counts, begins).astype(np.int32)
-    # The earliest second, because the order of equal prices is random.
+    # The sort is not stable, so trades at equal prices are in no particular order. Use the earliest second of these
+    # trades.
     seconds = np.minimum.reduceat(trades.seconds, begins)
     return trades.select(begins)._replace(counts=counts, seconds=seconds), groups[begins]
 
@@ -164,7 +168,7 @@ def _limit(trades: StoredTrades, groups: Ints) -> StoredTrades:
 class CandleExtremes:
     """The highest and lowest prices of the newest candles. A symbol is identified by its row in the aggregator.
 
-    `unknown_until` contains a time in seconds for each symbol: trades up to this time may not be stored.
+    `unknown_until` contains a time in seconds for each symbol. Trades up to this time may be missing here.
     """
 
     def __init__(self) -> None:
@@ -193,13 +197,16 @@ class CandleExtremes:
         self._collector.collect_single(row, second, price, 1)
 
     def collect_correction(self, row: int, second: int, price: float, count: int) -> None:
-        """Collect a trade that a correction adds or, with a `count` of -1, withdraws."""
+        """Collect a trade of a correction.
+
+        `count` is 1 if the correction adds the trade, and -1 if it withdraws the trade.
+        """
         columns = (np.array([row % _SYMBOLS_PER_TABLE]), np.array([second]), np.array([price]))
         self._tables[row // _SYMBOLS_PER_TABLE].collect(StoredTrades(*columns, np.array([count], np.int32)))
         self._collector.uncompacted_count += 1
 
     def compact(self, find_windows: Callable[[slice], CandleWindows]) -> None:
-        """Select the tables with the largest numbers of collected trades. Move these trades to the stored prices.
+        """Add collected trades to the stored prices, for the tables with the most collected trades.
 
         `find_windows` returns the newest candles of some symbols.
         """
@@ -227,8 +234,8 @@ class CandleExtremes:
 
         Any thread may call the function.
 
-        Arrays of trades never change, so a copy of the lists suffices. The call changes no state, because a process
-        that saves no snapshot must store the same prices.
+        Arrays of trades never change, so a copy of the lists suffices. The call must not change the stored trades,
+        because all processes must store the same prices, even those that save no snapshots.
         """
         stored = [part for table in self._tables for part in (table.stored, *table.collected)]
         waiting = self._collector.read_waiting()

@@ -18,7 +18,7 @@ from tickwire.market.trading_sessions import TradingSessions
 
 INTERVAL_LENGTHS_S = list(INTERVAL_SECONDS.values())
 INTERVAL_COUNT = len(INTERVAL_LENGTHS_S)
-# A sentinel: the time key of a symbol without a candle. It is odd, like the time keys of closed candles.
+# A sentinel: the time key of a symbol without a candle. It is an odd number, like the time keys of closed candles.
 NO_CANDLE = -1
 # A time in seconds that is later than the end of every candle.
 NEVER = np.iinfo(np.int64).max
@@ -124,7 +124,7 @@ class CandleTable:
         return is_ended
 
     def sort_by_end(self, slots: RowArray) -> RowArray:
-        """Sort `slots` (numbers of candles in the table) by the end of the candle's interval. The sort is stable."""
+        """Sort `slots` (numbers of candles in the table) by the ends of the candles. The sort is stable."""
         return slots[np.argsort(self._interval_ends(slots, self.time_keys.reshape(-1)[slots]), kind="stable")]
 
     def candles_at(self, slots: RowArray) -> OhlcvBars:
@@ -157,7 +157,7 @@ class CandleTable:
         return closed
 
     def pack(self, bars: OhlcvBars) -> PackedCandles:
-        """Convert bars, each a complete candle, to packed candles. Sort the candles by the end of their interval."""
+        """Convert complete candles, given as bars, to packed candles. Sort the candles by the end of their interval."""
         packed = np.empty(bars.size, CANDLE_DTYPE)
         if not len(packed):
             return packed
@@ -204,15 +204,16 @@ class CandleTable:
         return bars.select(~late)
 
     def find_containing(self, column: int, second: int) -> list[int]:
-        """Return the intervals at which the newest candle of a symbol contains the time `second`."""
+        """Return the indexes of the intervals at which the newest candle of a symbol contains `second`."""
         is_inside = self.newest_starts(column) == self.starts(np.array([second]))[:, 0]
         is_inside &= ~np.isnan(self.ohlcv[:, column, HIGH])
         return np.flatnonzero(is_inside).tolist()
 
     def discard(self, interval: int, column: int) -> None:
-        """Discard an open candle. The next trade in the time range of the candle begins the candle again.
+        """Discard an open candle. The next trade in its time range begins a new candle with the same start.
 
-        The new time key is 1 less than the time key of the candle, so earlier trades are still too late.
+        The method reduces the stored time key by 1. Trades that are too late for the discarded candle therefore stay
+        too late.
         """
         self.time_keys[interval, column] -= 1
         self.ohlcv[interval, column] = np.nan

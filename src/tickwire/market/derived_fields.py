@@ -26,7 +26,7 @@ from tickwire.market.quote_state import (
 # price up to a million.
 MAX_DECIMALS = 9
 AMOUNT_SCALE = 10.0**MAX_DECIMALS
-# Larger amounts are not rounded, because a double cannot represent nine decimals of them.
+# Amounts of at least this size are not rounded, because a double cannot represent them with nine decimals.
 MAX_ROUNDED_AMOUNT = 1e6
 # A double of at least this size is a whole number.
 _MIN_WHOLE = 2.0**52

@@ -177,7 +177,7 @@ class DirtyTickCounter:
             self.add(DirtyTick.JUMP, 1)
 
     def count_few_prices(self, segments: Segments, reported: Floats, state: Floats, prior_state: Floats) -> None:
-        """Count the crossed ticks and the jumps of a few ticks without negative prices, as `count_prices` does."""
+        """Do the work of `count_prices` for a few ticks without negative prices."""
         befores = segments.shift_within(state[LAST], prior_state[LAST]).tolist()
         bids, asks = reported[_SIDE_PRICES].tolist()
         columns = (state[BID].tolist(), state[ASK].tolist(), state[LAST].tolist())
@@ -190,8 +190,8 @@ class DirtyTickCounter:
     def count_prices(self, segments: Segments, reported: Floats, state: Floats, prior_state: Floats) -> None:
         """Count the ticks with unusual prices.
 
-        The arrays have one column for each tick. `reported` contains the numbers of the tick, `state` the state of its
-        symbol after the tick, and `prior_state` the state before the batch.
+        The arrays have one column for each tick. `reported` contains the numbers in the tick. `state` contains the
+        state of the tick's symbol after the tick, and `prior_state` its state before the batch.
         """
         crossed = state[BID] > state[ASK]
         if crossed.any():

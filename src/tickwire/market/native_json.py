@@ -70,7 +70,7 @@ def is_available() -> bool:
 def write_quotes(
     symbols: Sequence[str], values: Floats, times_us: Ints, frame: NumberedFrame | None = None
 ) -> list[bytes | None]:
-    """Return the JSON of each quote, with the texts of `frame` around it.
+    """Return the JSON of each quote, enclosed in the texts of `frame`.
 
     `values` has one row for each of `NUMBER_FIELDS`, and one column for each quote. An element of the result is None if
     a number of the quote needs an exponent or has more than 15 digits. Call this function only if `is_available`

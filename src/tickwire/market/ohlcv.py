@@ -22,8 +22,8 @@ class OhlcvBars(NamedTuple):
     """Price bars, stored in columns. A bar has a slot, a time key, its values and its number of trades.
 
     A slot is the index of a candle in an array of candles. The time key identifies the candle to which the bar belongs.
-    `ohlcv` has the shape (n, 5). Bars of the same slot are adjacent, in the order of arrival. If the close of a bar is
-    NaN, all its trades are late, and a merge keeps the close of the earlier bar.
+    `ohlcv` has the shape (n, 5). Bars of the same slot are adjacent, in the order of arrival. The close of a bar is NaN
+    if all its trades are late. A merge with an earlier bar then keeps the close of the earlier bar.
     """
 
     slots: RowArray
@@ -110,7 +110,7 @@ def correct_bar(values: Floats, withdrawn: np.void, replacement: np.void | None)
 def fill_unknown_closes(values: Floats) -> None:
     """Set the close of each bar without a close to its open. `values` is like `OhlcvBars.ohlcv`, and changes in place.
 
-    All trades of such a bar are late. Such a bar becomes a candle only if all earlier trades of the candle were
+    All trades of such a bar are late. Such a bar begins a candle only if all earlier trades of this candle were
     cancelled.
     """
     is_unknown = np.isnan(values[:, CLOSE])
@@ -150,8 +150,8 @@ def running_maximum_by_group(groups: RowArray, values: Ints) -> Ints:
     `groups` contains the group number of each value. Equal group numbers must be adjacent.
     """
     distinct, ranks = np.unique(values, return_inverse=True)
-    # Add an offset to the ranks of each group, so that they exceed the ranks of all earlier groups. One running maximum
-    # then covers all groups.
+    # Add an offset to the ranks of each group, so that its ranks exceed the ranks of all earlier groups. One running
+    # maximum then covers all groups.
     offsets = np.cumsum(run_start_mask(groups)) * len(values)
     maxima: Ints = distinct[np.maximum.accumulate(ranks + offsets) - offsets]
     return maxima

@@ -28,7 +28,7 @@ class PendingBars:
         self.trade_counts = np.pad(self.trade_counts, (0, more))
 
     def bars_at(self, rows: RowArray) -> OhlcvBars:
-        """Return the pending bars of the symbols in the columns `rows`.
+        """Return the pending bars of some symbols. `rows` contains the columns of the symbols.
 
         In the result, the slot of a bar is its symbol's column, and the time key is the time of the bar in seconds.
         """
@@ -41,7 +41,10 @@ class PendingBars:
         self.trade_counts[bars.slots] = bars.trade_counts
 
     def merge_into(self, table: CandleTable, rows: RowArray) -> None:
-        """Merge the pending bars of symbols into the candles. No candle closes, because older candles have closed."""
+        """Merge the pending bars of symbols into the candles.
+
+        The merge closes no candle: all candles that end before the bars have closed already.
+        """
         pending = rows[self.seconds[rows] != NO_CANDLE]
         if len(pending):
             table.merge(self.bars_at(pending))

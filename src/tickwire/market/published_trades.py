@@ -82,7 +82,7 @@ def _effect_of(tick: PublishedTick) -> SaleEffect:
 def _allowed_values(price: float, size: float, effect: SaleEffect) -> tuple[float, float]:
     """Return the price and the size of a tick without the values that the conditions exclude."""
     if not effect.volume:
-        # If the conditions exclude the size but not the price, the cancel still needs a negative size. Use the smallest
-        # size.
+        # A cancel needs a negative size, even if the conditions exclude the size but not the price. In this case, use
+        # the smallest size.
         size = -LEAST_SIZE if size < 0.0 and effect.range else NOT_REPORTED
     return price if effect.range else NOT_REPORTED, size

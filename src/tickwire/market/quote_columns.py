@@ -87,7 +87,7 @@ class QuoteColumns(NamedTuple):
         return encode_json_lines(quotes).split(b"\n")[: len(self)]
 
     def to_numbered_json(self, frame: NumberedFrame, fields: QuoteProjection = None) -> list[bytes]:
-        """Return the JSON of each quote, with the texts of `frame` around it. `fields` selects the fields."""
+        """Return the JSON of each quote, enclosed in the texts of `frame`. `fields` selects the fields."""
         if self._can_write_natively(fields):
             return self._write_natively(frame)
         return _add_frame(frame, self.to_json_lines(fields))
@@ -149,7 +149,8 @@ def _add_frame(frame: NumberedFrame, lines: Sequence[bytes]) -> list[bytes]:
 
 def _integers_where_exact(columns: Floats) -> list[list[Any]]:
     """Convert the rows of an array to lists. Whole numbers become int (5, not 5.0), and NaN becomes None."""
-    # NaN has no integer value, so it is not equal to the result of the conversion.
+    # The conversion of NaN returns an arbitrary integer, which is not equal to NaN. So `is_exact` is False for a row
+    # with NaN.
     with np.errstate(invalid="ignore"):
         integers = columns.astype(np.int64)
     is_exact = (integers == columns).all(axis=1).tolist()

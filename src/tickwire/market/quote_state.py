@@ -16,7 +16,7 @@ STORED_FIELDS = tuple(
 """The fields of a quote that the state stores."""
 
 STATE_ROWS = {name: row for row, name in enumerate((*STORED_FIELDS, "eps", "shares", "price_scale"))}
-"""Maps the name of each stored number to its row in the state."""
+"""A dict from the names of the numbers in a symbol's state to their indexes (rows) in the state."""
 
 LAST, BID, ASK = (STATE_ROWS[name] for name in ("last", "bid", "ask"))
 BID_SIZE, ASK_SIZE = STATE_ROWS["bid_size"], STATE_ROWS["ask_size"]

@@ -28,25 +28,28 @@ _VOLUME_ONLY = SaleEffect(last=False, range=False)
 # last price if it is the first trade of the day. Tickwire does not implement this exception.
 _OUT_OF_SEQUENCE = SaleEffect(last=False)
 _UTP_TAPE = "C"
-# A condition that is not in this table excludes no value.
+# Maps each condition to its effect. A condition that is not in this table excludes no value.
 _EFFECTS = {
     # Price variation, odd lot, cash sale, next day, Form T, extended hours, contingent, qualified contingent trade.
     **dict.fromkeys("HICNTUV7", _VOLUME_ONLY),
     # Bunched sold, prior reference price, seller, sold out of sequence, derivatively priced.
     **dict.fromkeys("GPRZ4", _OUT_OF_SEQUENCE),
-    # The official opening and closing prices repeat trades.
+    # Reports of the official opening and closing prices repeat earlier trades.
     **dict.fromkeys("MQ", SaleEffect(last=False, range=False, volume=False)),
     # Corrected consolidated close.
     "9": SaleEffect(volume=False),
 }
-# An average price trade has different codes on the tapes. On the tape C, B is a bunched trade.
+# The code of an average price trade depends on the tape. On tape C, the code B means a bunched trade instead.
 _AVERAGE_PRICE_CODE = {_UTP_TAPE: "W", "A": "B", "B": "B"}
 # The maximum size of the cache. Trades have only a few combinations of conditions, so the cache is rarely full.
 _MAX_CACHED_COMBINATIONS = 1_024
 
 
 def sale_effect(tape: str, conditions: Sequence[str]) -> SaleEffect:
-    """Return the values that a trade changes: the values that none of its conditions excludes."""
+    """Return which values of the quote a trade changes.
+
+    A trade changes each value that none of its conditions excludes.
+    """
     return _combined_effect(tape, "".join(conditions))
 
 

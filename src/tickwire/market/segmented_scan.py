@@ -58,7 +58,7 @@ class Segments:
             shift *= 2
 
     def select_first(self, first: Floats, later: Floats) -> Floats:
-        """Return an array with the values of `first` at the start of each segment, and of `later` elsewhere.
+        """Return an array with the values of `first` at the start of each segment, and the values of `later` elsewhere.
 
         Segments lie along the last axis of the arrays.
         """
@@ -88,8 +88,8 @@ def last_known(earlier: Floats, later: Floats) -> Floats:
 def add_or_set(earlier: Floats, later: Floats) -> Floats:
     """Combine each pair (is_set, value) in `earlier` with the pair in `later`. Both arrays have the shape (2, n).
 
-    If `is_set` is 1, a pair is an assignment; otherwise, it is an increment. The value of a later assignment replaces
-    the earlier value, and the value of a later increment is added to the earlier value.
+    If `is_set` is 1, a pair is an assignment; otherwise, it is an increment. If the later pair is an assignment, its
+    value replaces the earlier value. If it is an increment, its value is added to the earlier value.
     """
     is_set = later[0] > 0
     return np.stack([np.maximum(earlier[0], later[0]), np.where(is_set, later[1], earlier[1] + later[1])])

@@ -28,11 +28,11 @@ from tickwire.market.sorted_batch import SortedBatch
 from tickwire.market.trade_collector import TradeCollector
 
 PRICES_PER_SIDE = 32
-# The prices of this number of symbols are in one table. A table has at most 65,536 prices, so a change takes a
-# few milliseconds.
+# The number of symbols whose prices are stored in one table. A table has at most 65,536 prices, so a change takes a few
+# milliseconds.
 _SYMBOLS_PER_TABLE = 1_024
-# A sentinel in the prices of the collected trades: this item is no trade, and the next session of its symbol begins
-# here.
+# A sentinel in the array of collected prices. An item with this price is not a trade: it marks the start of the
+# symbol's next session.
 _NEXT_SESSION = inf
 _BOUND_BYTES = 8
 
@@ -85,7 +85,7 @@ class SymbolExtremes:
             self._limit()
 
     def withdraw(self, price: float) -> None:
-        """Remove a trade, if its price is stored."""
+        """Remove one trade at a price. Do nothing if the price is not stored."""
         count = self.counts.get(price, 0)
         if count > 1:
             self.counts[price] = count - 1
@@ -110,7 +110,7 @@ class SymbolExtremes:
 
 
 class _CollectedTrades(NamedTuple):
-    """Trades in the order of their arrival. The price is NaN for a tick without a trade."""
+    """Trades in the order of their arrival. An item for a tick without a trade has the price NaN."""
 
     rows: RowArray
     prices: Floats
@@ -155,7 +155,7 @@ class _Table:
         self._collected, self.collected_count = [], 0
         begins = np.flatnonzero(prices == _NEXT_SESSION)
         if len(begins):
-            # For each symbol: the index of the item that begins its present session; -1 if all items belong to this
+            # The index of the item that begins the present session of each symbol, or -1 if all items belong to this
             # session.
             session_begins = np.full(len(self.low_bounds), -1)
             session_begins[rows[begins]] = begins
@@ -234,7 +234,7 @@ class _Table:
 def _encode_tables(tables: Sequence[_Table], count: int) -> bytes:
     """Encode the prices of the first `count` symbols, table by table.
 
-    One table has few bytes, so other threads can run in between.
+    The bytes of one table are few, so other threads can run between two tables.
     """
     for table in tables:
         table.add_collected()
@@ -277,12 +277,12 @@ class SessionExtremes:
         self._collect(_CollectedTrades(rows, prices.copy()))
 
     def add_single(self, row: int, price: float) -> None:
-        """Add one trade. NaN as a price means that the tick reports no trade."""
+        """Add one trade. If the price is NaN, the tick reports no trade."""
         self._collector.collect_single(row, price)
         self._add_if_full()
 
     def remove_symbols(self, rows: RowArray) -> None:
-        """Forget the trades of symbols whose next session begins."""
+        """Forget the trades of some symbols, because the next sessions of these symbols begin."""
         self._collect(_CollectedTrades(rows, np.full(len(rows), _NEXT_SESSION)))
 
     def capture(self, count: int) -> Callable[[], bytes]:
@@ -357,7 +357,8 @@ def _session_prices_after_withdrawal(extremes: SymbolExtremes, opened: float, hi
     if extremes.is_empty:
         return [nan, nan, nan]
     highest, lowest = extremes.highest, extremes.lowest
-    # If all stored prices of one side are withdrawn, the next price beyond the bound is unknown.
+    # If all stored prices on one side are withdrawn, the remaining trades lie beyond the bound, and their prices are
+    # unknown. Then use the bound.
     return [
         opened,
         min(high, extremes.high_bound) if highest is None else highest,

@@ -66,7 +66,7 @@ class SymbolCandles:
         self._bars = bars
 
     def merge(self, bar: Bar, starts_s: Sequence[int]) -> list[int]:
-        """Merge a bar into the candles that start at `starts_s`, one for each interval.
+        """Merge a bar into one candle of each interval. `starts_s` contains the starts of these candles.
 
         Candles with earlier starts close. Return the indexes of the intervals for which the bar is too late, because
         the candle has closed already.
@@ -81,12 +81,12 @@ class SymbolCandles:
             else:
                 self._close(interval)
                 self._time_keys[interval] = time_key
-                # Without a close, the bar has late trades only (see `fill_unknown_closes`).
+                # A bar without a close has only late trades (see `fill_unknown_closes`).
                 self._bars[interval] = [*bar[:3], bar[0], bar[4]] if isnan(bar[3]) else bar
         return late
 
     def close_preceding(self, starts_s: Sequence[int]) -> None:
-        """Close the open candles that start earlier than `starts_s`, which contains one start for each interval."""
+        """Close each open candle that starts before the element of `starts_s` for its interval."""
         for interval, start_s in enumerate(starts_s):
             if 2 * start_s > self._time_keys[interval]:
                 self._close(interval)

@@ -35,9 +35,10 @@ class SortedBatch(NamedTuple):
     `prior_state` contains, for each tick, the state of its symbol before the batch. `unpriced` is True for each tick
     that does not change the last price, because its trade is late or because the tick withdraws an earlier trade.
     `restated` is True for each tick that contains the last price after a cancel instead of a new trade. `untraded` is
-    True for each tick that does not raise the high or lower the low, because the tick withdraws a trade, or because its
-    trade happened in an earlier session. All three are None if there is no such tick. If `is_plain` is True, the batch
-    has a few ticks, and none of them is late or has an unusual number.
+    True for each tick that neither raises the high nor lowers the low, because the tick withdraws a trade, or because
+    its trade happened in an earlier session. All three are None if the batch has no late tick and no tick that
+    withdraws a trade. If `is_plain` is True, the batch has a few ticks, and none of them is late or has an unusual
+    number.
     """
 
     rows: RowArray
@@ -51,7 +52,7 @@ class SortedBatch(NamedTuple):
 
     @property
     def trade_prices(self) -> Floats:
-        """The price of each trade that may change the high or the low of the session; NaN for all other ticks."""
+        """The prices of the trades that may change the high or the low of the session. NaN for all other ticks."""
         prices = self.reported[LAST]
         return prices if self.untraded is None else np.where(self.untraded, np.nan, prices)
 
@@ -78,7 +79,7 @@ def omit_earlier_sessions(batch: SortedBatch, is_earlier: Bools) -> SortedBatch:
     """
     is_withdrawal = batch.sizes < 0.0
     is_changed = is_earlier if batch.unpriced is None else is_earlier & batch.unpriced
-    # Also mark the tick after a withdrawal, which replaces the withdrawn trade.
+    # The tick after a withdrawal replaces the withdrawn trade, so mark this tick too.
     is_changed[1:] |= is_withdrawal[:-1] & is_earlier[1:] & (batch.rows[1:] == batch.rows[:-1])
     reported = batch.reported.copy()
     reported[_SIZE_COLUMN:, is_changed] = NOT_REPORTED
@@ -124,8 +125,8 @@ def _update_session_totals(batch: SortedBatch, state: Floats) -> None:
     before = _update_session_volume(batch, state)
     price = state[LAST]
     if batch.unpriced is not None:
-        # If a tick reports a size and no price, use the last price for the turnover, also if the trade is withdrawn
-        # later.
+        # A tick can report a size without a price, or withdraw such a trade. In both cases, compute the turnover with
+        # the symbol's last price.
         price = np.where(batch.unpriced, last_known(price, batch.reported[LAST]), price)
     grown = state[VOLUME] - before
     # A lower total volume is a correction of the total, not of a trade, so the turnover does not change.
@@ -148,7 +149,7 @@ def _update_session_volume(batch: SortedBatch, state: Floats) -> Floats:
         state[VOLUME] = added
         segments.scan(state[VOLUME], np.add)
     else:
-        # A tick that reports the total volume replaces the sum of all earlier sizes.
+        # If a tick reports the total volume, this total replaces the sum of all earlier sizes.
         pairs = np.stack([np.isfinite(total).astype(float), np.where(np.isnan(total), added, total)])
         segments.scan(pairs, add_or_set)
         state[VOLUME] = pairs[1]

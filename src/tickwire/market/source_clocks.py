@@ -14,7 +14,7 @@ import numpy as np
 
 from tickwire.core.arrays import Ints, RowArray
 
-# If the lag of a source reaches this limit, the source is not live: it replays or publishes history.
+# A source whose lag reaches this limit is not live: it replays or publishes history.
 MAX_LIVE_LAG_NS = 60 * 10**9
 
 
@@ -111,7 +111,7 @@ class SourceClocks:
         return np.flatnonzero(self._number_by_row[:count] == self._numbers[clock.source])
 
     def earliest(self, times: Ints) -> Iterator[tuple[SourceClock, int]]:
-        """Yield each clock with the earliest of its symbols' times. `times` contains a time for each row in use."""
+        """Yield pairs of a clock and the earliest time of its symbols. `times` contains a time for each row in use."""
         # Rows without a clock have the number -1, which selects the last element of the array.
         earliest = np.full(max(self._clocks, default=-1) + 2, np.iinfo(np.int64).max)
         np.minimum.at(earliest, self._number_by_row[: len(times)], times)
@@ -135,7 +135,7 @@ class SourceClocks:
         self._number_by_row = np.frombuffer(snapshot.numbers, np.int32).copy()
 
     def restore_single(self, count: int, newest_ts: int, lag_ns: int, watermark_s: int) -> None:
-        """Replace all clocks by one clock of an unknown source, to which the first `count` symbols belong.
+        """Replace all clocks by a single clock. The first `count` symbols then belong to its source, which is unknown.
 
         The first source that publishes a trade then becomes the source of these symbols.
         """

@@ -49,12 +49,12 @@ class SymbolColumn(TextColumn):
             yield
 
     def matches(self, pattern: TextPattern, first: int = 0, end: int | None = None) -> Bools:
-        """Return one boolean for each symbol from row `first` to row `end` - 1 (None: to the last row).
+        """Return one boolean for each symbol from row `first` to row `end` - 1. If `end` is None, include the last row.
 
         An element is True if the symbol matches the pattern.
         """
         end = len(self) if end is None else end
-        # Do not test all rows for a stored result, because the caller needs only the last rows.
+        # The caller needs only the last rows. So do not test all rows merely to store a result for the pattern.
         if first and pattern not in self._results:
             return self.evaluate(pattern, first, end)
         result = self._extend_result(pattern, end)
@@ -63,7 +63,7 @@ class SymbolColumn(TextColumn):
         return bits[first - 8 * begin :].view(np.bool_)
 
     def _extend_result(self, pattern: TextPattern, end: int) -> _Result:
-        """Match the symbols before row `end` that have no stored result against the pattern, and store the results."""
+        """Test the pattern on the symbols before row `end` without a stored result, and store the results."""
         result, end = self._results.pop(pattern, _EMPTY), min(end, len(self))
         if result.row_count < end:
             whole_bytes = result.row_count // 8

@@ -9,10 +9,10 @@ from tickwire.market.ohlcv import PriceRange
 
 
 class SymbolTrades:
-    """The trades of one symbol in groups. A group is a set of candles that contain the trades.
+    """The trades of one symbol, in groups. The trades of a group belong to the same candles.
 
-    A cancelled price stays stored with a count of 0. So the number of stored prices shows whether prices between the
-    highest and the lowest stored prices may be missing.
+    Only the highest and the lowest prices of a group are stored. A cancelled price stays stored with a count of 0. So
+    the number of stored prices still shows whether there may be further prices that are not stored.
     """
 
     def __init__(self, trades: StoredTrades, groups: Sequence[int]) -> None:
@@ -36,7 +36,7 @@ class SymbolTrades:
         return is_limited and prices[PRICES_PER_SIDE - 1] < price < prices[-PRICES_PER_SIDE]
 
     def withdraw(self, group: int, price: float) -> None:
-        """Remove a trade whose price is stored."""
+        """Remove one trade at a price. The price must be stored."""
         self._ranges = None
         self._counts[group][price] -= 1
 
@@ -49,8 +49,8 @@ class SymbolTrades:
     def price_range(self, candle: int) -> PriceRange | None:
         """Return the lowest and the highest price of the trades in a candle.
 
-        `candle` is the bit that stands for the candle in the bit mask of a group. Return None if no trade is left, or
-        if no trade was stored.
+        `candle` is the bit of the candle in the bit mask of a group. Return None if no trade is left, or if no trade
+        was stored.
         """
         if self._ranges is None:
             ranges = [(group, self._range_of(counts)) for group, counts in self._counts.items()]
@@ -77,7 +77,8 @@ class SymbolTrades:
             # All prices of the group are stored.
             return PriceRange(left[0], left[-1]) if left else None
         low_side, high_side = prices[:PRICES_PER_SIDE], prices[-PRICES_PER_SIDE:]
-        # If all stored prices of a side are cancelled, use the innermost stored price, because no trade is further out.
+        # If all stored prices on one side are cancelled, use the innermost of them. All remaining trades have prices
+        # further inside.
         return PriceRange(
             next((price for price in low_side if counts[price]), low_side[-1]),
             next((price for price in reversed(high_side) if counts[price]), high_side[0]),

@@ -22,10 +22,10 @@ _NEVER_NS = -(2**63)
 class LateTicks(NamedTuple):
     """The late ticks of a batch with at least one late tick.
 
-    `trades` is True for each tick with a trade whose symbol already had a trade with a newer timestamp. `quotes` is
-    True for each tick with a bid or ask whose symbol already had a bid or ask with a newer timestamp. `ts` contains,
-    for each tick, the time of its symbol's quote after the tick. Late ticks, and ticks that withdraw a trade, do not
-    change this time.
+    Each array has one element for each tick. `trades` is True if the tick has a trade, and its symbol already had a
+    trade with a newer timestamp. `quotes` is True if the tick has a bid or ask, and its symbol already had a bid or ask
+    with a newer timestamp. `ts` is the time of the symbol's quote after the tick. Late ticks, and ticks that withdraw a
+    trade, do not change this time.
     """
 
     trades: Bools
@@ -65,8 +65,8 @@ class TickOrder:
     def advance_if_plain(self, ticks: Sequence[tuple[Any, ...]], rows: RowArray, now: int) -> bool:
         """Record the times of a few ticks, which are tuples of the fields of `TICK_DTYPE`.
 
-        Return False if a tick is late, or has a time or a number that only `advance` can handle. In this case, no time
-        is recorded, and the caller must call `advance`. For a few ticks, this method takes a tenth of the time of
+        Return False if a tick is late, or has a time or a number that only `advance` can handle. The method has then
+        recorded no time, and the caller must call `advance`. For a few ticks, this method takes a tenth of the time of
         `advance`.
         """
         limit, trade_ts, quote_ts = now + FUTURE_TOLERANCE_NS, dict[int, int](), dict[int, int]()
@@ -106,7 +106,8 @@ class TickOrder:
             newest_ts[rows[newest_ts[rows] > min(now + FUTURE_TOLERANCE_NS, NO_LIMIT_NS)]] = _NEVER_NS
         is_new = (ts >= np.maximum(self.trade_ts[rows], self.quote_ts[rows])).all() and not is_withdrawal.any()
         if is_new and _is_in_order(rows, ts):
-            # If a row occurs twice, NumPy stores the value of its last tick, which is the newest value.
+            # If `rows` contains a row several times, NumPy stores the value of the row's last tick, which is the
+            # newest.
             self.trade_ts[rows[has_trade]] = ts[has_trade]
             self.quote_ts[rows[has_quote]] = ts[has_quote]
             return None

@@ -1,8 +1,8 @@
 """Trades that wait until one operation adds many of them to the stored prices of a table.
 
-A table contains the stored prices of a fixed number of symbols. To add trades to a table takes a few milliseconds, for
-few trades as well as for many trades. Therefore each `MAX_COLLECTED_TRADES` trades change only one table: the table
-with the most collected trades.
+A table contains the stored prices of a fixed number of symbols. Adding trades to a table takes a few milliseconds, even
+if there are only a few trades. So only one table changes after every `MAX_COLLECTED_TRADES` trades: the table with the
+most collected trades.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Collected_contra = TypeVar("_Collected_contra", contravariant=True)
 
 
 class TradeTable(Protocol[_Collected_contra]):
-    """A table that collects the trades of its symbols. The rows of these trades count from the start of the table."""
+    """A table that collects the trades of its symbols. The row of a trade counts from the first symbol of the table."""
 
     collected_count: int
 
@@ -60,7 +60,7 @@ class TradeCollector(Generic[Trades]):
         self.uncompacted_count += 1
 
     def read_waiting(self) -> list[Trades]:
-        """Return the trades that are not distributed yet."""
+        """Return the collected trades that are not distributed to the tables yet."""
         self._join_singles()
         return list(self._waiting)
 
@@ -69,7 +69,7 @@ class TradeCollector(Generic[Trades]):
         self._waiting, self._singles, self.uncompacted_count = list(waiting), [], uncompacted_count
 
     def distribute(self, tables: Sequence[TradeTable[Trades]]) -> None:
-        """Let each table collect its trades."""
+        """Distribute the waiting trades: pass to each table the trades of its symbols."""
         self._join_singles()
         waiting, self._waiting = self._waiting, []
         if not any(len(trades[0]) for trades in waiting):

@@ -19,7 +19,7 @@ _SECOND_NS = 10**9
 
 
 class TradingSession(NamedTuple):
-    """One session: its day in days since 1970-01-01, its start and its end in nanoseconds since the Unix epoch."""
+    """One session: its day (days since 1970-01-01), its start and its end (nanoseconds since the Unix epoch)."""
 
     day: int
     start: int

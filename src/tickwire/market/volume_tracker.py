@@ -83,7 +83,8 @@ class VolumeTracker:
         newest = np.maximum(days, stored)
         segments.scan(newest, np.maximum)
         last_day = segments.shift_within(newest, stored)
-        # If a symbol has no earlier trades, its total is unknown, so its first session does not set the total to 0.
+        # The total of a symbol without earlier trades is unknown. So do not set the total to 0 in the first session of
+        # a symbol.
         is_new_session = (newest > last_day) & (last_day >= 0)
         prior = np.where(is_new_session, 0.0, self._session_totals[rows])
         after = segments.select_first(prior + sizes, sizes)

@@ -15,7 +15,7 @@ from tickwire.ops.latency import LatencyHistogram
 _MAX_PENDING_BATCHES = 512
 _FLUSH_STAGES = ("apply", "dispatch", "flush")
 _MAX_PENDING_TIMES = len(_FLUSH_STAGES) * _MAX_PENDING_BATCHES
-# A global variable, because it is faster to read than the member of an enumeration.
+# This global variable exists because it is faster to read than a member of an enumeration.
 _TICKS = RecordKind.TICKS
 
 
@@ -41,7 +41,7 @@ class DeliveryTimes:
         self._arrivals.append(self._now() - records[0].appended_ts)
 
     def record_flush(self, records: Sequence[JournalRecord], times: FlushTimes) -> None:
-        """Measure records that the hub has just written to readers."""
+        """Record the times of some records that the hub has just written to readers."""
         now_ns = self._now()
         self._flush_times += times
         for record in records:

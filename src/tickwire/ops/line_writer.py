@@ -11,7 +11,10 @@ MAX_QUEUED_BYTES = 4 * 1024 * 1024
 
 
 MAX_BATCH_BYTES = 64 * 1024
-"""The maximum size of the lines that the thread writes together. The thread writes a longer line alone."""
+"""The maximum total size of the lines that the thread writes in one call.
+
+A longer line is written in a call of its own.
+"""
 BATCH_WAIT_S = 0.02
 """The time that the thread waits for further lines of a batch.
 
@@ -24,8 +27,8 @@ class LineWriter:
 
     `write` may block, and may raise OSError. `dropped` counts the lines that were lost because the queue was full or
     `write` failed. When the thread can write again and the queue is empty, the thread also writes the text
-    `describe_loss(count)`, which reports the number of lost lines. With `batches`, the thread waits BATCH_WAIT_S for
-    further lines, and passes several lines to one call of `write`.
+    `describe_loss(count)`, which reports the number of lost lines. If `batches` is True, the thread waits BATCH_WAIT_S
+    for further lines, and passes several lines to one call of `write`.
     """
 
     def __init__(

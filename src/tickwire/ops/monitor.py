@@ -22,10 +22,12 @@ from tickwire.ops.latency import LatencyHistogram, percentile
 SAMPLE_INTERVAL_S = 5.0
 # The maximum number of samples. They cover 15 minutes, and occupy 20 KB of memory.
 MAX_SAMPLES = 180
-# Twelve samples are summarized as one sample per minute. The samples of a day occupy 150 KB of memory.
+# Every twelve samples are summarized as one sample, which covers a minute. These samples for one day occupy 150 KB of
+# memory.
 SAMPLES_PER_MINUTE = 12
 MAX_MINUTES = 1_440
-# For each series of rates: its name, and the counter in HubStats whose increase is the rate.
+# A dict from the name of each series of rates to a counter in HubStats. The rate is the increase of this counter per
+# second.
 _RATE_COUNTERS = {
     "ticks": "ticks",
     "deliveries": "deliveries",
@@ -38,7 +40,7 @@ SERIES = ("ts", "readers", "behind", "lag", *_RATE_COUNTERS, "p50", "p99", "loop
 delay are in milliseconds, memory is in bytes."""
 STAGES = ("feed", "journal", "apply", "dispatch", "flush")
 """The stages of the data path. docs/operations/metrics.md describes the beginning and the end of each stage."""
-# A sample of a minute contains the means of these series, and the maxima of all other series.
+# A sample that covers a minute contains the mean of each of these series, and the maximum of each other series.
 _MEAN_SERIES = {*_RATE_COUNTERS, "p50"}
 # A missing measurement, which JSON renders as null.
 _MISSING_VALUE = float("nan")
@@ -152,8 +154,8 @@ class Monitor:
         """
         now = self._clock.monotonic()
         # The calls arrive about once a second, never early, and usually less than a millisecond late. The fifth call
-        # may arrive slightly before the interval has passed. With the margin of 0.5 s, this call nevertheless appends a
-        # sample.
+        # may therefore arrive slightly before SAMPLE_INTERVAL_S has passed since the newest sample. The margin of 0.5 s
+        # lets this call append a sample nevertheless.
         if now - self._last_sample_at >= SAMPLE_INTERVAL_S - 0.5:
             self._append_sample(now - self._last_sample_at)
             self._last_sample_at = now

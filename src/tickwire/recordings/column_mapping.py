@@ -15,7 +15,7 @@ BAR_FIELDS = ("open", "high", "low")
 NS_PER_TIME_UNIT = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 DECIMAL_MARKS: Mapping[str, Literal[".", ","]] = {"comma": ",", "point": "."}
 FACT_FIELDS = ("recv_ts", "conditions", "tape", "cancel")
-"""The facts of a published tick, which `tickwire publish` sends, and which a replay does not use."""
+"""The fields with facts about a tick. `tickwire publish` sends these facts, and a replay does not use them."""
 TIME_FIELDS = ("ts", "recv_ts")
 _MAPPABLE_FIELDS = (*TICK_FIELDS, *BAR_FIELDS)
 # For each field: the names of its column in known layouts, as `normalize_column_name` returns them. Unambiguous names
@@ -97,8 +97,8 @@ def map_columns(names: Sequence[str], mapping: str, *, has_facts: bool = False) 
     if {*names} <= {*TICK_FIELDS, *facts}:
         recognized += [Column(name, (index,), name) for index, name in enumerate(names) if name in facts]
     if "last" in mapped_fields:
-        # The mapping chooses the column of the price `last`. The recognized columns of open, high and low may describe
-        # other prices, so ignore these columns.
+        # The mapping has chosen the column for the price `last`. Columns that the reader recognizes as open, high and
+        # low may belong to another price, so ignore them.
         recognized = [column for column in recognized if column.field not in BAR_FIELDS]
     columns += [
         column
@@ -186,7 +186,7 @@ def _bar_field(name: str) -> str:
 
 
 def find_column(normalized: list[str], synonyms: Sequence[str]) -> int | None:
-    """Return the index in `normalized` of the first synonym that `normalized` contains, or None.
+    """Return the index, in `normalized`, of the first of `synonyms` that it contains. Return None if it contains none.
 
     The function ignores underscores, so bidsize equals bid_size.
     """

@@ -51,7 +51,7 @@ class _OpenRecording:
 
     @property
     def watermark(self) -> tuple[int, int]:
-        """The place, in the merged order, of the most recently read row: its sort time, and the index of this file.
+        """The place of the newest row that was read, in the merged order: the row's sort time and this file's index.
 
         The sort time of a row is the latest time in the file up to this row.
         """
@@ -85,8 +85,8 @@ class MergedRecordings:
     """The ticks of the files at `paths` in time order.
 
     Ticks with the same time are in the order of `paths`. The ticks of one file always stay in the order of the file. If
-    a row is earlier than a previous row of its file, the row has the same place in the merge as a row with the latest
-    time of the previous rows.
+    a row is earlier than a previous row of its file, the merge handles the row as if it had the latest time of the
+    previous rows.
 
     The constructor reads the beginning of every file, and then closes the file. The constructor raises InputError for
     an unusable file.
@@ -167,9 +167,9 @@ class MergedRecordings:
     def _open_due_recordings(self) -> bool:
         """Open each file that may contain the next tick in time order. Return whether any file is open.
 
-        If no file is open, first open the file with the earliest beginning. Then open every file that begins at or
-        before the lowest watermark (the place of the newest row that was read) of the open files, because the next
-        merge ends at this watermark.
+        The watermark of an open file is the place of the newest row that was read from it. If no file is open, first
+        open the file with the earliest beginning. Then open every file that begins at or before the lowest watermark of
+        the open files, because the next merge ends at this watermark.
         """
         while self._pending_recordings and (
             not self._open_recordings or self._pending_recordings[-1].earliest_ts <= self._lowest_watermark()

@@ -56,7 +56,7 @@ class _RecordedQuote(NamedTuple):
         return is_other_trade or (self.last is not None and self.sides == previous.sides)
 
     def withdraws(self, correction: TradeCorrection, previous: _RecordedQuote) -> bool:
-        """Return whether this quote withdraws the trade of a correction from the quote `previous`."""
+        """Return whether this quote is the quote `previous` without the trade that `correction` withdraws."""
         if (self.last, self.sides) != (previous.last, previous.sides):
             return False
         left = max(0.0, (previous.volume or 0.0) - correction.size)
@@ -87,7 +87,8 @@ class QuoteRecorder:
         self.went_back = False
         self._newest_quotes: dict[str, _RecordedQuote] = {}
         # Two quotes follow each correction of a trade. `_corrections` contains, for each symbol, the corrections whose
-        # quotes have not arrived. `_following` contains the correction whose first quote, but not the second, arrived.
+        # quotes have not arrived. `_following` contains, for each symbol, the correction of which only the first quote
+        # has arrived.
         self._corrections: dict[str, deque[TradeCorrection]] = {}
         self._following: dict[str, TradeCorrection] = {}
         self._finalize = _choose_finalizer(path)
@@ -130,8 +131,8 @@ class QuoteRecorder:
             last = size = None
             if previous is None or current.follows_trade(previous):
                 size = _traded_quantity(quote, previous)
-                # If the session has no open yet, the trade changed the volume only. Its price is unknown, because
-                # `last` is the price of an earlier session.
+                # If the session has no open yet, the trade has changed only the volume. The price of the trade is
+                # unknown: the field `last` still contains the price of an earlier session.
                 last = None if previous is not None and quote.open is None else quote.last
             side_cells = (EMPTY_SIDE if value is None else value for value in sides)
             self._write_row(event_id, quote.ts, quote.symbol, last, size, *side_cells, quote.volume)
@@ -197,8 +198,8 @@ class QuoteRecorder:
         last = cells["last"] if cells["last"] is not None or previous is None else previous.last
         sides: tuple[float | None, ...] = (cells["bid"], cells["bid_size"], cells["ask"], cells["ask_size"])
         if previous is not None and not any(row[name] for name in _SIDE_COLUMNS):
-            # Keep the previous last price and sides, because the row of a correction lacks the last price and the sides
-            # of the quote.
+            # The row of a correction contains neither the last price nor the bid and ask of the quote. So keep those of
+            # the previous quote.
             last, sides = previous.last, previous.sides
         self._newest_quotes[row["symbol"]] = _RecordedQuote(last, cells["volume"], sides)
         self.row_count += 1

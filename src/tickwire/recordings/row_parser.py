@@ -17,7 +17,8 @@ from tickwire.recordings.value_parsers import ValueParser, choose_parser, infer_
 class RowParser:
     """Parses the cells of the columns `columns`. The first rows determine the formats of times and numbers.
 
-    If `must_be_positive`, prices must be above 0. If `may_withdraw`, the size of a trade may be negative.
+    If `must_be_positive` is True, prices must be above 0. If `may_withdraw` is True, the size of a trade may be
+    negative.
 
     `time_parser`, the parser of the column of times, is set when the first rows are parsed.
     """
@@ -41,7 +42,7 @@ class RowParser:
         self._parsers: dict[Column, tuple[ValueParser, str]] = {}
 
     def parse(self, chunk: TableChunk) -> list[tuple[Column, list[Any]]]:
-        """Return each column together with its values, row by row. Missing numbers are NaN.
+        """Return pairs of a column and its values. The values are in the order of the rows. Missing numbers are NaN.
 
         Raise BatchRowError for the first invalid cell of a column, and InputError if the format of the times or the
         numbers is ambiguous.

@@ -41,9 +41,9 @@ class InstantNs(int):
 class TableOptions(NamedTuple):
     """Options for reading a text file. The reader skips the first `skip_rows` lines of the file.
 
-    The reader also skips up to `skip_bad_rows` rows that it cannot read. In an NDJSON file of ticks, the keys in
-    `later_keys` may first occur in a late row. So if the first rows have only keys of a tick or keys in `later_keys`,
-    the table has a column for each of `later_keys`.
+    The reader also skips up to `skip_bad_rows` rows that it cannot read. In an NDJSON file of ticks, the first row that
+    contains a key of `later_keys` may be far down in the file. So if the first rows have only keys of a tick or keys in
+    `later_keys`, the table has a column for each of `later_keys`.
     """
 
     encoding: str = ""

@@ -28,7 +28,8 @@ _JSON_ARRAY = re.compile(r"\[\s*(\{.*)?")
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 _BAR_COLUMNS = ["date", "open", "high", "low", "close", "volume"]
-# The known layouts of files without a header. The pattern recognizes a layout by the first row of the file.
+# The known layouts of files without a header. Each layout has a pattern that matches the first row of such a file, and
+# the names of the columns.
 _HEADERLESS_LAYOUTS = (
     # NinjaTrader and HistData: one-minute bars.
     (re.compile(r"\d{8} \d{6};"), _BAR_COLUMNS),
@@ -101,7 +102,7 @@ def describe_skipped_rows(filters: Iterable[RowFilter]) -> str:
 class TextTable(NamedTuple):
     """The header of a text file and its rows. `symbol` is the symbol that the header states, or empty.
 
-    In the numbers of the file, each character in `uncertain_marks` may separate decimals or thousands.
+    `uncertain_marks` contains the characters that may be either a decimal mark or a thousands separator in this file.
     """
 
     column_names: Sequence[str]
@@ -199,7 +200,7 @@ class _LineReader:
         del self._head_numbers[:count]
 
     def number_of(self, consumed: int) -> int:
-        """Return the file line number of the most recently read line.
+        """Return the line number, in the file, of the most recently read line.
 
         `consumed` is the number of the same line, counted from the start of the table.
         """
@@ -229,7 +230,7 @@ def _read_header(
 def _read_yfinance_header(
     path: Path, names: list[str], head: list[NumberedRow], rows: Iterator[NumberedRow]
 ) -> tuple[Sequence[str], Iterator[NumberedRow], str]:
-    """Read the three header rows that yfinance writes: the kinds of prices, the tickers, and the name of the times."""
+    """Read the three header rows of yfinance: the kinds of prices, the tickers, and the name of the time column."""
     tickers = {cell.strip() for cell in head[0][1][1:]}
     if len(tickers) != 1:
         raise InputError(

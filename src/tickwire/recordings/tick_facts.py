@@ -1,4 +1,4 @@
-"""The facts of a published tick in files: sale conditions, receive times and cancels. A replay ignores these facts."""
+"""Reads three facts about ticks from files: sale conditions, receive times and cancels. A replay ignores them."""
 
 from __future__ import annotations
 
@@ -111,4 +111,4 @@ FACT_PARSERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "tape": (parse_tape, "A, B or C"),
     "cancel": (parse_flag, "true or false"),
 }
-"""The parser of each fact except `recv_ts`, and the description of a valid cell."""
+"""For each fact except `recv_ts`: the parser of its cells, and a description of a valid cell."""

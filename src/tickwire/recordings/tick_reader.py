@@ -236,18 +236,18 @@ class Recording:
         return None if chunk is None else self._valid_ticks(chunk)
 
     def _valid_ticks(self, chunk: TableChunk) -> PackedTicks:
-        """Return the ticks of the rows before the first invalid row that is not skipped.
+        """Return the ticks of all rows up to an error: an invalid row that the reader may not skip.
 
-        The next read raises the error of this row.
+        The next read raises this error.
         """
         self._pending_error = chunk.error
         parts = self._parse_until_error(chunk)
         return np.concatenate(parts) if parts else self._blank_ticks(0)
 
     def _parse_until_error(self, chunk: TableChunk) -> list[PackedTicks]:
-        """Return the ticks of the rows in parts.
+        """Return the ticks of the rows, as a list of arrays.
 
-        Stop at an invalid row that is not skipped, and store the error of this row.
+        Stop at an invalid row that the reader may not skip, and store the error of this row.
         """
         parts: list[PackedTicks] = []
         while True:
@@ -255,7 +255,8 @@ class Recording:
                 return [*parts, self._parse_ticks(chunk)]
             except BatchRowError as error:
                 row = chunk.line_numbers.index(error.line)
-                # The parser reads column by column, so an earlier row may still have an invalid cell in a later column.
+                # The parser reads column by column. So a row above the invalid row may also have an invalid cell, in a
+                # later column.
                 parts += self._parse_until_error(chunk.rows(0, row))
                 if self._pending_error is not None and (self._pending_error.line or 0) < (error.line or 0):
                     return parts
@@ -393,7 +394,7 @@ def _is_grouped_by_symbol(ticks: PackedTicks) -> bool:
 
 
 def _is_descending(ts: Ints, min_steps: int) -> bool:
-    """Return True if nearly every row, and at least `min_steps` rows, have an earlier time than the previous row."""
+    """Return True if the time decreases at nearly every row, and at least `min_steps` times in total."""
     steps = np.diff(ts)
     fall_count, rise_count = int((steps < 0).sum()), int((steps > 0).sum())
     return fall_count >= min_steps and fall_count > _MIN_DESCENDING_RATIO * rise_count

@@ -160,8 +160,8 @@ class Reader:
         self.gaps = 0
         # The number of quotes that were not sent to this reader because a newer quote replaced them.
         self.conflated_quotes = 0
-        # The result of the channel's `count_eligible_quotes` when the reader stopped being live. None for a reader that
-        # is live now or was never live.
+        # The result that the channel's `count_eligible_quotes` had when the reader stopped being live. None for a
+        # reader that is live now or was never live.
         self.eligible_quotes_at_leave: int | None = None
         self.quotes_sent_since_leave = 0
         # The value of the channel's `skipped_quotes` when the reader joined the channel.
@@ -169,7 +169,7 @@ class Reader:
         self._group = group
         self._steps = 0
         self._wakeup: asyncio.Future[None] | None = None
-        # While the reader rests (see `rest`): the object to notify when the reader leaves its channel. Otherwise None.
+        # The object to notify when a resting reader (see `rest`) leaves its channel. None if the reader is not resting.
         self._owner: ReaderOwner | None = None
         self.on_end: Callable[[], None] | None = None
 
@@ -297,7 +297,7 @@ class Reader:
     def rest(self, owner: ReaderOwner) -> None:
         """Let the reader's channel send the events from now on, so that the reader needs no task.
 
-        When the reader leaves its channel, it calls `owner.resume`.
+        `owner` is notified when the reader leaves its channel: the reader then calls `owner.resume`.
         """
         self._owner = owner
 

@@ -57,7 +57,7 @@ READER_TRANSITIONS: Mapping[ReaderState, frozenset[ReaderState]] = {
     ReaderState.LIVE: frozenset({ReaderState.CATCHING_UP}),
     ReaderState.CLOSING: frozenset(),
 }
-"""The states that may follow each state."""
+"""Maps each state to the states that may follow it."""
 
 
 class ImpossibleTransition(RuntimeError):

@@ -33,7 +33,7 @@ from tickwire.sse.frame import encode_frame, encode_numbered_frames, numbered_fr
 _MAX_PROJECTIONS = 4
 
 TextTester: TypeAlias = Callable[[Channel, RowArray], Sequence[Bools]]
-"""A function that returns the results of the text conditions of a channel's filter for the symbols of some board rows.
+"""A function that tests the text conditions of a channel's filter on the symbols of some board rows.
 
 The result has one boolean array for each condition.
 """
@@ -102,9 +102,9 @@ class RenderedQuotes:
     def frames_for(self, channel: Channel, after: int, limit: int, test_texts: TextTester) -> tuple[list[bytes], int]:
         """Return a pair: frames of this record's events for the channel, and a sequence number.
 
-        The frames are the first `limit` frames after event `after`. If more frames would follow, the sequence number
-        belongs to the last returned frame. Otherwise, the sequence number is the last sequence number of the record.
-        `test_texts` returns the results of the text conditions of the channel's filter.
+        The frames are the first `limit` frames after event `after`. If the record has further frames, the sequence
+        number is that of the last returned frame. Otherwise, it is the last sequence number of the record. `test_texts`
+        returns the results of the text conditions of the channel's filter.
         """
         if not channel.sends_quotes:
             return [], self.last
@@ -118,7 +118,7 @@ class RenderedQuotes:
         return self.frames_at(indexes[:limit], fields), self.first + indexes[limit - 1]
 
     def _screen_matches(self, screen: Screen, test_texts: Callable[[], Sequence[Bools]]) -> list[bool]:
-        """Return one bool for each event: True if the event's quote matches the screen (a filter).
+        """Return one boolean for each event: True if the event's quote matches the filter `screen`.
 
         The newest result is cached, because all resuming readers of a channel request the same result. `test_texts`
         returns the results of the screen's text conditions.
@@ -238,16 +238,16 @@ class RenderedNamedEvent:
         return RenderedNamedEvent(event, self.first, self.id)
 
     def view_for_reader(self, channel: Channel, identity: ReaderIdentity) -> RenderedNamedEvent | None:
-        """Return the part of the event that a reader of the channel with this identity may see.
+        """Return the part of the event that one reader of the channel may see.
 
-        Return None if the reader does not receive the event.
+        `identity` is the identity of the reader. Return None if the reader does not receive the event.
         """
         if self.target is not None and self.target not in identity.addresses:
             return None
         return self.view_for_channel(channel)
 
 
-# The cache decodes a status only once, although the status goes to many channels one after another.
+# Cache the result, because a status goes to many channels one after another, and decoding it once is enough.
 @lru_cache(maxsize=16)
 def _decode_status(data: bytes) -> Mapping[str, Any]:
     status = decode_json(data, dict[str, Any])

@@ -63,7 +63,7 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
-            # Add the filter first, because only its addition can fail. After a failure, there is nothing to undo.
+            # Add the filter first, because no other step can fail. So after a failure, there is nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
             if subscription.required_screen is not None:
@@ -99,8 +99,8 @@ class Router:
 
         The channel must include all rows in `rows`.
         """
-        # Return no rows for a channel that sends no quotes. The channel may share a top-N screen with other channels,
-        # but must not evaluate it.
+        # A channel that sends no quotes has no rows. If such a channel shares a top-N screen with other channels, it
+        # must not evaluate the screen.
         if not channel.subscription.wants_quotes:
             return rows[:0]
         if channel.ranking is not None:
@@ -140,8 +140,8 @@ class Router:
         for row in new_rows if self._channels_by_unseen_symbol else ():
             for channel in self._channels_by_unseen_symbol.pop(symbols[row], ()):
                 self._route_rows(channel, [row])
-        # Access the column after each batch, because an access adds the new symbols to the column. Otherwise, the first
-        # request would add all symbols in one step.
+        # Each access to `symbol_column` adds the new symbols to the column. So access it after each batch. Otherwise,
+        # the first request would have to add all symbols in one step.
         column = self._board.symbol_column
         untested = self._pattern_channels if new_rows else {}
         if new_rows and self._announced is not None and self._announced.covers(symbols, new_rows):
@@ -209,7 +209,7 @@ class Router:
         self._route_rows(channel, rows)
 
     def _route_rows(self, channel: Channel, rows: Sequence[int]) -> None:
-        """Add these board rows to the channel, and the channel to these rows of the routing tables."""
+        """Add the board rows in `rows` to the channel. In the routing tables, add the channel to these rows."""
         channel.add_rows(rows)
         if _uses_quote_table(channel):
             self.quote_tables[channel.subscription.fields].add_routes(channel, rows)

@@ -15,7 +15,7 @@ K = TypeVar("K")
 
 
 class Route(dict[Channel, None]):
-    """The channels that receive the events of some board rows, as the keys of a dict.
+    """A dict whose keys are the channels that receive the events of some board rows.
 
     `numbers` caches the numbers of these channels in their routing table. After a change of the channels, `numbers` is
     None.
@@ -56,7 +56,7 @@ class RoutingTable:
                     channels[channel] = None
                     channels.numbers = None
                 else:
-                    # Other rows may share `channels`, so do not modify it.
+                    # Other rows may share the object `channels`, so do not modify it.
                     routes[row] = Route([*channels, channel])
 
     def remove_channel(self, channel: Channel) -> None:
@@ -73,7 +73,7 @@ class RoutingTable:
         self.channel_numbers.remove(channel)
 
     def numbers_of(self, route: Route) -> NDArray[np.int32]:
-        """Return the numbers of the channels in a route of this table, in the order of the route."""
+        """Return the numbers that this table has assigned to the channels in `route`, in the order of the route."""
         if route.numbers is None:
             route.numbers = np.array([*map(self.channel_numbers.number_of, route)], np.int32)
         return route.numbers

@@ -29,10 +29,11 @@ _ROWS_PER_STEP = 4_096
 
 
 class _ScreenEffect(NamedTuple):
-    """The effect of a batch of quotes on one screen: the indexes of quotes in the batch, in ascending order.
+    """The effect of a batch of quotes on one screen.
 
-    The quotes in `matches` match the screen. The quotes in `entered` are the quotes in `matches` whose symbol did not
-    match before. The quotes in `left` do not match, although their symbol matched before.
+    Each field lists indexes of quotes in the batch, in ascending order. `matches` lists the quotes that match the
+    screen. `entered` lists those of them whose symbol did not match before. `left` lists the quotes that do not match,
+    although their symbol matched before.
     """
 
     matches: list[int]
@@ -62,7 +63,8 @@ class ScreenRouter:
         self._index: ScreenIndex | None = None
         self._channels_by_screen: dict[int, dict[Channel, None]] = {}
         self._screen_numbers: dict[Channel, int] = {}
-        # For each channel whose readers' tokens have a filter: the number of this filter in the index.
+        # Maps a channel to the filter in the tokens of its readers, as a number in the index. Channels without such a
+        # filter have no entry.
         self._required_numbers: dict[Channel, int] = {}
         self._reservation_count = 0
 
@@ -70,9 +72,9 @@ class ScreenRouter:
     def reserve(self, subscription: Subscription) -> Iterator[Iterator[None]]:
         """Return a context manager that keeps a filter and a top-N screen in the index while the context is active.
 
-        The context yields an iterator, which adds them to the index in steps of a few milliseconds. The caller must
-        exhaust the iterator. Then, a channel with this subscription can be added at once. The iterator raises
-        ScreenLimitReached if the index has no room for them.
+        The filter and the top-N screen are those of `subscription`. The context yields an iterator, which adds them to
+        the index in steps of a few milliseconds. The caller must exhaust the iterator. After that, the caller can add a
+        channel with `subscription` at once. The iterator raises ScreenLimitReached if the index has no room.
         """
         numbers, selections = list[int](), list[RankedSelection]()
         self._reservation_count += 1
@@ -125,7 +127,7 @@ class ScreenRouter:
         self._drop_unused_index()
 
     def readable_rows(self, channel: Channel, rows: RowArray) -> RowArray:
-        """Return the board rows in `rows` that match the filter in the token of the channel's readers now."""
+        """Return the rows in `rows` whose newest quote matches the filter in the tokens of the channel's readers."""
         return self._ensure_index().matching_rows(self._required_numbers[channel], rows)
 
     def ranked_rows(self, channel: Channel) -> RowArray:
@@ -180,7 +182,7 @@ class ScreenRouter:
     def _route_to_channel(self, channel: Channel, item: RenderedQuotes, effect: _ScreenEffect) -> bool:
         """Append the frames of a batch of quotes to a channel. Return whether the batch affects the channel.
 
-        If the channel is paced (it renders its frames at its next flush), only count the quotes.
+        For a paced channel, only count the quotes: such a channel renders its frames at its next flush.
         """
         channel.matched_quotes += len(effect.matches)
         if channel.is_paced:
@@ -215,7 +217,8 @@ class ScreenRouter:
     ) -> Generator[None, None, None]:
         """Add the filters and the top-N screen of a subscription to the index in steps.
 
-        Append the numbers of the filters to `numbers`, and append the selection of the top-N screen to `selections`.
+        The method appends the numbers of the filters to `numbers`, and the selection of the top-N screen to
+        `selections`.
         """
         if self._index is None:
             index = yield from self._build_index()

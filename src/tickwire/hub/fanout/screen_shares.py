@@ -17,8 +17,8 @@ from tickwire.screens.screen import Screen
 from tickwire.screens.syntax_tree import Field, Node
 from tickwire.sessions.subscription import RankedSelection, Subscription
 
-# The maximum number of different parts of each kind in the filters of one bearer. The number is a fifth of the room in
-# the index. The parser limits the parts of each filter, so a single filter never reaches this limit.
+# For each kind of part: the maximum number of different parts in all filters of one bearer. It is a fifth of the room
+# in the index. The parser limits the parts of each filter, so a single filter never reaches this limit.
 MAX_FILTER_PARTS_PER_BEARER = 200
 # The maximum number of different top-N screens of a bearer: a fifth of MAX_RANKED_SCREENS.
 MAX_RANKED_SCREENS_PER_BEARER = 20

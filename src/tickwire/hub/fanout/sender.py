@@ -15,7 +15,10 @@ from tickwire.hub.fanout.sink import Sink
 from tickwire.sse.frame import encode_chunk
 
 MAX_SINKS_PER_GROUP = 3
-"""The maximum number of sinks in a group of a sink table. For more sinks, it is faster to join the frames only once."""
+"""The maximum number of sinks in a group of a sink table.
+
+For a larger group, it is faster to join the frames once and to pass the result to all sinks.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class SentFrames(NamedTuple):
     group_numbers: RowArray
 
     def add(self, other: SentFrames) -> SentFrames:
-        """Return the total of two objects: the sums of their numbers and of their sizes, and the groups of both."""
+        """Return the total of `self` and `other`: the sums of their frame counts and sizes, and the groups of both."""
         return SentFrames(
             self.deliveries + other.deliveries,
             self.size_bytes + other.size_bytes,
@@ -77,7 +80,8 @@ class SinkTable(Protocol):
 class Sender(Protocol):
     """Writes bytes to groups of sinks. All calls occur on one event loop.
 
-    A sink receives its bytes in the order of the calls, also if both its group and the sink itself receive calls.
+    A sink receives its bytes in the order of the calls, even if some calls go to the group of the sink, and other calls
+    to the sink itself.
     """
 
     @property
@@ -86,7 +90,7 @@ class Sender(Protocol):
         ...
 
     def create_group(self, sinks: Sequence[Sink]) -> SinkGroup:
-        """Return a group of these sinks. Each sink has a listener."""
+        """Return a group that contains `sinks`. Each sink must have a listener."""
         ...
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:

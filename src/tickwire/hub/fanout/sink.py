@@ -14,7 +14,7 @@ class Sink(Protocol):
 
     @property
     def is_chunked(self) -> bool:
-        """Whether `write` expects bytes in HTTP/1.1 chunk framing, because the sink writes directly to a socket."""
+        """Whether `write` expects HTTP/1.1 chunk framing. It does if the sink writes directly to a socket."""
         ...
 
     @property
@@ -37,17 +37,17 @@ class SinkListener(Protocol):
     """The receiver of a sink's notifications."""
 
     def on_full(self) -> None:
-        """The sink became full."""
+        """Handle the notification that the sink has become full."""
         ...
 
     def on_drained(self) -> None:
-        """The sink is no longer full."""
+        """Handle the notification that the sink is no longer full."""
         ...
 
     def on_disconnected(self) -> None:
-        """The connection is lost: no more bytes will be delivered."""
+        """Handle the loss of the connection: no more bytes will be delivered."""
         ...
 
     def on_write_error(self) -> None:
-        """A write failed: the bytes will not be delivered."""
+        """Handle a failed write: its bytes will not be delivered."""
         ...

@@ -71,7 +71,7 @@ class StateFrames:
         return None if item is None else SavedStatus(item.first, bytes(item.event.data))
 
     def restore_status(self, saved: SavedStatus) -> None:
-        """Store the status event that `save_status` returned. This event becomes the newest status event."""
+        """Restore the status event that `save_status` returned, as the newest status event."""
         event = NamedEvent(name=StreamEvent.STATUS, data=msgspec.Raw(saved.data))
         self.store_newest(RenderedNamedEvent(event, saved.sequence, self._id_prefix + b"%d" % saved.sequence))
 

@@ -100,8 +100,7 @@ class NatsConnection:
         self.last_error: str | None = None
         self.reconnect_count = 0
         self._client = Client()
-        # This event is set when there are more rejections than servers, so that every server has rejected the
-        # credentials.
+        # This event is set when there are more rejections than servers: every server has then rejected the credentials.
         self._rejected = asyncio.Event()
         self._rejection_count = 0
 

@@ -32,16 +32,16 @@ HEARTBEAT_INTERVAL_S = 0.4
 # After this time without a message or heartbeat, the JetStream consumer counts as lost. The NATS client alone would
 # detect the loss only after 20 s.
 SILENCE_TIMEOUT_S = 1.0
-# The number of checks for silence within SILENCE_TIMEOUT_S, at equal intervals.
+# The process checks for silence this many times per SILENCE_TIMEOUT_S, at equal intervals.
 _SILENCE_CHECKS = 4
 # The pause before the next JetStream consumer doubles while no JetStream consumer delivers anything. With the longest
 # pause, a process sends about three requests every two seconds to a failing NATS cluster.
 _MIN_RETRY_INTERVAL_S, _MAX_RETRY_INTERVAL_S = 0.2, 2.0
-# For this time, a request for a missing stream is repeated, because a NATS server that has just become the leader may
-# not know every stream yet.
+# If a stream seems to be missing, the request is repeated for this time. The reason: a NATS server that has just become
+# the leader may not know every stream yet.
 _MISSING_STREAM_GRACE_S = 1.0
-# For this time, a request is repeated if newer messages seem to be missing, because a NATS server that has just become
-# the leader may not have applied all messages yet.
+# If newer messages seem to be missing, the request is repeated for this time. The reason: a NATS server that has just
+# become the leader may not have applied all messages yet.
 _SHORT_STREAM_GRACE_S = 5.0
 # The server deletes the JetStream consumer after this time without a subscriber, for example after this process died.
 _INACTIVE_TIMEOUT_S = 5.0

@@ -113,7 +113,7 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
 def _tls_context(path: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
-    # This also catches SSLError, which is a subclass of OSError.
+    # This clause also catches SSLError, which is a subclass of OSError.
     except OSError as error:
         reason = error.strerror or "the file contains no certificate"
         raise InputError(f"cannot use {path} as CA bundle: {reason}", field="nats_ca") from None

@@ -98,7 +98,8 @@ class LogHistoryReader:
         """
 
         async def starts_before(message: int) -> bool:
-            # A message that cannot be decoded has no time. So use the time of the nearest earlier message that has one.
+            # A message that cannot be decoded has no time. So use the time of the nearest earlier message that can be
+            # decoded.
             for number in range(message, messages.start - 1, -1):
                 try:
                     return decode_commit(await self._log.read_message(number)).items[0].ts < ts

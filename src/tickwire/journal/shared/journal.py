@@ -71,7 +71,7 @@ class SharedJournal:
         self._numbering = MessageNumbering(position.start)
         self._tail = Tail(position.start.event - 1)
         self._dedup_index = DedupIndex()
-        # A sequence number. The keys of all entries up to the event with this number are not in memory.
+        # The keys of entries up to the event with this sequence number are not in memory.
         self._dedup_floor = self._tail.head
         self._newest_terms: dict[str, int] = {}
         self._first, self._min_head = position.first, position.min_head
@@ -165,8 +165,8 @@ class SharedJournal:
             raise JournalUnavailable(self._log.fault)
         try:
             async with asyncio.timeout(_APPEND_TIMEOUT_S):
-                # Wait until the consumer receives messages. If the server stays silent, the append then fails before
-                # the entry is sent.
+                # First wait until the consumer receives messages. So if the server stays silent, the append fails
+                # before it sends the entry.
                 async with self._append_order:
                     await self._consumer.wait_until_receiving()
                 self._check_open()
@@ -399,7 +399,7 @@ class SharedJournal:
             await self._delete_snapshots(stored, snapshot_index.sequences_before(sequence))
 
     async def _delete_messages_through(self, sequence: int) -> None:
-        """Delete the messages whose last event is event `sequence` or an earlier event.
+        """Delete the messages that contain only events up to event `sequence`.
 
         Never delete the newest message.
         """

@@ -19,8 +19,8 @@ from tickwire.errors import JournalError
 # The time from the last renewal until the key expires.
 LEASE_TTL_S = 2.5
 _RENEW_INTERVAL_S = 0.5
-# The time from the start of the last renewal until the holder gives up the lease. The key expires later, so no other
-# process can acquire the lease before the holder gives it up.
+# If no renewal succeeds, the holder gives up the lease this long after the start of the last successful renewal. The
+# key expires later, so no other process can acquire the lease before that.
 _RELEASE_AFTER_S = 1.8
 
 
@@ -79,8 +79,8 @@ class SharedLease:
                 self._set_held(is_held=await self._key.write(is_held=self.is_held))
             self._renewed_at = started_at
         except (JournalError, TimeoutError):
-            # The next attempt may take up to two intervals. If the key could expire before the attempt ends, give up
-            # the lease now.
+            # The next attempt may end two intervals after the start of this attempt. If the key could expire before
+            # that, give up the lease now.
             if self.is_held and started_at - self._renewed_at + 2 * _RENEW_INTERVAL_S > _RELEASE_AFTER_S:
                 self._set_held(is_held=False)
 

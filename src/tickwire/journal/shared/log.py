@@ -31,8 +31,10 @@ class LogLost(JournalError):
 
 
 class LogRolledBack(LogLost):
-    """The log has lost its newest messages. If the log continued, it would assign the numbers of the lost events
-    again."""
+    """The log has lost its newest messages.
+
+    If the processes used it further, new events would receive the numbers of the lost events.
+    """
 
 
 class StoredMessage(NamedTuple):

@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 # Every process sends a heartbeat each second. Requests do not wait for a process that has missed three heartbeats.
 HEARTBEAT_TIMEOUT_S = 3.5
-# For this time, a process without heartbeats counts as missing in the replies to each request. Such a process may be
-# paused or disconnected, while clients are still connected to it.
+# A process that stops sending heartbeats may be paused or disconnected, while clients are still connected to it. So for
+# this time, the replies to each request list the process as missing.
 FORGET_TIMEOUT_S = 30.0
 
 
@@ -43,7 +43,7 @@ class Membership:
         self._unresponsive |= {node for node in nodes if self._last_heartbeats.get(node, requested_at) < requested_at}
 
     def possible_members(self, now: float) -> set[str]:
-        """Remove the nodes without a heartbeat in the last FORGET_TIMEOUT_S seconds. Return the remaining nodes."""
+        """Forget the nodes that sent no heartbeat in the last FORGET_TIMEOUT_S seconds. Return the remaining nodes."""
         self._last_heartbeats = {node: at for node, at in self._last_heartbeats.items() if at >= now - FORGET_TIMEOUT_S}
         self._unresponsive &= self._last_heartbeats.keys()
         return {*self._last_heartbeats}

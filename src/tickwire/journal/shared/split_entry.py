@@ -31,9 +31,9 @@ def split_entry(entry: JournalEntry) -> tuple[JournalEntry, JournalEntry]:
 
 
 def owner_source(source: str) -> str:
-    """Return the source of the whole entry. `source` is the source of the entry or of one of its parts.
+    """Return the source of a whole entry. `source` is the source of the entry itself, or of one of its parts.
 
-    The journal stores the newest term under the source of whole entries. To check the term of a part, it looks up this
-    source.
+    The journal stores the newest term under the source of whole entries. To check the term of a part, the journal looks
+    up the result of this function.
     """
     return source.removesuffix(_PART_SUFFIX)

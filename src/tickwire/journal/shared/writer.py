@@ -35,8 +35,8 @@ _RESEND_INTERVAL_S = 1.0
 _RETRY_INTERVAL_S = 0.1
 # The largest number of entries in a commit. Most commits reach the size limit of a message before this limit.
 _MAX_COMMIT_ENTRIES = 10_000
-# An upper bound, in bytes, for the size of a message without its entries, and for the size of an entry without its
-# data, source and key.
+# This number of bytes is an upper bound for two sizes: the size of a message without its entries, and the size of an
+# entry without its data, source and key.
 _OVERHEAD_BYTES = 256
 
 
@@ -197,8 +197,8 @@ class LogWriter:
             span = self._view.find_recent_span(entry.source, entry.key) or await self._view.find_stored_span(
                 entry.source, entry.key
             )
-            # Search the memory again, because this process may have read a message with this entry during the lookup in
-            # the log.
+            # Search the keys in memory again, because this process may have read a message with this entry during the
+            # lookup in the log.
             span = self._view.find_recent_span(entry.source, entry.key) or span
             if span is not None:
                 self._queue.popleft()
@@ -293,7 +293,7 @@ class LogWriter:
                 await asyncio.sleep(_RETRY_INTERVAL_S)
 
     async def _wait_for_outcome(self, *outcomes: asyncio.Future[Any]) -> None:
-        """Wait until one of `outcomes` is done, the client reconnects, or it is time to send the message again."""
+        """Wait for the first of these events: one of `outcomes` is done, the client reconnects, or a resend is due."""
         reconnected = asyncio.ensure_future(self._reconnected.wait())
         try:
             await asyncio.wait(

@@ -47,7 +47,7 @@ class Expiry:
         self._bytes_since_size_check = float(self._max_file_bytes)
         # Whether the last check found that the file, with its free pages, exceeds the size limit.
         self._may_shrink = False
-        # Whether the database has fewer pages than its file. Only a checkpoint truncates the file.
+        # Whether the file is larger than the pages of its database. Only a checkpoint shortens the file.
         self.needs_checkpoint = False
         self._head = file_info.head
         # The first event of the newest record. This record is never deleted.
@@ -111,7 +111,7 @@ class Expiry:
         ).fetchall()
         expired = [(first, count) for first, count in rows[:batch_size] if first + count - 1 <= through]
         self._connection.execute("DELETE FROM records WHERE first <= ?", (expired[-1][0],))
-        # A row always follows the expired rows, because the newest record is never deleted.
+        # `rows` has at least one row after the expired rows, because the newest record is never deleted.
         first, count = rows[len(expired)]
         self._oldest_record_last = first + count - 1
         self._on_expired(first, sum(count for _, count in expired))

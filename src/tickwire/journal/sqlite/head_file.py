@@ -26,7 +26,7 @@ from tickwire.private_files import revoke_access_of_others
 
 _SUFFIX_BYTES = 4
 _SUFFIX_PATTERN = re.compile(f"[0-9a-f]{{{2 * _SUFFIX_BYTES}}}")
-# All fields have a fixed width, so that each write replaces the whole content.
+# All fields have a fixed width, so that each write overwrites the whole previous content.
 _CONTENT_FORMAT = "{epoch:<16} {inode:020d} {generation:010d} {head:020d}\n"
 # A sentinel in place of an epoch. It is not a valid epoch, because epochs contain no minus signs.
 _INVALID_EPOCH = "-"
@@ -72,8 +72,8 @@ class HeadFile:
             _remove_files(old)
         self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.write(head)
-        # Sync the file and its folder, so that the file exists after a power cut. After a power cut, the file may
-        # contain the number of an older event, which `find_discontinuity` accepts.
+        # Sync the file and its folder, so that the file exists after a power cut. The later writes are not synced. So
+        # after a power cut, the file may contain the number of an older event. `find_discontinuity` accepts this.
         for descriptor in (self._descriptor, folder := os.open(path.parent, os.O_RDONLY)):
             os.fsync(descriptor)
         os.close(folder)

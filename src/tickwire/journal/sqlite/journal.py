@@ -110,7 +110,7 @@ class SQLiteJournal:
             lock = JournalLock(path)
             cleanup.callback(lock.release)
             file_info = _check_or_create(path, lock)
-            # Turn the write-ahead log on, because a restored backup is a single file without this mode.
+            # Turn the write-ahead log on, because a restored backup is a single file in which this mode is off.
             connection = connect(path, "journal_mode = WAL", f"synchronous = {synchronous}", "wal_autocheckpoint = 0")
             cleanup.callback(connection.close)
             with translate_errors(path, "written"):

@@ -17,7 +17,7 @@ from tickwire.private_files import PRIVATE_MODE
 
 # The offset of the bytes that SQLite locks, and their number (https://www.sqlite.org/fileformat.html, section 1.3.17).
 _SQLITE_LOCK_OFFSET, _SQLITE_LOCK_BYTES = 0x40000000, 512
-# The layout of `struct flock` on Linux: type, whence, start, length, process id.
+# The layout of `struct flock` on Linux. Its fields are the type, whence, start, length and process id.
 _FLOCK_FORMAT = "hhqqi4x"
 
 
@@ -115,8 +115,8 @@ class JournalLock:
     def _describe_owner(self) -> str:
         with contextlib.suppress(OSError, ValueError):
             owner = int(self._path.read_text())
-            # The lock file contains the id of this process if only `lock_file` has failed: the owner uses another path,
-            # or a person removed the owner's lock file.
+            # If the lock file contains the id of this process, only the lock of the journal file itself has failed. The
+            # owner is then unknown: it uses another path, or a person has removed its lock file.
             if owner != os.getpid() or self.file_descriptor < 0:
                 return f"process {owner}"
         return "another process"

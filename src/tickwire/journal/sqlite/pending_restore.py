@@ -45,7 +45,8 @@ def begin_restore(journal: Path) -> None:
     """
     restore_id = secrets.token_hex(4)
     if not journal.exists():
-        # If there is no journal, other files with its name, such as candles, contain no events. Rename them now.
+        # There is no journal, but other files with its name, such as candles, may exist. They contain no events, so
+        # rename them now.
         _rename_present(journal, restore_id)
     new_copy_of(journal).rename(side_file(journal, f"{_RESTORING_SUFFIX}{restore_id}"))
     fsync(journal.parent)
@@ -77,8 +78,8 @@ def finish_restore(journal: Path) -> bool:
     restoring = find_pending_restore(journal)
     if restoring is None:
         return False
-    # The journal file is renamed last, after the other files of the present journal. So if the journal file is missing,
-    # an earlier attempt has already renamed all present files.
+    # A restore renames the present journal file after all other present files. So if the journal file is missing, an
+    # earlier attempt has already renamed all of them.
     if journal.exists():
         _rename_present(journal, restoring.name.removeprefix(f"{journal.name}{_RESTORING_SUFFIX}"))
     candles, _ = databases_of(journal)

@@ -24,7 +24,7 @@ SCHEMA = (
     "CREATE TABLE records (first INTEGER PRIMARY KEY, count INTEGER NOT NULL, kind INTEGER NOT NULL, "
     "ts INTEGER NOT NULL, source TEXT NOT NULL, key TEXT, crc INTEGER NOT NULL, data BLOB NOT NULL)",
     "CREATE UNIQUE INDEX records_key ON records (source, key) WHERE key IS NOT NULL",
-    # The index is ordered by source, then by the first event, so SQLite finds the newest key of a source in one step.
+    # Within a source, this index is ordered by the first event. So SQLite finds the newest key of a source in one step.
     "CREATE INDEX records_source ON records (source) WHERE key IS NOT NULL",
     # A client that catches up may need only the named events or candles. This index finds these few records among
     # millions of ticks.
@@ -142,14 +142,15 @@ def read_records(
     finally:
         connection.execute("ROLLBACK")
     if kind is None:
-        # Check for the first requested event only if its record existed, because retention may have deleted the record.
+        # Retention may have deleted the record with event `after` + 1. So check for this event only if the record was
+        # found above.
         expected_first = after + 1 if containing else None
         _check_no_gap(records, expected_first, max_first if is_complete else None)
     return records
 
 
 def _collect_records(rows: Iterable[RecordRow], after: int, limit: int) -> tuple[list[JournalRecord], bool]:
-    """Return the first records that contain events after event `after`, and True if all rows were read.
+    """Return the first records with events after event `after`. The second result is True if all rows were read.
 
     Stop as soon as the records contain at least `limit` events together.
     """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 # The longest wait for a lock that another program holds on the journal.
 _LOCK_TIMEOUT_MS = 5_000
-# The longest wait for the lock after an earlier wait has failed. With this limit, a server whose journal is locked for
-# a long time can still stop within a second.
+# The longest wait for such a lock if the previous wait has already failed. With this limit, a server whose journal is
+# locked for a long time can still stop within a second.
 _REPEATED_LOCK_TIMEOUT_MS = 100
 # After a commit has failed because the disk is full, the journal accepts no events until _MIN_FREE_BYTES bytes are
 # free. On a small disk, a smaller limit applies: the fraction _MIN_FREE_SHARE of the disk. Without these limits, small

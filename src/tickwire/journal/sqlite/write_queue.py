@@ -11,7 +11,7 @@ from tickwire.journal.base import Snapshot
 
 # The limits for one commit. With these limits, a commit takes at most tens of milliseconds.
 MAX_COMMIT_JOBS = 10_000
-# This is the size of 200,000 packed ticks.
+# 200,000 packed ticks have this size.
 MAX_COMMIT_BYTES = 16 * 2**20
 
 

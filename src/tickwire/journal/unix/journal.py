@@ -257,7 +257,8 @@ class FollowerJournal:
         """Append an entry with a key exactly once, even if the owner ends. See `append` for an entry without a key."""
         head, is_repeated, number = self.head, False, self._send_order.next_number()
         while True:
-            # An append that is repeated after a change of the owner keeps its place before all later appends.
+            # An append may have to be repeated after a change of the owner. It keeps its number, so it is sent before
+            # all later appends.
             await self._send_order.wait_for_turn(number, self._wait_until_connected)
             try:
                 span: SequenceRange = await self.connection.request(lambda id_: Append(id_, entry), SequenceRange)

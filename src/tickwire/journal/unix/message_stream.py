@@ -15,8 +15,8 @@ import msgspec
 from tickwire.journal.unix.messages import LENGTH_BYTES, MAX_MESSAGE_BYTES
 from tickwire.journal.unix.peer_credentials import has_own_user
 
-# If more bytes than this are unsent, `wait_until_writable` waits. A follower that is so far behind reads the history
-# later.
+# `wait_until_writable` waits while more bytes than this are unsent. A follower that is so far behind reads the missed
+# records from the history later.
 _MAX_UNSENT_BYTES = 2**20
 
 T = TypeVar("T")

@@ -107,7 +107,7 @@ class PeerMessage(msgspec.Struct, tag=9, array_like=True, frozen=True):
 
 
 class OwnerWelcome(msgspec.Struct, tag=16, array_like=True, frozen=True):
-    """The owner's answer to a Hello. `node` is the name of the owner."""
+    """The owner's answer to a Hello message. `node` is the name of the owner."""
 
     node: str
     epoch: str

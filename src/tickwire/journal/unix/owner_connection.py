@@ -55,7 +55,7 @@ class RecordsListener(Protocol):
         ...
 
     def on_welcome(self, welcome: OwnerWelcome) -> None:
-        """Handle the owner's answer to the Hello."""
+        """Handle the owner's answer to the Hello message of this process."""
         ...
 
     def on_records(self, records: Records) -> None:
@@ -109,7 +109,8 @@ class OwnerConnection:
         self._lost = asyncio.Event()
         self._owner_node = ""
         self._is_closed = False
-        # The event loop's time at which the last owner ended. None once the next owner has answered.
+        # The time, on the clock of the event loop, at which the last owner ended. None once the next owner has
+        # answered.
         self._lost_at: float | None = None
         self._heard_at = 0.0
         self._last_id = 0

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 
 class SendOrder:
-    """Makes each append wait until no append with a smaller number waits.
+    """Delays each append until no append with a smaller number is waiting.
 
     Without an owner, appends wait. If the owner ends before it answers, an append with a key waits again, with its old
     number. This append is therefore sent to the next owner before all appends with larger numbers.
@@ -26,7 +26,7 @@ class SendOrder:
         return self._last_number
 
     async def wait_for_turn(self, number: int, wait_until_connected: Callable[[], Awaitable[None]]) -> None:
-        """Wait until the owner is connected, and no append with a smaller number waits.
+        """Wait until the owner is connected, and no append with a smaller number is waiting.
 
         The caller must send its append before any other task runs.
         """

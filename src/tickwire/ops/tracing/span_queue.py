@@ -122,7 +122,8 @@ class _AttemptFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return False for a record of the filtered thread, so that the logger drops the record."""
-        # `running_log` omits the thread from records, so compare with the current thread, which created the record.
+        # The log records do not contain their thread (see `running_log`). But this method runs in the thread that
+        # created the record, so compare the current thread.
         if threading.get_ident() != self._thread_id:
             return True
         self.text = self.text or record.getMessage()
