@@ -37,7 +37,7 @@ class BenchmarkFile(NamedTuple):
 
 
 Run = Mapping[str, BenchmarkFile]
-"""The files of one run of the benchmarks, by the name of the benchmark."""
+"""Maps the name of each benchmark to its file, for one run of the benchmarks."""
 
 
 def read_run(path: Path) -> Run:

@@ -276,7 +276,7 @@ def run_reconnect(many: int, repeats: int, only: str, file: Path | None, behind:
 @_json_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the jitter.")
 def run_reconnect_strategies(readers: int, rounds: int, file: Path | None, seed: int) -> list[Row]:
-    """Compare the strategies of readers for a reconnect after the server was killed and started again."""
+    """Compare the reconnect strategies of readers after the server was killed and started again."""
     rows = reconnect_strategies.measure_strategies(readers, rounds, seed=seed)
     return _report(f"reconnect-strategies: {readers:,} readers", rows, reconnect_strategies.COLUMNS, file)
 

@@ -37,8 +37,8 @@ COLUMNS = {
 }
 FILTER_COUNTS = (1, 100, 10_000, 100_000)
 _SYMBOL_COUNT = 500
-# One trading day consists of this number of steps of this length. The benchmark simulates the day before it adds the
-# filters.
+# The benchmark simulates one trading day before it adds the filters. The day has this number of steps, and each step
+# has this length in seconds.
 _WARM_UP_STEPS, _WARM_UP_STEP_S = 40, 585.0
 # The daily volume of the median symbol, in shares.
 _MEDIAN_DAY_VOLUME = 5e6

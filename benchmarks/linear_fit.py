@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# With this factor, the interval around the slope contains the true slope in 99 % of the cases, for many samples.
+# The interval around the slope extends by this many standard deviations to each side. With many samples, such an
+# interval contains the true slope in 99 % of the cases.
 _Z_99 = 2.576
 
 

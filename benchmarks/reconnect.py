@@ -56,5 +56,8 @@ def _supports_resume(peer: Peer) -> bool:
 
 
 def _with_history_paths(peer: Peer) -> Peer:
-    """Return nchan with the path of its channel with a long history. Return any other peer unchanged."""
+    """If the peer is nchan, return it with the path of a channel that has a long history.
+
+    Return any other peer unchanged.
+    """
     return replace(peer, stream_path="/history/sub", publish_path="/history/pub") if peer.name == "nchan" else peer

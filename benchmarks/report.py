@@ -15,7 +15,7 @@ from tickwire.errors import InputError
 
 Row = dict[str, Any]
 FAILURE_KEYS = ("missing", "failed", "cannot")
-"""The keys of a row without figures. The value is the reason for the missing figures."""
+"""The keys that mark a row without figures. The value of such a key is the reason why the figures are missing."""
 
 LOAD_BOUND_MARK = "*"
 """Marks the name of a row in which the load generator, not the server, limits the deliveries per second."""
@@ -104,7 +104,7 @@ def names_by_reason(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def format_value(value: Any) -> str:
-    """Return a figure as text: with two digits after the point if it is small, without digits otherwise."""
+    """Return a figure as text. A small figure has two digits after the point, and any other figure has none."""
     if value is None:
         return "–"
     if isinstance(value, float) and abs(value) < 100:

@@ -25,9 +25,9 @@ class BenchmarkTask(NamedTuple):
 
 
 def select_peers(only: str, variants: Sequence[Peer] = ()) -> list[Peer]:
-    """Return the peers in the comma-separated list `only` (empty: all peers), and the variants of Tickwire.
+    """Return the peers in the comma-separated list `only`, and the variants of Tickwire.
 
-    The result always includes SEND_LOOP, the limit that no server can exceed.
+    If `only` is empty, return all peers. The result always includes SEND_LOOP, the limit that no server can exceed.
     """
     names = [name.strip() for name in only.split(",") if name.strip()]
     choices = [*PEERS, *SENDER_PEERS]
@@ -67,7 +67,7 @@ def unsupported_rows(reasons: Mapping[str, str], peers: Iterable[Peer]) -> list[
 
 
 def add_ratio(rows: list[Row], figure: str, baseline: str = SEND_LOOP.name) -> list[Row]:
-    """Add `ratio` to each row: its figure divided by the figure of the row named `baseline`."""
+    """Add `ratio` to each row: the row's figure, divided by the same figure of the row named `baseline`."""
     limit = next((row.get(figure) for row in rows if row["name"] == baseline), None)
     for row in rows:
         if limit and figure in row:

@@ -33,7 +33,8 @@ Messages = Callable[[int], Iterator[str]]
 
 
 class _Case(NamedTuple):
-    """The messages of a vendor for one trade, its bid and its ask. They have the same keys as real messages."""
+    """The messages in which a vendor reports one trade, its bid and its ask. They have the same keys as real
+    messages."""
 
     vendor: Vendor
     symbol: str

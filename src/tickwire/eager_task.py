@@ -61,7 +61,7 @@ async def _continue(coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
 
 
 class _StartedCoroutine:
-    """Awaits the rest of a coroutine. `awaited` is the object that the coroutine waits for at the moment."""
+    """Awaits the rest of a coroutine. `awaited` is the object for which the coroutine waits now."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
         self._coroutine = coroutine

@@ -64,8 +64,8 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_FORMAT_VERSION}",
 )
-# After a restart, the process may build candles again that are archived already. Both versions of a candle are equal,
-# so the insertion may replace the row.
+# After a restart, the process may build candles again that the archive already contains. Both versions of a candle are
+# equal, so the insertion may replace the row.
 _INSERT_CANDLE = "INSERT OR REPLACE INTO candles VALUES (?,?,?,?,?,?,?,?)"
 # The columns of the table after `symbol` and `interval`.
 _VALUE_COLUMNS = ("start", "open", "high", "low", "close", "volume")
@@ -227,7 +227,8 @@ class CandleArchive:
             try:
                 await self._run_in_thread(write)
             except BaseException as error:
-                # Delete the candles in the next write. After a cancellation, the thread may skip this write.
+                # Delete the candles of these symbols in the next write, too. After a cancellation, the thread may skip
+                # this write.
                 self._removed_symbols |= removed
                 if not isinstance(error, JournalError):
                     raise
@@ -394,8 +395,8 @@ class CandleArchive:
         candles per series. `added` contains lists with the symbols and the intervals of the candles that were added.
         """
         limit = self._max_candles_per_series
-        # Use a dict instead of a set, because a dict keeps the order of the table, and a deletion in this order is
-        # faster.
+        # Use a dict instead of a set, because a dict keeps the order of the rows in the table. Deletions in this order
+        # are faster.
         counts, due = self._untrimmed_counts, dict[tuple[str, int], None]()
         if counts is None:
             # The number of candles that earlier processes added is unknown, so check every series once.
@@ -441,8 +442,8 @@ class CandleArchive:
         parameters = (symbol, interval_s, start or 0, end, limit)
         rows = self._connection.execute(statement, parameters).fetchall()
         writer = self._connect_to_writer()
-        # Return the rows of this process last, because `read` prefers later rows. After a reset of a symbol, the file
-        # of the writer may still contain old candles of the symbol.
+        # Return the rows of this process last: if two rows describe the same candle, `read` uses the later row. After a
+        # reset of a symbol, the writer's file may still contain old candles of the symbol.
         return rows if writer is None else [*writer.execute(statement, parameters).fetchall(), *rows]
 
 

@@ -29,7 +29,8 @@ class CandleBuilder:
         event = decode_named_event(record) if record.kind is RecordKind.NAMED_EVENT else None
         if event is not None and event.kind is None and event.name == CLOCK_EVENT:
             times = decode_json(bytes(event.data), dict[str, int])
-            # Earlier versions wrote clock events without `now`, and had one time for all sources.
+            # Clock events of earlier versions do not contain `now`, because these versions had one time for all
+            # sources.
             if "now" not in times:
                 return self.candles.advance_watermark(times["ts"] * 1000)
             return self.candles.advance_live_sources(times["now"] * 1000)

@@ -22,7 +22,7 @@ from tickwire.market.trading_sessions import TradingSessions
 
 
 class CandleJournal(Protocol):
-    """The part of a journal that `CandleRecorder.recover` reads."""
+    """The part of a journal that `CandleRecorder.recover` uses."""
 
     @property
     def epoch(self) -> str:
@@ -144,7 +144,7 @@ class CandleRecorder:
         market_time = self.candles.overdue_market_time(now, 2 * ALLOWED_LATENESS_NS)
         if market_time is None:
             return None
-        # Versions of Tickwire that have one time for all sources read `ts`. This version computes the time of each
+        # Earlier versions, which have one time for all sources, read `ts`. This version computes the time of each
         # source from `now`.
         return named_entry(CLOCK_EVENT, {"ts": (market_time - ALLOWED_LATENESS_NS) // 1000, "now": now // 1000})
 

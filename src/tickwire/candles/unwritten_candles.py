@@ -24,7 +24,10 @@ class Checkpoint(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """Closed candles that were added together. All candles that closed up to `complete_until` were added earlier."""
+    """Closed candles that were added together.
+
+    All candles that closed up to `complete_until` were added before these candles.
+    """
 
     candles: PackedCandles
     complete_until: Checkpoint
@@ -57,9 +60,10 @@ class UnwrittenCandles:
         self.checkpoint = checkpoint
 
     def oldest(self, min_candles: int) -> tuple[list[PackedCandles], Checkpoint]:
-        """Return the oldest batches that together contain at least `min_candles` candles, or all batches.
+        """Return the oldest batches that together contain at least `min_candles` candles, and a checkpoint.
 
-        Also return a checkpoint: the result contains every unwritten candle that closed up to this checkpoint.
+        If all batches together contain fewer candles, return all batches. The result contains every unwritten candle
+        that closed up to the checkpoint.
         """
         selected = list[PackedCandles]()
         for candles, complete_until in self._batches:

@@ -61,7 +61,7 @@ class HeartbeatSender:
 class HeartbeatPipe(ChildPipe):
     """The parent's end of the pipe from one child process.
 
-    Set the variables in `environment` for the child process. When it has started, call `wait_until_silent`.
+    Start the child process with the variables in `environment`, and then call `wait_until_silent`.
     """
 
     def __init__(self) -> None:

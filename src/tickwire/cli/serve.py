@@ -108,7 +108,7 @@ def _open_certificate(settings: Settings) -> Certificate | None:
 
 
 def check_multiprocess_settings(settings: Settings) -> None:
-    """Raise SettingsError if the settings ask for several processes of a role that only one process can have."""
+    """Raise SettingsError if the settings request several processes for a role that allows only one process."""
     if settings.workers > 1 and settings.role == "feed":
         raise SettingsError("--role feed runs one process: remove --workers", field="workers")
 

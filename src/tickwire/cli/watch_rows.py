@@ -134,7 +134,7 @@ class WatchRows:
         self._paused_rows = None if self.is_paused else deepcopy(self._rows)
 
     def move_sort_column(self, steps: int) -> None:
-        """Sort by the column that is `steps` to the right.
+        """Sort by another column, which is `steps` columns to the right of the present one.
 
         Numbers are in descending order, and texts are in alphabetical order.
         """

@@ -233,8 +233,8 @@ class Supervisor:
     """The processes of one `tickwire serve --workers N` command."""
 
     def __init__(self, settings: Settings, port: int) -> None:
-        # Each worker must accept the tickets of all other workers, so all workers share this secret if the settings
-        # contain none.
+        # Each worker must accept the tickets of all other workers. So if the settings contain no secret, all workers
+        # share this secret.
         self._ticket_secret = secrets.token_urlsafe(32)
         present = {name: getattr(settings, name) for name in RELOADABLE}
         settings = settings.model_copy(update=self._add_ticket_secret(present))
@@ -250,8 +250,8 @@ class Supervisor:
             owner.max_failed_starts = 1
         has_standby = bool(owners) and settings.journal != "memory"
         self.standby_workers = [_feed_worker(settings, "feed process 1", 1)] if has_standby else []
-        # The started workers that have not ended. During a restart, these include the old and the new process of an
-        # edge.
+        # The workers that have started and have not ended yet. During a restart, both the old and the new process of an
+        # edge are in this dict.
         self._running: dict[asyncio.Task[None], WorkerProcess] = {}
         self._is_stopping = False
         self._restart_lock = asyncio.Lock()

@@ -17,7 +17,7 @@ from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
 LEAST_SIZE = sys.float_info.min
-"""A tick withdraws a trade without a size if the size of the tick is the negative of this number.
+"""A tick whose size is the negative of this number withdraws a trade without a size.
 
 The number is too small to change a volume.
 """

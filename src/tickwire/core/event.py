@@ -43,7 +43,7 @@ class RecordKind(enum.IntEnum):
     TICKS = 1
     """Packed ticks."""
     NAMED_EVENT = 2
-    """The JSON of a NamedEvent."""
+    """A NamedEvent, encoded as JSON."""
     CANDLES = 3
     """Packed closed candles."""
     UNREADABLE = 4

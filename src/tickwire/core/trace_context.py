@@ -26,5 +26,5 @@ def trace_id_of(traceparent: str) -> str:
 
 
 def valid_traceparents(texts: Iterable[str]) -> Traceparents:
-    """Return the valid traceparents in `texts`, at most MAX_TRACEPARENTS. Another program has sent the texts."""
+    """Return at most MAX_TRACEPARENTS valid traceparents from `texts`. Another program has sent these texts."""
     return tuple(text for text in texts if _TRACEPARENT.fullmatch(text))[:MAX_TRACEPARENTS]

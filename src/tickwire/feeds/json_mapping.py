@@ -94,9 +94,9 @@ def _mapped_field(column: Column, path: Path, row_path: Path) -> _MappedField:
 
 
 def _common_row_path(paths: Sequence[Path]) -> Path:
-    """Return the part of a path up to its last asterisk, which is the path of the rows (the items of one list).
+    """Return the path of the rows, which is the part of a path up to its last asterisk. A row is one item of a list.
 
-    All paths with an asterisk must have the same path of the rows.
+    This part must be the same in all paths with an asterisk.
     """
     row_paths = {path[: len(path) - path[::-1].index(_EACH)] for path in paths if _EACH in path}
     if len(row_paths) > 1:

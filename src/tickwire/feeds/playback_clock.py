@@ -268,7 +268,7 @@ def check_speed(speed: float) -> float:
 def _avoid_split_correction(ticks: PackedTicks, begin: int, end: int) -> int:
     """Return the end of a batch. Move the end by one tick if it would separate a withdrawn trade from its replacement.
 
-    Candles can recognize a replacement only in the batch of the withdrawn trade.
+    Candles recognize a replacement only if it is in the same batch as the withdrawn trade.
     """
     later_end = end_of_part(ticks, end)
     return end - 1 if later_end > end > begin + 1 else later_end

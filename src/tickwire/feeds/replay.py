@@ -214,7 +214,7 @@ class Replay:
         return self._rewound_pass()
 
     def _rewound_pass(self) -> _ReplayPass:
-        """Return the run through the files that begins the market again."""
+        """Return a run that plays the files again, and in which the market begins again."""
         return _ReplayPass(0, -1, self._current_pass.rewinds + 1)
 
     def _report_early_end(self, ended: _ReplayPass, seek_target: int | None) -> None:
@@ -292,10 +292,10 @@ FEED_KIND = FeedKind("replay", "replay", _open_replay, argument="PATH")
 
 
 async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterator[tuple[PackedTicks, bool]]:
-    """Return pairs: each chunk, and whether it is the last chunk.
+    """Yield pairs: a chunk, and whether it is the last chunk.
 
-    Join two chunks if the first chunk ends with a withdrawn trade whose replacement begins the second chunk.
-    An error is raised only after all valid chunks have been returned.
+    If a chunk ends with a withdrawn trade and the next chunk begins with the replacement, join the two chunks. If a
+    chunk cannot be read, yield all earlier chunks before raising the error.
     """
     chunk = await _read_next_chunk(chunks)
     while chunk is not None:

@@ -26,8 +26,8 @@ from tickwire.sessions.snapshot import HubSnapshot, decode_hub_snapshot
 
 log = logging.getLogger(__name__)
 
-# The longest sleep, in seconds, between two checks for due records. After a change of the system clock, the hub uses
-# the new time after at most this long.
+# The longest sleep, in seconds, between two checks for due records. If the system clock is changed, the hub notices the
+# change after at most this time.
 _MAX_SLEEP_S = 1.0
 
 

@@ -58,8 +58,8 @@ class Dispatcher:
         self._reader_admin = reader_admin
         self._counters = counters
         self._dirty_channels: set[Channel] = set()
-        # Maps each projection to the quotes of its quote table that wait for the next flush. The pending frames of
-        # channels do not contain these quotes.
+        # Maps each projection (the selected fields of a quote) to the quotes of its table that wait for the next flush.
+        # The pending frames of channels do not contain these quotes.
         self._deferred: dict[QuoteProjection, DeferredQuotes] = {}
 
     def flush_before(self, item: RenderedEvents, now: float) -> None:

@@ -56,8 +56,8 @@ def has_http_2_library() -> bool:
 def check_browser_version(version: str | None, url: str, diagnosis: Diagnosis) -> None:
     """Check the HTTP version that browsers use for `url`.
 
-    With HTTP/1.1, add a note that the streams of a browser may use up its connections. With HTTP/2, add a note if the
-    doctor cannot read streams over HTTP/2.
+    With HTTP/1.1, add a note that streams may use up all connections that a browser opens to the server. With HTTP/2,
+    add a note if the doctor cannot read streams over HTTP/2.
     """
     if version is None:
         return

@@ -19,18 +19,16 @@ _HEARTBEAT_PREFIX = ": hb "
 # The server checks once a second for silent streams, and counts the silence of a new stream from the second check. So a
 # heartbeat may arrive this much later than the heartbeat interval.
 MAX_HEARTBEAT_LATENESS_S = 2.5
-# The doctor watches a stream for two heartbeat intervals, plus the maximum lateness of a heartbeat, plus this time. The
-# second heartbeat then arrives even on a busy machine.
+# The doctor watches a stream for the sum of three times: two heartbeat intervals, the maximum lateness of a heartbeat,
+# and this time. The second heartbeat then arrives even on a busy machine.
 _WATCH_MARGIN_S = 0.5
 # The maximum number of characters that the doctor reads from the body of an error response.
 _MAX_BODY_CHARS = 64_000
 
 
 class HeartbeatArrival(NamedTuple):
-    """The arrival of a heartbeat by this machine's clock, and its departure by the server's clock.
-
-    Both times are in microseconds since the Unix epoch.
-    """
+    """The time at which a heartbeat arrived, by this machine's clock, and the time at which it left the server, by the
+    server's clock. Both times are in microseconds since the Unix epoch."""
 
     arrived_at: int
     sent_at: int

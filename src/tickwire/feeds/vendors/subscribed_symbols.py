@@ -90,7 +90,7 @@ class SubscribedSymbols:
 
 
 def board_symbol(prefix: str, symbol: str) -> str:
-    """Return `prefix` plus `symbol`: the symbol on the board. Raise InputError if the result is too long."""
+    """Return the symbol on the board, which is `prefix` plus `symbol`. Raise InputError if the result is too long."""
     return check_symbol(prefix + symbol, field="feed")
 
 

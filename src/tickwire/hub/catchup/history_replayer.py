@@ -55,7 +55,7 @@ class ReplayableJournal(Protocol):
         ...
 
     async def load_snapshot(self, max_sequence: int | None = None) -> tuple[int, bytes] | None:
-        """Return a pair: the sequence number and the data of the newest snapshot up to event `max_sequence`.
+        """Return the sequence number and the data of the newest snapshot up to event `max_sequence`.
 
         Return None if the journal has no such snapshot.
         """

@@ -116,7 +116,10 @@ def start_since(journal_range: JournalRange, text: str, subscription: Subscripti
 
 
 def start_since_time(journal_range: JournalRange, text: str, sequence: int) -> StreamStart:
-    """Return the start of a stream after event `sequence`, the last event before the requested time `text`."""
+    """Return the start of a stream that begins after event `sequence`.
+
+    This event is the last event before the requested time `text`.
+    """
     position = max(sequence, journal_range.first - 1)
     is_complete = sequence >= journal_range.first or journal_range.first == 1
     resume = ResumeResult(

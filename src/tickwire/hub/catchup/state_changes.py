@@ -15,8 +15,8 @@ from tickwire.hub.fanout.screen_router import enter_frames, leave_frames, matche
 from tickwire.hub.fanout.state_frames import StateFrames
 from tickwire.sse.frame import strip_frame_id
 
-# The number of pending rows (symbols that a changed subscription added) that one check covers. A check of fewer rows
-# would take about the same time.
+# The maximum number of pending rows in one check. A pending row is the board row of a symbol that a changed
+# subscription added. A check of fewer rows would take about the same time.
 _PENDING_ROWS_PER_CHECK = 1_024
 # The maximum number of rows in a change plan (see `_ChangePlan`). The creation of a plan takes one search through all
 # symbols of the channel. A full plan has rows for about 250 batches.
@@ -46,7 +46,7 @@ class StateChanges:
         self._state_frames = state_frames
         self._board = state_frames.board
         self._router = router
-        # Maps each channel to its newest change plan. The oldest plan is first.
+        # Maps each channel to its newest change plan (the changed board rows of the channel). The oldest plan is first.
         self._plans: OrderedDict[Channel, _ChangePlan] = OrderedDict()
 
     def changed_frames(self, channel: Channel, after: int, events: Sequence[NumberedEvent]) -> tuple[list[bytes], int]:

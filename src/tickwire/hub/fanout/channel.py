@@ -130,7 +130,7 @@ class Channel:
         self.pending_frames: list[bytes] = []
         # The time of the last write, in monotonic seconds; None before the first write.
         self.last_write_at: float | None = None
-        # The sequence number up to which the open candles of the live readers are current.
+        # Live readers have received the open candles up to the event with this sequence number.
         self.candle_position = head.sequence
 
         # The fields below describe paced channels only. Times are monotonic seconds.
@@ -191,10 +191,10 @@ class Channel:
         return self._counters.count_quotes(None if self.takes_all_symbols else self.rows)
 
     def replace_ranked_rows(self, rows: frozenset[int]) -> None:
-        """Store the board rows that are in the top-N screen now, and count their quotes as eligible from now on.
+        """Store the board rows that are in the top-N screen now. From now on, the quotes of these rows are eligible.
 
-        The method changes `matched_quotes` such that `matched_quotes` plus all quotes of the new rows is the number of
-        eligible quotes so far.
+        The number of eligible quotes so far is `matched_quotes` plus the number of all quotes of the stored rows. The
+        method changes `matched_quotes` so that the new rows leave this number unchanged.
         """
         self.matched_quotes += self._counters.count_quotes(self.screen_rows or ()) - self._counters.count_quotes(rows)
         self.screen_rows = rows

@@ -20,7 +20,7 @@ class ChannelNumbers:
         self._free: list[int] = []
 
     def number_of(self, channel: Channel) -> int:
-        """Return the number of a channel. If it has none, assign one."""
+        """Return the number of a channel. If the channel has no number, assign one."""
         number = self._numbers.get(channel)
         if number is None:
             if self._free:
