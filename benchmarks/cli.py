@@ -70,8 +70,9 @@ _variant_option = click.option(
     callback=lambda _context, _option, texts: [_parse_variant(text) for text in texts],
     help="Add a row for Tickwire with these options of `tickwire serve`, such as 'plain=--compress off'. Repeatable.",
 )
-# The benchmark `all` passes its own `readers` and `rounds` to each benchmark that has these parameters. One round of
-# the following benchmarks takes minutes, so their parameters have other names, and keep their defaults.
+# One round of the following benchmarks takes minutes. So their parameters are not called `readers` and `rounds`, and
+# keep their defaults: the benchmark `all` passes its own `readers` and `rounds` to each benchmark with parameters of
+# these names.
 _many_readers_option = click.option(
     "--readers",
     "many",

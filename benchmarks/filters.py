@@ -43,7 +43,8 @@ _WARM_UP_STEPS, _WARM_UP_STEP_S = 40, 585.0
 # The daily volume of the median symbol, in shares.
 _MEDIAN_DAY_VOLUME = 5e6
 _MIN_TICKS = 3
-# `all_symbols_trade` makes every symbol trade once in each step. This rate is so low that no symbol trades twice.
+# `all_symbols_trade` makes every symbol trade once in each step. With this low trade rate, no symbol trades a second
+# time.
 _MIN_TRADE_RATE = 1e-9
 _VOLUME_ROW, _CHANGE_RATE_ROW = FIELD_INDEX["volume"], FIELD_INDEX["change_rate"]
 

@@ -55,7 +55,10 @@ def run_program(
 
 
 def pin_to_core(index: int, command: Sequence[str]) -> list[str]:
-    """Return the command bound to one of the available cores, or unchanged if only one core is available."""
+    """Return a command that runs `command` on one of the available cores.
+
+    If only one core is available, return the command unchanged.
+    """
     return ["taskset", "-c", str(available_cores()[index]), *command] if can_pin_cores() else [*command]
 
 

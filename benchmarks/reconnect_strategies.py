@@ -101,7 +101,7 @@ class _Fleet:
         """Read a stream until the connection is lost, and then reconnect once."""
         reader, writer = await self._open_stream()
         self.connected += 1
-        # The read ends when the server is killed.
+        # The server is killed during this read, which then ends.
         await _read_to_end(reader)
         writer.transport.abort()
         while True:

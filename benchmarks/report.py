@@ -67,7 +67,7 @@ def replace_tables(page: Path, files: Iterable[Path]) -> None:
 
 
 def markdown_table(path: Path) -> str:
-    """Return the table in a file of `save_json` as Markdown.
+    """Read a file that `save_json` has written, and return its table as Markdown.
 
     The first heading is the title, which contains the options of the run. The rows without figures contain the reason.
     """

@@ -11,7 +11,7 @@ from benchmarks.peer_servers import PEERS, SEND_LOOP, SENDER_PEERS, Peer
 from benchmarks.report import Row, has_figures
 from tickwire.errors import InputError
 
-# A single loss is a failure, so losses are summed over the rounds. All other figures are medians.
+# Even a single loss is a failure, so add the losses of all rounds. Use the median of all other figures.
 _SUMMED_FIGURES = ("lost", "repeated", "late")
 # A process that uses at least this share of a core counts as busy all the time, because figures have small errors.
 _BUSY_CPU = 0.95
@@ -78,8 +78,8 @@ def add_ratio(rows: list[Row], figure: str, baseline: str = SEND_LOOP.name) -> l
 def add_cpu_ratio(rows: list[Row]) -> list[Row]:
     """Add `cpu_ratio` to each row.
 
-    The ratio is the CPU time that the C program (SEND_LOOP) needs per delivery, divided by the CPU time that the row's
-    server needs.
+    The ratio compares the CPU time per delivery: the time of the C program (SEND_LOOP), divided by the time of the
+    row's server.
     """
     limit = next((row.get("cpu_us") for row in rows if row["name"] == SEND_LOOP.name), None)
     for row in rows:
@@ -104,6 +104,6 @@ def _median_row(rows: Sequence[Row]) -> Row:
             values = [row[name] for row in rows]
             median[name] = sum(values) if name in _SUMMED_FIGURES else statistics.median(values)
     if "load_cpu" in median:
-        # The server had idle time, and the load generator had none, so the server can deliver more than it did.
+        # The server had idle time, but the load generator had none. So the server could have delivered more events.
         median["is_load_bound"] = median["load_cpu"] >= _BUSY_CPU > median["server_cpu"]
     return median

@@ -39,13 +39,13 @@ class _Case(NamedTuple):
     vendor: Vendor
     symbol: str
     greeting: str
-    # The number of requests after which the vendor begins to send.
+    # The vendor begins to send messages after it has received this number of requests.
     requests: int
     messages: Messages
 
 
 def measure_vendor_feeds(_seconds: float) -> list[Row]:
-    """Receive messages as fast as the feed reads them. The vendor is a server on the other core."""
+    """Measure how fast a feed receives messages. On the other core, a server takes the place of the vendor."""
     return [_measure(name) for name in _CASES]
 
 

@@ -411,8 +411,8 @@ async def _open_journal(
 
     async def open_once() -> Journal:
         if path is None:
-            # Lock the socket with a separate lock file, because a journal in memory has no lock. A journal in a file
-            # has a lock, which also protects its socket.
+            # A journal in memory has no lock, so lock its socket with a separate lock file. A journal in a file has a
+            # lock, which also protects the journal's socket.
             settings.data.mkdir(parents=True, exist_ok=True)
             stack.callback(JournalLock(settings.data / _MEMORY_JOURNAL_NAME).release)
         journal, _ = await _open_in_this_process(settings, clock, stack, report_waiting)

@@ -132,8 +132,8 @@ class CandleArchive:
         self._removed_symbols: frozenset[bytes] = frozenset()
         # The number of candles that were discarded because the archive could not write them.
         self.dropped_candles = 0
-        # The number of candles added to each series since the newest deletion of its old candles. None before the first
-        # write.
+        # For each series, the number of candles that were added since the last deletion of old candles of the series.
+        # None before the first write.
         self._untrimmed_counts: SeriesCounts | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tickwire-candles")
         self._flush_lock = asyncio.Lock()

@@ -22,7 +22,7 @@ class CandleBuilder:
         self.candles = CandleAggregator(sessions)
 
     def apply_stepwise(self, record: JournalRecord) -> ClosingSteps:
-        """Apply the next record of the journal in steps. The steps contain the candles that this record closes."""
+        """Apply the next record of the journal in steps. The steps yield the candles that this record closes."""
         if record.kind is RecordKind.TICKS:
             ticks = ticks_from_bytes(record.data, record.event_count)
             return self.candles.apply_stepwise(ticks, record.first, record.appended_ts, owner_of(record.source))

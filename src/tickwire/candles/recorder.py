@@ -150,8 +150,8 @@ class CandleRecorder:
 
     async def read(self, query: CandleQuery) -> list[Candle]:
         """Return the candles that match `query`, oldest first. Only the last candle may be open (`closed` is False)."""
-        # Read the open candles before the archive. A candle that closes during the read is then returned as open. In
-        # the reverse order, the candle would be missing from both results.
+        # Read the open candles before the archive. If a candle closes during the read, it is then returned as open. In
+        # the reverse order, such a candle would be missing from both results.
         open_candles = self._open_candles(query)
         closed = candles_from_packed(
             await self.archive.read(query.symbol, query.interval_s, start=query.start, end=query.end, limit=query.limit)

@@ -43,7 +43,7 @@ class UnwrittenCandles:
         self.checkpoint = Checkpoint("", 0)
         self._batches: list[_Batch] = []
         self._candle_count = 0
-        # The number of small batches after the newest large batch.
+        # The number of small batches that were added after the newest large batch.
         self._small_batches = 0
 
     def __len__(self) -> int:

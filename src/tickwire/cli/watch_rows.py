@@ -98,7 +98,7 @@ class WatchRows:
         self._ranking = ranking
         self.pattern = ""
         self._rows: dict[str, Row] = {}
-        # The rows at the time when a person paused the display.
+        # A copy of the rows from the moment when a person paused the display. None while the display is not paused.
         self._paused_rows: dict[str, Row] | None = None
 
     def __len__(self) -> int:

@@ -92,8 +92,8 @@ class WorkerProcess:
             served = await self._run_process_or_log()
             if self._stopping.is_set():
                 return
-            # Require that the process became ready, because it may have waited for the journal for a long time without
-            # ever being ready.
+            # A process is stable only if it became ready. Without this condition, a process that waits for the journal
+            # for a long time, and never becomes ready, would count as stable.
             was_stable = served and loop.time() - started_at > _STABLE_AFTER_S
             delay = _INITIAL_RESTART_DELAY_S if was_stable else delay
             self.failed_starts = 0 if served else self.failed_starts + 1
@@ -388,8 +388,8 @@ def _edge_worker(settings: Settings, port: int, number: int) -> WorkerProcess:
         "port": port,
         "share_port": True,
         "metrics_port": metrics_port,
-        # Set no delay for the edges, because the supervisor itself waits: once for all edges, and only when all workers
-        # stop.
+        # Set no drain delay for the edges. The supervisor itself waits for this delay, once for all edges, and only
+        # when all workers stop.
         "drain_delay": 0,
     }
     return WorkerProcess(f"worker {number}", process_environment(settings, overrides), (settings.host, port))

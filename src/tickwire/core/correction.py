@@ -100,6 +100,9 @@ def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
 
 
 def end_of_part(ticks: PackedTicks, end: int) -> int:
-    """Return `end`, or `end` + 1 if the next part of `ticks` would begin with the replacement of a withdrawn trade."""
+    """Return the end of a part of `ticks`: `end` or `end` + 1.
+
+    The result is `end` + 1 if the next part would otherwise begin with the replacement of a withdrawn trade.
+    """
     is_split = 0 < end < len(ticks) and ticks["size"][end - 1] < 0.0 and find_replacement(ticks, end - 1) is not None
     return end + 1 if is_split else end

@@ -20,8 +20,8 @@ from tickwire.core.arrays import Bools, RowArray
 _Words: TypeAlias = NDArray[np.uint64]
 
 # The maximum length of a text in the matrix. Longer texts, such as some names of companies, are tested one by one with
-# a regular expression. A search needs one bit for each character of the pattern and two more bits, all in one 64-bit
-# word.
+# a regular expression. A search uses one 64-bit word for each text: one bit for each character of the pattern, and two
+# more bits.
 _MAX_WIDTH = 60
 # The matrix stores the characters as bytes. This byte stands for all characters outside Latin-1, and for NUL, because
 # the byte 0 marks the end of a text.

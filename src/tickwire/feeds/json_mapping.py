@@ -59,7 +59,7 @@ class JsonMapping:
         paths = [tuple(part.name.split(".")) for part in parts]
         self._row_path = _common_row_path(paths)
         self._fields = [_mapped_field(part, path, self._row_path) for part, path in zip(parts, paths, strict=True)]
-        # The parser of all times, which is chosen by the format of the first time.
+        # The parser of all times. The format of the first time determines the parser.
         self._time_parser: TimeParser | None = None
 
     def rows(self, document: Any, now: int) -> Iterator[tuple[Any, ...]]:

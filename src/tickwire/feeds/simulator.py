@@ -238,8 +238,9 @@ class SimulatorFeed:
         """Return the trading changes to report at the start of a new market. A trading change maps a symbol to True (it
         trades again) or False (it is halted).
 
-        The result contains True for each symbol that was reported as halted but is not halted in the new market. The
-        result contains False for each symbol that is halted in the new market but was not reported as halted.
+        If a symbol was reported as halted, but is not halted in the new market, the result contains True for the
+        symbol. If a symbol is halted in the new market, but was not reported as halted, the result contains False for
+        it.
         """
         halted = {*self._price_process.halted_symbols()}
         return dict.fromkeys(sorted(self._announced_halts - halted), True) | dict.fromkeys(

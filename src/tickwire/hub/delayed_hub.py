@@ -94,7 +94,8 @@ class DelayedHub:
         """
         end = await journal.find_sequence_before(clock.now() - delay_s * 10**9 + 1)
         stored = await journal.load_snapshot(end)
-        # Raise an error if event `end` has expired, or if the journal has neither a snapshot up to `end` nor event 1.
+        # Raise an error if event `end` has expired. Also raise an error if event 1 has expired and the journal has no
+        # snapshot up to `end`.
         if 0 < end < journal.first or (stored is None and journal.first > 1):
             raise JournalError(
                 f"the journal has no events from {delay_s} s ago: its retention has to be longer than this delay",

@@ -143,7 +143,7 @@ async def record_stream(
                         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
         record.ended_after_s = record.age_s
     except TimeoutError:
-        # The time of the watch is over. The stream is still open, which is correct.
+        # The watch has reached its time limit, and the stream is still open. This is the normal case.
         pass
     except httpx2.DecodingError as error:
         record.is_undecodable, record.failure = True, str(error)

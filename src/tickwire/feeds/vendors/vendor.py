@@ -33,7 +33,7 @@ _EMPTY: Side = (EMPTY_SIDE, EMPTY_SIDE)
 
 
 class Credentials(NamedTuple):
-    """The key and the secret of a vendor's account. Both are empty for a vendor that requires no account."""
+    """The key and the secret of an account at a vendor. Both are empty for a vendor that requires no account."""
 
     key: str = ""
     secret: str = ""

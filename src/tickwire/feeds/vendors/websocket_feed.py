@@ -149,7 +149,7 @@ class WebSocketFeed:
                 await self._changed.wait()
                 self._changed.clear()
                 if connecting.done():
-                    # Only a bug ends the task before this iteration ends. Raise the task's error.
+                    # Before this iteration ends, the task ends only because of a bug. Raise the task's error.
                     connecting.result()
                 for batch in self._collect_batches():
                     yield batch

@@ -69,8 +69,9 @@ from tickwire.sse.frame import encode_frame, strip_frame_id
 
 log = logging.getLogger(__name__)
 
-# The maximum number of newest quotes or open candles in one write: about 20 KB, and for a reader that has ever stalled,
-# about 5 KB. With larger writes, a slow reader would receive outdated quotes.
+# The maximum numbers of newest quotes or open candles in one write. The first number (about 20 KB) is for most readers,
+# and the second number (about 5 KB) is for a reader that has ever stalled. With larger writes, a slow reader would
+# receive outdated quotes.
 _MAX_BATCH_EVENTS = 64
 _MAX_BATCH_EVENTS_AFTER_STALL = 16
 
@@ -337,7 +338,7 @@ class CatchUp:
         return matches
 
     def _write_open_candles(self, reader: Reader, channel: Channel, target: int | None) -> bool:
-        """Write a batch of the open candles that changed since the reader received its newest open candles.
+        """Write a batch of open candles that have changed since the reader last received open candles.
 
         If `target` is not None, skip the candles of symbols that traded after event `target`. Return False if no open
         candle changed.

@@ -99,7 +99,7 @@ def start_after(journal_range: JournalRange, requested: EventId, subscription: S
 
 
 def start_since(journal_range: JournalRange, text: str, subscription: Subscription) -> StreamStart:
-    """Return the start of a stream whose parameter `since` is `text`: either `earliest` or an event id.
+    """Return the start of a stream with the parameter `since`. `text` is its value: `earliest` or an event id.
 
     Raise InputError for any other text. For a time, call `start_since_time` instead.
     """

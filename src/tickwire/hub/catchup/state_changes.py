@@ -86,8 +86,8 @@ class StateChanges:
         for row in rows:
             sequence = int(self._board.sequences[row])
             changes = _screen_change_frames(channel, row, self._board.symbols[row], frames[row], before)
-            # In a top-N screen, a symbol can enter or leave without a new quote, because another symbol leaves or
-            # enters.
+            # In a top-N screen, a symbol can enter or leave without a new quote of its own, because another symbol
+            # leaves or enters.
             if sequence <= channel.position:
                 changes = [_without_id(frame) for frame in changes]
             numbered.append((sequence, b"".join(changes)))
@@ -140,7 +140,7 @@ class StateChanges:
     def first_pending_rows(
         self, channel: Channel, pending_rows: RowArray, position: int, *, limit: int
     ) -> tuple[RowArray, RowArray]:
-        """Return a pair: the next pending rows to send, and the pending rows that were not checked yet.
+        """Return a pair: the pending rows to send next, and the pending rows that remain.
 
         A pending row is the board row of a symbol that a changed subscription added. The rows to send (at most `limit`)
         match the channel's filter, and have not changed since event `position`.

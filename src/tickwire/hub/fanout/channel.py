@@ -42,7 +42,7 @@ class NumberedEvent(Protocol):
 
 
 class EncodedGroup(NamedTuple):
-    """The live readers of a channel that have the same encoder: their number, and the group of their sinks."""
+    """The live readers of a channel that have the same encoder. `sinks` is the group of their sinks."""
 
     encoder: Encoder
     reader_count: int
@@ -101,8 +101,8 @@ class Channel:
         self._head = head
         self._counters = counters
         self._sender = sender
-        # A cache, or None after the set of live readers has changed: for each encoder, the number of its live readers
-        # and the group of their sinks.
+        # For each encoder, the number of its live readers and the group of their sinks. This cache is None after the
+        # set of live readers has changed.
         self._groups: list[EncodedGroup] | None = None
         # The set that collects the number of this channel after each change of its live readers (see `report_changes`).
         self._changed_numbers: set[int] | None = None

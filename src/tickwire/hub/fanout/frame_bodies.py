@@ -28,7 +28,7 @@ class FrameBodies(NamedTuple):
     ends: RowArray
 
     def split(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield the group number and the frames of each body."""
+        """For each body, yield the number of its group and its frames."""
         frames = [*map(self.frames.__getitem__, self.frame_numbers.tolist())]
         for number, begin, end in zip(
             self.group_numbers.tolist(), self.begins.tolist(), self.ends.tolist(), strict=True
