@@ -108,7 +108,7 @@ def _parse_variant(text: str) -> Peer:
 
 
 class _BenchmarkGroup(click.Group):
-    """A group that prints an expected error as one line."""
+    """A command group that prints an expected error as one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Exit with code 2 for wrong input, and with code 1 for other errors."""

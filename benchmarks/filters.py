@@ -87,7 +87,7 @@ class SimulatedMarket:
         )
 
     def next_batch(self, volumes: Floats | None = None) -> QuoteBatch:
-        """Apply one tick of each symbol, one second after the previous tick. `volumes` sets the volumes of the day."""
+        """Simulate the next second, and apply one tick of each symbol. `volumes` sets the volumes of the day."""
         ticks = self._price_process.simulate_block(all_symbols_trade=True).ticks
         if volumes is not None:
             ticks["volume"] = volumes

@@ -193,7 +193,7 @@ async def _lines(reader: asyncio.StreamReader):  # type: ignore[no-untyped-def] 
 
 
 def main() -> None:
-    """Run the plan on standard input, and print the result."""
+    """Read a plan from standard input, run it, and print the result."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerPlan)
     sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(LoadWorker(plan).run())))
 

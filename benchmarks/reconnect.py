@@ -26,7 +26,7 @@ COLUMNS = {
 # The maximum duration of the reconnects. The load generator adds its own time limit for connecting the readers.
 _MAX_DURATION_S = 60.0
 _SYMBOL_COUNT = 500
-# The number of events in one publish request, if the server accepts several.
+# The number of events in one publish request, if the server accepts several events in a request.
 _EVENTS_PER_REQUEST = 50
 _UNSUPPORTED_REASONS = dict.fromkeys(("limit", "queue-asgi", "sse-starlette", "node"), "it stores no past events") | {
     "centrifugo": "its event streams do not read Last-Event-ID (its own SDKs recover over other transports)"

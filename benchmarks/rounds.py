@@ -13,7 +13,7 @@ from tickwire.errors import InputError
 
 # Even a single loss is a failure, so add the losses of all rounds. Use the median of all other figures.
 _SUMMED_FIGURES = ("lost", "repeated", "late")
-# A process that uses at least this share of a core counts as busy all the time, because figures have small errors.
+# Figures have small errors. So if a process uses at least this share of a core, it counts as busy all the time.
 _BUSY_CPU = 0.95
 
 
@@ -57,7 +57,8 @@ def run_rounds(tasks: Sequence[BenchmarkTask], rounds: int) -> list[Row]:
 def unsupported_rows(reasons: Mapping[str, str], peers: Iterable[Peer]) -> list[Row]:
     """Return a row for each peer that does not support the workload.
 
-    `reasons` maps names of peers to reasons. The empty name matches every other peer except Tickwire.
+    `reasons` maps names of peers to reasons. The reason under the empty name applies to every other peer except
+    Tickwire.
     """
     return [
         {"name": peer.name, "what": peer.description, "cannot": reasons.get(peer.name, reasons.get("", ""))}

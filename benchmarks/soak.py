@@ -58,7 +58,7 @@ _MAX_TICKS_PER_REQUEST = 1_000
 _QUARTERS = 4
 # The time for the server to notice the last disconnections before its memory is measured.
 _SETTLE_S = 1.0
-# The number of samples in a test, for the straight line.
+# The number of samples in a test. A straight line is fitted to the samples.
 _SAMPLES = 240
 # A linger time of 0 makes close() reset the connection.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -74,7 +74,8 @@ class Sample(NamedTuple):
 
 
 class SoakResult(NamedTuple):
-    """A row for each quarter of the test, a row for the time after all clients have left, and all samples."""
+    """The rows of the result: one for each quarter of the test, and one for the time after all clients have left. The
+    second value contains all samples."""
 
     rows: list[Row]
     samples: list[Sample]

@@ -27,8 +27,8 @@ class EagerTasks:
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine until it waits for the first time, and let a task run the rest.
 
-        If the caller is itself a task, a new task runs the whole coroutine. Otherwise the coroutine would begin in one
-        task and end in another.
+        If the caller is itself a task, a new task runs the whole coroutine. Without a new task, the coroutine would
+        begin in one task and end in another.
         """
         if asyncio.current_task() is not None:
             self._own(asyncio.ensure_future(coroutine))

@@ -128,7 +128,7 @@ class CandleArchive:
         self.flush_error: str | None = None
         self._max_candles_per_series = max_candles_per_series
         self._unwritten = UnwrittenCandles()
-        # The symbols whose written candles `flush` deletes before it writes the candles that wait in memory.
+        # Before `flush` writes the candles that wait in memory, it deletes the written candles of these symbols.
         self._removed_symbols: frozenset[bytes] = frozenset()
         # The number of candles that were discarded because the archive could not write them.
         self.dropped_candles = 0
@@ -205,7 +205,7 @@ class CandleArchive:
         return await self._write_oldest(self.unwritten_candles)
 
     async def write_some(self) -> bool:
-        """Write a share of the candles that wait in memory, oldest first. The result is the same as for `flush`."""
+        """Write a share of the candles that wait in memory, oldest first. Return True or False, like `flush`."""
         return await self._write_oldest(max(_MIN_CANDLES_PER_WRITE, int(self.unwritten_candles * _SHARE_PER_WRITE)))
 
     async def _write_oldest(self, min_candles: int) -> bool:

@@ -104,7 +104,7 @@ class CandleRecorder:
         self.outbox = CandleOutbox()
 
     async def apply(self, records: Iterable[JournalRecord], epoch: str) -> None:
-        """Apply the next records of the journal. `epoch` is the random name of the journal's history.
+        """Apply the next records of the journal. `epoch` is a random name that identifies the history of the journal.
 
         Skip records that `recover` has already applied. While a record closes the candles of many symbols, other tasks
         can run.

@@ -17,7 +17,8 @@ _MIN_CANDLES_PER_LARGE_BATCH = 256
 
 
 class Checkpoint(NamedTuple):
-    """A position in a journal: the random name of the journal's history, and the sequence number of an event."""
+    """A position in a journal: the epoch (a random name that identifies the history of the journal), and the sequence
+    number of an event."""
 
     epoch: str
     sequence: int

@@ -85,7 +85,8 @@ class HeartbeatPipe(ChildPipe):
             try:
                 received = os.read(self.read_fd, _READ_BYTES)
             except BlockingIOError:
-                # The read failed because the pipe is empty. Count missed heartbeats only after the first heartbeat.
+                # The pipe is empty, so no heartbeat has arrived since the last check. Count missed heartbeats only
+                # after the first heartbeat.
                 if missed >= 0:
                     missed += 1
                 continue

@@ -103,7 +103,8 @@ def _serve(
 
 
 def _open_certificate(settings: Settings) -> Certificate | None:
-    """Return the certificate for https://, or None for http://. Raise SettingsError if its files are unusable."""
+    """Return the certificate for https://, or None for http://. Raise SettingsError if the files of the certificate are
+    unusable."""
     return Certificate(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
 
 

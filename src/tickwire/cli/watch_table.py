@@ -142,7 +142,7 @@ class WatchTable:
                 self._first_row = 0
 
     def render(self, console: Console) -> Group:
-        """Return the table in the size of the console."""
+        """Return the table, drawn for the size of the console."""
         width, height = console.size
         lines = [self._connection_line(), self._measurement_line()]
         lines += [Text(text, "yellow", no_wrap=True, overflow="ellipsis") for text in self._notices.values()]

@@ -55,7 +55,7 @@ _CANDLE_NUMBERS = ("open", "high", "low", "close", "volume")
 
 
 class _StatusData(msgspec.Struct):
-    """The part of a status event's data that servers use. Readers receive the whole JSON of the event."""
+    """The fields of a status event that servers use. Readers receive the whole JSON of the event."""
 
     symbol: Symbol | None
     state: FeedState
@@ -125,7 +125,10 @@ def _check_ticks(ticks: PackedTicks, event_count: int) -> None:
 
 
 def _is_valid_tick(symbol: bytes, ts: int, *numbers: float) -> bool:
-    """Return whether a single packed tick is valid. The array operations for a batch would take five times as long."""
+    """Return whether a single packed tick is valid.
+
+    For a single tick, the array operations that check a batch would take five times as long.
+    """
     if not _is_valid_row(symbol, ts):
         return False
     for value, (low, high, may_be_empty) in zip(numbers, _NUMBER_LIMITS, strict=True):

@@ -26,8 +26,8 @@ MAX_SPEED = 1000.0
 # one market second.
 MAX_GAP_NS = 3600 * 10**9
 SHORTENED_GAP_NS = 10**9
-# If playback is delayed by more than this (by a suspended laptop or a slow disk), playback continues at normal speed
-# and does not catch up.
+# If playback is delayed by more than this number of seconds, for example by a suspended laptop or a slow disk, it
+# continues at normal speed and does not catch up.
 _MAX_LAG_S = 1.0
 # The longest delay before a speed change takes effect.
 _MAX_SLEEP_S = 0.05

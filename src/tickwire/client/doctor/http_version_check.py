@@ -11,7 +11,7 @@ from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.remedies import Product
 
 _HANDSHAKE_TIMEOUT_S = 5.0
-# The limit of Chromium, Firefox and Safari for one host.
+# The maximum number of connections that Chromium, Firefox and Safari open to one host.
 _MAX_BROWSER_CONNECTIONS = 6
 _LINES: dict[Product, str] = {
     "nginx": "`listen 443 ssl http2;` (1.25 and later: `listen 443 ssl;` and `http2 on;`)",

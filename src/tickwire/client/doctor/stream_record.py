@@ -16,8 +16,8 @@ STREAM_PATH = "/v1/stream"
 # No price ever arrives for this symbol, so the stream contains only `welcome` and heartbeats.
 _PARAMETERS = {"symbols": "TICKWIRE-DOCTOR"}
 _HEARTBEAT_PREFIX = ": hb "
-# The server checks once a second for silent streams, and counts the silence of a new stream from the second check. So a
-# heartbeat may arrive this much later than the heartbeat interval.
+# The maximum lateness of a heartbeat, in seconds. The server checks once a second for silent streams, and counts the
+# silence of a new stream from the second check.
 MAX_HEARTBEAT_LATENESS_S = 2.5
 # The doctor watches a stream for the sum of three times: two heartbeat intervals, the maximum lateness of a heartbeat,
 # and this time. The second heartbeat then arrives even on a busy machine.

@@ -330,7 +330,7 @@ class WebSocketFeed:
         while not self._silence_reason():
             await self._clock.sleep(_SILENCE_CHECK_S)
             if not self._has_room:
-                # The feed itself has paused reading, so the silence is not the vendor's.
+                # The feed itself has paused reading, so the vendor has not caused the silence.
                 self._last_message_s = self._clock.monotonic()
         connection.transport.abort()
 

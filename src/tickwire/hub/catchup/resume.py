@@ -30,7 +30,8 @@ class ResumeResult(msgspec.Struct, frozen=True, rename={"start": "from"}):
 class JournalRange(msgspec.Struct, frozen=True):
     """The range of readable journal events at one moment: sequence numbers `first` to `head` of one `epoch`.
 
-    An epoch is the random name of a history of the journal. Sequence numbers of different epochs are not comparable.
+    An epoch is a random name that identifies a history of the journal. Sequence numbers of different epochs are not
+    comparable.
     """
 
     epoch: str

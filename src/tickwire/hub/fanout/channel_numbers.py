@@ -1,4 +1,4 @@
-"""Numbers of channels, so that code can process many channels as arrays."""
+"""Assigns numbers to channels, so that code can process many channels as arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ChannelNumbers:
     """
 
     def __init__(self) -> None:
-        # The channel of each number, or None for the numbers in `_free`.
+        # The element at index i is the channel with the number i, or None if `_free` contains this number.
         self.channels: list[Channel | None] = []
         self.changed: set[int] = set()
         self._numbers: dict[Channel, int] = {}
