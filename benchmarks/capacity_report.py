@@ -37,7 +37,7 @@ class BenchmarkFile(NamedTuple):
 
 
 Run = Mapping[str, BenchmarkFile]
-"""The files of one run of the benchmarks, by the name of the benchmark."""
+"""Maps the name of each benchmark to its file, for one run of the benchmarks."""
 
 
 def read_run(path: Path) -> Run:
@@ -141,7 +141,7 @@ def _cell(row: Row, before: Row, key: str) -> str:
 
 
 def _plot(file: BenchmarkFile, rows_before: Mapping[str, Row]) -> str:
-    """Return bars of the first column, which is the main figure of each benchmark."""
+    """Return a bar chart of the first column, which contains the main figure of the benchmark."""
     key, heading = next(iter(file.columns.items()))
     rows = [row for row in filter(has_figures, file.rows) if isinstance(row.get(key), int | float)]
     pairs = [(row["name"], [row, *filter(None, [rows_before.get(row["name"])])]) for row in rows]
@@ -163,7 +163,8 @@ def _plot(file: BenchmarkFile, rows_before: Mapping[str, Row]) -> str:
 
 
 def _bars(pairs: Sequence[tuple[str, Sequence[Row]]], key: str, largest: float) -> Iterator[tuple[str, int]]:
-    """For each name, yield the SVG text of one bar for each run, and the height of these bars in pixels."""
+    """Yield a pair for each name: the SVG text of its bars (one bar for each run), and the height of these bars in
+    pixels."""
     for name, group in pairs:
         shape = f'<text x="{_NAME_WIDTH - 8}" y="11" text-anchor="end" fill="#344054">{escape(name[:40])}</text>'
         for index, (row, colour) in enumerate(zip(group, _COLOURS, strict=False)):

@@ -70,8 +70,9 @@ _variant_option = click.option(
     callback=lambda _context, _option, texts: [_parse_variant(text) for text in texts],
     help="Add a row for Tickwire with these options of `tickwire serve`, such as 'plain=--compress off'. Repeatable.",
 )
-# The benchmark `all` passes its own `readers` and `rounds` to each benchmark that has these parameters. One round of
-# the following benchmarks takes minutes, so their parameters have other names, and keep their defaults.
+# One round of the following benchmarks takes minutes. So their parameters are not called `readers` and `rounds`, and
+# keep their defaults: the benchmark `all` passes its own `readers` and `rounds` to each benchmark with parameters of
+# these names.
 _many_readers_option = click.option(
     "--readers",
     "many",
@@ -107,7 +108,7 @@ def _parse_variant(text: str) -> Peer:
 
 
 class _BenchmarkGroup(click.Group):
-    """A group that prints an expected error as one line."""
+    """A command group that prints an expected error as one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Exit with code 2 for wrong input, and with code 1 for other errors."""
@@ -276,7 +277,7 @@ def run_reconnect(many: int, repeats: int, only: str, file: Path | None, behind:
 @_json_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the jitter.")
 def run_reconnect_strategies(readers: int, rounds: int, file: Path | None, seed: int) -> list[Row]:
-    """Compare the strategies of readers for a reconnect after the server was killed and started again."""
+    """Compare the reconnect strategies of readers after the server was killed and started again."""
     rows = reconnect_strategies.measure_strategies(readers, rounds, seed=seed)
     return _report(f"reconnect-strategies: {readers:,} readers", rows, reconnect_strategies.COLUMNS, file)
 

@@ -82,7 +82,7 @@ def measure_paced(
     ticks: int,
     interval: int,
 ) -> list[Row]:
-    """Send watchlists with an `interval` (milliseconds): each symbol at most once per interval.
+    """Send watchlists with an `interval` in milliseconds. A reader receives each symbol at most once per interval.
 
     The figures are the age of a value on receipt, and the time between two values of one symbol.
     """
@@ -97,7 +97,10 @@ def measure_paced(
 
 
 def market_workload(symbols: int, watch: int, ticks: int) -> dict[str, float]:
-    """Return the load options of a market with `ticks` per second. Each reader watches `watch` of `symbols` symbols."""
+    """Return the load options of a market with `symbols` symbols and `ticks` ticks per second.
+
+    Each reader watches `watch` of these symbols.
+    """
     return {
         "symbols": symbols,
         "watch": watch,

@@ -37,13 +37,14 @@ COLUMNS = {
 }
 FILTER_COUNTS = (1, 100, 10_000, 100_000)
 _SYMBOL_COUNT = 500
-# One trading day consists of this number of steps of this length. The benchmark simulates the day before it adds the
-# filters.
+# The benchmark simulates one trading day before it adds the filters. The day has this number of steps, and each step
+# has this length in seconds.
 _WARM_UP_STEPS, _WARM_UP_STEP_S = 40, 585.0
 # The daily volume of the median symbol, in shares.
 _MEDIAN_DAY_VOLUME = 5e6
 _MIN_TICKS = 3
-# `all_symbols_trade` makes every symbol trade once in each step. This rate is so low that no symbol trades twice.
+# `all_symbols_trade` makes every symbol trade once in each step. With this low trade rate, no symbol trades a second
+# time.
 _MIN_TRADE_RATE = 1e-9
 _VOLUME_ROW, _CHANGE_RATE_ROW = FIELD_INDEX["volume"], FIELD_INDEX["change_rate"]
 
@@ -86,7 +87,7 @@ class SimulatedMarket:
         )
 
     def next_batch(self, volumes: Floats | None = None) -> QuoteBatch:
-        """Apply one tick of each symbol, one second after the previous tick. `volumes` sets the volumes of the day."""
+        """Simulate the next second, and apply one tick of each symbol. `volumes` sets the volumes of the day."""
         ticks = self._price_process.simulate_block(all_symbols_trade=True).ticks
         if volumes is not None:
             ticks["volume"] = volumes

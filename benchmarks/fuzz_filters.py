@@ -49,7 +49,8 @@ def fuzz_one_input(data: bytes) -> None:
 
 def _check_screen(screen: Screen) -> None:
     reparsed = _parse(str(screen))
-    # The normal form of `between` repeats its subject, so the text may exceed a limit of the language.
+    # The normal form of a filter repeats the subject of `between`, so its text may exceed a limit of the filter
+    # language.
     assert reparsed == screen or (isinstance(reparsed, FilterError) and "than" in str(reparsed)), reparsed
     index = ScreenIndex(["BRK.A"], _INSTRUMENTS)
     number = index.add(screen)

@@ -20,7 +20,7 @@ _JOURNALS = ("memory", "sqlite:ingest.journal")
 
 
 def measure_ingest(seconds: float) -> list[Row]:
-    """Publish over HTTP with a connection at a fixed rate. Each reader watches 20 of 500 symbols."""
+    """Publish over one HTTP connection at a fixed rate. Each reader watches 20 of 500 symbols."""
     rows = []
     for journal in _JOURNALS:
         peer = tickwire_peer("--journal", journal, name=journal.partition(":")[0], stream_path="/v1/stream?symbols=")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# With this factor, the interval around the slope contains the true slope in 99 % of the cases, for many samples.
+# The interval around the slope extends by this many standard deviations to each side. With many samples, such an
+# interval contains the true slope in 99 % of the cases.
 _Z_99 = 2.576
 
 
@@ -25,9 +26,9 @@ class LinearFit(NamedTuple):
         return self.slope - self.margin
 
     def growth(self, xs: Sequence[float]) -> float:
-        """Return the increase of the line from the first to the last x if its slope were `min_slope`.
+        """Return the increase of a line with the slope `min_slope` from the first to the last x.
 
-        The increase is a share of the value of the line at the first x.
+        The increase is a fraction of the value of the fitted line at the first x.
         """
         first = self.start + self.slope * xs[0]
         return self.min_slope * (xs[-1] - xs[0]) / first if first else 0.0
@@ -49,6 +50,6 @@ def fit_line(xs: Sequence[float], ys: Sequence[float]) -> LinearFit:
 
 
 def _autocorrelation(errors: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """Return the correlation of each error with the next one, between 0 and 0.99."""
+    """Return the correlation between successive errors. The result is between 0 and 0.99."""
     energy = float(errors @ errors)
     return min(0.99, max(0.0, float(errors[1:] @ errors[:-1]) / energy)) if energy else 0.0

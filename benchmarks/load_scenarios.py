@@ -36,7 +36,10 @@ class Scenarios:
         self._count = 0
 
     def next_request(self) -> Request:
-        """Return a random request: 97 % read, 1 % import, and 2 % repeat an import or are not valid."""
+        """Return a random request.
+
+        Of all requests, 97 % read and 1 % import. The other 2 % repeat an import or are not valid.
+        """
         chance = self._rng.random()
         if chance < 0.01 and self._publishes:
             return self._next_import()
@@ -47,7 +50,7 @@ class Scenarios:
         return self._next_read()
 
     def first_import(self) -> Request:
-        """Return an import that gives each symbol a quote."""
+        """Return an import request that gives each symbol a quote."""
         return self._import([*SYMBOLS])
 
     def _next_import(self) -> Request:

@@ -38,8 +38,8 @@ _CONNECTIONS_PER_PROCESS = 32
 # The time in which the processes start and the streams open.
 _START_S = 4.0
 _SERVER_OPTIONS = ("--feed", "http", "--keep-events", "20000", "--log-level", "warning")
-# After this number of events, the event window of a server has its full size, so its memory does not grow for this
-# reason during the test.
+# After this number of events, the event window of a server has its full size. The window then no longer increases the
+# memory of the server.
 _WARM_UP_EVENTS, _TICKS_PER_REQUEST = 70_000, 1_000
 _SAMPLES = ("process_cpu_seconds_total", "process_resident_memory_bytes", "tickwire_readers")
 

@@ -1,4 +1,6 @@
-"""One process of the load test: clients of the REST API, and readers of streams. Reads a plan, and prints a result.
+"""One process of the load test. It runs clients of the REST API and readers of streams.
+
+The process reads a plan, and prints a result.
 
 `load_test.py` starts the processes: `python -m benchmarks.load_worker` with the plan as JSON on standard input.
 """
@@ -99,7 +101,8 @@ class LoadWorker:
             raise SystemExit(f"the server answers {status} to a publish request: use a token with the scope publish")
 
     async def _run_client(self, number: int) -> None:
-        """Send requests on one connection at the client's share of the rate. A client that is late skips no request."""
+        """Send requests on one connection, at the client's share of the rate. If the client is late, it still sends
+        every request."""
         scenarios = Scenarios(random.Random(self._plan.seed * 10_007 + number), publishes=self._plan.publishes)
         interval_s = self._plan.connections / self._plan.rate
         due_at = self._plan.begins_at + interval_s * number / self._plan.connections
@@ -190,7 +193,7 @@ async def _lines(reader: asyncio.StreamReader):  # type: ignore[no-untyped-def] 
 
 
 def main() -> None:
-    """Run the plan on standard input, and print the result."""
+    """Read a plan from standard input, run it, and print the result."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerPlan)
     sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(LoadWorker(plan).run())))
 

@@ -1,4 +1,4 @@
-"""Measure many readers: connections per second, memory per reader, and events to all readers."""
+"""Measure many readers: connections per second, memory per reader, and the delivery of events to all readers."""
 
 from __future__ import annotations
 

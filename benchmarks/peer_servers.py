@@ -186,7 +186,7 @@ def behind_nginx(peer: Peer) -> Peer:
 
 
 def _build_go_program(package: str, version: str, program: str) -> Path:
-    """Build a Go program from a pinned version of its module, and return its path."""
+    """Build a Go program from a pinned version of its module, and return the path of the program."""
     path = build_folder() / program
     if path.exists():
         return path
@@ -251,7 +251,8 @@ GZIP_ASGI = Peer(
 """A server that compresses each stream separately. Only the compression benchmark runs this server."""
 
 SENDER_PEERS = tuple(tickwire_variant(sender, f"--sender {sender}") for sender in ("uring", "native", "transport"))
-"""Tickwire with each sender. The other rows of Tickwire use the sender that the server chooses on this machine."""
+"""Each of these rows measures Tickwire with a fixed sender. The other rows of Tickwire use the sender that the server
+chooses on this machine."""
 
 SEND_LOOP = Peer("limit", "C, one send(2) per reader", _send_loop_command)
 PEERS = (

@@ -55,7 +55,10 @@ def run_program(
 
 
 def pin_to_core(index: int, command: Sequence[str]) -> list[str]:
-    """Return the command bound to one of the available cores, or unchanged if only one core is available."""
+    """Return a command that runs `command` on one of the available cores.
+
+    If only one core is available, return the command unchanged.
+    """
     return ["taskset", "-c", str(available_cores()[index]), *command] if can_pin_cores() else [*command]
 
 
@@ -83,7 +86,7 @@ class ProcessGroup:
         return sum(count[0] for count in counts), sum(count[1] for count in counts)
 
     def _session_pids(self) -> list[int]:
-        """Return all processes in the sessions whose leaders are in the group."""
+        """Return the ids of all processes whose session leader is in the group."""
         pids = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
@@ -93,7 +96,7 @@ class ProcessGroup:
 
 
 def unsent_bytes(port: int) -> list[int]:
-    """Return the size in bytes of every kernel send queue on this port that is not empty."""
+    """Return the sizes, in bytes, of all kernel send queues on this port. Omit the empty queues."""
     queue_sizes = []
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):

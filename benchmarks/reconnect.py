@@ -26,7 +26,7 @@ COLUMNS = {
 # The maximum duration of the reconnects. The load generator adds its own time limit for connecting the readers.
 _MAX_DURATION_S = 60.0
 _SYMBOL_COUNT = 500
-# The number of events in one publish request, if the server accepts several.
+# The number of events in one publish request, if the server accepts several events in a request.
 _EVENTS_PER_REQUEST = 50
 _UNSUPPORTED_REASONS = dict.fromkeys(("limit", "queue-asgi", "sse-starlette", "node"), "it stores no past events") | {
     "centrifugo": "its event streams do not read Last-Event-ID (its own SDKs recover over other transports)"
@@ -56,5 +56,8 @@ def _supports_resume(peer: Peer) -> bool:
 
 
 def _with_history_paths(peer: Peer) -> Peer:
-    """Return nchan with the path of its channel with a long history. Return any other peer unchanged."""
+    """If the peer is nchan, return it with the path of a channel that has a long history.
+
+    Return any other peer unchanged.
+    """
     return replace(peer, stream_path="/history/sub", publish_path="/history/pub") if peer.name == "nchan" else peer

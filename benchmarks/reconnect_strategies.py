@@ -30,7 +30,7 @@ COLUMNS = {
 _REQUEST = b"GET /v1/stream?symbols=A HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: identity\r\n\r\n"
 _FIRST_EVENT = b"event: welcome"
 _FIXED_WAIT_S = 1.0
-# The wait before the second attempt of both exponential strategies.
+# The wait before the second attempt, in both exponential strategies.
 _FIRST_WAIT_S = 0.5
 _MAX_WAIT_S = 30.0
 # The peak is the largest number of connects in an interval of this length.
@@ -40,7 +40,7 @@ _MAX_DURATION_S = 120.0
 
 
 class Waits(Protocol):
-    """The waits before the attempts of one reader, including the first attempt after a lost connection."""
+    """Determines how long one reader waits before each attempt to reconnect, including the first attempt."""
 
     def next_wait(self) -> float:
         """Return the seconds to wait before the next attempt."""
@@ -64,8 +64,9 @@ class _ExponentialWaits:
         return min(_MAX_WAIT_S, _FIRST_WAIT_S * 2.0 ** (self._failures - 1))
 
 
-# For each strategy: a function that returns the waits of one reader, and the reference figure. The reference figures
-# are recovery times in milliseconds from the specification of this project, which has no figure for jitter.
+# For each strategy: a function that returns the waits of one reader, and a reference figure. The reference figure is a
+# recovery time in milliseconds from the specification of this project. The specification has no figure for the strategy
+# with jitter.
 _STRATEGIES: dict[str, tuple[Callable[[random.Random], Waits], int | None]] = {
     "immediate": (lambda _rng: _FixedWaits(0.0), 120),
     "fixed, 1 s": (lambda _rng: _FixedWaits(_FIXED_WAIT_S), 300),
@@ -100,7 +101,7 @@ class _Fleet:
         """Read a stream until the connection is lost, and then reconnect once."""
         reader, writer = await self._open_stream()
         self.connected += 1
-        # The read ends when the server is killed.
+        # The server is killed during this read, which then ends.
         await _read_to_end(reader)
         writer.transport.abort()
         while True:

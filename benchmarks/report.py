@@ -15,7 +15,7 @@ from tickwire.errors import InputError
 
 Row = dict[str, Any]
 FAILURE_KEYS = ("missing", "failed", "cannot")
-"""The keys of a row without figures. The value is the reason for the missing figures."""
+"""The keys that mark a row without figures. The value of such a key is the reason why the figures are missing."""
 
 LOAD_BOUND_MARK = "*"
 """Marks the name of a row in which the load generator, not the server, limits the deliveries per second."""
@@ -67,7 +67,7 @@ def replace_tables(page: Path, files: Iterable[Path]) -> None:
 
 
 def markdown_table(path: Path) -> str:
-    """Return the table in a file of `save_json` as Markdown.
+    """Read a file that `save_json` has written, and return its table as Markdown.
 
     The first heading is the title, which contains the options of the run. The rows without figures contain the reason.
     """
@@ -104,7 +104,7 @@ def names_by_reason(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def format_value(value: Any) -> str:
-    """Return a figure as text: with two digits after the point if it is small, without digits otherwise."""
+    """Return a figure as text. A small figure has two digits after the point, and any other figure has none."""
     if value is None:
         return "–"
     if isinstance(value, float) and abs(value) < 100:

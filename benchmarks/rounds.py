@@ -11,9 +11,9 @@ from benchmarks.peer_servers import PEERS, SEND_LOOP, SENDER_PEERS, Peer
 from benchmarks.report import Row, has_figures
 from tickwire.errors import InputError
 
-# A single loss is a failure, so losses are summed over the rounds. All other figures are medians.
+# Even a single loss is a failure, so add the losses of all rounds. Use the median of all other figures.
 _SUMMED_FIGURES = ("lost", "repeated", "late")
-# A process that uses at least this share of a core counts as busy all the time, because figures have small errors.
+# Figures have small errors. So if a process uses at least this share of a core, it counts as busy all the time.
 _BUSY_CPU = 0.95
 
 
@@ -25,9 +25,9 @@ class BenchmarkTask(NamedTuple):
 
 
 def select_peers(only: str, variants: Sequence[Peer] = ()) -> list[Peer]:
-    """Return the peers in the comma-separated list `only` (empty: all peers), and the variants of Tickwire.
+    """Return the peers in the comma-separated list `only`, and the variants of Tickwire.
 
-    The result always includes SEND_LOOP, the limit that no server can exceed.
+    If `only` is empty, return all peers. The result always includes SEND_LOOP, the limit that no server can exceed.
     """
     names = [name.strip() for name in only.split(",") if name.strip()]
     choices = [*PEERS, *SENDER_PEERS]
@@ -57,7 +57,8 @@ def run_rounds(tasks: Sequence[BenchmarkTask], rounds: int) -> list[Row]:
 def unsupported_rows(reasons: Mapping[str, str], peers: Iterable[Peer]) -> list[Row]:
     """Return a row for each peer that does not support the workload.
 
-    `reasons` maps names of peers to reasons. The empty name matches every other peer except Tickwire.
+    `reasons` maps names of peers to reasons. The reason under the empty name applies to every other peer except
+    Tickwire.
     """
     return [
         {"name": peer.name, "what": peer.description, "cannot": reasons.get(peer.name, reasons.get("", ""))}
@@ -67,7 +68,7 @@ def unsupported_rows(reasons: Mapping[str, str], peers: Iterable[Peer]) -> list[
 
 
 def add_ratio(rows: list[Row], figure: str, baseline: str = SEND_LOOP.name) -> list[Row]:
-    """Add `ratio` to each row: its figure divided by the figure of the row named `baseline`."""
+    """Add `ratio` to each row: the row's figure, divided by the same figure of the row named `baseline`."""
     limit = next((row.get(figure) for row in rows if row["name"] == baseline), None)
     for row in rows:
         if limit and figure in row:
@@ -78,8 +79,8 @@ def add_ratio(rows: list[Row], figure: str, baseline: str = SEND_LOOP.name) -> l
 def add_cpu_ratio(rows: list[Row]) -> list[Row]:
     """Add `cpu_ratio` to each row.
 
-    The ratio is the CPU time that the C program (SEND_LOOP) needs per delivery, divided by the CPU time that the row's
-    server needs.
+    The ratio compares the CPU time per delivery: the time of the C program (SEND_LOOP), divided by the time of the
+    row's server.
     """
     limit = next((row.get("cpu_us") for row in rows if row["name"] == SEND_LOOP.name), None)
     for row in rows:
@@ -104,6 +105,6 @@ def _median_row(rows: Sequence[Row]) -> Row:
             values = [row[name] for row in rows]
             median[name] = sum(values) if name in _SUMMED_FIGURES else statistics.median(values)
     if "load_cpu" in median:
-        # The server had idle time, and the load generator had none, so the server can deliver more than it did.
+        # The server had idle time, but the load generator had none. So the server could have delivered more events.
         median["is_load_bound"] = median["load_cpu"] >= _BUSY_CPU > median["server_cpu"]
     return median

@@ -25,7 +25,10 @@ _QUOTE_TIME_PATTERN = re.compile(rb'"last":.*"ts":(\d+)')
 
 
 def measure_slow_reader(seconds: float) -> list[Row]:
-    """Measure the age of prices for a reader of all symbols that reads 20 KB/s from a market of 900 KB/s."""
+    """Measure the age of prices for a slow reader.
+
+    The reader subscribes to all symbols and reads 20 KB/s, but the market sends 900 KB/s.
+    """
     port = find_free_port()
     options = ["--journal", "memory", "--rate", "30", "--port", str(port)]
     command = [sys.executable, "-m", "tickwire", "serve", *options]

@@ -35,10 +35,11 @@ COLUMNS = {
     "changes": "changes",
 }
 MAX_GROWTH = {"memory": 0.05, "open files": 0.05, "threads": 0.02}
-"""The highest permitted growth in the second half of the test, as a share, for each resource of the server.
+"""The maximum growth of each resource of the server in the second half of the test. For example, 0.05 is 5 %.
 
 The growth is the increase of a straight line through the samples. The line has the smallest slope that the samples
-allow with 99.5 % certainty. In the first half, caches of fixed size fill, and the allocator reaches its working size.
+allow with 99.5 % certainty. The first half does not count, because caches of fixed size fill and the allocator reaches
+its working size.
 """
 STANDING_READERS = 150
 _COMINGS_PER_S = 30
@@ -57,7 +58,7 @@ _MAX_TICKS_PER_REQUEST = 1_000
 _QUARTERS = 4
 # The time for the server to notice the last disconnections before its memory is measured.
 _SETTLE_S = 1.0
-# The number of samples in a test, for the straight line.
+# The number of samples in a test. A straight line is fitted to the samples.
 _SAMPLES = 240
 # A linger time of 0 makes close() reset the connection.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -73,7 +74,8 @@ class Sample(NamedTuple):
 
 
 class SoakResult(NamedTuple):
-    """A row for each quarter of the test, a row for the time after all clients have left, and all samples."""
+    """The rows of the result: one for each quarter of the test, and one for the time after all clients have left. The
+    second value contains all samples."""
 
     rows: list[Row]
     samples: list[Sample]
@@ -151,7 +153,8 @@ async def _measure_quarters(server: ProcessGroup, soak: _Soak, seconds: float) -
         print(f"{name}: {megabytes:.1f} MB, {soak.comings:,} short-lived clients, {soak.changes:,} changes", flush=True)
 
     async with soak.standing_readers():
-        # The readers make the server render the events, so that the event window has its full size.
+        # Publish these events while readers are connected. The server then renders the events, so that the event window
+        # reaches its full size.
         await soak.publish(_WARM_UP_EVENTS)
         async with soak.running_market(), asyncio.TaskGroup() as tasks:
             sampling = tasks.create_task(sample_regularly())

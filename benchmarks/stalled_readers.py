@@ -27,7 +27,8 @@ _EVENTS_PER_S = 50.0
 # After this time, the buffers of stalled readers are full. The load sends 17 KB/s to each reader, in segments of the
 # size of Ethernet packets.
 _FILL_BUFFERS_S = 4.0
-# A server that exceeds this p99 without stalled readers is overloaded, so a comparison has no meaning.
+# If the 99th percentile (p99) exceeds this limit even without stalled readers, the server is overloaded. A comparison
+# then has no meaning.
 _MAX_P99_MS = 1_000.0
 _MIN_DELIVERED_SHARE = 0.5
 _BUSY_MARKET = {**market_workload(symbols=500, watch=20, ticks=20_000), "stalled_get": "/v1/stream?symbols=*"}

@@ -1,4 +1,7 @@
-"""Measure the evaluation of top-N screens on a large board: after a batch of ticks, and as a search of all symbols."""
+"""Measure the time to evaluate top-N screens on a large board.
+
+The evaluation either follows a batch of ticks, or searches all symbols.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from tickwire.sessions.subscription import Subscription
 
 COLUMNS = {"ms": "median ms", "p99_ms": "p99 ms", "evaluations": "evaluations"}
 SYMBOL_COUNT = 100_000
-# The number of ticks between two evaluations: 10,000 ticks a second, and an interval of 100 ms.
+# The number of ticks between two evaluations, at 10,000 ticks a second and with an interval of 100 ms.
 _TICKS_PER_BATCH = 1_000
 _TOP = 10
 _MIN_EVALUATIONS = 5

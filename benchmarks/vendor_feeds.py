@@ -33,18 +33,19 @@ Messages = Callable[[int], Iterator[str]]
 
 
 class _Case(NamedTuple):
-    """The messages of a vendor for one trade, its bid and its ask. They have the same keys as real messages."""
+    """The messages in which a vendor reports one trade, its bid and its ask. They have the same keys as real
+    messages."""
 
     vendor: Vendor
     symbol: str
     greeting: str
-    # The number of requests after which the vendor begins to send.
+    # The vendor begins to send messages after it has received this number of requests.
     requests: int
     messages: Messages
 
 
 def measure_vendor_feeds(_seconds: float) -> list[Row]:
-    """Receive messages as fast as the feed reads them. The vendor is a server on the other core."""
+    """Measure how fast a feed receives messages. On the other core, a server takes the place of the vendor."""
     return [_measure(name) for name in _CASES]
 
 

@@ -83,7 +83,8 @@ def _measure_edge_count(
 
 
 def _add_deliveries_per_core(rows: list[Row]) -> list[Row]:
-    """Add the deliveries per second of CPU time, and the ratio of this figure to the figure of one process.
+    """Add two figures: the deliveries per second of CPU time, and the ratio of this number to the number of one
+    process.
 
     The CPU time includes NATS and the feed.
     """

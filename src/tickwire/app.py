@@ -92,8 +92,8 @@ class App:
         self._clock = clock or SystemClock()
         self._http_app: HttpApp | None = None
         self._guard: Guard | None = None
-        # The settings with new keys that arrived during the start. When the start has ended, the server uses these
-        # keys.
+        # If settings with new keys arrive during the start, they are stored here. When the start has ended, the server
+        # uses the new keys.
         self._new_keys: Settings | None = None
         # The reason why the start has to wait, or "" if the start does not wait.
         self._waiting_reason = ""
@@ -241,7 +241,8 @@ class App:
         if self._http_app is not None:
             await self._http_app(scope, receive, send)
             return
-        # The reason may contain addresses of servers. If clients need a token, only the log shows these addresses.
+        # The reason may contain addresses of servers. So if clients need a token, the answer does not contain the
+        # reason, and only the log shows it.
         reason = self._waiting_reason if self.settings.auth == "none" else ""
         detail = f"the server is starting: {reason or 'it waits for its journal'}"
         await problem(503, detail, headers={"retry-after": "5"})(scope, receive, send)
@@ -410,8 +411,8 @@ async def _open_journal(
 
     async def open_once() -> Journal:
         if path is None:
-            # Lock the socket with a separate lock file, because a journal in memory has no lock. A journal in a file
-            # has a lock, which also protects its socket.
+            # A journal in memory has no lock, so lock its socket with a separate lock file. A journal in a file has a
+            # lock, which also protects the journal's socket.
             settings.data.mkdir(parents=True, exist_ok=True)
             stack.callback(JournalLock(settings.data / _MEMORY_JOURNAL_NAME).release)
         journal, _ = await _open_in_this_process(settings, clock, stack, report_waiting)

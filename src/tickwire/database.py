@@ -1,4 +1,4 @@
-"""The size of an SQLite database: measure it, and return free pages to the file system."""
+"""Measure the size of an SQLite database, and return free pages to the file system."""
 
 from __future__ import annotations
 

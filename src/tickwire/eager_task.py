@@ -27,8 +27,8 @@ class EagerTasks:
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine until it waits for the first time, and let a task run the rest.
 
-        If the caller is itself a task, a new task runs the whole coroutine. Otherwise the coroutine would begin in one
-        task and end in another.
+        If the caller is itself a task, a new task runs the whole coroutine. Without a new task, the coroutine would
+        begin in one task and end in another.
         """
         if asyncio.current_task() is not None:
             self._own(asyncio.ensure_future(coroutine))
@@ -61,7 +61,7 @@ async def _continue(coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
 
 
 class _StartedCoroutine:
-    """Awaits the rest of a coroutine. `awaited` is the object that the coroutine waits for at the moment."""
+    """Awaits the rest of a coroutine. `awaited` is the object for which the coroutine waits now."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: Any) -> None:
         self._coroutine = coroutine

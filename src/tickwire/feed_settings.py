@@ -10,9 +10,9 @@ from pydantic_settings import BaseSettings
 
 from tickwire.feeds.registry import FEED_SYNTAX, SPEC_SEPARATOR, VENDOR_NAMES
 
-# Some settings have an effect only together with certain values of another setting. `only_with` maps the name of the
-# other setting to the allowed kinds of its value. The kind of a value is the part before a colon. If the value has
-# another kind, tickwire/settings_rules.py rejects the setting that declares `only_with`.
+# Some settings have an effect only if another setting has certain values. `only_with` maps the name of this other
+# setting to the allowed kinds of its value. The kind of a value is the part before a colon. If the kind is not allowed,
+# tickwire/settings_rules.py rejects the setting that declares `only_with`.
 _FEED: JsonDict = {"group": "Feed"}
 _PLAYBACK: JsonDict = {"group": "Feed", "only_with": {"feed": ["simulator", "replay"]}}
 _VENDOR: JsonDict = {"group": "Feed", "only_with": {"feed": [*VENDOR_NAMES]}}

@@ -52,7 +52,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def init_signals(self) -> None:
-        """Prepare the signals for the event loop. Before the event loop runs, SIGTERM ends the process at once."""
+        """Prepare the handling of signals. Before the event loop runs, SIGTERM ends the process at once."""
         super().init_signals()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

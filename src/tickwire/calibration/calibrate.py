@@ -95,9 +95,9 @@ def _fit_jumps(returns: Floats, sigma: float, days: int) -> Jumps | None:
         return None
     rate = len(outliers) * days / len(returns)
     # The number of jumps in a year has a Poisson distribution, and the sizes of the jumps have a normal distribution.
-    # The sum of the squared sizes then has the relative standard deviation sqrt(3 / rate). The square root of the sum
-    # has half of this relative deviation. Jumps cause only a fraction of the variance, so the effect on the volatility
-    # is multiplied by this fraction.
+    # So the sum of the squared sizes has the relative standard deviation sqrt(3 / rate). For the square root of the
+    # sum, the relative standard deviation is half as large. Jumps cause only a fraction of the variance, so the effect
+    # on the volatility is multiplied by this fraction.
     share = 2 * _MAX_JUMP_VOLATILITY_NOISE * np.sqrt(rate / 3)
     deviation = min(float(np.sqrt(np.mean(outliers**2))), sigma * float(np.sqrt(share / rate)))
     return Jumps(per_year=_round_parameter(rate), deviation=_round_parameter(deviation))

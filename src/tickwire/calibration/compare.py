@@ -47,7 +47,7 @@ class ReturnStatistics(NamedTuple):
 
     @property
     def mean_pair_correlation(self) -> float:
-        """The mean correlation over all pairs of symbols, or NaN if there is only one symbol."""
+        """The mean of the correlations of all pairs of symbols, or NaN if there is only one symbol."""
         return float(self.pair_correlations.mean()) if len(self.pair_correlations) else float("nan")
 
 

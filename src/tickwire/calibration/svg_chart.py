@@ -120,7 +120,7 @@ def render_document(
 ) -> str:
     """Return an SVG document with a heading, a legend and the panels, at most `panels_per_row` side by side.
 
-    The legend has pairs of a name and its colour.
+    `legend` contains pairs of a name and a colour.
     """
     rows = -(-len(panels) // panels_per_row)
     width, height, head = panels_per_row * PANEL_WIDTH + 24, rows * PANEL_HEIGHT + 84, 72

@@ -64,8 +64,8 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
     f"PRAGMA user_version = {_FORMAT_VERSION}",
 )
-# After a restart, the process may build candles again that are archived already. Both versions of a candle are equal,
-# so the insertion may replace the row.
+# After a restart, the process may build candles again that the archive already contains. Both versions of a candle are
+# equal, so the insertion may replace the row.
 _INSERT_CANDLE = "INSERT OR REPLACE INTO candles VALUES (?,?,?,?,?,?,?,?)"
 # The columns of the table after `symbol` and `interval`.
 _VALUE_COLUMNS = ("start", "open", "high", "low", "close", "volume")
@@ -128,12 +128,12 @@ class CandleArchive:
         self.flush_error: str | None = None
         self._max_candles_per_series = max_candles_per_series
         self._unwritten = UnwrittenCandles()
-        # The symbols whose written candles `flush` deletes before it writes the candles that wait in memory.
+        # Before `flush` writes the candles that wait in memory, it deletes the written candles of these symbols.
         self._removed_symbols: frozenset[bytes] = frozenset()
         # The number of candles that were discarded because the archive could not write them.
         self.dropped_candles = 0
-        # The number of candles added to each series since the newest deletion of its old candles. None before the first
-        # write.
+        # For each series, the number of candles that were added since the last deletion of old candles of the series.
+        # None before the first write.
         self._untrimmed_counts: SeriesCounts | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tickwire-candles")
         self._flush_lock = asyncio.Lock()
@@ -205,7 +205,7 @@ class CandleArchive:
         return await self._write_oldest(self.unwritten_candles)
 
     async def write_some(self) -> bool:
-        """Write a share of the candles that wait in memory, oldest first. The result is the same as for `flush`."""
+        """Write a share of the candles that wait in memory, oldest first. Return True or False, like `flush`."""
         return await self._write_oldest(max(_MIN_CANDLES_PER_WRITE, int(self.unwritten_candles * _SHARE_PER_WRITE)))
 
     async def _write_oldest(self, min_candles: int) -> bool:
@@ -227,7 +227,8 @@ class CandleArchive:
             try:
                 await self._run_in_thread(write)
             except BaseException as error:
-                # Delete the candles in the next write. After a cancellation, the thread may skip this write.
+                # Delete the candles of these symbols in the next write, too. After a cancellation, the thread may skip
+                # this write.
                 self._removed_symbols |= removed
                 if not isinstance(error, JournalError):
                     raise
@@ -394,8 +395,8 @@ class CandleArchive:
         candles per series. `added` contains lists with the symbols and the intervals of the candles that were added.
         """
         limit = self._max_candles_per_series
-        # Use a dict instead of a set, because a dict keeps the order of the table, and a deletion in this order is
-        # faster.
+        # Use a dict instead of a set, because a dict keeps the order of the rows in the table. Deletions in this order
+        # are faster.
         counts, due = self._untrimmed_counts, dict[tuple[str, int], None]()
         if counts is None:
             # The number of candles that earlier processes added is unknown, so check every series once.
@@ -441,8 +442,8 @@ class CandleArchive:
         parameters = (symbol, interval_s, start or 0, end, limit)
         rows = self._connection.execute(statement, parameters).fetchall()
         writer = self._connect_to_writer()
-        # Return the rows of this process last, because `read` prefers later rows. After a reset of a symbol, the file
-        # of the writer may still contain old candles of the symbol.
+        # Return the rows of this process last: if two rows describe the same candle, `read` uses the later row. After a
+        # reset of a symbol, the writer's file may still contain old candles of the symbol.
         return rows if writer is None else [*writer.execute(statement, parameters).fetchall(), *rows]
 
 

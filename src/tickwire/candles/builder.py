@@ -22,14 +22,15 @@ class CandleBuilder:
         self.candles = CandleAggregator(sessions)
 
     def apply_stepwise(self, record: JournalRecord) -> ClosingSteps:
-        """Apply the next record of the journal in steps. The steps contain the candles that this record closes."""
+        """Apply the next record of the journal in steps. The steps yield the candles that this record closes."""
         if record.kind is RecordKind.TICKS:
             ticks = ticks_from_bytes(record.data, record.event_count)
             return self.candles.apply_stepwise(ticks, record.first, record.appended_ts, owner_of(record.source))
         event = decode_named_event(record) if record.kind is RecordKind.NAMED_EVENT else None
         if event is not None and event.kind is None and event.name == CLOCK_EVENT:
             times = decode_json(bytes(event.data), dict[str, int])
-            # Earlier versions wrote clock events without `now`, and had one time for all sources.
+            # Clock events of earlier versions do not contain `now`, because these versions had one time for all
+            # sources.
             if "now" not in times:
                 return self.candles.advance_watermark(times["ts"] * 1000)
             return self.candles.advance_live_sources(times["now"] * 1000)

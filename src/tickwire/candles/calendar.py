@@ -11,7 +11,7 @@ from tickwire.errors import InputError
 from tickwire.market.market_hours import MarketHours
 from tickwire.market.trading_sessions import DAY_NS, TradingSessions
 
-# The age, in years, of the oldest supported recordings. A calendar of the library may start later than this.
+# Recordings may be up to this many years old. A calendar of the library may cover fewer years.
 _YEARS_BACK = 40
 # Exchanges publish their holidays about one year ahead.
 _YEARS_AHEAD = 1

@@ -134,7 +134,7 @@ class CandleOutbox:
 def _leading_candles(parts: Iterable[_Part], max_candles: int) -> Iterable[PackedCandles]:
     """Yield the first `max_candles` candles of all parts, or fewer if the parts contain fewer candles."""
     for part in parts:
-        # A restored part may contain all candles of one event, so do not copy the whole part.
+        # Do not copy the whole part, because a restored part may contain all candles of one event.
         yield part.candles[:max_candles]
         max_candles -= len(part.candles)
         if max_candles <= 0:

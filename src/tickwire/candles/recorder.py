@@ -22,7 +22,7 @@ from tickwire.market.trading_sessions import TradingSessions
 
 
 class CandleJournal(Protocol):
-    """The part of a journal that `CandleRecorder.recover` reads."""
+    """The part of a journal that `CandleRecorder.recover` uses."""
 
     @property
     def epoch(self) -> str:
@@ -104,7 +104,7 @@ class CandleRecorder:
         self.outbox = CandleOutbox()
 
     async def apply(self, records: Iterable[JournalRecord], epoch: str) -> None:
-        """Apply the next records of the journal. `epoch` is the random name of the journal's history.
+        """Apply the next records of the journal. `epoch` is a random name that identifies the history of the journal.
 
         Skip records that `recover` has already applied. While a record closes the candles of many symbols, other tasks
         can run.
@@ -144,14 +144,14 @@ class CandleRecorder:
         market_time = self.candles.overdue_market_time(now, 2 * ALLOWED_LATENESS_NS)
         if market_time is None:
             return None
-        # Versions of Tickwire that have one time for all sources read `ts`. This version computes the time of each
+        # Earlier versions, which have one time for all sources, read `ts`. This version computes the time of each
         # source from `now`.
         return named_entry(CLOCK_EVENT, {"ts": (market_time - ALLOWED_LATENESS_NS) // 1000, "now": now // 1000})
 
     async def read(self, query: CandleQuery) -> list[Candle]:
         """Return the candles that match `query`, oldest first. Only the last candle may be open (`closed` is False)."""
-        # Read the open candles before the archive. A candle that closes during the read is then returned as open. In
-        # the reverse order, the candle would be missing from both results.
+        # Read the open candles before the archive. If a candle closes during the read, it is then returned as open. In
+        # the reverse order, such a candle would be missing from both results.
         open_candles = self._open_candles(query)
         closed = candles_from_packed(
             await self.archive.read(query.symbol, query.interval_s, start=query.start, end=query.end, limit=query.limit)

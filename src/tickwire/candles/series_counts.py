@@ -38,7 +38,8 @@ class SeriesCounts:
         self._counts[self._slots([symbol for symbol, _ in pairs], [interval for _, interval in pairs])] = 0
 
     def _slots(self, symbols: Sequence[str], intervals: Sequence[int]) -> RowArray:
-        """Return, for each pair of a symbol and an interval, the index of the pair's count. Add new symbols."""
+        """Each pair of a symbol and an interval has a count. Return the index of the count of each pair, and add new
+        symbols."""
         try:
             rows = np.array(list(map(self._row_by_symbol.__getitem__, symbols)), np.intp)
         except KeyError:

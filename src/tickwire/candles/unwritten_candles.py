@@ -17,14 +17,18 @@ _MIN_CANDLES_PER_LARGE_BATCH = 256
 
 
 class Checkpoint(NamedTuple):
-    """A position in a journal: the random name of the journal's history, and the sequence number of an event."""
+    """A position in a journal: the epoch (a random name that identifies the history of the journal), and the sequence
+    number of an event."""
 
     epoch: str
     sequence: int
 
 
 class _Batch(NamedTuple):
-    """Closed candles that were added together. All candles that closed up to `complete_until` were added earlier."""
+    """Closed candles that were added together.
+
+    All candles that closed up to `complete_until` were added before these candles.
+    """
 
     candles: PackedCandles
     complete_until: Checkpoint
@@ -40,7 +44,7 @@ class UnwrittenCandles:
         self.checkpoint = Checkpoint("", 0)
         self._batches: list[_Batch] = []
         self._candle_count = 0
-        # The number of small batches after the newest large batch.
+        # The number of small batches that were added after the newest large batch.
         self._small_batches = 0
 
     def __len__(self) -> int:
@@ -57,9 +61,10 @@ class UnwrittenCandles:
         self.checkpoint = checkpoint
 
     def oldest(self, min_candles: int) -> tuple[list[PackedCandles], Checkpoint]:
-        """Return the oldest batches that together contain at least `min_candles` candles, or all batches.
+        """Return the oldest batches that together contain at least `min_candles` candles, and a checkpoint.
 
-        Also return a checkpoint: the result contains every unwritten candle that closed up to this checkpoint.
+        If all batches together contain fewer candles, return all batches. The result contains every unwritten candle
+        that closed up to the checkpoint.
         """
         selected = list[PackedCandles]()
         for candles, complete_until in self._batches:

@@ -58,7 +58,10 @@ def config(config: Path | None, *, shows_all: bool, is_json: bool, **options: An
 
 
 def describe_settings(settings: Settings, overrides: Mapping[str, Any], path: Path | None) -> list[ShownSetting]:
-    """Return each setting with its effective value and its origin. `overrides` are the flags, `path` is the file."""
+    """Return each setting with its effective value and its origin.
+
+    `overrides` contains the flags, and `path` is the file with settings.
+    """
     in_file = set() if path is None else tomllib.loads(path.read_text(encoding="utf-8")).keys()
     variables = {name.upper(): name for name in os.environ}
     shown = []

@@ -61,7 +61,7 @@ class HeartbeatSender:
 class HeartbeatPipe(ChildPipe):
     """The parent's end of the pipe from one child process.
 
-    Set the variables in `environment` for the child process. When it has started, call `wait_until_silent`.
+    Start the child process with the variables in `environment`, and then call `wait_until_silent`.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,8 @@ class HeartbeatPipe(ChildPipe):
             try:
                 received = os.read(self.read_fd, _READ_BYTES)
             except BlockingIOError:
-                # The read failed because the pipe is empty. Count missed heartbeats only after the first heartbeat.
+                # The pipe is empty, so no heartbeat has arrived since the last check. Count missed heartbeats only
+                # after the first heartbeat.
                 if missed >= 0:
                     missed += 1
                 continue

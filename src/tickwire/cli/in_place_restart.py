@@ -28,7 +28,8 @@ class InPlaceRestart:
         self._listener: socket.socket | None = None
 
     def request(self, listener: socket.socket) -> None:
-        """Schedule the restart. Duplicate the listening socket, so that it stays open when the server closes it."""
+        """Schedule the restart. Keep a duplicate of the listening socket, because the server closes the original
+        socket."""
         if self._listener is None:
             self._listener = listener.dup()
 

@@ -80,7 +80,7 @@ class SettingOption(click.Option):
 
 
 class _TextType(click.ParamType[str]):
-    """The type of an option whose value stays unconverted text. `load_settings` converts the text later.
+    """The type of an option whose value stays a text. `load_settings` converts the text later.
 
     The help shows `name` as the type.
     """

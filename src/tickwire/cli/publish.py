@@ -32,7 +32,7 @@ from tickwire.recordings.tick_facts import published_ticks, withdraw_cancelled
 from tickwire.recordings.tick_reader import Recording, RecordingOptions
 
 _STANDARD_INPUT = Path("-")
-# The name of the temporary file for standard input, because the progress bar shows the name of the file.
+# The file name of the copy of standard input. The progress bar shows this name.
 _COPY_NAME = "standard-input"
 # The number of ticks that are encoded together, about 100 KB.
 _BATCH_TICKS = 1_000

@@ -103,12 +103,13 @@ def _serve(
 
 
 def _open_certificate(settings: Settings) -> Certificate | None:
-    """Return the certificate for https://, or None for http://. Raise SettingsError if its files are unusable."""
+    """Return the certificate for https://, or None for http://. Raise SettingsError if the files of the certificate are
+    unusable."""
     return Certificate(Path(settings.tls_cert), Path(settings.tls_key)) if settings.tls_cert else None
 
 
 def check_multiprocess_settings(settings: Settings) -> None:
-    """Raise SettingsError if the settings ask for several processes of a role that only one process can have."""
+    """Raise SettingsError if the settings request several processes for a role that allows only one process."""
     if settings.workers > 1 and settings.role == "feed":
         raise SettingsError("--role feed runs one process: remove --workers", field="workers")
 

@@ -17,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class SettingsReloader:
-    """Reads the settings of the command again, with `load`, which raises TickwireError if a setting is invalid."""
+    """Reads the settings of the command again, with the function `load`.
+
+    `load` raises TickwireError if a setting is invalid.
+    """
 
     def __init__(self, load: Callable[[], Settings], settings: Settings) -> None:
         self._load = load

@@ -23,8 +23,8 @@ def systemd_listener() -> socket.socket | None:
     SettingsError if systemd passed several sockets, or a socket that is not a listening TCP socket.
     """
     pid, count, _ = (os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-    # The variables were meant for another process if the process id differs: a parent process passed its environment
-    # on.
+    # If the process id differs, the variables were meant for a parent process, which passed its environment on to this
+    # process.
     if pid != str(os.getpid()) or not count.isdigit() or count == "0":
         return None
     if count != "1":

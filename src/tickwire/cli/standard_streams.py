@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 def open_standard_descriptors() -> None:
     """Open /dev/null in place of each closed standard stream.
 
-    Otherwise a connection or a file would have the descriptor of the closed stream, and would receive the lines of the
-    log. Call this function before the process opens any file.
+    Otherwise the system would assign the descriptor of a closed stream to a connection or a file. The lines of the log
+    would then go there. Call this function before the process opens any file.
     """
     for descriptor in (_STDIN, _STDOUT, _STDERR):
         try:

@@ -68,7 +68,7 @@ class ReadyNotifier:
 class ReadyPipe(ChildPipe):
     """The parent's end of the pipe from one child process.
 
-    Set the variables in `environment` for the child process. When it has started, call `wait`.
+    Start the child process with the variables in `environment`, and then call `wait`.
     """
 
     @property

@@ -26,7 +26,7 @@ _SEQUENCES = {
     "\x1b[5~": "page up",
     "\x1b[6~": "page down",
 }
-# In application mode, a terminal sends O instead of [.
+# In application mode, a terminal sends the letter O in place of the character [ in these sequences.
 _SEQUENCES |= {sequence.replace("[", "O"): key for sequence, key in _SEQUENCES.items()}
 _CHARACTERS = {"\r": ENTER, "\n": ENTER, "\x7f": BACKSPACE, "\b": BACKSPACE}
 # A slow connection can deliver the characters of one key separately. After this time, a lone escape character is the
@@ -45,7 +45,7 @@ class KeyDecoder:
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether the newest characters may be the start of a key's sequence."""
+        """Whether the newest characters may be the beginning of a key's escape sequence."""
         return bool(self._pending)
 
     def feed(self, data: bytes) -> None:

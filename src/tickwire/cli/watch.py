@@ -77,7 +77,8 @@ def watch(
 
     Example: tickwire watch --order 'change_rate desc' --top 10
     """
-    # The output shows the states of the connection, and the log would repeat them in the middle of a table.
+    # Suppress the log of the client. The output already shows the states of the connection, and the log would repeat
+    # them in the middle of a table.
     logging.getLogger("tickwire.client").addHandler(logging.NullHandler())
     patterns = symbols or ("*",)
     ranking = _parse_ranking(order, top)

@@ -98,7 +98,7 @@ class WatchRows:
         self._ranking = ranking
         self.pattern = ""
         self._rows: dict[str, Row] = {}
-        # The rows at the time when a person paused the display.
+        # A copy of the rows from the moment when a person paused the display. None while the display is not paused.
         self._paused_rows: dict[str, Row] | None = None
 
     def __len__(self) -> int:
@@ -134,7 +134,7 @@ class WatchRows:
         self._paused_rows = None if self.is_paused else deepcopy(self._rows)
 
     def move_sort_column(self, steps: int) -> None:
-        """Sort by the column that is `steps` to the right.
+        """Sort by another column, which is `steps` columns to the right of the present one.
 
         Numbers are in descending order, and texts are in alphabetical order.
         """

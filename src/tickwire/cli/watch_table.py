@@ -142,7 +142,7 @@ class WatchTable:
                 self._first_row = 0
 
     def render(self, console: Console) -> Group:
-        """Return the table in the size of the console."""
+        """Return the table, drawn for the size of the console."""
         width, height = console.size
         lines = [self._connection_line(), self._measurement_line()]
         lines += [Text(text, "yellow", no_wrap=True, overflow="ellipsis") for text in self._notices.values()]
@@ -158,7 +158,8 @@ class WatchTable:
         )
 
     def _connection_line(self) -> Text:
-        # The mode `live` is omitted, because the state of the connection has the same name.
+        # Omit the mode `live`, because the line also contains the state of the connection, and one state is called
+        # `live`, too.
         parts = [self._url, self._mode.replace("live", ""), f"{len(self.rows)} symbols"]
         line = Text(" · ".join(part for part in parts if part) + "  ", no_wrap=True, overflow="ellipsis")
         style = "bold green" if self._state == "live" else "bold white on red"

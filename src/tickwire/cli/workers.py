@@ -92,8 +92,8 @@ class WorkerProcess:
             served = await self._run_process_or_log()
             if self._stopping.is_set():
                 return
-            # Require that the process became ready, because it may have waited for the journal for a long time without
-            # ever being ready.
+            # A process is stable only if it became ready. Without this condition, a process that waits for the journal
+            # for a long time, and never becomes ready, would count as stable.
             was_stable = served and loop.time() - started_at > _STABLE_AFTER_S
             delay = _INITIAL_RESTART_DELAY_S if was_stable else delay
             self.failed_starts = 0 if served else self.failed_starts + 1
@@ -233,8 +233,8 @@ class Supervisor:
     """The processes of one `tickwire serve --workers N` command."""
 
     def __init__(self, settings: Settings, port: int) -> None:
-        # Each worker must accept the tickets of all other workers, so all workers share this secret if the settings
-        # contain none.
+        # Each worker must accept the tickets of all other workers. So if the settings contain no secret, all workers
+        # share this secret.
         self._ticket_secret = secrets.token_urlsafe(32)
         present = {name: getattr(settings, name) for name in RELOADABLE}
         settings = settings.model_copy(update=self._add_ticket_secret(present))
@@ -250,8 +250,8 @@ class Supervisor:
             owner.max_failed_starts = 1
         has_standby = bool(owners) and settings.journal != "memory"
         self.standby_workers = [_feed_worker(settings, "feed process 1", 1)] if has_standby else []
-        # The started workers that have not ended. During a restart, these include the old and the new process of an
-        # edge.
+        # The workers that have started and have not ended yet. During a restart, both the old and the new process of an
+        # edge are in this dict.
         self._running: dict[asyncio.Task[None], WorkerProcess] = {}
         self._is_stopping = False
         self._restart_lock = asyncio.Lock()
@@ -388,8 +388,8 @@ def _edge_worker(settings: Settings, port: int, number: int) -> WorkerProcess:
         "port": port,
         "share_port": True,
         "metrics_port": metrics_port,
-        # Set no delay for the edges, because the supervisor itself waits: once for all edges, and only when all workers
-        # stop.
+        # Set no drain delay for the edges. The supervisor itself waits for this delay, once for all edges, and only
+        # when all workers stop.
         "drain_delay": 0,
     }
     return WorkerProcess(f"worker {number}", process_environment(settings, overrides), (settings.host, port))

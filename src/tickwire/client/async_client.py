@@ -65,8 +65,8 @@ class AsyncClient:
             "attempts": attempts,
             "on_state": on_state,
         }
-        # All streams that may be open, each with the object that closes it: the stream itself, or the board that reads
-        # it.
+        # All streams that may be open, each with the object that closes it. This object is the stream itself, or the
+        # board that reads the stream.
         self._opened: list[tuple[Stream, _Closable]] = []
 
     @property

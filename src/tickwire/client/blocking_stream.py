@@ -43,8 +43,8 @@ class BlockingStream(Generic[T]):
         self._source = source
         self._stream = stream
         self._last_event_id = stream.last_event_id
-        # The pending result of the last call of `next_item`, if this call reached its timeout or was interrupted.
-        # Otherwise None.
+        # If the last call of `next_item` reached its timeout or was interrupted, this is the pending result of the
+        # call. Otherwise None.
         self._next: Future[_Received[T]] | None = None
 
     def __enter__(self) -> Self:
@@ -117,8 +117,8 @@ class BlockingScreen(BlockingStream[ScreenChange]):
     def __init__(self, thread: LoopThread, screen: Screen) -> None:
         super().__init__(thread, screen, screen.stream)
         self._screen = screen
-        # After a call of `next_item` has reached its timeout: a copy of the symbols and the quotes, because the thread
-        # may change the originals. Otherwise None.
+        # After a call of `next_item` has reached its timeout, this is a copy of the symbols and the quotes, because the
+        # thread may change the originals. Otherwise None.
         self._copy: tuple[Set[str], Mapping[str, Quote]] | None = None
 
     @property
@@ -148,8 +148,8 @@ class BlockingBoard(Mapping[str, Quote]):
     def __init__(self, thread: LoopThread, board: LiveBoard) -> None:
         self._thread = thread
         self._board = board
-        # The pending result of the last call of `wait_for_changes`, if this call reached its timeout or was
-        # interrupted. Otherwise None.
+        # If the last call of `wait_for_changes` reached its timeout or was interrupted, this is the pending result of
+        # the call. Otherwise None.
         self._changes: Future[frozenset[str]] | None = None
 
     def __enter__(self) -> Self:

@@ -72,7 +72,7 @@ async def read_history(
     end: Time | None,
     limit: int | None,
 ) -> CandleHistory:
-    """Read the candles that start in `[start, end)`, at most `limit` candles (None: all candles).
+    """Read at most `limit` candles that start in `[start, end)`. If `limit` is None, read all of them.
 
     If more than `limit` candles match, return the oldest candles if `start` is set, and the newest candles otherwise.
     """

@@ -76,7 +76,7 @@ def _column_values(column: Any) -> np.ndarray[Any, Any]:
     if values.dtype.kind == "M":
         return _whole_numbers(values.astype("datetime64[us]").astype(np.int64), np.isnat(values))
     if column.name in _TIME_FIELDS and values.dtype.kind == "f":
-        # A column of whole numbers with a missing value contains floats.
+        # In a data frame, a missing value turns a column of whole numbers into a column of floats.
         return _whole_numbers(values, np.isnan(values))
     return values
 

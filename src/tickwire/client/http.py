@@ -64,7 +64,8 @@ class ErrorResponse:
         of the error.
         """
         error = self._build_error()
-        # Print the position of a mistake before the hint, which the error may already contain as a note.
+        # The error may already contain the hint as a note. Replace its notes, so that the position of a mistake is
+        # printed before the hint.
         error.__notes__ = [str(note) for note in map(self._problem.get, ("caret", "hint")) if note]
         return error
 

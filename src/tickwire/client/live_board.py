@@ -23,7 +23,7 @@ class LiveBoard(Mapping[str, Quote]):
     """
 
     def __init__(self, stream: Stream, read_quotes: Callable[[], Awaitable[Mapping[str, Quote]]]) -> None:
-        """`read_quotes` returns the quotes with which the board starts."""
+        """`read_quotes` returns the quotes that the board contains at the start."""
         self.stream = stream
         self.error: BaseException | None = None
         self._read_quotes = read_quotes

@@ -185,7 +185,7 @@ def _encode_batch(ticks: list[Tick | Mapping[str, Any]], first_index: int = 0) -
 
 
 class _UploadBody:
-    """The body of an upload. The body ends before the first invalid batch, and `error` then contains the reason.
+    """The body of an upload. If a batch is invalid, the body ends before this batch, and `error` contains the reason.
 
     `index` is the position of the body's first tick in the whole upload.
     """

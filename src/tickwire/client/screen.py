@@ -105,8 +105,8 @@ class Screen:
 
     def _update(self, quote: Quote) -> None:
         symbol = quote.symbol
-        # Ignore a quote that arrives between the events `leave` and `enter` of its symbol, and a quote that the event
-        # `enter` already contained.
+        # Ignore two kinds of quotes: a quote that arrives between the events `leave` and `enter` of its symbol, and a
+        # quote that the event `enter` already contained.
         if symbol not in self._symbols or self._quotes.get(symbol) == quote:
             return
         is_new = symbol not in self._quotes

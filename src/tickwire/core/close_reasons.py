@@ -54,5 +54,5 @@ class CloseReason(enum.StrEnum):
 
     @property
     def is_on_wire(self) -> bool:
-        """Whether the server can send this reason in a `bye` event."""
+        """Whether a `bye` event of the server can contain this reason."""
         return bool(self.sender)

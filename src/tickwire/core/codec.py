@@ -81,8 +81,8 @@ def find_non_number(data: bytes, error: Exception) -> NonNumber | None:
     position = _ERROR_POSITION_PATTERN.search(str(error))
     if position is None:
         return None
-    # Search for the field name and the value. The error contains a position inside the value. The name precedes this
-    # position.
+    # Search for the name and the value of the field. The error contains a position inside the value, so the name is
+    # before this position.
     end = int(position[1]) + _MAX_NON_NUMBER_BYTES
     found = [*_NON_NUMBER_PATTERN.finditer(data, max(0, end - _MAX_FIELD_BYTES), end)]
     return NonNumber(found[-1][1].decode(), found[-1][2].decode(), found[-1].start()) if found else None

@@ -17,7 +17,7 @@ from tickwire.core.arrays import Bools, RowArray
 from tickwire.core.tick import Microseconds, PackedTicks, Price, Size, Symbol, blank_ticks
 
 LEAST_SIZE = sys.float_info.min
-"""A tick withdraws a trade without a size if the size of the tick is the negative of this number.
+"""A tick whose size is the negative of this number withdraws a trade without a size.
 
 The number is too small to change a volume.
 """
@@ -100,6 +100,9 @@ def split_trades(ticks: PackedTicks) -> tuple[Bools, RowArray]:
 
 
 def end_of_part(ticks: PackedTicks, end: int) -> int:
-    """Return `end`, or `end` + 1 if the next part of `ticks` would begin with the replacement of a withdrawn trade."""
+    """Return the end of a part of `ticks`: `end` or `end` + 1.
+
+    The result is `end` + 1 if the next part would otherwise begin with the replacement of a withdrawn trade.
+    """
     is_split = 0 < end < len(ticks) and ticks["size"][end - 1] < 0.0 and find_replacement(ticks, end - 1) is not None
     return end + 1 if is_split else end

@@ -43,7 +43,7 @@ class RecordKind(enum.IntEnum):
     TICKS = 1
     """Packed ticks."""
     NAMED_EVENT = 2
-    """The JSON of a NamedEvent."""
+    """A NamedEvent, encoded as JSON."""
     CANDLES = 3
     """Packed closed candles."""
     UNREADABLE = 4
@@ -166,8 +166,8 @@ class JournalRecord(NamedTuple):
 class Turn(NamedTuple):
     """The journal records that a process applies in one turn of the event loop.
 
-    `parts` contains whole records, or one part of a large record of ticks. `starting_records` contains each record
-    whose first event is in `parts`. `starting_records` contains whole records, even if `parts` contains only a part.
+    `parts` contains either whole records, or one part of a large record of ticks. `starting_records` contains each
+    record whose first event is in `parts`, and always contains the whole record.
     """
 
     parts: Sequence[JournalRecord]

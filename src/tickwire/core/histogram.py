@@ -30,7 +30,7 @@ class Exemplar(NamedTuple):
 
 
 class HistogramCounts(NamedTuple):
-    """The state of a histogram at one moment. The last number in `counts` counts the values above all `bounds`.
+    """The state of a histogram at one moment. The last number in `counts` is the number of values above all `bounds`.
 
     `exemplars` maps the index of a bucket to its newest exemplar. Buckets without an exemplar are missing.
     """

@@ -44,7 +44,7 @@ def safe_text(text: str, max_bytes: int = MAX_FIELD_BYTES) -> str:
     """
     if _JWT_START in text:
         text = _JWT.sub("***", text)
-    # Return short harmless texts at once, because most texts are short and harmless.
+    # Most texts are short and harmless. Return such a text at once.
     if len(text) <= max_bytes and text.isascii() and text.isprintable():
         return text
     escaped = escape_controls(text[:max_bytes]).encode()

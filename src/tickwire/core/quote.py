@@ -45,7 +45,7 @@ UNITS: dict[FieldKind, str] = {
     FieldKind.QUANTITY: "shares or units",
     FieldKind.MONEY: "currency",
 }
-"""The unit of each kind, for documentation. `currency` means the currency of the instrument."""
+"""The unit of each kind of field, for the documentation. `currency` means the currency of the instrument."""
 
 
 class FieldSource(StrEnum):

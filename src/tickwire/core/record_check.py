@@ -39,7 +39,7 @@ from tickwire.errors import InputError
 _IS_SYMBOL_BYTE = np.array([is_symbol(f"A{chr(byte)}A") for byte in range(256)])
 _SPACE = ord(" ")
 _IS_INTERVAL = frozenset(INTERVAL_NAMES)
-# In a packed tick, the numbers follow the symbol and the time, which occupy whole 8-byte words.
+# In a packed tick, the numbers come after the symbol and the time. The symbol and the time occupy whole 8-byte words.
 _TICK_WORDS, _FIRST_NUMBER_WORD = TICK_DTYPE.itemsize // 8, SYMBOL_BYTES // 8 + 1
 _NUMBER_FIELDS = (TICK_DTYPE.names or ())[2:]
 _IS_SIZE = np.array(["size" in name or name == "volume" for name in _NUMBER_FIELDS])
@@ -55,7 +55,7 @@ _CANDLE_NUMBERS = ("open", "high", "low", "close", "volume")
 
 
 class _StatusData(msgspec.Struct):
-    """The part of a status event's data that servers use. Readers receive the whole JSON of the event."""
+    """The fields of a status event that servers use. Readers receive the whole JSON of the event."""
 
     symbol: Symbol | None
     state: FeedState
@@ -79,9 +79,9 @@ _DATA_TYPES: dict[str, type] = {
     EventKind.CORRECTION: TradeCorrection,
     CLOCK_EVENT: _ClockData,
 }
-# A journal stores quotes as packed ticks and candles as packed candles, and stores no screen events. A named event
-# therefore never has one of these kinds.
-# Earlier versions accepted messages with the name `heartbeat`, so a journal may contain them.
+# A named event never has a kind in _UNNAMED_KINDS, because a journal stores quotes as packed ticks and candles as
+# packed candles, and stores no screen events. Earlier versions accepted messages with the name `heartbeat`, so a
+# journal may contain such messages.
 _INVALID_MESSAGE_NAMES = RESERVED_EVENT_NAMES - {StreamEvent.HEARTBEAT}
 _UNNAMED_KINDS = frozenset(EventKind) - {EventKind.STATUS, EventKind.CORRECTION, EventKind.MESSAGE}
 
@@ -125,7 +125,10 @@ def _check_ticks(ticks: PackedTicks, event_count: int) -> None:
 
 
 def _is_valid_tick(symbol: bytes, ts: int, *numbers: float) -> bool:
-    """Return whether a single packed tick is valid. The array operations for a batch would take five times as long."""
+    """Return whether a single packed tick is valid.
+
+    For a single tick, the array operations that check a batch would take five times as long.
+    """
     if not _is_valid_row(symbol, ts):
         return False
     for value, (low, high, may_be_empty) in zip(numbers, _NUMBER_LIMITS, strict=True):

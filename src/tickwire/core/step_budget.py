@@ -5,7 +5,7 @@ from __future__ import annotations
 # The maximum cost of one step. The test of one text in a large column has the cost 1. With the slowest patterns, a step
 # takes about 4 ms.
 _MAX_STEP_COST = 16_384
-# The minimum cost of a search through a column, however few texts it has.
+# The minimum cost of a search through a column, even if the column contains few texts.
 _MIN_SEARCH_COST = 512
 # The cost of a test of a single text outside a column.
 _SINGLE_TEST_COST = 8

@@ -20,8 +20,8 @@ from tickwire.core.arrays import Bools, RowArray
 _Words: TypeAlias = NDArray[np.uint64]
 
 # The maximum length of a text in the matrix. Longer texts, such as some names of companies, are tested one by one with
-# a regular expression. A search needs one bit for each character of the pattern and two more bits, all in one 64-bit
-# word.
+# a regular expression. A search uses one 64-bit word for each text: one bit for each character of the pattern, and two
+# more bits.
 _MAX_WIDTH = 60
 # The matrix stores the characters as bytes. This byte stands for all characters outside Latin-1, and for NUL, because
 # the byte 0 marks the end of a text.
@@ -71,8 +71,8 @@ class TextPattern:
         self.length = len(self._characters)
         listed = {character for character in self._characters if character is not None}
         self.presence = _presence_word(listed)
-        # The matrix does not distinguish characters that share the byte _OTHER_CHARACTER, so the search needs another
-        # test.
+        # Characters that share the byte _OTHER_CHARACTER look the same in the matrix. If the pattern contains such a
+        # character, the search needs another test.
         self.is_ambiguous = any(_byte_of(character) == _OTHER_CHARACTER for character in listed)
         self.step_bits = _step_bits(self._characters) if self.length <= _MAX_WIDTH else None
 
@@ -148,17 +148,19 @@ class TextColumn:
         return result
 
     def equal_to_any(self, texts: frozenset[str], first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to `end` - 1 (None: to the last row).
+        """Return a boolean array that is True for each row whose text is one of `texts`.
 
-        An element is True if the text is one of `texts`.
+        The array has one element for each row from `first` to `end` - 1. If `end` is None, the array reaches to the
+        last row.
         """
         compared: Sequence[str | None] = self._texts[first:end] if first or end is not None else self._texts
         return np.fromiter(map(texts.__contains__, compared), np.bool_, len(compared))
 
     def present(self, first: int = 0, end: int | None = None) -> Bools:
-        """Return a boolean array with one element for each row from `first` to `end` - 1 (None: to the last row).
+        """Return a boolean array that is True for each row with a text.
 
-        An element is True if the row has a text.
+        The array has one element for each row from `first` to `end` - 1. If `end` is None, the array reaches to the
+        last row.
         """
         end = len(self) if end is None else end
         present: Bools = self._lengths[first:end] >= 0
@@ -228,7 +230,10 @@ class TextColumn:
 
 
 def _pack_words(characters: NDArray[np.uint8]) -> _Words:
-    """Return one number for each column of a matrix of up to eight rows. The first row is most significant."""
+    """Pack each column of a matrix of bytes into one number.
+
+    The matrix has at most eight rows. The first row is most significant.
+    """
     words = np.zeros(characters.shape[1], np.uint64)
     for place in range(_WORD_BYTES):
         words <<= np.uint64(8)

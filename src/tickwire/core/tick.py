@@ -47,8 +47,8 @@ PackedTicks: TypeAlias = NDArray[np.void]
 NOT_REPORTED = float("nan")
 EMPTY_SIDE = float("inf")
 NO_PRICE = float("inf")
-# The offset of the last price in a packed tick, and the bytes of this price in a reset. These bytes identify a reset
-# without decoding the tick.
+# The offset of the last price in a packed tick, and the bytes of this price in a reset. A comparison of these bytes
+# recognizes a reset without decoding the tick.
 _LAST_OFFSET = TICK_DTYPE.fields["last"][1] if TICK_DTYPE.fields else 0
 _RESET_BYTES = struct.pack("<d", NO_PRICE)
 

@@ -14,7 +14,8 @@ MAX_TRACEPARENTS = 32
 """The maximum number of traceparents of one message. Under load, a message contains the entries of many requests."""
 
 Traceparents: TypeAlias = tuple[str, ...]
-"""The traceparents of the sampled spans that have appended an entry; empty if no such span is sampled."""
+"""The traceparents of those spans that have appended an entry and are sampled. The tuple is empty if there is no such
+span."""
 
 # The parts of a traceparent are version, trace id, span id and flags (section 3.2 of W3C Trace Context).
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -26,5 +27,5 @@ def trace_id_of(traceparent: str) -> str:
 
 
 def valid_traceparents(texts: Iterable[str]) -> Traceparents:
-    """Return the valid traceparents in `texts`, at most MAX_TRACEPARENTS. Another program has sent the texts."""
+    """Return at most MAX_TRACEPARENTS valid traceparents from `texts`. Another program has sent these texts."""
     return tuple(text for text in texts if _TRACEPARENT.fullmatch(text))[:MAX_TRACEPARENTS]

@@ -15,7 +15,8 @@ FeedMode = Literal["simulated", "replay", "live"]
 """The label of a feed's prices. Clients see whether prices are simulated, replayed or live."""
 
 END_OF_FEED_SUFFIX = ":end"
-"""The suffix of the last key of a feed whose source has an end. Other batches have keys without this suffix."""
+"""If the source of a feed has an end, the key of the last batch has this suffix. No other batch has a key with this
+suffix."""
 
 
 class ConnectionState(enum.Enum):

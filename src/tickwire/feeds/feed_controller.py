@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 MODEL_REJECTED = "a new model was rejected, and the current model stays in use"
 MODEL_UNREACHABLE = "the model cannot be fetched, and the current model stays in use"
-"""A notice for all readers, like MODEL_REJECTED.
+"""Like MODEL_REJECTED, this text is a notice for all readers.
 
 These notices contain no error text, because an error text may contain paths.
 """

@@ -187,7 +187,8 @@ class FeedStatus:
         # An event about a symbol does not contain the feed's state. But symbols halt and resume only in a running feed,
         # so the state was `running`.
         state = event_data["state"] if event_data["symbol"] is None else "running"
-        # The time of the newest tick is unknown, because the status events do not contain the ticks that followed.
+        # The time of the newest tick is unknown, because a status event does not describe the ticks that arrived after
+        # it.
         return {**event_data, "state": state, "symbol": None, "last_tick_ts": None, "command": None}
 
     def _set_state(self, state: FeedState) -> bool:

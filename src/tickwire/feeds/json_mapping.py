@@ -59,7 +59,7 @@ class JsonMapping:
         paths = [tuple(part.name.split(".")) for part in parts]
         self._row_path = _common_row_path(paths)
         self._fields = [_mapped_field(part, path, self._row_path) for part, path in zip(parts, paths, strict=True)]
-        # The parser of all times, which is chosen by the format of the first time.
+        # The parser of all times. The format of the first time determines the parser.
         self._time_parser: TimeParser | None = None
 
     def rows(self, document: Any, now: int) -> Iterator[tuple[Any, ...]]:
@@ -94,9 +94,9 @@ def _mapped_field(column: Column, path: Path, row_path: Path) -> _MappedField:
 
 
 def _common_row_path(paths: Sequence[Path]) -> Path:
-    """Return the part of a path up to its last asterisk, which is the path of the rows (the items of one list).
+    """Return the path of the rows, which is the part of a path up to its last asterisk. A row is one item of a list.
 
-    All paths with an asterisk must have the same path of the rows.
+    This part must be the same in all paths with an asterisk.
     """
     row_paths = {path[: len(path) - path[::-1].index(_EACH)] for path in paths if _EACH in path}
     if len(row_paths) > 1:

@@ -26,13 +26,13 @@ MAX_SPEED = 1000.0
 # one market second.
 MAX_GAP_NS = 3600 * 10**9
 SHORTENED_GAP_NS = 10**9
-# If playback is delayed by more than this (by a suspended laptop or a slow disk), playback continues at normal speed
-# and does not catch up.
+# If playback is delayed by more than this number of seconds, for example by a suspended laptop or a slow disk, it
+# continues at normal speed and does not catch up.
 _MAX_LAG_S = 1.0
 # The longest delay before a speed change takes effect.
 _MAX_SLEEP_S = 0.05
-# If the due time of a tick is nearer than this time, the clock releases the tick now. A shorter sleep could return at
-# once.
+# If the time until a tick is due is shorter than this time, the clock releases the tick now. Such a short sleep could
+# return at once.
 _DUE_TOLERANCE_S = 1e-6
 _NOTHING_RELEASED = -1.0
 
@@ -58,7 +58,7 @@ class PlaybackClock:
         self.market_time: int | None = None
         self.lag_s = 0.0
         self.is_pass_over = False
-        # The target of the newest seek, and the time of the newest released tick.
+        # The first value is the target of the newest seek. The second value is the time of the newest released tick.
         self._seek_target: int | None = None
         self._released_ts: int | None = None
         self._clock = clock
@@ -70,7 +70,8 @@ class PlaybackClock:
         self._newest_ts: int | None = None
         self._newest_due_ns = 0
         self._pending_steps = 0
-        # While playback is paused or stopped, the clock releases only ticks with a due time up to this value.
+        # While playback is paused or stopped, the clock releases a tick only if the due time of the tick is at most
+        # this value.
         self._released_until = _NOTHING_RELEASED
         self._changed = asyncio.Event()
 
@@ -234,7 +235,7 @@ class PlaybackClock:
         return True
 
     def _release_limit(self, due: float) -> float:
-        """Return the latest due time of the ticks that the clock may release now.
+        """Return the due time up to which the clock may release ticks now.
 
         `due` is the due time of the next tick.
         """
@@ -268,7 +269,7 @@ def check_speed(speed: float) -> float:
 def _avoid_split_correction(ticks: PackedTicks, begin: int, end: int) -> int:
     """Return the end of a batch. Move the end by one tick if it would separate a withdrawn trade from its replacement.
 
-    Candles can recognize a replacement only in the batch of the withdrawn trade.
+    Candles recognize a replacement only if it is in the same batch as the withdrawn trade.
     """
     later_end = end_of_part(ticks, end)
     return end - 1 if later_end > end > begin + 1 else later_end

@@ -132,7 +132,8 @@ class PlaybackController:
         clock, status = self._feed.playback_clock, self._status
         status.speed = clock.speed
         if isinstance(self._feed, Seekable):
-            # The notice of an early end is no longer true if the command begins another run through the feed's ticks.
+            # Replace the notice. A notice of an early end is no longer true if the command begins another run through
+            # the feed's ticks.
             status.notice = self._feed.connection.reason
         if clock.state == "running":
             if status.state in ("paused", "halted"):

@@ -58,7 +58,7 @@ class TimelineScanner:
             with self._open_recordings() as recordings:
                 self._timeline = _scan_recordings(recordings)
         except (InputError, OSError) as error:
-            # Only log the error, because the replay will report the error when it reaches the wrong row.
+            # Only log the error here. When the replay reaches the invalid row, the replay itself reports the error.
             log.warning("the timeline of the recording is unknown: %s", error)
 
 

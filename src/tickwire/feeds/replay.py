@@ -46,7 +46,7 @@ class _ReplayPass:
 
     @classmethod
     def resume(cls, key: str) -> _ReplayPass:
-        """Return the run to which the key of a batch belongs. The run continues after this batch."""
+        """Return the run to which the batch with this key belongs. The run continues after this batch."""
         return cls(*map(int, key.removesuffix(END_OF_FEED_SUFFIX).split(":")))
 
     @property
@@ -64,7 +64,7 @@ class _ReplayPass:
 
     @property
     def span_days(self) -> int:
-        """The smallest number of whole days that is longer than the time from the earliest row to the latest row.
+        """The number of whole days that is just longer than the time from the earliest row to the latest row.
 
         Only rows that have been read are included.
         """
@@ -121,7 +121,8 @@ class Replay:
         self._clock = clock
         self._current_pass = _ReplayPass(0, 0)
         self._symbols = {symbol.encode() for symbol in known_symbols}
-        # The recorded time that a pending seek command names, and the run that begins because of this command.
+        # While a seek command is pending: the recorded time that the command names, and the run through the files that
+        # follows the command.
         self._seek_target: int | None = None
         self._seek_pass: _ReplayPass | None = None
         self._end_reason: str | None = None
@@ -202,7 +203,7 @@ class Replay:
         self.playback_clock.interrupt_pass(market_time + self._seek_pass.day_offset * DAY_NS)
 
     def _pass_after_seek(self, market_time: int) -> _ReplayPass:
-        """Return the run through the files that a seek to the recorded time `market_time` begins.
+        """Return the run through the files that follows a seek to the recorded time `market_time`.
 
         A seek forwards continues the current run. A seek backwards rewinds.
         """
@@ -214,7 +215,7 @@ class Replay:
         return self._rewound_pass()
 
     def _rewound_pass(self) -> _ReplayPass:
-        """Return the run through the files that begins the market again."""
+        """Return a run that plays the files again, and in which the market begins again."""
         return _ReplayPass(0, -1, self._current_pass.rewinds + 1)
 
     def _report_early_end(self, ended: _ReplayPass, seek_target: int | None) -> None:
@@ -292,10 +293,10 @@ FEED_KIND = FeedKind("replay", "replay", _open_replay, argument="PATH")
 
 
 async def _iterate_with_lookahead(chunks: Iterator[PackedTicks]) -> AsyncIterator[tuple[PackedTicks, bool]]:
-    """Return pairs: each chunk, and whether it is the last chunk.
+    """Yield pairs: a chunk, and whether it is the last chunk.
 
-    Join two chunks if the first chunk ends with a withdrawn trade whose replacement begins the second chunk.
-    An error is raised only after all valid chunks have been returned.
+    If a chunk ends with a withdrawn trade and the next chunk begins with the replacement, join the two chunks. If a
+    chunk cannot be read, yield all earlier chunks before raising the error.
     """
     chunk = await _read_next_chunk(chunks)
     while chunk is not None:

@@ -34,7 +34,7 @@ _MAX_BLOCKS_AHEAD = 25
 _PAST_STEP_NS = 20 * 10**9
 _PAST_TRADES_PER_SECOND = 1e9 / _PAST_STEP_NS
 _PAST_STEPS_PER_BLOCK = 15
-# A simulation omits a past that is shorter than one block of market time.
+# A simulation generates no past if the past would be shorter than one block of market time.
 _MIN_PAST_NS = _PAST_STEPS_PER_BLOCK * _PAST_STEP_NS
 
 
@@ -142,8 +142,8 @@ class SimulatorFeed:
         while past.now < (end := self._start_time()):
             ticks = past.simulate_block().ticks
             ticks = ticks[ticks["ts"] < end]
-            # The past has fewer trades per minute than the present. The trades are larger, so that the volume per
-            # minute is equal.
+            # The simulated past has fewer trades per minute than the present. Make the trades larger, so that the
+            # volume per minute is the same.
             ticks["size"] *= self._rate / _PAST_TRADES_PER_SECOND
             tick_count += len(ticks)
             self.playback_clock.begin_pass(end)
@@ -238,8 +238,9 @@ class SimulatorFeed:
         """Return the trading changes to report at the start of a new market. A trading change maps a symbol to True (it
         trades again) or False (it is halted).
 
-        The result contains True for each symbol that was reported as halted but is not halted in the new market. The
-        result contains False for each symbol that is halted in the new market but was not reported as halted.
+        If a symbol was reported as halted, but is not halted in the new market, the result contains True for the
+        symbol. If a symbol is halted in the new market, but was not reported as halted, the result contains False for
+        it.
         """
         halted = {*self._price_process.halted_symbols()}
         return dict.fromkeys(sorted(self._announced_halts - halted), True) | dict.fromkeys(
@@ -290,8 +291,8 @@ def _resumable_scenario_run(
 ) -> ScenarioRun | None:
     """Return `run` if the new simulation should continue this running scenario. Otherwise return None.
 
-    A scenario that is over is not continued. Any other scenario is continued if a client started it, or if the settings
-    still name it.
+    A new simulation never continues a scenario that is over. It continues any other scenario if a client started the
+    scenario, or if the settings still name the scenario.
     """
     if run is None or not (run.is_manual or run.scenario == configured_scenario):
         return None

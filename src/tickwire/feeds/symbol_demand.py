@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 
 LINGER_S = 60.0
-"""The time for which a symbol stays subscribed after its last reader has left, for example to reload a page."""
+"""A symbol stays subscribed for this time after its last reader has left. The reader may return soon, for example after
+it has reloaded a page."""
 
 
 class SymbolDemand:

@@ -26,8 +26,8 @@ from tickwire.sessions.snapshot import HubSnapshot, decode_hub_snapshot
 
 log = logging.getLogger(__name__)
 
-# The longest sleep, in seconds, between two checks for due records. After a change of the system clock, the hub uses
-# the new time after at most this long.
+# The longest sleep, in seconds, between two checks for due records. If the system clock is changed, the hub notices the
+# change after at most this time.
 _MAX_SLEEP_S = 1.0
 
 
@@ -94,7 +94,8 @@ class DelayedHub:
         """
         end = await journal.find_sequence_before(clock.now() - delay_s * 10**9 + 1)
         stored = await journal.load_snapshot(end)
-        # Raise an error if event `end` has expired, or if the journal has neither a snapshot up to `end` nor event 1.
+        # Raise an error if event `end` has expired. Also raise an error if event 1 has expired and the journal has no
+        # snapshot up to `end`.
         if 0 < end < journal.first or (stored is None and journal.first > 1):
             raise JournalError(
                 f"the journal has no events from {delay_s} s ago: its retention has to be longer than this delay",

@@ -58,17 +58,17 @@ class Dispatcher:
         self._reader_admin = reader_admin
         self._counters = counters
         self._dirty_channels: set[Channel] = set()
-        # Maps each projection to the quotes of its quote table that wait for the next flush. The pending frames of
-        # channels do not contain these quotes.
+        # Maps each projection (the selected fields of a quote) to the quotes of its table that wait for the next flush.
+        # The pending frames of channels do not contain these quotes.
         self._deferred: dict[QuoteProjection, DeferredQuotes] = {}
 
     def flush_before(self, item: RenderedEvents, now: float) -> None:
         """If the event bypasses the pending frames of channels, flush the channels of its recipients.
 
         Gap events, and events for single readers, are written to the readers directly. The channels of these readers
-        must therefore write all earlier events first. Deferred quotes bypass the pending frames too, and closed candles
-        must not precede these quotes. It is faster to send the quotes at once than to append them to the pending
-        frames.
+        must therefore write all earlier events first. Deferred quotes bypass the pending frames, too. Closed candles
+        must not precede these quotes, so the method sends the quotes first. This is faster than appending the quotes to
+        the pending frames.
 
         Call this method before the head (the position of the hub) includes the event. If the flush fills the send
         buffer of a reader, this reader later catches up from the head. If the head already included the event, the
@@ -141,7 +141,7 @@ class Dispatcher:
                 quotes.disconnect_all()
 
     def _append_deferred(self) -> None:
-        """Append the deferred quotes to the pending frames of channels, so that other frames can follow them."""
+        """Append the deferred quotes to the pending frames of channels. Other frames can then follow these quotes."""
         for quotes in self._deferred.values():
             if quotes:
                 self._dirty_channels.update(quotes.append_to_channels())
@@ -236,7 +236,7 @@ class Dispatcher:
         if not reader.is_live or view is None:
             return
         if channel.is_paced:
-            # Do not write the event. Instead, make the reader a joining reader: the next flush sends a joining reader
+            # Do not write the event. Make the reader a joining reader instead: the next flush sends a joining reader
             # all events that it has missed, including this event.
             channel.leave(reader)
             channel.join(reader)

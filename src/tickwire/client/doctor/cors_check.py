@@ -36,9 +36,9 @@ def check_cors(record: StreamRecord, origin: str, diagnosis: Diagnosis) -> None:
 async def check_preflight(
     client: httpx2.AsyncClient, base_url: str, origin: str, sent: Sequence[str], diagnosis: Diagnosis
 ) -> None:
-    """Check that pages of `origin` may send the header Last-Event-ID, as clients that use `fetch` do.
+    """Check that pages of `origin` may send the header Last-Event-ID, which clients that use `fetch` send.
 
-    `sent` lists further headers that such a client needs, for example Authorization.
+    `sent` lists further headers that such a client sends, for example Authorization.
     """
     wanted = ["last-event-id", *sent]
     headers = {

@@ -107,8 +107,8 @@ class Doctor:
             if answer.exchange is None:
                 return None
             check_received(answer.exchange, sent, self._diagnosis)
-            # The first request also opened the connection, which took additional time. So send more requests, and
-            # compare the clocks with the fastest one.
+            # The first request also opened the connection, which took additional time. So send more requests, and use
+            # the fastest request to compare the clocks.
             answers = [await exchange_request(client, self._base_url, sent) for _ in range(_CLOCK_EXCHANGES)]
             exchanges = [each.exchange for each in (answer, *answers) if each.exchange is not None]
             exchange = min(exchanges, key=lambda each: each.round_trip_s)
@@ -126,8 +126,8 @@ class Doctor:
         """Continue with the target of a redirect. Return False if the target is not an HTTP URL."""
         self._diagnosis.product = find_product(response.headers.multi_items())
         source = f"{redact_address(self._base_url)} redirects (status {response.status_code})"
-        # The library computes the target of the redirect. The library keeps the token only if scheme, host and port
-        # stay the same, or if only http changes to https on the default ports.
+        # The library computes the target of the redirect. It keeps the token if scheme, host and port stay the same, or
+        # if only http changes to https on the default ports. Otherwise it removes the token.
         request = response.next_request
         try:
             if request is None:

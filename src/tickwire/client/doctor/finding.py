@@ -23,8 +23,8 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Diagnosis(msgspec.Struct):
-    """All findings, notes and measurements of the checks. `product` is the proxy that names itself in a response, or
-    None."""
+    """The findings, notes and measurements of all checks. `product` is the proxy that names itself in a response. It is
+    None if no proxy does so."""
 
     url: str
     product: Product | None = None
@@ -42,7 +42,8 @@ class Diagnosis(msgspec.Struct):
         self.findings.append(Finding(problem, evidence, culprit or remedy.culprit, change or remedy.change))
 
     def add_http_2(self, diagnosis: Diagnosis) -> None:
-        """Add the results of the checks over HTTP/2, except problems and notes that are the same over HTTP/1.1."""
+        """Add the results of the checks over HTTP/2. Omit problems and notes that the checks over HTTP/1.1 reported,
+        too."""
         for each in diagnosis.findings:
             self.add(each.problem, f"only over HTTP/2: {each.evidence}", culprit=each.culprit, change=each.change)
         self.notes += [f"HTTP/2: {note}" for note in diagnosis.notes if note not in self.notes]

@@ -11,7 +11,7 @@ from tickwire.client.doctor.finding import Diagnosis
 from tickwire.client.doctor.remedies import Product
 
 _HANDSHAKE_TIMEOUT_S = 5.0
-# The limit of Chromium, Firefox and Safari for one host.
+# The maximum number of connections that Chromium, Firefox and Safari open to one host.
 _MAX_BROWSER_CONNECTIONS = 6
 _LINES: dict[Product, str] = {
     "nginx": "`listen 443 ssl http2;` (1.25 and later: `listen 443 ssl;` and `http2 on;`)",
@@ -56,8 +56,8 @@ def has_http_2_library() -> bool:
 def check_browser_version(version: str | None, url: str, diagnosis: Diagnosis) -> None:
     """Check the HTTP version that browsers use for `url`.
 
-    With HTTP/1.1, add a note that the streams of a browser may use up its connections. With HTTP/2, add a note if the
-    doctor cannot read streams over HTTP/2.
+    With HTTP/1.1, add a note that streams may use up all connections that a browser opens to the server. With HTTP/2,
+    add a note if the doctor cannot read streams over HTTP/2.
     """
     if version is None:
         return

@@ -66,9 +66,9 @@ async def check_invented_address(
 
     `headers` contains the token. `plain` is an earlier request without an invented address, as the server received it.
 
-    If the doctor runs at the address of a trusted proxy, the server may correctly use the invented address. In this
-    case, a proxy has appended the address of the doctor to the header X-Forwarded-For, so the header contains more
-    addresses than in `plain`.
+    In one case, the server may use the invented address: the doctor runs at the address of a trusted proxy. A proxy has
+    then appended the address of the doctor to the header X-Forwarded-For, so the header contains more addresses than in
+    `plain`.
     """
     sent = {**headers, "x-forwarded-for": _INVENTED_ADDRESS}
     exchange = (await exchange_request(client, base_url, sent)).exchange

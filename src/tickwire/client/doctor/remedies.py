@@ -184,9 +184,9 @@ _GENERAL_CHANGES: dict[Problem, Remedy] = {
 
 
 def find_remedy(problem: Problem, product: Product | None) -> Remedy:
-    """Return the culprit and the change for a problem.
+    """Return the culprit of a problem, and the change that solves the problem.
 
-    If the proxy does not name itself, the change also lists the lines for all proxies.
+    If the proxy does not name itself, the change also lists the lines of configuration for all proxies.
     """
     general = _GENERAL_CHANGES[problem]
     if general.culprit != _UNKNOWN_CULPRIT:

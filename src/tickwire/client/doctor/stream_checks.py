@@ -135,8 +135,8 @@ def check_compression(
 ) -> None:
     """Check whether the server or a proxy compresses the stream.
 
-    `plain` is a stream that requested no compression, and `compressed` requested gzip. `received` is the request for
-    `compressed`, in the form in which it reached the server.
+    `plain` is a stream whose request asked for no compression, and `compressed` is a stream whose request asked for
+    gzip. `received` is the second request, in the form in which it reached the server.
     """
     coding = compressed.header("content-encoding")
     diagnosis.measurements["content_encoding"] = coding or "identity"

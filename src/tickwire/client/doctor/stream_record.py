@@ -16,21 +16,19 @@ STREAM_PATH = "/v1/stream"
 # No price ever arrives for this symbol, so the stream contains only `welcome` and heartbeats.
 _PARAMETERS = {"symbols": "TICKWIRE-DOCTOR"}
 _HEARTBEAT_PREFIX = ": hb "
-# The server checks once a second for silent streams, and counts the silence of a new stream from the second check. So a
-# heartbeat may arrive this much later than the heartbeat interval.
+# The maximum lateness of a heartbeat, in seconds. The server checks once a second for silent streams, and counts the
+# silence of a new stream from the second check.
 MAX_HEARTBEAT_LATENESS_S = 2.5
-# The doctor watches a stream for two heartbeat intervals, plus the maximum lateness of a heartbeat, plus this time. The
-# second heartbeat then arrives even on a busy machine.
+# The doctor watches a stream for the sum of three times: two heartbeat intervals, the maximum lateness of a heartbeat,
+# and this time. The second heartbeat then arrives even on a busy machine.
 _WATCH_MARGIN_S = 0.5
 # The maximum number of characters that the doctor reads from the body of an error response.
 _MAX_BODY_CHARS = 64_000
 
 
 class HeartbeatArrival(NamedTuple):
-    """The arrival of a heartbeat by this machine's clock, and its departure by the server's clock.
-
-    Both times are in microseconds since the Unix epoch.
-    """
+    """The time at which a heartbeat arrived, by this machine's clock, and the time at which it left the server, by the
+    server's clock. Both times are in microseconds since the Unix epoch."""
 
     arrived_at: int
     sent_at: int
@@ -153,7 +151,7 @@ async def record_stream(
                     deadline.reschedule(asyncio.get_running_loop().time() + seconds)
         record.ended_after_s = record.age_s
     except TimeoutError:
-        # The time of the watch is over. The stream is still open, which is correct.
+        # The watch has reached its time limit, and the stream is still open. This is the normal case.
         pass
     except httpx2.DecodingError as error:
         record.is_undecodable, record.failure = True, str(error)

@@ -73,7 +73,7 @@ class _Correction(msgspec.Struct):
 
 
 class _Cancel(_Trade):
-    """The cancellation of a trade, or the report that the trade was an error."""
+    """A message that cancels a trade, or reports that the trade was an error."""
 
 
 class _Success(msgspec.Struct):
@@ -91,7 +91,8 @@ class _Item(msgspec.Struct):
     kind: str = msgspec.field(name="T")
 
 
-# The items that the session reads. Bars, volatility limits and other kinds of items contain no data for a quote.
+# The kinds of items that the session reads. Other kinds, such as bars and volatility limits, contain no data for a
+# quote.
 _Content: TypeAlias = _Trade | _Cancel | _Correction | _Quote | _Status | _Success | _Error
 _MESSAGE_DECODER = msgspec.json.Decoder(list[msgspec.Raw])
 _ITEM_DECODER = msgspec.json.Decoder(_Item)
@@ -175,8 +176,8 @@ def _encode_request(action: str, symbols: Sequence[str]) -> str:
     return encode_json({"action": action, "trades": names, "quotes": names, "statuses": names}).decode()
 
 
-# Alpaca sends no heartbeats, and no prices at night. The feed's own pings detect a dead connection. The silence limit
-# of 900 s detects a connection that answers pings but sends no prices.
+# Alpaca never sends heartbeats, and it sends no prices at night. The feed's own pings detect a dead connection. The
+# silence limit of 900 s detects a connection that answers pings but sends no prices.
 VENDOR = Vendor(
     "alpaca",
     "wss://stream.data.alpaca.markets/v2/iex",

@@ -7,7 +7,7 @@ import numpy as np
 from tickwire.core.tick import EMPTY_SIDE, MAX_PRICE, MAX_SIZE, NOT_REPORTED, PackedTicks
 from tickwire.market.dirty_ticks import DirtyTick, DirtyTickCounter
 
-# A time before 1973 is wrong. Published ticks have the same limit.
+# A tick with a time before 1973 is not valid. Published ticks have the same limit.
 _MIN_TS_NS = 10**17
 _MAX_AHEAD_NS = 86_400 * 10**9
 _LIMITS = {

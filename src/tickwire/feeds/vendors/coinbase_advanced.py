@@ -130,9 +130,10 @@ class CoinbaseAdvancedSession:
             )
 
     def _receive_error(self, message: str) -> None:
-        """Drop the products that an error message names. The error does not end the connection.
+        """Drop the products that an error message names. Keep the connection.
 
-        If the vendor accepted no subscription, no messages arrive, so the feed opens a new connection after some time.
+        If the vendor has accepted no subscription, no messages arrive. The feed then opens a new connection after some
+        time.
         """
         self._output.warnings.append(f"coinbase-advanced reports an error: {message}")
         self._output.rejected |= self._requested.intersection(_WORD.findall(message))

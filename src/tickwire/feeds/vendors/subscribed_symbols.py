@@ -53,7 +53,8 @@ class SubscribedSymbols:
             prefix = self._prefix
             symbols = {name.removeprefix(prefix) for name in wanted if name.startswith(prefix)}
             subscribed = self._demand.update({*filter(is_symbol, symbols)} - self._rejected.keys(), now_s)
-            # Remove rejected symbols, because a rejected symbol may still linger in the demand.
+            # Remove rejected symbols from the list, because a symbol stays in the demand for some time after its
+            # rejection.
             self._set_symbols([symbol for symbol in subscribed if symbol not in self._rejected])
 
     def reject(self, symbols: Set[str]) -> None:
@@ -90,7 +91,7 @@ class SubscribedSymbols:
 
 
 def board_symbol(prefix: str, symbol: str) -> str:
-    """Return `prefix` plus `symbol`: the symbol on the board. Raise InputError if the result is too long."""
+    """Return the symbol on the board, which is `prefix` plus `symbol`. Raise InputError if the result is too long."""
     return check_symbol(prefix + symbol, field="feed")
 
 

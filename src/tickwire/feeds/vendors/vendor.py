@@ -33,7 +33,7 @@ _EMPTY: Side = (EMPTY_SIDE, EMPTY_SIDE)
 
 
 class Credentials(NamedTuple):
-    """The key and the secret of a vendor's account. Both are empty for a vendor that requires no account."""
+    """The key and the secret of an account at a vendor. Both are empty for a vendor that requires no account."""
 
     key: str = ""
     secret: str = ""
@@ -137,7 +137,7 @@ class SessionOutput:
     ) -> None:
         """Add a trade, unless the feed has sent the trade before.
 
-        `number` identifies the trade among the trades of the symbol. `effect` contains the values of the quote that the
+        `number` identifies the trade among the trades of the symbol. `effect` states which values of the quote the
         trade may change.
 
         `is_history` means that the trade may be older than the connection. The journal may then already contain the
@@ -154,7 +154,7 @@ class SessionOutput:
         if effect is not FULL_EFFECT:
             trade = self._restrict(name, trade, effect)
         if not self._trades.add(name, number, trade):
-            # Every reconnect repeats historical trades, so only other repetitions count as dirty ticks.
+            # A vendor repeats historical trades after every reconnect. Count only other repetitions as dirty ticks.
             if not is_history:
                 self._dirty_ticks.add(DirtyTick.DUPLICATE, 1)
             return
@@ -175,7 +175,7 @@ class SessionOutput:
 
         `reported` is the trade as the vendor describes it. If the feed remembers the trade, the ticks have the
         remembered time, because some vendors report the time of the correction. `corrected` is a pair: the new number,
-        and the corrected trade. `effect` contains the values of the quote that the corrected trade may change.
+        and the corrected trade. `effect` states which values of the quote the corrected trade may change.
         """
         name = self._find_name(symbol)
         if name is None:
@@ -233,8 +233,8 @@ class SessionOutput:
     def _restrict(self, name: bytes, trade: RememberedTrade, effect: SaleEffect) -> RememberedTrade:
         """Return the trade without the price or the size that its sale conditions exclude from the quote.
 
-        If a trade may change the high and low but not the last price, it becomes a late trade: it receives a time
-        before the newest trade. If the symbol has no other trade, this trade changes the last price, too.
+        A trade that may change the high and low, but not the last price, becomes a late trade: its time is set to a
+        time before the newest trade. If the symbol has no other trade, this trade changes the last price, too.
         """
         newest = self._trades.newest(name) if effect.range and not effect.last else None
         return RememberedTrade(

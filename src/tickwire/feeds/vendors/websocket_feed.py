@@ -91,8 +91,8 @@ class WebSocketFeed:
         self._last_tick_s: float | None = None
         self._lost_at_ns: int | None = None
         self._pending: list[TickRow] = []
-        # A list of mappings: if a symbol halts and at once resumes, the two changes are in two mappings, so that
-        # readers receive both.
+        # The list may contain several mappings. If a symbol halts and resumes at once, the two changes are in two
+        # mappings, so that readers receive both changes.
         self._trading_changes: list[dict[str, bool]] = []
         self._notices: list[FeedNotice] = []
         self._vendor_error: str | None = None
@@ -149,7 +149,7 @@ class WebSocketFeed:
                 await self._changed.wait()
                 self._changed.clear()
                 if connecting.done():
-                    # Only a bug ends the task before this iteration ends. Raise the task's error.
+                    # Before this iteration ends, the task ends only because of a bug. Raise the task's error.
                     connecting.result()
                 for batch in self._collect_batches():
                     yield batch
@@ -167,7 +167,8 @@ class WebSocketFeed:
             self._last_tick_s = self._clock.monotonic()
         ticks = drop_invalid_ticks(np.array(rows, TICK_DTYPE), self._clock.now(), self.dirty_ticks)
         batches = [FeedBatch(blank_ticks(0), notice=notice) for notice in notices]
-        # Return an empty batch if there is nothing else. The empty batch reports that the connection has changed.
+        # Add an empty batch if there is nothing else to return. This batch reports that the state of the connection has
+        # changed.
         if len(ticks) or changes or not (rows or notices):
             batches.append(FeedBatch(ticks, trading_changes=changes[0] if changes else {}, corrections=corrections))
         return batches + [FeedBatch(blank_ticks(0), trading_changes=change) for change in changes[1:]]
@@ -189,7 +190,7 @@ class WebSocketFeed:
                 await self._run_connection()
             except (OSError, VendorError, _websocket_error()) as error:
                 if not len(self._symbols):
-                    # The feed itself has closed the connection, because readers want no symbol.
+                    # The feed itself has closed the connection, because no reader wants a symbol.
                     self._report_idle()
                     continue
                 self._report_loss(str(error) or type(error).__name__)
@@ -210,7 +211,7 @@ class WebSocketFeed:
 
         output = self._create_output()
         session = self._vendor.open_session(self._credentials, output)
-        # The vendor may send messages together with its handshake, so the session exists before the connection.
+        # The vendor may send messages together with its handshake. So create the session before the connection opens.
         self._symbols.begin_connection()
         self._may_subscribe.clear()
         self._has_replies.clear()
@@ -283,7 +284,7 @@ class WebSocketFeed:
             self._connection.transport.pause_reading()
 
     def _collect(self, output: SessionOutput) -> None:
-        """Move the content of a message from `output` to the next batch."""
+        """Move the decoded content of a message from `output` to the next batch."""
         for warning in output.warnings:
             self._vendor_error = warning[:_MAX_REASON_CHARS]
             log.warning("%s", self._vendor_error)
@@ -329,7 +330,7 @@ class WebSocketFeed:
         while not self._silence_reason():
             await self._clock.sleep(_SILENCE_CHECK_S)
             if not self._has_room:
-                # The feed itself has paused reading, so the silence is not the vendor's.
+                # The feed itself has paused reading, so the vendor has not caused the silence.
                 self._last_message_s = self._clock.monotonic()
         connection.transport.abort()
 

@@ -69,8 +69,9 @@ from tickwire.sse.frame import encode_frame, strip_frame_id
 
 log = logging.getLogger(__name__)
 
-# The maximum number of newest quotes or open candles in one write: about 20 KB, and for a reader that has ever stalled,
-# about 5 KB. With larger writes, a slow reader would receive outdated quotes.
+# The maximum numbers of newest quotes or open candles in one write. The first number (about 20 KB) is for most readers,
+# and the second number (about 5 KB) is for a reader that has ever stalled. With larger writes, a slow reader would
+# receive outdated quotes.
 _MAX_BATCH_EVENTS = 64
 _MAX_BATCH_EVENTS_AFTER_STALL = 16
 
@@ -120,14 +121,14 @@ class CatchUp:
         self._counters = counters
         self._test_texts = router.screen_router.test_texts
         self._cache = CatchUpCache(head)
-        # The number of gaps that were sent because the journal could not read events that it still stores.
+        # The number of gaps that were sent because the journal still stores the events but could not read them.
         self.unreadable_gaps = 0
 
     def join_from_cache(self, reader: Reader) -> bool:
         """Send a new reader the missing events from the cache, and add the reader to its channel.
 
         Many readers often connect at the same time, so another reader may just have received the same batches. With the
-        cache, the method needs only a few calls for the work of `catch_up`. If the method returns False, the reader has
+        cache, the method does the work of `catch_up` with only a few calls. If the method returns False, the reader has
         not joined its channel, and the caller must call `catch_up`.
         """
         channel, head = self._channels[reader], self._head
@@ -201,8 +202,8 @@ class CatchUp:
             channel = self._channels[reader]
             is_complete = reader.position == (self._head.sequence if fixed_target is None else fixed_target)
             if is_complete and not self._write_open_candles(reader, channel, fixed_target):
-                # Do not compare a top-N screen, because a flush sends the newest top-N screen when the reader joins its
-                # channel.
+                # A top-N screen needs no comparison: when the reader joins its channel, a flush sends the newest top-N
+                # screen.
                 is_settled = channel.ranking is not None
                 if is_settled or self.state_changes.screen_matches(channel) == matches_sent:
                     # Reset `quotes_due_at`, because the reader has just received quotes. The next flush sets this time
@@ -250,7 +251,7 @@ class CatchUp:
             return True
         channel, end = self._channels[reader], min(due.end_position, target)
         batch = self._cache.find(channel, reader.position, end, limit)
-        # A cached batch contains only quotes. So render a new batch if other events are due.
+        # A cached batch contains only quotes. If events of other kinds are due, too, render a new batch.
         if batch is None or _has_event_until(batch.end_position, due.events):
             batch = self._newest_batch(channel, reader.position, end, limit, due.events)
             if not _has_event_until(batch.end_position, due.events):
@@ -337,7 +338,7 @@ class CatchUp:
         return matches
 
     def _write_open_candles(self, reader: Reader, channel: Channel, target: int | None) -> bool:
-        """Write a batch of the open candles that changed since the reader received its newest open candles.
+        """Write a batch of open candles that have changed since the reader last received open candles.
 
         If `target` is not None, skip the candles of symbols that traded after event `target`. Return False if no open
         candle changed.

@@ -64,5 +64,5 @@ class CatchUpCache:
             self._valid_at_sequence, self._total_bytes = self._head.sequence, 0
             self._batches.clear()
         self._batches[channel, position, target, limit] = batch
-        # The encoded body is about as large as the body.
+        # A batch contains the body and may contain an encoded form of the body, which has about the same size.
         self._total_bytes += 2 * len(batch.body) + _ENTRY_OVERHEAD_BYTES

@@ -21,8 +21,8 @@ from tickwire.hub.fanout.rendered_events import RenderedEvents, apply_and_render
 from tickwire.market.board import Board
 from tickwire.sessions.snapshot import decode_hub_snapshot
 
-# The limits of one step in events and in bytes. With these limits, a step reads and applies events for a few
-# milliseconds. Only named events can reach the limit in bytes, because ticks and candles are small.
+# The maximum number of events, and the maximum size in bytes, of one step. With these limits, a step reads and applies
+# events for a few milliseconds. Only named events can reach the limit in bytes, because ticks and candles are small.
 MAX_STEP_EVENTS = 2_000
 MAX_STEP_BYTES = 4 * 1024 * 1024
 
@@ -55,7 +55,7 @@ class ReplayableJournal(Protocol):
         ...
 
     async def load_snapshot(self, max_sequence: int | None = None) -> tuple[int, bytes] | None:
-        """Return a pair: the sequence number and the data of the newest snapshot up to event `max_sequence`.
+        """Return the sequence number and the data of the newest snapshot up to event `max_sequence`.
 
         Return None if the journal has no such snapshot.
         """

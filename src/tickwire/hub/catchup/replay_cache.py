@@ -20,9 +20,10 @@ class ReplayCache:
     """
 
     def __init__(self) -> None:
-        # Maps the first sequence number of an item to the item. The items are in the order in which they were rendered.
+        # Maps the first sequence number of each item to the item. The items are in the order in which they were
+        # rendered.
         self._items: OrderedDict[int, RenderedEvents] = OrderedDict()
-        # The keys of `_items`, sorted.
+        # The keys of `_items` in ascending order.
         self._first_sequences: list[int] = []
         self._event_count = 0
         self._named_bytes = 0

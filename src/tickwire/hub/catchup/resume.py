@@ -30,7 +30,8 @@ class ResumeResult(msgspec.Struct, frozen=True, rename={"start": "from"}):
 class JournalRange(msgspec.Struct, frozen=True):
     """The range of readable journal events at one moment: sequence numbers `first` to `head` of one `epoch`.
 
-    An epoch is the random name of a history of the journal. Sequence numbers of different epochs are not comparable.
+    An epoch is a random name that identifies a history of the journal. Sequence numbers of different epochs are not
+    comparable.
     """
 
     epoch: str
@@ -99,7 +100,7 @@ def start_after(journal_range: JournalRange, requested: EventId, subscription: S
 
 
 def start_since(journal_range: JournalRange, text: str, subscription: Subscription) -> StreamStart:
-    """Return the start of a stream whose parameter `since` is `text`: either `earliest` or an event id.
+    """Return the start of a stream with the parameter `since`. `text` is its value: `earliest` or an event id.
 
     Raise InputError for any other text. For a time, call `start_since_time` instead.
     """
@@ -116,7 +117,10 @@ def start_since(journal_range: JournalRange, text: str, subscription: Subscripti
 
 
 def start_since_time(journal_range: JournalRange, text: str, sequence: int) -> StreamStart:
-    """Return the start of a stream after event `sequence`, the last event before the requested time `text`."""
+    """Return the start of a stream that begins after event `sequence`.
+
+    This event is the last event before the requested time `text`.
+    """
     position = max(sequence, journal_range.first - 1)
     is_complete = sequence >= journal_range.first or journal_range.first == 1
     resume = ResumeResult(

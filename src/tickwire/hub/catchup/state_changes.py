@@ -15,8 +15,8 @@ from tickwire.hub.fanout.screen_router import enter_frames, leave_frames, matche
 from tickwire.hub.fanout.state_frames import StateFrames
 from tickwire.sse.frame import strip_frame_id
 
-# The number of pending rows (symbols that a changed subscription added) that one check covers. A check of fewer rows
-# would take about the same time.
+# The maximum number of pending rows in one check. A pending row is the board row of a symbol that a changed
+# subscription added. A check of fewer rows would take about the same time.
 _PENDING_ROWS_PER_CHECK = 1_024
 # The maximum number of rows in a change plan (see `_ChangePlan`). The creation of a plan takes one search through all
 # symbols of the channel. A full plan has rows for about 250 batches.
@@ -46,7 +46,7 @@ class StateChanges:
         self._state_frames = state_frames
         self._board = state_frames.board
         self._router = router
-        # Maps each channel to its newest change plan. The oldest plan is first.
+        # Maps each channel to its newest change plan (the changed board rows of the channel). The oldest plan is first.
         self._plans: OrderedDict[Channel, _ChangePlan] = OrderedDict()
 
     def changed_frames(self, channel: Channel, after: int, events: Sequence[NumberedEvent]) -> tuple[list[bytes], int]:
@@ -86,8 +86,8 @@ class StateChanges:
         for row in rows:
             sequence = int(self._board.sequences[row])
             changes = _screen_change_frames(channel, row, self._board.symbols[row], frames[row], before)
-            # In a top-N screen, a symbol can enter or leave without a new quote, because another symbol leaves or
-            # enters.
+            # In a top-N screen, a symbol can enter or leave without a new quote of its own, because another symbol
+            # leaves or enters.
             if sequence <= channel.position:
                 changes = [_without_id(frame) for frame in changes]
             numbered.append((sequence, b"".join(changes)))
@@ -140,7 +140,7 @@ class StateChanges:
     def first_pending_rows(
         self, channel: Channel, pending_rows: RowArray, position: int, *, limit: int
     ) -> tuple[RowArray, RowArray]:
-        """Return a pair: the next pending rows to send, and the pending rows that were not checked yet.
+        """Return a pair: the pending rows to send next, and the pending rows that remain.
 
         A pending row is the board row of a symbol that a changed subscription added. The rows to send (at most `limit`)
         match the channel's filter, and have not changed since event `position`.

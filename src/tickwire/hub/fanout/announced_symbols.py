@@ -34,8 +34,8 @@ class AnnouncedSymbols:
         self._matches: dict[Channel, RowArray] = {}
 
     def covers(self, board_symbols: Sequence[str], rows: range) -> bool:
-        """Whether the symbols in the board rows `rows` are the announced symbols. `board_symbols` are all symbols of
-        the board."""
+        """Whether the board rows `rows` contain the announced symbols. `board_symbols` lists the symbols of the whole
+        board."""
         begin, end = rows.start - self.first_row, rows.stop - self.first_row
         return (
             0 <= begin < end <= len(self.symbols) and board_symbols[rows.start : rows.stop] == self.symbols[begin:end]
@@ -60,7 +60,7 @@ class AnnouncedSymbols:
                     self._matches[channel] = np.array(matches, np.intp) + self.first_row
 
     def matching_rows(self, rows: range) -> Iterator[tuple[Channel, list[int]]]:
-        """Yield a pair for each tested channel: the channel, and the board rows in `rows` that the channel includes."""
+        """Yield pairs: a tested channel, and those board rows in `rows` that the channel includes."""
         for channel, matching in self._matches.items():
             begin, end = np.searchsorted(matching, (rows.start, rows.stop)).tolist()
             if begin < end:

@@ -42,7 +42,7 @@ class NumberedEvent(Protocol):
 
 
 class EncodedGroup(NamedTuple):
-    """The live readers of a channel that have the same encoder: their number, and the group of their sinks."""
+    """The live readers of a channel that have the same encoder. `sinks` is the group of their sinks."""
 
     encoder: Encoder
     reader_count: int
@@ -101,8 +101,8 @@ class Channel:
         self._head = head
         self._counters = counters
         self._sender = sender
-        # A cache, or None after the set of live readers has changed: for each encoder, the number of its live readers
-        # and the group of their sinks.
+        # For each encoder, the number of its live readers and the group of their sinks. This cache is None after the
+        # set of live readers has changed.
         self._groups: list[EncodedGroup] | None = None
         # The set that collects the number of this channel after each change of its live readers (see `report_changes`).
         self._changed_numbers: set[int] | None = None
@@ -130,7 +130,7 @@ class Channel:
         self.pending_frames: list[bytes] = []
         # The time of the last write, in monotonic seconds; None before the first write.
         self.last_write_at: float | None = None
-        # The sequence number up to which the open candles of the live readers are current.
+        # Live readers have received the open candles up to the event with this sequence number.
         self.candle_position = head.sequence
 
         # The fields below describe paced channels only. Times are monotonic seconds.
@@ -191,10 +191,10 @@ class Channel:
         return self._counters.count_quotes(None if self.takes_all_symbols else self.rows)
 
     def replace_ranked_rows(self, rows: frozenset[int]) -> None:
-        """Store the board rows that are in the top-N screen now, and count their quotes as eligible from now on.
+        """Store the board rows that are in the top-N screen now. From now on, the quotes of these rows are eligible.
 
-        The method changes `matched_quotes` such that `matched_quotes` plus all quotes of the new rows is the number of
-        eligible quotes so far.
+        The number of eligible quotes so far is `matched_quotes` plus the number of all quotes of the stored rows. The
+        method changes `matched_quotes` so that the new rows leave this number unchanged.
         """
         self.matched_quotes += self._counters.count_quotes(self.screen_rows or ()) - self._counters.count_quotes(rows)
         self.screen_rows = rows

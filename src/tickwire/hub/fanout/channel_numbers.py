@@ -1,4 +1,4 @@
-"""Numbers of channels, so that code can process many channels as arrays."""
+"""Assigns numbers to channels, so that code can process many channels as arrays."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class ChannelNumbers:
     """
 
     def __init__(self) -> None:
-        # The channel of each number, or None for the numbers in `_free`.
+        # The element at index i is the channel with the number i, or None if `_free` contains this number.
         self.channels: list[Channel | None] = []
         self.changed: set[int] = set()
         self._numbers: dict[Channel, int] = {}
         self._free: list[int] = []
 
     def number_of(self, channel: Channel) -> int:
-        """Return the number of a channel. If it has none, assign one."""
+        """Return the number of a channel. If the channel has no number, assign one."""
         number = self._numbers.get(channel)
         if number is None:
             if self._free:

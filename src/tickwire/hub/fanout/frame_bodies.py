@@ -1,4 +1,7 @@
-"""Joins frames into the bodies of many groups of readers. For example, each watchlist receives only some quotes."""
+"""Joins frames into bodies, one body for each group of readers.
+
+The groups receive different frames. For example, each watchlist receives only some quotes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class FrameBodies(NamedTuple):
     ends: RowArray
 
     def split(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield the group number and the frames of each body."""
+        """For each body, yield the number of its group and its frames."""
         frames = [*map(self.frames.__getitem__, self.frame_numbers.tolist())]
         for number, begin, end in zip(
             self.group_numbers.tolist(), self.begins.tolist(), self.ends.tolist(), strict=True
@@ -39,7 +42,7 @@ def group_frames(
     """Return one body for each group that receives a frame.
 
     `routes[i]` contains the numbers of the groups that receive frame i. If `is_chosen` is given, the result contains
-    only the bodies of groups with `is_chosen[group_number]`.
+    only the bodies of groups for which `is_chosen[group_number]` is true.
     """
     groups = np.concatenate(routes)
     frame_numbers = np.arange(len(frames)).repeat(np.fromiter(map(len, routes), np.intp, len(routes)))

@@ -54,7 +54,7 @@ class OpenCandleFrames:
     def channel_rows_traded_after(self, channel: Channel, after: int, until: int | None = None) -> RowArray:
         """Return the candle rows of the channel's symbols that traded after event `after`.
 
-        Omit symbols that traded after event `until`, which is by default the position of the hub.
+        Omit symbols that also traded after event `until`. By default, `until` is the position of the hub.
 
         A candle row is the row of a symbol in `candles`. The symbol whose last trade is oldest comes first.
         """

@@ -9,7 +9,7 @@ from tickwire.core.event_id import EventId
 class HubPosition:
     """The epoch of the journal, and the sequence number up to which the hub has applied all events.
 
-    The epoch is the random name of the journal's history.
+    The epoch is a random name that identifies the history of the journal.
 
     A channel is the group of readers with the same subscription. A reader that leaves an unpaced channel (a channel
     that writes events at once) continues from this position. So before the reader leaves, the channel must have written

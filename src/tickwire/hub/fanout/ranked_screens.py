@@ -22,8 +22,9 @@ from tickwire.sessions.subscription import RankedSelection
 MAX_RANKED_SCREENS = 100
 # A search selects this many candidates for each symbol of the screen.
 _CANDIDATES_PER_SYMBOL = 4
-# If a screen has more candidates than this multiple of the number that a search selects, a new search is faster. This
-# happens if many symbols have the value of the cutoff, because all these symbols are candidates.
+# If a screen has too many candidates, a new search is faster. The limit is this multiple of the number of candidates
+# that a search selects. A screen exceeds the limit if many symbols have the value of the cutoff, because all these
+# symbols are candidates.
 _MAX_CANDIDATE_GROWTH = 4
 
 
@@ -46,8 +47,8 @@ class RankedScreen:
         except ScreenLimitReached:
             index.release_expression(self.ranking.expression)
             raise
-        # The position of the hub at the newest evaluation, the result, and the candidates (None if the next evaluation
-        # must search all symbols).
+        # The position of the hub at the newest evaluation, the result of this evaluation, and the candidates (None if
+        # the next evaluation must search all symbols).
         self._position = -1
         self._rows: RowArray = np.empty(0, np.intp)
         self._candidates: RowArray | None = None
