@@ -55,6 +55,7 @@ async def test_column_header_sorts_rows(visit, market) -> None:
     assert prices[0] > 10_000
     await page.get_by_role("button", name="Last").click()
     await expect(header).to_have_attribute("aria-sort", "ascending")
+    await expect(page).to_have_url(re.compile(r"sort=last$"))
     await page.reload()
     await page.wait_for_selector(ROW)
     await expect(header).to_have_attribute("aria-sort", "ascending")
