@@ -60,7 +60,7 @@ def replace_tables(page: Path, files: Iterable[Path]) -> None:
         comment = f"<!-- table {file.stem} -->\n\n"
         before, found, after = text.partition(comment)
         if not found:
-            raise InputError(f"{page} has no line {comment.strip()!r}: name the file like a table of the page")
+            raise InputError(f"cannot replace a table of {page} with {file}: the page has no line {comment.strip()!r}")
         _, _, rest = after.partition("\n\n")
         text = f"{before}{comment}{markdown_table(file)}\n\n{rest}"
     page.write_text(text, encoding="utf-8")

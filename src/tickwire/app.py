@@ -346,8 +346,8 @@ def _feed_urls(settings: Settings) -> dict[str, str]:
     for name, url in urls.items():
         if name not in names or "://" not in url:
             raise InputError(
-                f"--feed-url has an entry for {redact_address(name)!r}: write VENDOR=ADDRESS,... with the vendors "
-                f"{', '.join(names)}",
+                f"--feed-url names {redact_address(name)!r}, but the vendors of --feed are {', '.join(names)}: write "
+                "VENDOR=ADDRESS,...",
                 field="feed_url",
             )
     return urls

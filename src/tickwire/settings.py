@@ -107,8 +107,8 @@ class Settings(FeedSettings):
     keep_candle_bytes: int = Field(
         1_000_000_000,
         ge=1_000_000,
-        description="Keep fewer candles per symbol and interval when the file of closed candles would be larger than "
-        "this many bytes. With a journal in memory, the limit is at most 256 MB.",
+        description="Limit the file of closed candles to this many bytes: delete older candles when the file would "
+        "become larger. With a journal in memory, the limit is at most 256 MB.",
         json_schema_extra=_JOURNAL,
     )
 

@@ -144,8 +144,8 @@ class CandleRecorder:
         market_time = self.candles.overdue_market_time(now, 2 * ALLOWED_LATENESS_NS)
         if market_time is None:
             return None
-        # Earlier versions, which have one time for all sources, read `ts`. This version computes the time of each
-        # source from `now`.
+        # Only earlier versions of Tickwire read `ts`, because they use the same market time for all sources of ticks.
+        # This version computes the market time of each source from `now`.
         return named_entry(CLOCK_EVENT, {"ts": (market_time - ALLOWED_LATENESS_NS) // 1000, "now": now // 1000})
 
     async def read(self, query: CandleQuery) -> list[Candle]:

@@ -1,4 +1,4 @@
-"""The symbols of a server that match a filter, or the first symbols in an order."""
+"""The symbols of a server that match a filter, or the top N symbols of a ranking."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ScreenChange(NamedTuple):
 
 
 class Screen:
-    """The symbols that match a filter, or the first symbols in an order.
+    """The symbols that match a filter, or the top N symbols of a ranking.
 
     Open the screen with `async with`, and read its changes with `async for`.
 

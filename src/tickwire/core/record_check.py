@@ -185,7 +185,9 @@ def _check_times(times: NDArray[np.int64]) -> None:
 
 def _check_named_event(data: bytes, event_count: int) -> None:
     if event_count != 1:
-        raise InputError(f"the record of a named event has {event_count} events: expected one")
+        raise InputError(
+            f"a journal record of a named event must contain one event, but this record contains {event_count}"
+        )
     try:
         # Check the encoding of the whole text, because the decoder does not check all bytes of the raw data in a named
         # event.

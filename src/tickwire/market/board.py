@@ -46,7 +46,7 @@ from tickwire.market.symbol_column import SymbolColumn
 from tickwire.market.tick_order import NO_LIMIT_NS, TickOrder
 from tickwire.market.trading_sessions import TradingSessions
 
-# In a packed tick, the numbers follow the symbol and the time, which occupy whole 8-byte words.
+# In a packed tick, the numbers follow the symbol and the time. Both occupy whole words of 8 bytes.
 _FIRST_NUMBER_WORD = SYMBOL_BYTES // 8 + 1
 _INITIAL_CAPACITY = 128
 _SESSION_SCAN_ROWS = 256

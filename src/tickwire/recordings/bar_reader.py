@@ -118,7 +118,9 @@ class _BarReader:
         if not symbol and len(distinct) > 1:
             listed = ", ".join(distinct[:_MAX_LISTED_SYMBOLS])
             raise InputError(
-                f"{self._path} has the bars of {len(distinct)} symbols: {listed}", field="symbol", hint="add --symbol"
+                f"{self._path} must contain the bars of one symbol, but contains {len(distinct)} symbols: {listed}",
+                field="symbol",
+                hint="choose one with --symbol",
             )
         name = symbol or (distinct[0] if distinct else "")
         return name, column == name.encode()

@@ -96,7 +96,7 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
             f"cannot read {path}: the file is neither Parquet nor text in the encoding {error.encoding} "
             f"({error.reason} at byte {error.start})",
             field="encoding",
-            hint="if it is a table from an old program, state its encoding: --encoding cp1252",
+            hint="if an old program wrote the file, state the encoding of the text: --encoding cp1252",
         ) from None
     except LookupError as error:
         raise InputError(str(error), field="encoding", hint="such as utf-8, utf-16 or cp1252") from None

@@ -234,7 +234,7 @@ def _read_yfinance_header(
     tickers = {cell.strip() for cell in head[0][1][1:]}
     if len(tickers) != 1:
         raise InputError(
-            f"{path} has the prices of {len(tickers)} tickers in one row",
+            f"each row of {path} must contain the prices of one ticker, but contains those of {len(tickers)}",
             field="feed",
             hint="download one file for each ticker, or call stack(level='Ticker') before to_csv",
         )
@@ -315,7 +315,7 @@ def _chunks(path: Path, rows: Iterator[NumberedRow], column_count: int, row_filt
 
 
 class _RowChecker:
-    """Checks the number of cells of each row. `error` describes the first invalid row that is not skipped."""
+    """Checks the number of cells of each row. `error` describes the first invalid row that may not be skipped."""
 
     def __init__(self, path: Path, column_count: int, row_filter: RowFilter) -> None:
         self._path = path

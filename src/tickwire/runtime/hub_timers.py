@@ -15,8 +15,8 @@ from tickwire.runtime.session_keepalive import SessionKeepalive
 # The shortest period, in milliseconds, over which the server spreads the reconnects of disconnected readers.
 MIN_RECONNECT_SPREAD_MS = 3_000
 MIN_RECONNECT_DELAY_MS = 500
-# The shortest reconnect delay before a restart of the server. A restart takes 0.9 to 2.8 s. If a client reconnects
-# earlier, the connection is refused, and some browsers then never try again.
+# Before a restart, the server tells its clients to wait at least this long before they reconnect. A restart takes 0.9
+# to 2.8 s. If a client reconnects earlier, the connection is refused, and some browsers then never try again.
 MIN_RESTART_DELAY_MS = 4_000
 _INTERVAL_S = 1.0
 

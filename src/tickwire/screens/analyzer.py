@@ -95,7 +95,9 @@ def _analyze_in(node: In) -> In:
     for item in items:
         if not isinstance(item, Number):
             raise FilterError(
-                "a list can contain only constants", position=item.position, hint="compare with = and join with 'or'"
+                "a list can contain only constants",
+                position=item.position,
+                hint="write one comparison for each element, and join the comparisons with 'or'",
             )
     _require_field_reference(node, subject)
     return In(subject, tuple(items), node.position)

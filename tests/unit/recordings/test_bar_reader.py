@@ -51,7 +51,7 @@ def test_a_missing_open_is_replaced_by_the_close() -> None:
 def test_bars_of_several_symbols_need_a_choice(tmp_path: Path) -> None:
     path = tmp_path / "all.csv"
     path.write_text("date,close,Name\n2026-01-05,1,A\n2026-01-05,5,B\n2026-01-06,2,A\n2026-01-06,6,B\n")
-    with pytest.raises(InputError, match="has the bars of 2 symbols: A, B"):
+    with pytest.raises(InputError, match="must contain the bars of one symbol, but contains 2 symbols: A, B"):
         read_bars(path)
     assert read_bars(path, symbol="B").closes.tolist() == [5.0, 6.0]
 

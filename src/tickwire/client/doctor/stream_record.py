@@ -136,9 +136,10 @@ async def record_stream(
     request_headers = {"accept": "text/event-stream", "cache-control": "no-store", **headers}
     deadline = asyncio.timeout(answer_timeout_s)
     try:
-        async with deadline, client.stream(
-            "GET", base_url + STREAM_PATH, params=_PARAMETERS, headers=request_headers
-        ) as response:
+        async with (
+            deadline,
+            client.stream("GET", base_url + STREAM_PATH, params=_PARAMETERS, headers=request_headers) as response,
+        ):
             record.add_head(response)
             if not record.is_event_stream:
                 await _read_body(response, record)

@@ -80,7 +80,7 @@ class IntervalBounds:
     def find_crossed_screens(self, before: float, after: float) -> list[RowArray]:
         """Return the ids of the screens whose bounds one quote crossed. `find_crossings` describes the arguments.
 
-        The values must differ.
+        `before` and `after` must differ.
         """
         return [
             crossed

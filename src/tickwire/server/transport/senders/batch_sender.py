@@ -92,7 +92,7 @@ class BatchSender:
         )
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:
-        """Return an empty table, which sends frames to many groups of sinks."""
+        """Return an empty table of sinks. The caller adds groups of sinks, and the table sends frames to them."""
         return ChunkTable(self) if is_chunked else JoiningTable(is_chunked=False)
 
     def submit(self) -> None:

@@ -23,8 +23,8 @@ IOVEC = np.dtype([("address", np.uintp), ("length", np.uintp)])
 UNKNOWN = -(2**31)
 """The result of a send for which the kernel reported no result. The number of sent bytes is unknown."""
 
-# The offset of the characters from `id` of a bytes object. In CPython, `id` is the address of the object, and the
-# characters are its last field, before a terminating zero byte. `check_send_call` verifies this.
+# How many bytes after the address of a bytes object its contents begin. In CPython, `id` returns this address, and the
+# contents are the last field of the object, before a terminating zero byte. `check_send_call` verifies this.
 _CHARACTERS_OFFSET = bytes.__basicsize__ - 1
 
 
