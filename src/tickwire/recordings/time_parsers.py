@@ -151,7 +151,7 @@ def _utc_offset_ns(ts: int, zone: tzinfo) -> int:
 
 
 def _end_of_ambiguous_hour(ts: int, zone: tzinfo) -> int:
-    """Return the time at which the clock goes back, if `ts` is within the hour before. Otherwise return 0."""
+    """Return the time at which the clock goes back, or 0 if this time is not within the hour after `ts`."""
     seconds = ts // _SECOND_NS
     offsets = [_utc_offset_ns((seconds + step) * _SECOND_NS, zone) for step in (0, 3600)]
     if offsets[0] <= offsets[1]:

@@ -173,7 +173,8 @@ class FeedRunner:
         status = self._status
         claim = named_entry("status", status.describe())._replace(source=status.feed_name, term=NEW_TERM)
         term = (await self._journal.append(claim)).last
-        # The feed continues from the state of the board, so the board must first apply every event before the claim.
+        # The board must first apply every event that precedes the claim in the journal, because the feed continues from
+        # the state of the board.
         await self._hub.wait_until_applied(term)
         state, speed = status.state, status.speed
         self._open_feed(None if self._loaded_model is None else self._loaded_model.model)

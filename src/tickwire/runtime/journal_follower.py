@@ -66,8 +66,8 @@ class JournalFollower:
                 if self._tracing is not None:
                     delivery_times.record_traces(turn.parts)
                     self._tracing.record_delivery(turn.parts, times)
-                # Let the event loop serve sockets between two turns. After the last turn, the iterator waits by itself
-                # unless further records are ready.
+                # Let the event loop serve sockets between two turns. No sleep is necessary after the last turn, because
+                # the iterator itself waits if no further records are ready.
                 if self._hub.head.sequence < self._journal.head:
                     await asyncio.sleep(0)
             if self._leadership.is_shared:

@@ -96,7 +96,8 @@ class Runtime:
         self.hub = hub_pool.live_hub
         self.candle_recorder = candle_recorder
         self.monitor = monitor = Monitor(hub_pool, journal, clock)
-        # The ticks of publishers that the server rejected, or from which it removed values.
+        # Counts the dirty ticks of publishers: ticks that the server rejected, and ticks from which the server removed
+        # values.
         self.published_dirty_ticks = DirtyTickCounter()
         self.publish_stats = PublishStats()
         self.supervisor = TaskSupervisor(clock)

@@ -25,9 +25,9 @@ SNAPSHOT_INTERVAL_EVENTS = 100_000
 # after this number of events per symbol. A symbol that trades once causes nine events: one tick, and later one closed
 # candle for each of the eight intervals.
 _EVENTS_PER_SYMBOL = 8
-# The maximum size in bytes of the events between two snapshots, in total for a small board, and for each symbol of a
-# large board. The journal deletes only events that a snapshot covers, so a snapshot is also due when the new events
-# reach this size. An event of a tick or a candle has about 90 bytes.
+# The maximum size in bytes of the events between two snapshots. The first limit applies to a small board as a whole,
+# and the second limit applies to each symbol of a large board. The journal deletes only events that a snapshot covers,
+# so a snapshot is also due when the new events reach this size. An event of a tick or a candle has about 90 bytes.
 _SNAPSHOT_INTERVAL_BYTES = 32 * 2**20
 _INTERVAL_BYTES_PER_SYMBOL = 1_000
 # The minimum number of snapshots in the journal. The journal deletes all events between two snapshots together. With

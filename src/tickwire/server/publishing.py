@@ -107,7 +107,10 @@ def _with_correction_key(entry: JournalEntry, index: int, source: str, key: str 
 
 
 def _have_facts(ticks: Sequence[Tick]) -> TypeGuard[Sequence[PublishedTick]]:
-    """Return whether the ticks may have receive times, conditions or cancels. All ticks of a batch have one class."""
+    """Return whether the ticks may have receive times, conditions or cancels. Only a PublishedTick may have them.
+
+    The function checks only the first tick, because all ticks of a batch have the same class.
+    """
     return isinstance(ticks[0], PublishedTick)
 
 
@@ -148,7 +151,8 @@ def _new_symbols(service: Service, ticks: PackedTicks, rights: Rights) -> set[st
         )
     if new and not rights.symbols.includes_all:
         share = service.limits.max_board_symbols_per_publisher
-        # Count only the symbols that the client's token allows. The token allows all symbols of this batch.
+        # Of the pending symbols, count only the symbols that the client's token allows. The token allows all new
+        # symbols of this batch.
         pending = len(new) + len(rights.symbols.select([*(service.pending_symbols - new)]))
         if int(rights.symbols.mask(board.symbol_column).sum()) + pending > share:
             raise QuotaExceeded(

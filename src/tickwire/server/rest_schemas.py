@@ -162,7 +162,7 @@ REST_ANSWERS: Mapping[tuple[str, str], Any] = {
     ("get", "/v1/operations"): Operations,
     ("get", "/v1/cluster"): ClusterState,
 }
-"""The method and the path of requests, and the type of their answer."""
+"""A dict that maps the method and the path of a request to the type of its answer."""
 
 
 def rest_schemas() -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, Any]]:

@@ -32,8 +32,8 @@ MAX_OVERRIDE_SYMBOLS = 500_000
 # The maximum numbers of overrides, and of symbols and patterns, that belong to one user.
 MAX_OVERRIDES_PER_USER, MAX_OVERRIDE_SYMBOLS_PER_USER = 500, 50_000
 MIN_DISCONNECTED_S = 60.0
-# The maximum number of remembered changes without effect. One such change for each override is enough, because its
-# author calls `is_conflict` at once.
+# The server remembers at most this many changes that had no effect. One such change for each override is enough,
+# because the author of a change calls `is_conflict` directly after the change.
 _MAX_CONFLICTS = MAX_OVERRIDES
 
 UserRequest: TypeAlias = tuple[str | None, Subscription]

@@ -28,8 +28,8 @@ _MAX_DEFLATE_BLOCK_BYTES = 0xFFFF
 # An empty stored deflate block: zlib's sync point. Go's decoder (compress/flate) returns decoded bytes only when it
 # reads a sync point, or after 32 KB.
 DEFLATE_SYNC_POINT = b"\x00\x00\x00\xff\xff"
-# Negative window bits select raw deflate. With a smaller window, the set-up would be faster, but the search for
-# repeated bytes would be slower by more than that.
+# Negative window bits select raw deflate. A smaller window would make the set-up faster. But it would make the search
+# for repeated bytes slower, and this loss would exceed the gain.
 _WINDOW_BITS, _MEMORY_LEVEL = -15, 8
 # The largest size of a zstd block (RFC 8878, section 3.1.1.2).
 _MAX_ZSTD_BLOCK_BYTES = 1 << 17

@@ -49,9 +49,10 @@ def encode_chunk(body: bytes) -> bytes:
 
 
 def numbered_frame_parts(id_prefix: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the three constant parts of unnamed events whose ids consist of `id_prefix` and a number.
+    """Return the three constant parts of unnamed events. The id of such an event is `id_prefix` and a number.
 
-    The number follows the first part. The data, which must be a single line, follows the second part.
+    In an event, the number follows the first part. The data, which must be a single line, follows the second part. The
+    third part ends the event.
     """
     return b"id: " + id_prefix, b"\ndata: ", b"\n\n"
 

@@ -43,7 +43,10 @@ class _Candidates:
         self._offset = random.SystemRandom().randrange(_PORTS_PER_PROCESS)
 
     def next(self, count: int) -> int:
-        """Return the first of `count` ports that follow the last returned ports."""
+        """Reserve `count` consecutive ports, and return the first of them.
+
+        The ports follow the ports of the previous call.
+        """
         if self._offset + count > _PORTS_PER_PROCESS:
             self._offset = 0
         self._offset += count

@@ -71,7 +71,7 @@ class ProxiedConnection:
         self._server.transport.abort()
 
     def send_eof_to_server(self) -> None:
-        """Report the end of the client's bytes to the server (half-close)."""
+        """Signal to the server that the client sends no more bytes (half-close)."""
         self._server.write_eof()
 
     async def forward(self, data: bytes) -> None:
@@ -81,7 +81,7 @@ class ProxiedConnection:
         self.forwarded_bytes += len(data)
 
     def send_eof_to_client(self) -> None:
-        """Report the end of the server's bytes to the client (half-close)."""
+        """Signal to the client that the server sends no more bytes (half-close)."""
         self._client.write_eof()
 
 

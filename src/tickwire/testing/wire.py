@@ -142,7 +142,8 @@ class _StrictGzipDecoder:
         self._unreleased = b""
 
     def decompress(self, data: bytes) -> bytes:
-        # The first byte of the sync point of a compressed block also contains padding, so compare only the other bytes.
+        # The first byte of a compressed block's sync point also contains bits of the block, so compare only the other
+        # bytes.
         marker = DEFLATE_SYNC_POINT[1:]
         complete, found, rest = (self._unreleased + data).rpartition(marker)
         self._unreleased = rest

@@ -78,9 +78,11 @@ class IntervalBounds:
         return [crossing for crossing in crossings if len(crossing.batch_indices)]
 
     def find_crossed_screens(self, before: float, after: float) -> list[RowArray]:
-        """Return the ids of the screens whose bounds one quote crossed. `find_crossings` describes the arguments.
+        """Find the screens whose bounds one quote crossed.
 
-        The values must differ.
+        Return up to two arrays of screen ids: for the low and the high bounds.
+
+        `find_crossings` describes the arguments. `before` and `after` must differ.
         """
         return [
             crossed

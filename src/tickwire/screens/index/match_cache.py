@@ -76,7 +76,10 @@ class MatchCache:
         return match_set
 
     def replace_many(self, rows: list[int], match_sets: Sequence[Bitset]) -> list[Bitset]:
-        """Store the sets of screens that match some board rows now. Return the sets that were stored before."""
+        """For each board row in `rows`, store the set of screens that match the row now.
+
+        Return the sets that were stored before, in the order of `rows`.
+        """
         before, position = [self.match_set(row) for row in rows], self._log_start + len(self._change_log)
         self._size_bytes += sum(map(len, match_sets)) - sum(map(len, before))
         for row, match_set in zip(rows, match_sets, strict=True):
@@ -93,7 +96,8 @@ class MatchCache:
         """For each board row in `rows`, delete the stored set of matching screens."""
         match_sets = self._match_sets
         for row in rows:
-            # Write only to rows with a set, because a new index has 100,000 rows without a set.
+            # Write only to rows with a stored set. In a new index, none of the up to 100,000 rows has a set, and
+            # writing to them would take time.
             if (match_set := match_sets[row]) is not None:
                 self._size_bytes -= len(match_set)
                 match_sets[row] = None

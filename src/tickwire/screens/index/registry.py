@@ -63,10 +63,10 @@ class ScreenRegistry:
         return len(self._retired_ids) > max(_MIN_RETIRED_IDS, len(self))
 
     def add(self, screen: Screen) -> tuple[int, list[int]]:
-        """Register a screen.
+        """Register a screen. Return its id, and a list of row numbers of the value matrix.
 
-        Return the id of the screen, and a list of row numbers of the value matrix. The list has one number for each
-        interval (the condition `low <= value <= high`) of the filter: the row with the values of its expression. If a
+        The filter of the screen consists of intervals, which are conditions of the form `low <= value <= high`. The
+        list contains, for each interval, the number of the row in which the matrix stores the compared values. If a
         limit is reached, raise ScreenLimitReached and leave the registry unchanged.
         """
         compiled = screen.compiled
@@ -144,7 +144,7 @@ class ScreenRegistry:
         return results
 
     def _split_by_group(self, screen_ids: RowArray) -> Iterator[tuple[RowArray, int]]:
-        """Yield the indexes of the screens in each group, and the id of the group."""
+        """Split screens by their groups. For each group, yield the indexes in `screen_ids`, and the id of the group."""
         group_ids = self._group_ids[screen_ids]
         order = np.argsort(group_ids, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(group_ids[order])) + 1) if len(order) else ():

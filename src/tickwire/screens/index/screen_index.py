@@ -36,8 +36,8 @@ from tickwire.screens.index.value_matrix import ValueMatrix
 from tickwire.screens.screen import Screen
 from tickwire.screens.syntax_tree import Node
 
-# If a quote crosses more than _MIN_CROSSINGS_FOR_FULL_TEST + (number of screens) // _FULL_TEST_DIVISOR bounds, a test
-# of all screens together is cheaper than separate tests of the crossed screens.
+# If a quote crosses many bounds, a test of all screens together is cheaper than separate tests of the crossed screens.
+# The limit is the sum of _MIN_CROSSINGS_FOR_FULL_TEST and the number of screens divided by _FULL_TEST_DIVISOR.
 _MIN_CROSSINGS_FOR_FULL_TEST = 64
 _FULL_TEST_DIVISOR = 16
 # If a batch has at least this many symbols per screen, it is faster to test one screen after the other, each with all
@@ -228,7 +228,7 @@ class ScreenIndex:
         after, changes = values.evaluate_quote(row, quote), ScreenChanges([], {}, {})
         if len(self):
             self._match_cache.invalidate_if_oversized()
-            # The list is empty if the stored set of the row is up to date.
+            # If the stored set of the row is up to date, `changed_screens` returns an empty list.
             if self._match_cache.changed_screens(row) != []:
                 self._refresh_match_sets([row])
             before, match_set = values.row_values(row), self._match_cache.match_set(row)
@@ -248,7 +248,9 @@ class ScreenIndex:
         return changes
 
     def _find_crossed_screens(self, before: list[float], after: list[float]) -> list[RowArray]:
-        """Return the ids of the screens whose bounds one quote crossed, in several arrays.
+        """Find the screens whose bounds one quote crossed.
+
+        Return arrays of screen ids, each for one sorted list of bounds.
 
         `before` and `after` are the values of all fields and calculations before and after the quote. A screen occurs
         once for each of its crossed bounds.

@@ -119,7 +119,11 @@ class ShapeGroup:
         return evaluate_shape(self._shape, intervals, texts)
 
     def _intervals_of(self, slots: RowArray) -> list[tuple[Ints32, Floats]]:
-        """Return two arrays for each interval of the screens in `slots`: the value ids, and the low and high bounds."""
+        """For each interval of the filter, return two arrays.
+
+        The first array contains the value ids, and the second array contains the low and high bounds. Both arrays have
+        one row for each screen in `slots`.
+        """
         value_ids, bounds = self._value_ids.take(slots, axis=0), self._bounds.take(slots, axis=0)
         return list(zip(value_ids.T, bounds.swapaxes(0, 1), strict=True))
 

@@ -137,7 +137,8 @@ class Exchange:
         self._started_at = guard.clock.monotonic()
         self.id = f"{self._id_prefix}-{next(self._id_numbers):x}"
         self._method: str = scope["method"]
-        # The checks of the request determine the rights and the address, which `start_response` then copies.
+        # Initial values. The checks of the request determine the rights and the address, and `start_response` copies
+        # both from the scope.
         self._rights = _NO_RIGHTS
         self._address = ""
         # Whether the start of the stream was logged, so that its end is logged too.

@@ -33,7 +33,7 @@ class RateLimiter:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether the limiter sets a limit."""
+        """Whether there is a limit. A rate of 0 sets no limit."""
         return self._rate_per_s > 0
 
     def consume(self, key: str | None, now: float, amount: float = 1) -> None:

@@ -154,7 +154,7 @@ class _Upload:
         await self._add(lines[:count])
 
     async def end(self) -> None:
-        """Publish the line that waits, because the body has ended."""
+        """Publish the line that waits for a next line. No next line can arrive, because the body has ended."""
         lines, self._waiting_lines = self._waiting_lines, ()
         await self._add(lines)
 
@@ -167,7 +167,8 @@ class _Upload:
                 self.repeated_ticks += skipped
             else:
                 count = min(_BATCH_TICKS, len(lines), _end_of_cancels(lines))
-                # The next batch must not begin with the corrected trade of a cancel.
+                # If the last line of the batch is a cancel, leave it to the next batch, because the next line may be
+                # the corrected trade.
                 count -= 1 < count < len(lines) and _is_cancel_line(lines[count - 1])
                 lines = lines[await self._publish_batch(lines[:count]) :]
 
@@ -232,7 +233,7 @@ class _Upload:
 
 
 def _end_of_cancels(lines: Sequence[BodyLine]) -> int:
-    """Return the number of lines at the beginning that together contain at most MAX_CANCELS cancels."""
+    """Count the lines from the beginning that together contain at most MAX_CANCELS cancels."""
     cancels = 0
     for index, line in enumerate(lines[:_BATCH_TICKS]):
         cancels += _CANCEL_FIELD in line.text
@@ -252,7 +253,10 @@ def _is_cancel_line(line: BodyLine) -> bool:
 
 
 def _name_line(error: InputError, line: int) -> InputError:
-    """Return the error with the line number in the body instead of the index of the tick in the batch."""
+    """Return the error with the line number of the tick in the body.
+
+    The line number replaces the index of the tick in the batch.
+    """
     error.args = (f"line {line}: {_TICK_PLACE.sub('', str(error))}",)
     if isinstance(error, BatchRowError):
         error.index, error.line = None, line

@@ -82,7 +82,7 @@ def decode_body(data: bytes, kind: type[T], label: str, *, hint: str | None = No
         message = str(error)
         match = _ERROR_FIELD_PATTERN.search(message)
         field = match and (match["name"] or match["path"])
-        # `kind` is a type of objects, or a list of such objects.
+        # `kind` is a class of objects, or a list type whose elements are such objects.
         element: Any = next(iter(get_args(kind)), kind)
         if message.startswith("Object contains unknown field") and issubclass(element, msgspec.Struct):
             hint = "; ".join(filter(None, [suggest_name(field or "", element.__struct_fields__), hint]))

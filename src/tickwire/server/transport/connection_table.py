@@ -82,7 +82,7 @@ class ConnectionTable(ServerState):
         self._none_waits: asyncio.Future[None] | None = None
 
     async def wait_until_none_waits(self) -> None:
-        """Return when no connection waits for its client. Call this method only once, while the server stops."""
+        """Wait until no connection is waiting for its client. Call this method only once, while the server stops."""
         if self._waiting:
             self._none_waits = asyncio.get_running_loop().create_future()
             await self._none_waits

@@ -92,7 +92,7 @@ class BatchSender:
         )
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:
-        """Return an empty table, which sends frames to many groups of sinks."""
+        """Return an empty table. The table will send frames to many groups of sinks."""
         return ChunkTable(self) if is_chunked else JoiningTable(is_chunked=False)
 
     def submit(self) -> None:
@@ -130,7 +130,10 @@ class BatchSender:
         sink.unregister()
 
     def limit_descriptors(self, count: int) -> None:
-        """Occupy at most `count` descriptors from now on. The sinks above the limit write through their transports."""
+        """Occupy at most `count` descriptors from now on.
+
+        The sinks without a descriptor write through their transports.
+        """
         self._max_registered = min(max(count, 0), _SLOT_MASK)
         while len(self._registered) > self._max_registered:
             self.release(next(reversed(self._registered)))
@@ -216,7 +219,9 @@ class BatchSender:
 
 
 class _BatchGroup(RegisteredSinks):
-    """Registered sinks that receive the same bytes, and a group of all unregistered sinks that receive these bytes.
+    """A group of sinks that receive the same bytes.
+
+    `others` is a second group, which contains the unregistered sinks, or None.
 
     `batch_number` is the number of the newest batch that contains the group.
     """
@@ -238,14 +243,17 @@ class _BatchGroup(RegisteredSinks):
             batch = self._sender.batch
         self.batch_number = batch.number
         batch.groups.append(self)
-        # Convert other types, because the address of the characters is known only for `bytes` itself.
+        # Convert every other type to `bytes`, because only the address of the characters of a `bytes` object is known.
         batch.bodies.append(body if type(body) is bytes else bytes(body))
         if self.others is not None:
             self.others.queue(body)
 
 
 class ChunkTable:
-    """A sink table whose frames the kernel joins. For a group with an unregistered sink, a JoiningTable joins them."""
+    """A sink table that lets the kernel join the frames of a group.
+
+    If a group contains an unregistered sink, a JoiningTable in this process joins the frames of this group instead.
+    """
 
     def __init__(self, sender: BatchSender) -> None:
         self._sender = sender
@@ -269,7 +277,7 @@ class ChunkTable:
             self._handles[number] = 0
 
     def queue(self, frames: Sequence[bytes], routes: Sequence[NDArray[np.int32]]) -> SentFrames:
-        """Send the frames at once, after all bytes that are queued now."""
+        """First send all bytes that are already queued. Then send the frames at once."""
         self._sender.submit()
         sent = self._send(frames, routes) if self._groups and any(map(len, routes)) else NOTHING_SENT
         return sent.add(self._others.queue(frames, routes)) if self._others else sent

@@ -1,4 +1,4 @@
-"""Chunks of HTTP/1.1 as lists of pieces in memory, which the kernel joins."""
+"""Chunks of HTTP/1.1. Each chunk is a list of pieces of memory, which the kernel joins."""
 
 from __future__ import annotations
 

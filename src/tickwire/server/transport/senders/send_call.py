@@ -23,8 +23,8 @@ IOVEC = np.dtype([("address", np.uintp), ("length", np.uintp)])
 UNKNOWN = -(2**31)
 """The result of a send for which the kernel reported no result. The number of sent bytes is unknown."""
 
-# The offset of the characters from `id` of a bytes object. In CPython, `id` is the address of the object, and the
-# characters are its last field, before a terminating zero byte. `check_send_call` verifies this.
+# The distance in bytes from the address of a `bytes` object to its characters. In CPython, `id` returns the address of
+# the object. The characters and a terminating zero byte are at the end of the object. `check_send_call` verifies this.
 _CHARACTERS_OFFSET = bytes.__basicsize__ - 1
 
 

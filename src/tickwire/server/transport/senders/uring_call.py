@@ -157,7 +157,7 @@ class UringCall:
         messages["piece_count"] = counts
         addresses = messages.ctypes.data + np.arange(len(fds), dtype=np.uint64) * np.uint64(messages.itemsize)
         # The memory of the messages may be freed after this call, because the kernel copies the messages and the list
-        # of pieces when it consumes the SQEs.
+        # of pieces when it consumes the submission queue entries.
         return self._send_all(_OPCODE_SENDMSG, fds, addresses, np.ones(len(fds), np.uint32))
 
     def _send_all(self, opcode: int, fds: Descriptors, addresses: Addresses, lengths: Lengths) -> Results:
