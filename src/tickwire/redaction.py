@@ -36,7 +36,8 @@ def redact_address(address: str) -> str:
 def _redact_location(location: str) -> str:
     """Redact the part of a URL after `://`.
 
-    If the part does not begin with valid host names, it may contain a password, so remove the whole part.
+    If this part of the URL does not begin with valid host names, it may contain a password, so the function removes all
+    of it.
     """
     redacted = _redact_userinfo(location)
     return redacted if _HOSTS_AND_PATH.fullmatch(redacted.removeprefix(f"{REDACTED}@")) else REDACTED

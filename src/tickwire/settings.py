@@ -34,7 +34,7 @@ OTHER_VARIABLES = frozenset(
 )
 """The environment variables of Tickwire that are not settings, without the prefix."""
 
-# The comment in tickwire/feed_settings.py explains `only_with`.
+# For the meaning of `only_with`, see the comment in tickwire/feed_settings.py.
 _JOURNAL: JsonDict = {"group": "Journal"}
 _SQLITE: JsonDict = {"group": "Journal", "only_with": {"journal": ["", "sqlite"]}}
 _CLUSTER: JsonDict = {"group": "Cluster"}

@@ -65,8 +65,8 @@ _COMPACT_TIME = re.compile(r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
 _FIRST_TWO_DIGIT_YEAR_OF_1900S = 69
 
 
-# An order of day and month is certain if it yields at least _MIN_DATES dates, and consecutive dates are at most
-# _MAX_STEP_DAYS days apart. No market closes for a longer time.
+# A guess of the order of day and month is certain if it yields at least _MIN_DATES dates, and if consecutive dates are
+# at most _MAX_STEP_DAYS days apart. No market closes for more days.
 _MIN_DATES = 3
 _MAX_STEP_DAYS = 7
 
@@ -362,8 +362,8 @@ def _named_zone(name: str) -> tzinfo:
     if name in ("Z", "UTC", "GMT"):
         return UTC
     if name in ("EST", "EDT"):
-        # Files may contain EST for a time in summer. EST always means the offset -05:00, but the time zone of New York
-        # would apply summer time.
+        # Do not use the time zone of New York for EST. A file may contain EST for a time in summer: EST then still
+        # means the offset -05:00, but the time zone would apply summer time.
         return datetime.strptime("-0500" if name == "EST" else "-0400", "%z").tzinfo or UTC
     offset = name.removeprefix("UTC").removeprefix("GMT")
     if offset[0] in "+-":

@@ -190,7 +190,7 @@ def _range_parser(minimum: float, maximum: float, divisor: float, mark: DecimalM
 
 
 def _accept_infinity(parse: ValueParser) -> ValueParser:
-    """Return a parser that accepts infinity, and that converts all other cells with `parse`.
+    """Return a parser that accepts infinity, and passes all other cells to `parse`.
 
     Infinity means that one side of the order book is empty.
     """

@@ -73,7 +73,8 @@ class CandlePublisher:
                 # when the outbox is full.
                 await self._clock.sleep(_INTERVAL_S)
             else:
-                # Wait until this process has applied the journal entry, because the outbox then removes the candles.
+                # Wait until this process has applied the journal entry. The outbox then removes the candles of the
+                # entry.
                 await self._hub.wait_until_applied(span.last)
                 # Do not pause if the outbox already contains a full entry, for example in a fast replay. A pause would
                 # then only delay the feed.

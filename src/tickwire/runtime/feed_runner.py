@@ -44,8 +44,8 @@ T = TypeVar("T")
 _RETRY_INTERVAL_S = 1.0
 _PART_CHECK_INTERVAL_S = 0.5
 _DEMAND_TOPIC = "demand"
-# The maximum number of symbols that a process reports as wanted. No vendor allows more than 1,000 symbols on a
-# connection.
+# The maximum number of wanted symbols that a process reports. The limit is high enough, because no vendor allows more
+# than 1,000 symbols on a connection.
 _MAX_DEMAND = 10_000
 
 
@@ -253,10 +253,10 @@ class FeedRunner:
             await self._clock.sleep(_PART_CHECK_INTERVAL_S)
 
     async def _update_demand(self, feed: RemoteFeed) -> None:
-        """Pass to the feed all symbols that readers of any process list by name.
+        """Collect the symbols that readers of any process list by name, and pass the symbols to the feed.
 
-        The feed keeps symbols subscribed for a while after they are no longer wanted. So if a process is too busy to
-        answer in time, its symbols stay subscribed.
+        If a process is too busy to answer in time, its symbols nevertheless stay subscribed, because the feed keeps
+        symbols subscribed for a while after they are no longer wanted.
         """
         with contextlib.suppress(JournalUnavailable):
             replies = (await self._peers.request_all(_DEMAND_TOPIC)).replies
@@ -270,8 +270,8 @@ class FeedRunner:
         """Return the state of one connection.
 
         If no reader requests a symbol of the connection, the state is `idle`. If the connection is down, the result is
-        the state of the connection. Otherwise, the result is `closed`, `waiting` (before the first tick), `stale` or
-        `running`. These states have the same meaning as for a feed.
+        the state that the connection itself reports. Otherwise, the result is `closed`, `waiting` (before the first
+        tick), `stale` or `running`. These states have the same meaning as for a feed.
         """
         if part.is_idle:
             return "idle"

@@ -91,7 +91,8 @@ class StatusPublisher:
         succeeds.
         """
         entry = named_entry("status", self.feed_status.describe(command=command))
-        # While the append runs, `run` must not repeat the append, and must not miss a later change of the status.
+        # Reset `_is_pending` before the append. So `run` does not repeat the append while it runs, and notices every
+        # later change of the status.
         self._is_pending, is_appended = False, False
         try:
             with contextlib.suppress(JournalError, TimeoutError):
@@ -144,10 +145,10 @@ class StatusPublisher:
             self._is_pending = self._leadership.runs_feed
 
     def _announce_fault(self) -> None:
-        """Send the status `stale` to the readers of this process, with an event that is not in the journal.
+        """Send the status `stale` to the readers of this process. After the fault, send them the current status.
 
-        Two faults make prices stale: the journal accepts no events, or no ticks arrive from the process that runs
-        the feed. After the fault, send the readers the current status.
+        The event with the status `stale` is not in the journal. Two faults make prices stale: the journal accepts no
+        events, or no ticks arrive from the process that runs the feed.
         """
         fault, notice = self._journal.unavailable_reason() or self._appender.append_error, JOURNAL_FAULT
         if fault is None:

@@ -68,7 +68,7 @@ def evaluate_shape(shape: FilterShape, intervals: Sequence[Bools], texts: Sequen
     if isinstance(shape, int):
         return intervals[shape] if shape >= 0 else texts[~shape]
     operator, *operands = shape
-    # Every element after the operator is itself a shape.
+    # All elements after the operator are shapes, too.
     result, *others = (evaluate_shape(operand, intervals, texts) for operand in operands)  # type: ignore[arg-type]
     if operator == "not":
         return ~result

@@ -115,10 +115,11 @@ def _have_facts(ticks: Sequence[Tick]) -> TypeGuard[Sequence[PublishedTick]]:
 
 
 def _apply_facts(service: Service, ticks: Sequence[Tick], packed: PackedTicks, now: int) -> int:
-    """Apply the cancels and conditions of a batch to its packed form. Return the number of conditions with an effect.
+    """Apply the cancels and conditions of a batch to the packed ticks. Return how many conditions had an effect.
 
-    The board may not have applied the newest events of the journal yet. The time of a symbol's newest trade on the
-    board may therefore be too early. A trade that is older than this time is also older than the correct, later time.
+    If the board has not yet applied the newest events of the journal, its time of a symbol's newest trade is too early.
+    The result is correct nevertheless: a trade that is older than the early time is also older than the correct, later
+    time.
     """
     if not _have_facts(ticks):
         return 0

@@ -166,6 +166,6 @@ REST_ANSWERS: Mapping[tuple[str, str], Any] = {
 
 
 def rest_schemas() -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, Any]]:
-    """Return the schema of each answer, and the schemas to which these schemas refer, by name."""
+    """Return two dicts: the schemas of the answers by method and path, and the schemas to which they refer by name."""
     answers, schemas = msgspec.json.schema_components(REST_ANSWERS.values(), ref_template=SCHEMA_REFERENCE)
     return dict(zip(REST_ANSWERS, answers, strict=True)), schemas

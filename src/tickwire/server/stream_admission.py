@@ -94,7 +94,7 @@ class StreamAdmission:
         return None
 
     def _slot_keys(self, scope: Scope, rights: Rights) -> Slot:
-        """Return the keys in `_slot_counts` under which the slot of this request is counted."""
+        """Return the keys of `_slot_counts` that count the slot of this request."""
         address = _address_slot_key(scope) if self._service.limits.max_readers_per_address else None
         user = _user_slot_key(rights)
         if address is None and user is None:

@@ -70,7 +70,7 @@ class StreamRequest:
     def _parse_start(
         self, history: JournalRange, parameters: Mapping[str, str], last_event_id: str | None
     ) -> StreamStart:
-        # The result is empty if the id of an evicted reader contains no position. Such a reader cannot resume.
+        # If the id of an evicted reader contains no position, `event_id` is empty. Such a reader cannot resume.
         event_id = strip_eviction_time(last_event_id or parameters.get(_LAST_EVENT_ID, ""))
         if event_id:
             return start_after(history, parse_event_id(event_id), self.subscription)

@@ -108,7 +108,7 @@ def _patched_ranking(current: Subscription, patch: SubscriptionPatch) -> Ranking
 
 
 def _patched_events(current: Subscription, *, has_screen: bool) -> list[str]:
-    """Return the event kinds of a subscription after a change of its filter or of its ranking.
+    """Return the event kinds that a subscription has after a change of its filter or its ranking.
 
     If the change adds the first screen, add the kind `screen`. If the change removes the last screen, remove the kind
     `screen`.

@@ -45,7 +45,7 @@ def decode_ticks(body: bytes) -> Sequence[Tick]:
     try:
         ticks = _decode_valid(text)
         if ticks is None:
-            # Decode again with these decoders, because their errors contain the place of the first invalid value.
+            # Decode the body again with other decoders, whose errors contain the place of the first invalid value.
             ticks = _ARRAY_DECODER.decode(text) if text.startswith(b"[") else _LINE_DECODER.decode_lines(text)
     except msgspec.ValidationError as error:
         raise _row_error(str(error)) from None

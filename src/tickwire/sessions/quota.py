@@ -63,7 +63,10 @@ class IdleTimer(msgspec.Struct):
     idle_since: float | None = None
 
     def reset(self) -> None:
-        """Record that the entry is in use now. The idle time starts at the next call of `elapsed_s`."""
+        """Record that the entry is in use now.
+
+        The idle time then starts at the next call of `elapsed_s`.
+        """
         self.idle_since = None
 
     def elapsed_s(self, now: float) -> float:

@@ -253,8 +253,8 @@ class Subscription:
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}
         )
-        # Omit default values, because processes of earlier versions read descriptions from the journal, and know
-        # neither the form of heartbeats nor rankings.
+        # Omit default values, because processes of earlier versions read these descriptions from the journal, and do
+        # not know the fields for heartbeats and rankings.
         heartbeats = {} if self.heartbeats is Heartbeats.COMMENT else {"heartbeats": self.heartbeats}
         ranking = {} if self.ranking is None else {"order": self.ranking.order, "top": self.ranking.top}
         return {

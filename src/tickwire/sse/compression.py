@@ -1,6 +1,6 @@
 """HTTP content codings with shared blocks. The server compresses a block once, and sends the block to many readers.
 
-A compressed block must not refer to earlier bytes of the body, because the earlier bytes differ between readers. A gzip
+A compressed block must not refer to earlier bytes of a body, because these bytes differ from reader to reader. A gzip
 body (RFC 1952) is a header and one deflate stream (RFC 1951). A deflate stream can be assembled from parts that end at
 a byte boundary. So each block is compressed on its own, and ends with a sync point instead of a final deflate block. A
 zstd body (RFC 8878) is a sequence of independent frames, and each block is one frame.

@@ -85,8 +85,8 @@ class ClientProgram:
 
     def _parse(self, line: str) -> ClientEvent | None:
         """Return the event that the line completes, or None."""
-        # Compare the beginning of the line, because the body of an error response is JSON too, but begins with another
-        # key.
+        # Compare the beginning of the line, because the program may also print the body of an error response. This body
+        # is JSON too, but begins with another key.
         if line.startswith(_REPORT_PREFIX):
             return _parse_report(line)
         if line.startswith(_STATUS_PREFIX):

@@ -247,7 +247,7 @@ class FaultProxy:
                     data = data[size:]
 
     async def _forward_chunk(self, data: bytes, connection: ProxiedConnection) -> bool:
-        """Forward one chunk. Return False if the connection has ended at its limit of bytes."""
+        """Forward one chunk. Return False if the connection has ended, because its limit of bytes was reached."""
         limits: list[tuple[int | None, Ending]] = [(self.cut_after_bytes, "cut"), (self.reset_after_bytes, "reset")]
         await self._wait(self.chunk_interval_s + (len(data) / self.bytes_per_s if self.bytes_per_s else 0))
         for limit, ending in limits:

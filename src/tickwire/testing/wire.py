@@ -44,7 +44,7 @@ class WireEvent(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """The data of the event, decoded from JSON."""
+        """The data of the event, as the objects that the JSON text describes."""
         return json.loads(self.text)
 
 

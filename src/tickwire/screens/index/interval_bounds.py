@@ -50,7 +50,8 @@ class IntervalBounds:
     __slots__ = ("_highs", "_lows")
 
     def __init__(self) -> None:
-        # A missing value is in no interval. So a missing value sorts below all low bounds, and above all high bounds.
+        # A missing value must lie outside every interval. For the search, it is therefore lower than all low bounds,
+        # and higher than all high bounds.
         self._lows = _SortedBounds("right", -np.inf)
         self._highs = _SortedBounds("left", np.inf)
 

@@ -24,8 +24,8 @@ class MatchCache:
         self._match_sets: list[Bitset | None] = []
         self._log_positions: list[int] = []
         self._change_log: list[int] = []
-        # The number of changes that were deleted from `_change_log`, and so the position of the first change in the
-        # list.
+        # The number of changes that were deleted from the beginning of `_change_log`. It is also the position of the
+        # first remaining change.
         self._log_start = 0
         self._size_bytes = 0
 

@@ -309,8 +309,8 @@ class ScreenIndex:
             counts[crossing.batch_indices] += crossing.counts
         limit = self._max_crossings
         if batch_size >= len(self) * _MIN_ROWS_PER_SCREEN:
-            # In such a large batch, a test of all screens is fast. So also test all screens if a quote crosses more
-            # bounds than there are screens. A screen can have several bounds.
+            # With so many symbols per screen, a test of all screens is fast. So also test all screens for a quote that
+            # crosses more bounds than there are screens, which is possible because a screen can have several bounds.
             limit = min(limit, len(self))
         return counts > limit
 
@@ -341,8 +341,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # Every quote needs a full test, and no symbol occurs twice, for example in a batch of new symbols. The loop
-            # below would have the same result, but would take longer.
+            # This is a faster way to the result of the loop below. It requires that every quote needs a full test, and
+            # that no symbol occurs twice. A batch of new symbols is an example.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return
@@ -437,7 +437,7 @@ class ScreenIndex:
 def _previous_indices(rows: RowArray) -> RowArray:
     """For each quote of a batch, find the previous quote of the same symbol in the batch.
 
-    Return the indexes of the previous quotes, with -1 for a quote without a previous quote. Quote i is for the symbol
+    Return one index for each quote: the index of the previous quote, or -1 if there is none. Quote i is for the symbol
     in board row `rows[i]`.
     """
     order = np.argsort(rows, kind="stable")
@@ -450,7 +450,7 @@ def _previous_indices(rows: RowArray) -> RowArray:
 def _deduplicate_pairs(
     batch_indices: RowArray, screen_ids: RowArray, matches: Bools
 ) -> tuple[RowArray, RowArray, Bools]:
-    """Sort the pairs of quote and screen, and remove duplicates.
+    """Sort pairs of a quote and a screen, and remove duplicates.
 
     A duplicate occurs if one quote crosses several bounds of the same screen.
     """

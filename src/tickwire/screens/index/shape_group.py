@@ -96,7 +96,8 @@ class ShapeGroup:
         intervals = [within[:, :, index] for index in range(within.shape[2])]
         texts = [self._text_bitmaps.test_pairs(ids[slots], row) for ids in self._condition_ids]
         results = evaluate_shape(self._shape, intervals, texts)
-        # Texts never change, so if the shape has only text conditions, `results` has one result for all times.
+        # The texts of a symbol never change. So if the shape has only text conditions, `results` has a single result
+        # for each screen, which is valid at all times.
         return results if results.ndim == 2 else np.broadcast_to(results, (len(values), len(slots)))
 
     def matching_screens(self, row: int, values: Floats) -> RowArray:

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from tickwire.ops.tracing.tracing import RequestSpan, Tracing
 
 _DENIED_STATUSES = (401, 403, 429)
-# The request log omits these calls at the level info. An operator needs only their number, which the metrics contain.
-# Probes arrive every second, and a publisher may send hundreds of requests a second.
+# The server does not write these calls to the request log at the level info, because the metrics already contain their
+# number. Probes arrive every second, and a publisher may send hundreds of requests a second.
 PROBE_CALLS = ("GET /healthz", "GET /readyz", "GET /metrics")
 PUBLISH_CALL = "POST /v1/quotes"
 STREAM_CALLS = tuple(f"{method} {STREAM_PATH}" for method in STREAM_METHODS)

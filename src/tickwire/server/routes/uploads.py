@@ -38,7 +38,8 @@ _CANCEL_FIELD = b'"cancel"'
 # The longest pause of an upload that exceeds its rate limit. After the pause, the upload checks whether the server
 # stops and whether the token is still valid.
 _MAX_RATE_SLEEP_S = 1.0
-# The beginning of an error about a tick of a batch. In the answer, the number of the line replaces this text.
+# Matches the beginning of an error about a tick of a batch, such as "tick 3: ". The answer contains the number of the
+# line instead.
 _TICK_PLACE = re.compile(r"^tick \d+[,:] ")
 
 _Name = Annotated[
@@ -128,7 +129,8 @@ class _Upload:
         # The number of the next ticks in the body that the request skips, because the journal contains these ticks.
         self._ticks_to_skip = 0
         self._is_first_batch = True
-        # The newest line that has arrived, if it is a cancel. The next line may contain the corrected trade.
+        # The newest line that has arrived, if it is a cancel. It waits for the next line, which may contain the
+        # corrected trade.
         self._waiting_lines: Sequence[BodyLine] = ()
 
     async def begin(self, offset: int) -> None:
@@ -185,8 +187,8 @@ class _Upload:
                 return await self._publish(decode_tick_lines([line.text for line in lines]))
             except InputError as error:
                 valid_count = (error.index or 0) if isinstance(error, BatchRowError) else len(lines) // 2
-                # Each attempt has fewer lines than the previous attempt, whatever the index in the error is. So the
-                # loop ends.
+                # Pass fewer lines to each attempt than to the previous attempt, even if the error has an unexpected
+                # index. So the loop ends.
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
@@ -215,7 +217,7 @@ class _Upload:
             raise Unauthorized("the token was revoked")
 
     async def _wait_for_rate(self) -> None:
-        """Count each batch after the first batch as a request.
+        """Count each batch except the first batch as a request.
 
         Wait while the client exceeds its rate limit of requests.
         """

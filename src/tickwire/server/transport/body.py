@@ -41,7 +41,8 @@ async def receive_body(scope: Scope, receive: Receive, max_bytes: int, room: Bod
     try:
         while True:
             message = await receive()
-            # No client receives this error. InputError only prevents the traceback of an unhandled exception.
+            # This error does not reach any client. It only prevents the traceback that an unhandled exception would
+            # cause.
             if message["type"] == "http.disconnect":
                 raise InputError("the client disconnected before the end of the body")
             parts.append(message.get("body", b""))

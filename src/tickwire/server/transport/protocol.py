@@ -85,7 +85,8 @@ class StreamProtocol(HttpToolsProtocol):
         # The request that the server is answering. In contrast, `cycle` is the newest request that has arrived, and may
         # be waiting.
         self._running_cycle: RequestResponseCycle | None = None
-        # The stream that delays the answers to the next requests, or None if no stream is in progress.
+        # If a stream is in progress, the answers to the next requests wait for the end of this stream. None if no
+        # stream is in progress.
         self._stream_in_progress: RequestInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None
@@ -164,8 +165,8 @@ class StreamProtocol(HttpToolsProtocol):
         self._is_reading_body, self._body_overhead = True, 0
         self._start_timeout(BODY_TIMEOUT_S)
         super().on_headers_complete()
-        # The parser reports trailers in the same way as headers. Keep them out of the request's headers, which the
-        # server has already checked (RFC 9110, section 6.5.1).
+        # The parser calls the same methods for trailers (fields after the body) as for headers. Keep them out of the
+        # request's headers, which the server has already checked (RFC 9110, section 6.5.1).
         self.headers = []
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
@@ -205,7 +206,7 @@ class StreamProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _can_answer_malformed_request(self) -> bool:
-        """Return whether the malformed request is the next request that the server must answer."""
+        """Return whether the server must answer the malformed request next."""
         newest = self.cycle
         if newest is None or newest.response_complete:
             return True
@@ -310,7 +311,8 @@ class StreamProtocol(HttpToolsProtocol):
             self.server_state.remove_waiting(self)
 
     def _is_reading_body_of(self, scope: Scope) -> bool:
-        # After the end of the body, the time limit may belong to a pipelined request that is arriving.
+        # Check the scope too: when the body has ended, the time limit may belong to a pipelined request that is
+        # arriving.
         return self._is_reading_body and self.cycle is not None and self.cycle.scope is scope
 
     def attach_sink(self, scope: Scope) -> SocketSink:

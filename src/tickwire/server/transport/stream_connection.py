@@ -76,7 +76,7 @@ class ImpossibleConnectionTransition(RuntimeError):
 
 
 class _Opening:
-    """The first bytes of a stream, which are written together."""
+    """The first bytes of a stream, which the server writes together."""
 
     __slots__ = ("parts", "size", "write")
 

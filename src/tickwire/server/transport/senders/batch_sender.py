@@ -25,8 +25,8 @@ from tickwire.server.transport.sinks import SocketSink
 
 log = logging.getLogger(__name__)
 
-# The minimum number of sinks for a send call. The transports write a smaller batch, because the arrays of a call take
-# as long to build as a few writes.
+# The minimum number of sinks for a send call. For a smaller batch, the transports write the bytes, because to build the
+# arrays of a call takes as long as a few writes.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
 # The number of lower bits of a handle that contain the slot of the sink. The higher bits contain the serial number of
@@ -78,7 +78,7 @@ class BatchSender:
         return "transport" if self._call is None else self._call.name
 
     def create_group(self, sinks: Sequence[Sink]) -> SinkGroup:
-        """Return a group of these sinks, and register the sinks that are sockets."""
+        """Register the sinks that are sockets. Return a group that contains all sinks."""
         # Submit the queued bytes first, because a sink of the new group may also belong to a group with queued bytes.
         self.submit()
         registered, others = list[SocketSink](), list[Sink]()
@@ -110,7 +110,8 @@ class BatchSender:
         try:
             self._send(self._call, batch)
         except Exception:
-            # After this error, it is unknown which readers have received their bytes, so all readers must reconnect.
+            # After this error, the server does not know which readers have received their bytes. So all these readers
+            # must reconnect.
             sinks = batch.sinks()
             log.exception("cannot send to %d readers; they are disconnected", len(sinks))
             self._unfinished_memory.append(batch.memory)
@@ -139,7 +140,7 @@ class BatchSender:
             self.release(next(reversed(self._registered)))
 
     def before_write(self, sink: SocketSink) -> None:
-        """Send the queued bytes, because the sink is about to write to its transport."""
+        """Send the queued bytes first, because the sink is about to write other bytes to its transport."""
         self.submit()
         self._direct_handles[sink.handle & _SLOT_MASK] = _NO_DIRECT_WRITE
 
@@ -177,8 +178,8 @@ class BatchSender:
         is_direct = self._direct_handles[slots] == handles
         if not is_direct.all():
             self._admit_drained(batch.sinks(), handles, is_direct)
-        # No listener runs between the comparison of the handles and the call. So no descriptor can be closed and
-        # assigned to another connection in the meantime.
+        # Between the comparison of the handles and the call, no listener runs. So no descriptor can be closed and
+        # assigned to another connection in this time.
         direct = slice(None) if is_direct.all() else is_direct
         results = np.zeros(len(handles), np.int32)
         results[direct] = batch.transmit(call, self._fds[slots[direct]], direct)
@@ -211,7 +212,10 @@ class BatchSender:
         sink.write_to_transport(body)
 
     def _finish(self, sink: SocketSink, body: bytes, result: int) -> None:
-        """Let the transport write the bytes that the socket did not accept, and report errors of the socket."""
+        """Pass the bytes that the socket did not accept to the transport.
+
+        The transport also reports errors of the socket.
+        """
         if result == UNKNOWN:
             sink.abort()
         else:

@@ -1,4 +1,4 @@
-"""The interface of a call that sends the bytes of many sockets, and a test of such a call."""
+"""The interface of a send call, which sends the bytes of many sockets with one call, and a test of send calls."""
 
 from __future__ import annotations
 
