@@ -51,7 +51,7 @@ _WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?"
 _DATES = {
     "year first": r"(?P<year>\d{4})(?P<separator>[-/.])(?P<month>\d{1,2})(?P=separator)(?P<day>\d{1,2})",
     "digits": r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
-    # Dots separate dates only in languages that write the day first.
+    # Only languages that write the day first separate the parts of a date with dots.
     "dots": r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
     "month name first": r"(?P<month>[A-Za-z]{3,9})\.?\s+(?P<day>\d{1,2}),?\s+(?P<year>\d{4})",
     "day and month name": r"(?P<day>\d{1,2})[-\s](?P<month>[A-Za-z]{3,9})\.?[-\s](?P<year>\d{4}|\d\d)",
@@ -115,7 +115,7 @@ def is_time_of_day(cell: Any) -> bool:
 
 
 def resolve_repeated_hours(ts: Ints, zone: tzinfo, previous: int, repeated_until: int) -> tuple[Ints, int]:
-    """Return `ts`, corrected in the second occurrence of a repeated hour, and the new value of `repeated_until`.
+    """Correct the time `ts` if its hour occurs for the second time. Return `ts` and the new value of `repeated_until`.
 
     When summer time ends, the clock shows one hour twice. The parser assumes the first occurrence of the hour. If the
     times of a file go back inside this hour, the following rows of the hour belong to its second occurrence. The

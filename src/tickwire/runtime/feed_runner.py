@@ -64,7 +64,10 @@ class FeedConfig:
 
 
 class LoadedModel(NamedTuple):
-    """The simulator's model at the start, the file or URL of the model, and the ETag of the loaded version."""
+    """The simulator's model that was loaded at the start.
+
+    `source` is the file or URL of the model, and `etag` is the ETag of the loaded version.
+    """
 
     model: MarketModel
     source: ModelSource

@@ -47,7 +47,7 @@ class SessionKeepalive:
         self._appender = appender
         self._leadership = leadership
         self._clock = clock
-        # The time of the next expiry, in monotonic seconds.
+        # Nothing expires before this time, in monotonic seconds.
         self._next_expiry_s = 0.0
         self._last_keepalive_s = clock.monotonic()
 

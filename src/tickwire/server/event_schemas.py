@@ -127,7 +127,7 @@ EVENT_DATA: Mapping[StreamEvent, type] = {
     StreamEvent.EXPIRING: Expiring,
     StreamEvent.BYE: Bye,
 }
-"""The type of the data of each event."""
+"""A dict that maps each event to the type of its data."""
 
 
 def event_schemas() -> tuple[dict[StreamEvent, dict[str, Any]], dict[str, Any]]:

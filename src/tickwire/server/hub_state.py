@@ -41,4 +41,4 @@ async def find_hub_state(request: Request) -> HubState:
 
 
 StateOfHub = Annotated[HubState, Depends(find_hub_state)]
-"""The type of a route's parameter through which the route reads the state of a hub."""
+"""A route with a parameter of this type receives the state of a hub."""

@@ -64,7 +64,7 @@ class StreamAdmission:
     def _find_rejection(self, scope: Scope, rights: Rights) -> tuple[str, Response] | None:
         """Check the request against all limits. Return None if the request is within the limits.
 
-        Otherwise return a reason, by which the metrics count rejected requests, and the error response.
+        Otherwise return a pair: the reason under which the metrics count the rejected request, and the error response.
         """
         hubs, limits, occupied = self._service.hub_pool, self._service.limits, self._slot_counts
         if scope["method"] not in _METHODS:

@@ -59,7 +59,8 @@ class StreamRequest:
         self, parameters: Mapping[str, str], last_event_id: str | None, history: JournalRange, max_symbols: int
     ) -> None:
         self.subscription = _parse_subscription_cached(parameters, max_symbols)
-        # The start time in `since`, or None. The caller must search the journal for the first event after this time.
+        # The start time in the parameter `since`, or None. If there is a start time, the caller must search the journal
+        # for the first event after it.
         self.start_time_ns: int | None = None
         self.start = self._parse_start(history, parameters, last_event_id)
         self.has_client_chosen_id = "client_id" in parameters
@@ -187,7 +188,7 @@ def _default_events(has_screen: bool, candles: str | None) -> list[str]:
 
 
 def parse_stream_query(query: str) -> dict[str, str]:
-    """Return the result of `parse_query` for a stream request, from a cache if possible.
+    """Return the result of `parse_query` for a stream request. If the cache contains the result, return it from there.
 
     Most readers send one of a few queries. The cache contains no queries with tickets or tokens, so that no credential
     stays in memory.

@@ -32,7 +32,7 @@ TOKEN_PREFIX = "token:"  # noqa: S105  # a prefix
 """The prefix that distinguishes a token id from a user address."""
 
 DIGEST_PREFIX = "digest:"
-"""The prefix of the digest of a token that names neither a user nor an id."""
+"""If a token names neither a user nor an id, its digest identifies it. The digest has this prefix."""
 
 _KINDS_OF_EARLIER_TICKS = frozenset({EventKind.CANDLE, EventKind.CORRECTION})
 

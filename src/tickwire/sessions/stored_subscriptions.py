@@ -48,7 +48,7 @@ class StoredSubscriptions:
         return len(self._entries)
 
     def exceeded_limit(self, parameters: Mapping[str, str], user: str | None) -> ExceededLimit | None:
-        """Return the limit that would be exceeded if these parameters were stored, or None if the parameters fit.
+        """Check whether these parameters can be stored. Return the limit that they would exceed, or None.
 
         If `user` is None, only the limit of the server applies.
         """

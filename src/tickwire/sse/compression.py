@@ -56,7 +56,7 @@ class ContentCoding(Protocol):
         ...
 
     def store_uncompressed(self, body: bytes) -> bytes:
-        """Return the data as an uncompressed block. This call takes almost no time."""
+        """Return the data as an uncompressed block. Without compression, this call takes almost no time."""
         ...
 
 

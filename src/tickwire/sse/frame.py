@@ -75,12 +75,12 @@ def strip_frame_id(frame: bytes) -> bytes:
 
 
 def frame_data(frame: bytes) -> bytes:
-    """Return the data of a frame that begins with an id line and has one data line."""
+    """Return the data of a frame. The frame begins with an id line and has only one data line."""
     return frame[frame.index(b"data: ") + 6 : -2]
 
 
 def frame_id(frame: bytes) -> bytes:
-    """Return the id of a frame that begins with an id line."""
+    """Return the id of a frame. The frame begins with an id line."""
     return frame[4 : frame.index(b"\n")]
 
 

@@ -27,7 +27,10 @@ class ClientEvent(NamedTuple):
 
 
 class ForeignClient(Protocol):
-    """A client under test. `closings` counts the times that the client stopped reconnecting and was opened again."""
+    """A client under test.
+
+    `closings` counts how often the client stopped reconnecting, so that the test opened it again.
+    """
 
     closings: int
 
@@ -53,7 +56,7 @@ class ClientProgram:
         self._process: asyncio.subprocess.Process | None = None
 
     async def next_event(self) -> ClientEvent:
-        """Return the next event. Start the program again when it ends."""
+        """Return the next event that the program prints. If the program ends, start it again."""
         while True:
             if self._process is None:
                 await self._start()

@@ -53,7 +53,7 @@ class ProxiedConnection:
         A cut closes both connections as if their peers had closed them (FIN). A reset sends a TCP reset (RST).
         """
         for side in (self._client, self._server):
-            # Ignore errors, because the socket may already be closed.
+            # Ignore the error that a closed socket raises.
             with contextlib.suppress(OSError):
                 if ending == "reset":
                     side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)

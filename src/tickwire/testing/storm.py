@@ -44,9 +44,9 @@ _KILL_STREAM_LEADER, _KILL_EDGE, _KILL_LEADING_FEED, _PAUSE_SERVER, _PAUSE_SERVE
 _FAULT_KINDS = (_KILL_STREAM_LEADER, _KILL_EDGE, _KILL_LEADING_FEED, _PAUSE_SERVER)
 # These faults last so long that the other servers of the NATS cluster elect a new leader. The old leader returns later.
 _SEVERE_FAULT_KINDS = (_PAUSE_SERVER_LONG, _CUT_SERVER)
-# The time limit, after the last fault, in which the NATS servers delete the consumers of lost connections.
+# The NATS servers must delete the consumers of lost connections within this time after the last fault.
 _CONSUMERS_TIMEOUT_S = 30.0
-# The time limit, after the last fault, in which the slowest reader must receive all events.
+# The slowest reader must receive all events within this time after the last fault.
 _CATCH_UP_TIMEOUT_S = 60.0
 # The shortest pause between two faults. The longest pause is twice as long.
 _PAUSE_BETWEEN_FAULTS_S = 2.0
@@ -55,7 +55,7 @@ _SWITCH_PAUSE_S = 0.3
 
 
 class InjectedFault(NamedTuple):
-    """A fault, and the longest time without a new event at any reader after the fault, in seconds."""
+    """A fault, and the longest time in seconds, after the fault, in which no reader received a new event."""
 
     kind: str
     silence_s: float

@@ -44,7 +44,7 @@ class WireEvent(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """The data of the event, as the objects that the JSON text describes."""
+        """The data of the event as Python objects, decoded from the JSON text."""
         return json.loads(self.text)
 
 

@@ -139,9 +139,9 @@ class _SortedBounds:
         self._values, self._screen_ids = self._values[kept], self._screen_ids[kept]
 
     def _ranks(self, *values: Floats) -> RowArray:
-        """For each value in the arrays `values`, return how many bounds are below the value.
+        """Count the bounds below each value.
 
-        The result has one row for each array.
+        `values` contains arrays of values. The result has one row of counts for each array.
         """
         numbers = np.array(values)
         numbers[np.isnan(numbers)] = self._nan_substitute

@@ -50,10 +50,9 @@ class MatchCache:
             self._change_log.clear()
 
     def changed_screens(self, row: int) -> list[int] | None:
-        """Return the screens that were added or removed since the last call of `replace` for this board row.
+        """Return the screens that were added or removed after the last call of `replace` for this board row.
 
-        Return None if the row has no stored set, or if the records of additions and removals were deleted since that
-        call.
+        Return None if the row has no stored set, or if records of such changes were deleted after that call.
         """
         offset = self._log_positions[row] - self._log_start
         if self._match_sets[row] is None or offset < 0:

@@ -45,8 +45,8 @@ class ScreenRegistry:
         self._new_group_ids = count()
         self._free_ids: list[int] = []
         self._retired_ids: list[int] = []
-        # Arrays with one element for each screen id: whether the screen exists, the id of its group, and its slot in
-        # the group.
+        # Three arrays with one element for each screen id: whether the screen exists, the id of its group, and its slot
+        # in the group.
         self.is_alive = np.zeros(0, np.bool_)
         self._group_ids = np.zeros(0, np.intp)
         self._slots = np.zeros(0, np.intp)
@@ -59,7 +59,7 @@ class ScreenRegistry:
 
     @property
     def should_recycle_ids(self) -> bool:
-        """Whether a call of `recycle_ids` is worthwhile, because there are many ids of removed screens."""
+        """Whether there are so many ids of removed screens that a call of `recycle_ids` is worthwhile."""
         return len(self._retired_ids) > max(_MIN_RETIRED_IDS, len(self))
 
     def add(self, screen: Screen) -> tuple[int, list[int]]:
@@ -128,7 +128,7 @@ class ScreenRegistry:
         return list(results)
 
     def test_screens(self, screen_ids: RowArray, row: int, values: Floats) -> Bools:
-        """Test many screens with the values that one symbol had at different times.
+        """Test many screens repeatedly, with the values that one symbol had at different times.
 
         `row` is the board row of the symbol, and each row of `values` contains the values of one time. The result has a
         row for each time and a column for each screen. The caller must ignore the results for removed screens.

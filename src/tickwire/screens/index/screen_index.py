@@ -221,8 +221,8 @@ class ScreenIndex:
     def _apply_single(self, row: int, quote: Floats) -> ScreenChanges:
         """Apply a batch of one quote.
 
-        Such a batch needs no search for earlier quotes of the same symbol, and no sort of pairs of quote and screen.
-        The method therefore takes a third of the time that `apply` would take.
+        The method takes a third of the time of `apply`, because it neither searches for earlier quotes of the same
+        symbol, nor sorts pairs of a quote and a screen.
         """
         values, is_first_quote = self._values, not self._values.has_quote[row]
         after, changes = values.evaluate_quote(row, quote), ScreenChanges([], {}, {})
@@ -341,8 +341,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # This is a faster way to the result of the loop below. It requires that every quote needs a full test, and
-            # that no symbol occurs twice. A batch of new symbols is an example.
+            # This faster code has the same result as the loop below if every quote needs a full test, and no symbol
+            # occurs twice. For example, this is the case for a batch of new symbols.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return

@@ -84,7 +84,7 @@ class ShapeGroup:
         ]
 
     def test_screens(self, slots: RowArray, row: int, values: Floats) -> Bools:
-        """Test the screens in `slots` with the values that one symbol had at different times.
+        """Test the screens in `slots` repeatedly, with the values that one symbol had at different times.
 
         `row` is the board row of the symbol, and each row of `values` contains the values of one time. The result has a
         row for each time and a column for each screen.

@@ -126,7 +126,7 @@ class TextBitmaps:
         self._announced = _NOTHING_ANNOUNCED
 
     def check_capacity(self, conditions: Sequence[Node]) -> None:
-        """Raise ScreenLimitReached if the addition of these conditions would exceed the limit MAX_PATTERNS."""
+        """Raise ScreenLimitReached if there would be more than MAX_PATTERNS patterns with these conditions."""
         new = {each for each in conditions if each not in self._condition_ids and allowed_texts(each) is None}
         if len(self._pattern_ids) + len(new) > MAX_PATTERNS:
             raise ScreenLimitReached(f"limit of different text patterns reached ({MAX_PATTERNS:,})")

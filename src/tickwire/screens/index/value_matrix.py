@@ -125,7 +125,7 @@ class ValueMatrix:
         return values
 
     def previous_values(self, rows: RowArray, batch_values: Floats, previous_indices: RowArray) -> Floats:
-        """Return, for each of the n quotes of a batch, the values that its symbol had directly before the quote.
+        """For each quote of a batch, return the values that its symbol had directly before it.
 
         The array has one row for each field or calculation, and one column per quote. Quote i is for the symbol in
         board row `rows[i]`.

@@ -92,7 +92,7 @@ class Guard:
 
     @cached_property
     def repeated_requests(self) -> RepeatedRequests | None:
-        """The object that combines audit lines of requests without an effect, or None without an audit log."""
+        """The object that combines the audit lines of requests without an effect. None if there is no audit log."""
         return None if self.audit_log is None else RepeatedRequests(self.audit_log, self.clock)
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class Exchange:
         # both from the scope.
         self._rights = _NO_RIGHTS
         self._address = ""
-        # Whether the start of the stream was logged, so that its end is logged too.
+        # Whether the server has logged the start of the stream. If so, it also logs the end.
         self._is_logged = False
         self.path = path
         self.rule: Rule | None = None

@@ -54,7 +54,7 @@ class RequestMetrics:
         return {(method, route, str(status)): count for (method, route, status), count in self._requests.items()}
 
     def request_times(self) -> Mapping[str, HistogramCounts]:
-        """Return, for each route, the times from the arrival of a request to the start of its response."""
+        """For each route, return the times between the arrival of a request and the start of its response."""
         return {route: times.counts() for route, times in self._times.items()}
 
 

@@ -126,7 +126,7 @@ class _Upload:
         self._source = upload_source(publisher_source(rights), name)
         self._limiter: RateLimiter = request.app.state.request_limiter
         self._limiter_keys = (client_network(request.scope), rights.user_target)
-        # The number of the next ticks in the body that the request skips, because the journal contains these ticks.
+        # How many of the next ticks in the body the request skips, because the journal already contains these ticks.
         self._ticks_to_skip = 0
         self._is_first_batch = True
         # The newest line that has arrived, if it is a cancel. It waits for the next line, which may contain the

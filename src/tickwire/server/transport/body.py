@@ -51,7 +51,7 @@ async def receive_body(scope: Scope, receive: Receive, max_bytes: int, room: Bod
                 raise TooLarge(f"the body is longer than {max_bytes} bytes")
             if not message.get("more_body", False):
                 return b"".join(parts)
-            # Count the bytes only now, because most bodies arrive in one message and need no room.
+            # Reserve room only now: most bodies arrive in one message, and need no room.
             rights: Rights = scope["state"]["rights"]
             bearer = rights.bearer(client_network(scope))
             room.reserve(bearer, size - reserved)

@@ -28,7 +28,7 @@ class StreamOpener(Protocol):
 
 @runtime_checkable
 class ClosableConnection(Protocol):
-    """A connection that the table, or a stopping server, may close."""
+    """A connection that can be closed by the table, or by a stopping server."""
 
     def close(self) -> None:
         """Close the connection after all written bytes have been sent."""

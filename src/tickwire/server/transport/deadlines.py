@@ -15,7 +15,7 @@ class AbortableConnection(Protocol):
 
 
 class Deadlines:
-    """Aborts connections that miss their deadline. Add the deadlines in the order of their times.
+    """Aborts connections that miss their deadline. The caller must add the deadlines in the order of their times.
 
     One timer serves all connections, because a timer for each connection would add a tenth to the time for accepting a
     connection.

@@ -17,7 +17,7 @@ from tickwire.server.transport.overlapping_cycle import OverlappingCycle
 
 
 class _WriteCollector:
-    """Replaces a transport while uvicorn writes the messages. `flush` writes them to the transport."""
+    """Collects the bytes that uvicorn would write to the transport. `flush` writes them to the transport."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport

@@ -85,8 +85,7 @@ class StreamProtocol(HttpToolsProtocol):
         # The request that the server is answering. In contrast, `cycle` is the newest request that has arrived, and may
         # be waiting.
         self._running_cycle: RequestResponseCycle | None = None
-        # If a stream is in progress, the answers to the next requests wait for the end of this stream. None if no
-        # stream is in progress.
+        # The stream in progress, which delays the answers to the next requests. None if no stream is in progress.
         self._stream_in_progress: RequestInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None

@@ -25,7 +25,7 @@ from tickwire.server.transport.sinks import SocketSink
 
 log = logging.getLogger(__name__)
 
-# The minimum number of sinks for a send call. For a smaller batch, the transports write the bytes, because to build the
+# The minimum number of sinks for a send call. For a smaller batch, the transports write the bytes, because building the
 # arrays of a call takes as long as a few writes.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
@@ -61,8 +61,8 @@ class BatchSender:
         # The registered sinks, in the order of their registration.
         self._registered: dict[SocketSink, None] = {}
         self._serial = 0
-        # For each slot: the handle of a direct sink, or _NO_DIRECT_WRITE. `_fds` contains the descriptor of each slot.
-        # Slot 0 is never used, so no handle is 0.
+        # For each slot: the handle of its sink if the sender may write to the sink's socket directly, otherwise
+        # _NO_DIRECT_WRITE. `_fds` contains the descriptor of each slot. Slot 0 is never used, so no handle is 0.
         self._direct_handles = np.zeros(_INITIAL_SLOTS, np.int64)
         self._fds = np.full(_INITIAL_SLOTS, -1, np.int32)
         self._slot_count = 1
@@ -198,11 +198,14 @@ class BatchSender:
     def _admit_drained(
         self, sinks: Sequence[SocketSink], handles: NDArray[np.int64], is_direct: NDArray[np.bool_]
     ) -> None:
-        """Mark each sink as direct if the buffer of its transport is empty."""
+        """If the buffer of a sink's transport is empty, mark the sink as direct.
+
+        The sender may then write to its socket.
+        """
         for index in (~is_direct).nonzero()[0].tolist():
             sink = sinks[index]
-            # If the handles differ, the sink was released after the group was created, and another sink may now have
-            # the slot.
+            # If the handles differ, the sink was released after the group was created. Another sink may now have the
+            # slot.
             if sink.handle == handles[index] and sink.has_empty_buffer():
                 self._direct_handles[sink.handle & _SLOT_MASK] = sink.handle
                 is_direct[index] = True

@@ -78,7 +78,10 @@ def bytes_addresses(bodies: Sequence[bytes]) -> Addresses:
 
 
 def check_send_call(call: SendCall) -> None:
-    """Test a call: send bytes through socket pairs. Raise SendCallUnavailable if the received bytes differ."""
+    """Test a send call with bytes that it sends through socket pairs.
+
+    Raise SendCallUnavailable if the received bytes differ.
+    """
     bodies = [b"first", b"second " * 100]
     pairs = [socket.socketpair() for _ in bodies]
     try:
