@@ -162,7 +162,7 @@ class FeedRunner:
                 self._leadership.end()
 
     async def _run_term(self) -> None:
-        """Run the feed for one term (while this process holds the lease).
+        """Run the feed for one term, which is the time for which this process holds the lease.
 
         In a cluster, first claim the term in the journal. After the claim, the journal rejects entries of older terms.
         """

@@ -103,10 +103,11 @@ class StatusPublisher:
             self._is_pending = self._is_pending or not is_appended
 
     async def publish_trading_changes(self, trading_changes: Mapping[str, bool]) -> None:
-        """Append a status event for each symbol in a mapping from symbol to True (trading resumed) or False (halted).
+        """Append a status event for each symbol in `trading_changes`, and then a status event for the feed.
 
-        After that, append a status event for the feed. This event lists all halted symbols. The event for the feed must
-        follow all other status events, because a new reader receives only the newest status event.
+        `trading_changes` maps a symbol to True (trading resumed) or False (halted). The event for the feed lists all
+        halted symbols. It must follow all other status events, because a new reader receives only the newest status
+        event.
         """
         halted = self.feed_status.halted_symbols
         for symbol, is_trading in trading_changes.items():
@@ -124,7 +125,10 @@ class StatusPublisher:
             await self.publish()
 
     async def update_from_records(self, records: Sequence[JournalRecord]) -> None:
-        """Update the status from records of the journal: status events of another process, and ticks of any process."""
+        """Update the status from records of the journal.
+
+        The method uses status events of another process, and ticks of any process.
+        """
         for record in records:
             if record.kind is RecordKind.NAMED_EVENT and not self._leadership.runs_feed:
                 event = decode_named_event(record)

@@ -42,8 +42,8 @@ _MAX_CACHED_REQUESTS = 1_024
 _MAX_CACHED_CHARS = 1_000
 # If this pattern matches no part of a query, the query contains no ticket and no token, not even in percent-encoding.
 _POSSIBLE_CREDENTIAL = re.compile("|".join(("%", *CREDENTIAL_PARAMETERS)))
-# Libraries that replace EventSource append the last event id to the URL: `lastEventId` (event-source-polyfill,
-# reconnecting-eventsource), `lastEventID` and `Last-Event-ID` (clients of Mercure).
+# Libraries that replace EventSource append the last event id to the URL. The names are `lastEventId`
+# (event-source-polyfill, reconnecting-eventsource), and `lastEventID` or `Last-Event-ID` (clients of Mercure).
 _LAST_EVENT_ID_SPELLING = re.compile("last[_-]?event[_-]?id", re.IGNORECASE)
 
 

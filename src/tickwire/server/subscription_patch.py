@@ -91,7 +91,7 @@ def apply_patch(current: Subscription, patch: SubscriptionPatch, max_symbols: in
 
 
 def _patched_ranking(current: Subscription, patch: SubscriptionPatch) -> Ranking | None:
-    """Return the ranking after a change of its order, of its size or of both."""
+    """Return the ranking after a change of its order, its size or both."""
     if patch.order is None:
         if patch.top is not None:
             raise InputError("top requires an order: send order and top, or leave out top", field="top")

@@ -7,8 +7,8 @@ import os
 import random
 import socket
 
-# The first port. All ports are below the range from which Linux assigns ports to outgoing connections, so a server that
-# restarts can use its port again.
+# The first port. All ports are below the range from which Linux assigns ports to outgoing connections. So no such
+# connection occupies the port of a server while the server restarts.
 _FIRST_PORT = 20_000
 # pytest-xdist runs at most four processes (see Makefile). Each process has its own ports, so that two processes never
 # find the same port at the same time.

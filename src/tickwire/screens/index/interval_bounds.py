@@ -58,8 +58,8 @@ class IntervalBounds:
     def add(self, low: float, high: float, screen_id: int) -> None:
         """Add an interval of a screen. An end at -MAX_FLOAT or MAX_FLOAT is open, and an open end has no bound.
 
-        An interval that is open at both ends contains every number, but no missing value. So its low end is a bound
-        nevertheless: a value crosses this bound when it becomes missing, or when it stops being missing.
+        An interval that is open at both ends contains every number, but no missing value. Its low end is a bound
+        nevertheless, because a value must cross a bound when it becomes missing, or when it stops being missing.
         """
         if high < MAX_FLOAT:
             self._highs.add(high, screen_id)

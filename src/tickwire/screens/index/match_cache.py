@@ -32,7 +32,7 @@ class MatchCache:
     def extend(self, row_count: int) -> None:
         """Add board rows (one per symbol) until there are `row_count` rows.
 
-        The screens that match a new row are unknown.
+        At first, the cache does not know which screens match a new row.
         """
         new_rows = row_count - len(self._match_sets)
         self._match_sets += [None] * new_rows
@@ -41,8 +41,9 @@ class MatchCache:
     def log_change(self, screen_id: int, live_count: int) -> None:
         """Record that a screen was added or removed. `live_count` is the number of screens that exist after the change.
 
-        Delete all records of changes if there are more than _MIN_LOG_ENTRIES, and more than two for each existing
-        screen. With so many records, a test of all screens takes less time than a test of the recorded screens.
+        Delete all records of changes if there are more than _MIN_LOG_ENTRIES, and also more than two records for each
+        existing screen. With so many records, a test of all screens takes less time than a test of the recorded
+        screens.
         """
         self._change_log.append(screen_id)
         if len(self._change_log) > max(_MIN_LOG_ENTRIES, 2 * live_count):

@@ -21,7 +21,9 @@ Ints32: TypeAlias = NDArray[np.int32]
 
 
 class ShapeGroup:
-    """The screens whose filters have the same structure: only the compared values, the bounds and the texts differ.
+    """The screens whose filters have the same structure.
+
+    Only the compared values, the bounds and the texts of these filters differ.
 
     `shape_key` consists of the and/or/not expression, the number of intervals and the number of text conditions. The
     data of each screen is in one slot, an index into the arrays of the group. A value id is the number of a row in the

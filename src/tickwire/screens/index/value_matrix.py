@@ -68,7 +68,7 @@ class ValueMatrix:
         return self._matrix[:_FIELD_COUNT, : len(self.has_quote)]
 
     def values_of(self, expression: Node) -> Floats:
-        """Return the values of a field, or of a calculation in use, for all symbols of the board."""
+        """Return the values of a field or calculation for all symbols of the board. A calculation must be in use."""
         value_id = FIELD_INDEX[expression.name] if isinstance(expression, Field) else self._value_ids[expression]
         values: Floats = self._matrix[value_id, : len(self.has_quote)]
         return values

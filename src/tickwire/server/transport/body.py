@@ -75,8 +75,8 @@ def decode_body(data: bytes, kind: type[T], label: str, *, hint: str | None = No
     the body in the error message.
     """
     try:
-        # Check that the whole body is valid UTF-8. msgspec does not check raw JSON values, which the server sends to
-        # readers unchanged.
+        # Check that the whole body is valid UTF-8. The server sends raw JSON values to readers unchanged, and msgspec
+        # does not check them.
         data.decode()
         return decode_json(data, kind)
     except msgspec.ValidationError as error:

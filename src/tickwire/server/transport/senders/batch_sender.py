@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 # arrays of a call takes as long as a few writes.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
-# The number of lower bits of a handle that contain the slot of the sink. The higher bits contain the serial number of
-# the registration.
+# The slot of a sink occupies this number of bits at the lower end of the sink's handle. The higher bits contain the
+# serial number of the registration.
 _SLOT_BITS = 24
 _SLOT_MASK = (1 << _SLOT_BITS) - 1
 _NO_DIRECT_WRITE = 0
