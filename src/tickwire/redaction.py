@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 REDACTED = "***"
-# Accept a single slash after the colon, because pathlib removes the second slash of a URL.
+# pathlib turns the two slashes of a URL into one, so also accept a single slash after the colon.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+")
 # A URL in a text ends at a space, a quotation mark or a bracket, and does not end with a punctuation mark. A backslash
 # before a quotation mark is an escape character of the text, for example in JSON, and is not a part of the URL.
@@ -36,7 +36,8 @@ def redact_address(address: str) -> str:
 def _redact_location(location: str) -> str:
     """Redact the part of a URL after `://`.
 
-    If the part does not begin with valid host names, it may contain a password, so remove the whole part.
+    If this part of the URL does not begin with valid host names, it may contain a password, so the function removes all
+    of it.
     """
     redacted = _redact_userinfo(location)
     return redacted if _HOSTS_AND_PATH.fullmatch(redacted.removeprefix(f"{REDACTED}@")) else REDACTED

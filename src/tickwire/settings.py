@@ -32,9 +32,9 @@ ENV_PREFIX = "TICKWIRE_"
 OTHER_VARIABLES = frozenset(
     {"CONFIG", "HEARTBEAT_FD", "LISTEN_FD", "NATS_SERVER", "PARENT", "READY_FD", "TOKEN", "URL"}
 )
-"""The environment variables of Tickwire that are not settings, without the prefix."""
+"""The environment variables of Tickwire that are not settings. The names lack the prefix."""
 
-# The comment in tickwire/feed_settings.py explains `only_with`.
+# For the meaning of `only_with`, see the comment in tickwire/feed_settings.py.
 _JOURNAL: JsonDict = {"group": "Journal"}
 _SQLITE: JsonDict = {"group": "Journal", "only_with": {"journal": ["", "sqlite"]}}
 _CLUSTER: JsonDict = {"group": "Cluster"}

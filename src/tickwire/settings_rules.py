@@ -58,9 +58,9 @@ def _check_embedded_nats(settings: Settings) -> None:
 
 
 def _check_effect(settings: Settings, name: str, other: str, kinds: list[str]) -> None:
-    """Raise SettingsError if the setting `name` has no effect with the present value of the setting `other`.
+    """Raise SettingsError if the present value of the setting `other` makes the setting `name` useless.
 
-    The setting `name` has an effect only if the kind of this value is in `kinds`.
+    The setting `name` has an effect only with some kinds of values of `other`. The list `kinds` contains these kinds.
     """
     present_kinds = (
         feed_kind_names(settings.feed) if other == "feed" else [str(getattr(settings, other)).partition(":")[0]]

@@ -111,8 +111,8 @@ class Recording:
         self._table = open_table(path, options.table._replace(later_keys=later_keys))
         self.row_filter = self._table.row_filter
         self.findings: list[str] = []
-        # The time of the newest row that was read, and the end of the hour that the rows repeat because summer time has
-        # ended (0 if they repeat no hour).
+        # The first value is the time of the newest row that was read. The second value is the end of the hour that the
+        # rows repeat because summer time has ended. It is 0 if the rows repeat no hour.
         self._previous_ts, self._repeated_until = 0, 0
         # The error of an invalid row. The reader first returns all valid rows before that row, and then raises the
         # error.

@@ -51,7 +51,7 @@ _WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s+)?"
 _DATES = {
     "year first": r"(?P<year>\d{4})(?P<separator>[-/.])(?P<month>\d{1,2})(?P=separator)(?P<day>\d{1,2})",
     "digits": r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)",
-    # Dots separate dates only in languages that write the day first.
+    # Only languages that write the day first separate the parts of a date with dots.
     "dots": r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})",
     "month name first": r"(?P<month>[A-Za-z]{3,9})\.?\s+(?P<day>\d{1,2}),?\s+(?P<year>\d{4})",
     "day and month name": r"(?P<day>\d{1,2})[-\s](?P<month>[A-Za-z]{3,9})\.?[-\s](?P<year>\d{4}|\d\d)",
@@ -65,8 +65,8 @@ _COMPACT_TIME = re.compile(r"(?P<hour>\d\d)(?P<minute>\d\d)(?P<second>\d\d)?")
 _FIRST_TWO_DIGIT_YEAR_OF_1900S = 69
 
 
-# An order of day and month is certain if it yields at least _MIN_DATES dates, and consecutive dates are at most
-# _MAX_STEP_DAYS days apart. No market closes for a longer time.
+# A guess of the order of day and month is certain if it yields at least _MIN_DATES dates, and if consecutive dates are
+# at most _MAX_STEP_DAYS days apart. No market closes for more days.
 _MIN_DATES = 3
 _MAX_STEP_DAYS = 7
 
@@ -115,7 +115,7 @@ def is_time_of_day(cell: Any) -> bool:
 
 
 def resolve_repeated_hours(ts: Ints, zone: tzinfo, previous: int, repeated_until: int) -> tuple[Ints, int]:
-    """Return `ts`, corrected in the second occurrence of a repeated hour, and the new value of `repeated_until`.
+    """Correct the time `ts` if its hour occurs for the second time. Return `ts` and the new value of `repeated_until`.
 
     When summer time ends, the clock shows one hour twice. The parser assumes the first occurrence of the hour. If the
     times of a file go back inside this hour, the following rows of the hour belong to its second occurrence. The
@@ -151,7 +151,7 @@ def _utc_offset_ns(ts: int, zone: tzinfo) -> int:
 
 
 def _end_of_ambiguous_hour(ts: int, zone: tzinfo) -> int:
-    """Return the time at which the clock goes back, if `ts` is within the hour before. Otherwise return 0."""
+    """Return the time at which the clock goes back, or 0 if this time is not within the hour after `ts`."""
     seconds = ts // _SECOND_NS
     offsets = [_utc_offset_ns((seconds + step) * _SECOND_NS, zone) for step in (0, 3600)]
     if offsets[0] <= offsets[1]:
@@ -362,8 +362,8 @@ def _named_zone(name: str) -> tzinfo:
     if name in ("Z", "UTC", "GMT"):
         return UTC
     if name in ("EST", "EDT"):
-        # Files may contain EST for a time in summer. EST always means the offset -05:00, but the time zone of New York
-        # would apply summer time.
+        # Do not use the time zone of New York for EST. A file may contain EST for a time in summer: EST then still
+        # means the offset -05:00, but the time zone would apply summer time.
         return datetime.strptime("-0500" if name == "EST" else "-0400", "%z").tzinfo or UTC
     offset = name.removeprefix("UTC").removeprefix("GMT")
     if offset[0] in "+-":

@@ -28,7 +28,7 @@ _MULTIPLIERS = {"k": 10**3, "m": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12}
 _DECORATED_NUMBER = re.compile(r"([-+]?)\s*[$€£¥]?\s*([-+]?[\d.,' \u00a0]+?)\s*([kmbt]|bn)?", re.IGNORECASE)
 _PLAIN_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
 _GROUP_SPACES = re.compile(r"[' \u00a0]")
-# These patterns match numbers that prove the decimal mark. A number such as 1,234 proves nothing, because its mark may
+# These patterns find the decimal mark of a number. Only a number such as 1,234 is ambiguous, because its mark may
 # separate thousands or decimals.
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d{1,3}(\.\d{3})+|\d+),\d+")
 _DECIMAL_POINT = re.compile(r"[-+]?(\d{1,3}(,\d{3})+|\d+)\.\d+")
@@ -73,11 +73,12 @@ def choose_parser(
 
 
 def infer_decimal_mark(columns: Iterable[tuple[Column, Sequence[Any]]], *, uncertain_marks: str) -> DecimalMark:
-    """Return the decimal mark of a file from the first rows of its columns of numbers.
+    """Determine the decimal mark of a file from the first rows of its columns of numbers.
 
-    `columns` contains pairs: a column and its first cells. In a number such as 1,234, the mark may separate decimals or
-    thousands. If no other number proves the decimal mark, raise InputError for a mark in `uncertain_marks`. Any other
-    comma separates thousands.
+    `columns` contains pairs: a column and its first cells. A number such as 1,234 is ambiguous, because its mark may
+    separate decimals or thousands. If all numbers with a mark are ambiguous, and some of their marks are in
+    `uncertain_marks`, raise InputError. If an ambiguous comma is not in `uncertain_marks`, the comma separates
+    thousands.
     """
     undecided = ""
     for column, cells in columns:
@@ -101,9 +102,11 @@ def infer_decimal_mark(columns: Iterable[tuple[Column, Sequence[Any]]], *, uncer
 
 
 def _mark_of_column(cells: Iterable[Any], uncertain_marks: str) -> tuple[DecimalMark | None, str]:
-    """Return the decimal mark that a column proves (or None), and a number with an uncertain mark (or "").
+    """Search the cells of a column for the decimal mark. Return a pair: the mark, and a number with an uncertain mark.
 
-    A number of four digits without a mark proves that the column has no separators of thousands.
+    The first value is None if no cell determines the mark. The second value is an empty string if the mark is certain,
+    or if no number has an uncertain mark. A number such as 1234, with four or more digits and no mark, shows that the
+    column does not separate thousands.
     """
     example, has_ungrouped_thousands = "", False
     for cell in cells:
@@ -153,7 +156,7 @@ def parse_number(cell: Any, mark: DecimalMark) -> float:
 
 
 def _mark_of(text: str) -> DecimalMark | None:
-    """Return the decimal mark that the number `text` proves, or None if it proves no mark."""
+    """Return the decimal mark in the text of a number, if the text alone determines the mark. Return None otherwise."""
     match = _DECORATED_NUMBER.fullmatch(text)
     digits = _GROUP_SPACES.sub("", match[2] if match else text)
     if _MAYBE_THOUSANDS.fullmatch(digits):
@@ -187,7 +190,7 @@ def _range_parser(minimum: float, maximum: float, divisor: float, mark: DecimalM
 
 
 def _accept_infinity(parse: ValueParser) -> ValueParser:
-    """Return a parser that accepts infinity, and that converts all other cells with `parse`.
+    """Return a parser that accepts infinity, and passes all other cells to `parse`.
 
     Infinity means that one side of the order book is empty.
     """

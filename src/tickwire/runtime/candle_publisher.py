@@ -58,8 +58,8 @@ class CandlePublisher:
         Each journal entry contains as many candles as fit. After an append, wait for APPEND_PAUSE_S, so that the next
         entry contains the candles of many ticks.
 
-        Only the process that runs the feed appends candles. If two processes both believe that they run the feed, the
-        journal accepts the entry of only one of them, because both entries have the same key.
+        Only the process that runs the feed appends candles. If two processes both believe that they run the feed, their
+        entries have the same key. The journal then accepts only one of the two entries.
         """
         outbox = self._candle_recorder.outbox
         while True:
@@ -73,10 +73,11 @@ class CandlePublisher:
                 # when the outbox is full.
                 await self._clock.sleep(_INTERVAL_S)
             else:
-                # Wait until this process has applied the journal entry, because the outbox then removes the candles.
+                # Wait until this process has applied the journal entry. The outbox then removes the candles of the
+                # entry.
                 await self._hub.wait_until_applied(span.last)
-                # Do not pause if the outbox already contains a full entry, for example in a fast replay. A pause would
-                # then only delay the feed.
+                # Do not pause if the outbox contains enough candles for another full entry, for example in a fast
+                # replay. A pause would then only delay the feed.
                 if len(outbox) < MAX_CANDLES_PER_ENTRY:
                     await self._clock.sleep(APPEND_PAUSE_S)
 

@@ -44,8 +44,8 @@ T = TypeVar("T")
 _RETRY_INTERVAL_S = 1.0
 _PART_CHECK_INTERVAL_S = 0.5
 _DEMAND_TOPIC = "demand"
-# The maximum number of symbols that a process reports as wanted. No vendor allows more than 1,000 symbols on a
-# connection.
+# The maximum number of wanted symbols that a process reports. The limit is high enough, because no vendor allows more
+# than 1,000 symbols on a connection.
 _MAX_DEMAND = 10_000
 
 
@@ -64,7 +64,10 @@ class FeedConfig:
 
 
 class LoadedModel(NamedTuple):
-    """The simulator's model at the start, the file or URL of the model, and the ETag of the loaded version."""
+    """The simulator's model that was loaded at the start.
+
+    `source` is the file or URL of the model, and `etag` is the ETag of the loaded version.
+    """
 
     model: MarketModel
     source: ModelSource
@@ -159,7 +162,7 @@ class FeedRunner:
                 self._leadership.end()
 
     async def _run_term(self) -> None:
-        """Run the feed for one term (while this process holds the lease).
+        """Run the feed for one term, which is the time for which this process holds the lease.
 
         In a cluster, first claim the term in the journal. After the claim, the journal rejects entries of older terms.
         """
@@ -173,7 +176,8 @@ class FeedRunner:
         status = self._status
         claim = named_entry("status", status.describe())._replace(source=status.feed_name, term=NEW_TERM)
         term = (await self._journal.append(claim)).last
-        # The feed continues from the state of the board, so the board must first apply every event before the claim.
+        # The board must first apply every event that precedes the claim in the journal, because the feed continues from
+        # the state of the board.
         await self._hub.wait_until_applied(term)
         state, speed = status.state, status.speed
         self._open_feed(None if self._loaded_model is None else self._loaded_model.model)
@@ -252,10 +256,10 @@ class FeedRunner:
             await self._clock.sleep(_PART_CHECK_INTERVAL_S)
 
     async def _update_demand(self, feed: RemoteFeed) -> None:
-        """Pass to the feed all symbols that readers of any process list by name.
+        """Collect the symbols that readers of any process list by name, and pass the symbols to the feed.
 
-        The feed keeps symbols subscribed for a while after they are no longer wanted. So if a process is too busy to
-        answer in time, its symbols stay subscribed.
+        If a process is too busy to answer in time, its symbols nevertheless stay subscribed, because the feed keeps
+        symbols subscribed for a while after they are no longer wanted.
         """
         with contextlib.suppress(JournalUnavailable):
             replies = (await self._peers.request_all(_DEMAND_TOPIC)).replies
@@ -269,8 +273,8 @@ class FeedRunner:
         """Return the state of one connection.
 
         If no reader requests a symbol of the connection, the state is `idle`. If the connection is down, the result is
-        the state of the connection. Otherwise, the result is `closed`, `waiting` (before the first tick), `stale` or
-        `running`. These states have the same meaning as for a feed.
+        the state that the connection itself reports. Otherwise, the result is `closed`, `waiting` (before the first
+        tick), `stale` or `running`. These states have the same meaning as for a feed.
         """
         if part.is_idle:
             return "idle"

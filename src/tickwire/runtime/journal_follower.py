@@ -58,7 +58,8 @@ class JournalFollower:
                 started_at_ns = time.perf_counter_ns()
                 # Update the candles first, because the hub may send open candles that include these records. Candles
                 # close at the end of a whole record, so that all processes close them at the same event. While the hub
-                # has applied only a part of a record, it sends no open candle with trades from the rest of the record.
+                # has applied only a part of a record, it sends no open candle that contains trades from the rest of the
+                # record.
                 await self._candle_recorder.apply(turn.starting_records, self._journal.epoch)
                 await self._hub.prepare(turn.parts)
                 times = self._hub.apply(turn.parts, self._clock.monotonic(), started_at_ns)
@@ -66,8 +67,8 @@ class JournalFollower:
                 if self._tracing is not None:
                     delivery_times.record_traces(turn.parts)
                     self._tracing.record_delivery(turn.parts, times)
-                # Let the event loop serve sockets between two turns. After the last turn, the iterator waits by itself
-                # unless further records are ready.
+                # Let the event loop serve sockets between two turns. No sleep is necessary after the last turn, because
+                # the iterator itself waits if no further records are ready.
                 if self._hub.head.sequence < self._journal.head:
                     await asyncio.sleep(0)
             if self._leadership.is_shared:

@@ -26,7 +26,7 @@ MAX_PENDING_CANDLES = 100_000
 class JournalPublisher:
     """Appends entries to the journal, and waits until the board (newest quotes) has applied them.
 
-    Callers that publish ticks also wait while MAX_PENDING_CANDLES closed candles are not in the journal yet.
+    Callers that publish ticks also wait until fewer than MAX_PENDING_CANDLES closed candles are still to be appended.
     """
 
     def __init__(  # noqa: PLR0917  # seven collaborators, each of its own type
@@ -76,8 +76,9 @@ class JournalPublisher:
     async def wait_until_applied(self, entry: JournalEntry, span: SequenceRange) -> None:
         """Wait until the board has applied an appended entry.
 
-        If this process runs the feed and the entry contains ticks, also wait while MAX_PENDING_CANDLES closed candles
-        have not been appended. This second wait raises no error, because the journal already contains the entry.
+        If this process runs the feed and the entry contains ticks, also wait until fewer than MAX_PENDING_CANDLES
+        closed candles are still to be appended. This second wait raises no error, because the journal already contains
+        the entry.
         """
         await self._hub.wait_until_applied(span.last)
         if entry.kind is RecordKind.TICKS and self._leadership.runs_feed:

@@ -168,7 +168,7 @@ async def _recover_board(journal: Journal, hub: Hub, clock: Clock) -> None:
             hub.apply(turn.parts, clock.monotonic())
             # Let the server answer health checks.
             await asyncio.sleep(0)
-    # The counters must not include ticks from before the start of this process.
+    # Reset the counters, because they must not count ticks from before the start of this process.
     hub.board.dirty_ticks.reset()
 
 

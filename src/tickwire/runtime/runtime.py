@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tickwire.ops.tracing.tracing import Tracing
 
 MAX_RECONNECTS_PER_S = 2_000
-"""The number of reconnecting readers per second that a server accepts without delaying other work."""
+"""The number of reconnecting readers per second that a server can accept without a delay of its other work."""
 # The longest time, in seconds, that a request waits until this process has applied an event from another process.
 _MAX_APPLY_WAIT_S = 3.0
 
@@ -96,7 +96,8 @@ class Runtime:
         self.hub = hub_pool.live_hub
         self.candle_recorder = candle_recorder
         self.monitor = monitor = Monitor(hub_pool, journal, clock)
-        # The ticks of publishers that the server rejected, or from which it removed values.
+        # Counts the dirty ticks of publishers: ticks that the server rejected, and ticks from which the server removed
+        # values.
         self.published_dirty_ticks = DirtyTickCounter()
         self.publish_stats = PublishStats()
         self.supervisor = TaskSupervisor(clock)
@@ -120,7 +121,8 @@ class Runtime:
         self._candle_publisher = self._create_candle_publisher()
         self._session_keepalive = SessionKeepalive(self.hub.reader_admin, journal, appender, leadership, clock)
         self._is_draining = False
-        # This event is set when the server begins to end streams. Other requests of unlimited length then end, too.
+        # This event is set when the server begins to end its streams. Other requests of unlimited length then end as
+        # well.
         self.stopping = asyncio.Event()
         self._hub_timers = HubTimers(hub_pool, self._session_keepalive, monitor, clock, heartbeat_s=options.heartbeat_s)
 
@@ -259,7 +261,8 @@ def _initial_status(config: FeedConfig, hub: Hub, clock: Clock) -> FeedStatus:
         parse_feed_spec(config.spec)[0],
         mode,
         config.stale_after_s,
-        # Market hours apply only to live ticks, because simulated and recorded ticks do not contain the present time.
+        # Use market hours only for live ticks, because the times of simulated and recorded ticks are not the present
+        # time.
         hours=config.hours if mode == "live" and not is_always_open(config.spec) else None,
         started_at_ns=clock.now(),
         started_at_s=clock.monotonic(),

@@ -1,7 +1,7 @@
 """Appends keepalive events, so that other processes do not delete the sessions of connected readers.
 
-A session is data that the server stores for a reader: a stored subscription (a request under an id), or a subscription
-override (a change to a reader's subscription).
+A session is data that the server stores for a reader. It is a stored subscription, which is a request under an id, or a
+subscription override, which is a change to a reader's subscription.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class SessionKeepalive:
         self._appender = appender
         self._leadership = leadership
         self._clock = clock
-        # The time of the next expiry, in monotonic seconds.
+        # Nothing expires before this time, in monotonic seconds.
         self._next_expiry_s = 0.0
         self._last_keepalive_s = clock.monotonic()
 

@@ -21,13 +21,13 @@ from tickwire.runtime.status import StatusPublisher
 # The number of events between two snapshots of a small board. A restart applies at most this many events again, which
 # takes tens of milliseconds.
 SNAPSHOT_INTERVAL_EVENTS = 100_000
-# A snapshot contains all symbols, and 100,000 symbols occupy 60 MB. A large board therefore saves a snapshot
-# after this number of events per symbol. A symbol that trades once causes nine events: one tick, and later one closed
-# candle for each of the eight intervals.
+# A snapshot contains all symbols, and 100,000 symbols occupy 60 MB. For a large board, the server therefore saves a
+# snapshot only after this number of events per symbol. A symbol that trades once causes nine events: one tick, and
+# later one closed candle for each of the eight intervals.
 _EVENTS_PER_SYMBOL = 8
-# The maximum size in bytes of the events between two snapshots, in total for a small board, and for each symbol of a
-# large board. The journal deletes only events that a snapshot covers, so a snapshot is also due when the new events
-# reach this size. An event of a tick or a candle has about 90 bytes.
+# The maximum size in bytes of the events between two snapshots. The first limit applies to a small board as a whole,
+# and the second limit applies to each symbol of a large board. The journal deletes only events that a snapshot covers,
+# so a snapshot is also due when the new events reach this size. An event of a tick or a candle has about 90 bytes.
 _SNAPSHOT_INTERVAL_BYTES = 32 * 2**20
 _INTERVAL_BYTES_PER_SYMBOL = 1_000
 # The minimum number of snapshots in the journal. The journal deletes all events between two snapshots together. With
@@ -117,10 +117,10 @@ class Snapshotter:
         snapshot = Snapshot(state.sequence, await asyncio.to_thread(state.encode))
         # Write the closed candles to the archive first, because a snapshot contains only open candles.
         if await self._candle_recorder.archive.flush():
-            # Ignore a failure: the journal then stores more events until the next snapshot succeeds.
+            # Ignore a failure. The only effect is that the journal stores more events until the next snapshot succeeds.
             with contextlib.suppress(JournalError):
                 await self._journal.save_snapshot(snapshot)
-            # Append a status event after the snapshot. A process that starts from the snapshot reads the state of the
-            # feed from this event.
+            # Append a status event after the snapshot, because a process that starts from the snapshot reads the state
+            # of the feed from this event.
             if self._leadership.is_shared:
                 await self._status_publisher.publish()

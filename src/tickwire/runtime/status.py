@@ -91,7 +91,8 @@ class StatusPublisher:
         succeeds.
         """
         entry = named_entry("status", self.feed_status.describe(command=command))
-        # While the append runs, `run` must not repeat the append, and must not miss a later change of the status.
+        # Reset `_is_pending` before the append. So `run` does not repeat the append while it runs, and notices every
+        # later change of the status.
         self._is_pending, is_appended = False, False
         try:
             with contextlib.suppress(JournalError, TimeoutError):
@@ -102,10 +103,11 @@ class StatusPublisher:
             self._is_pending = self._is_pending or not is_appended
 
     async def publish_trading_changes(self, trading_changes: Mapping[str, bool]) -> None:
-        """Append a status event for each symbol in a mapping from symbol to True (trading resumed) or False (halted).
+        """Append a status event for each symbol in `trading_changes`, and then a status event for the feed.
 
-        After that, append a status event for the feed. This event lists all halted symbols. The event for the feed must
-        follow all other status events, because a new reader receives only the newest status event.
+        `trading_changes` maps a symbol to True (trading resumed) or False (halted). The event for the feed lists all
+        halted symbols. It must follow all other status events, because a new reader receives only the newest status
+        event.
         """
         halted = self.feed_status.halted_symbols
         for symbol, is_trading in trading_changes.items():
@@ -123,7 +125,10 @@ class StatusPublisher:
             await self.publish()
 
     async def update_from_records(self, records: Sequence[JournalRecord]) -> None:
-        """Update the status from records of the journal: status events of another process, and ticks of any process."""
+        """Update the status from records of the journal.
+
+        The method uses status events of another process, and ticks of any process.
+        """
         for record in records:
             if record.kind is RecordKind.NAMED_EVENT and not self._leadership.runs_feed:
                 event = decode_named_event(record)
@@ -144,10 +149,10 @@ class StatusPublisher:
             self._is_pending = self._leadership.runs_feed
 
     def _announce_fault(self) -> None:
-        """Send the status `stale` to the readers of this process, with an event that is not in the journal.
+        """Send the status `stale` to the readers of this process. After the fault, send them the current status.
 
-        Two faults make prices stale: the journal accepts no events, or no ticks arrive from the process that runs
-        the feed. After the fault, send the readers the current status.
+        The event with the status `stale` is not in the journal. Two faults make prices stale: the journal accepts no
+        events, or no ticks arrive from the process that runs the feed.
         """
         fault, notice = self._journal.unavailable_reason() or self._appender.append_error, JOURNAL_FAULT
         if fault is None:

@@ -20,11 +20,11 @@ from tickwire.ops.health import Problem
 log = logging.getLogger(__name__)
 
 # The first and the longest delay, in seconds, before the restart of a task. The first delay is short, because a single
-# invalid message from a vendor can end a feed. The longest delay bounds the time without prices after the cause of the
-# failure is gone.
+# invalid message from a vendor can end a feed. When the cause of the failure is gone, prices are missing for at most
+# the longest delay.
 MIN_RESTART_DELAY_S = 0.5
 MAX_RESTART_DELAY_S = 60.0
-# After a task has run for longer than the longest delay, its next restart has the shortest delay again.
+# If a task has run for longer than the longest delay, its next restart waits only for the shortest delay.
 STABLE_AFTER_S = MAX_RESTART_DELAY_S
 
 
@@ -46,7 +46,7 @@ class SupervisedTask(NamedTuple):
 
 
 class TaskDied(TickwireError):
-    """An essential task died of an unexpected error, so the process must end."""
+    """An essential task died of an unexpected error, so the process cannot continue."""
 
 
 class TaskSupervisor:
@@ -84,7 +84,7 @@ class TaskSupervisor:
                 return
             if self._clock.monotonic() - started_at >= STABLE_AFTER_S:
                 delay_s = MIN_RESTART_DELAY_S
-            # Add jitter. Otherwise, processes whose tasks died for the same reason would restart these tasks at the
+            # Add jitter, because otherwise all processes whose tasks died for the same reason would restart them at the
             # same time.
             try:
                 await self._clock.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load

@@ -179,7 +179,7 @@ def _fold_constants(node: Operation) -> Expression:
             position=node.position,
             hint="the calculation divides by 0, or its result is too large",
         )
-    # Adding 0.0 turns -0.0 into 0.0.
+    # Add 0.0, because this turns -0.0 into 0.0.
     return Number(value + 0.0, position=node.position)
 
 

@@ -68,7 +68,7 @@ def evaluate_shape(shape: FilterShape, intervals: Sequence[Bools], texts: Sequen
     if isinstance(shape, int):
         return intervals[shape] if shape >= 0 else texts[~shape]
     operator, *operands = shape
-    # Every element after the operator is itself a shape.
+    # All elements after the operator are shapes, too.
     result, *others = (evaluate_shape(operand, intervals, texts) for operand in operands)  # type: ignore[arg-type]
     if operator == "not":
         return ~result
@@ -87,9 +87,12 @@ def text_field(condition: Node) -> str:
 
 
 def match_texts(condition: Node, column: TextColumn, first: int = 0, end: int | None = None) -> Bools:
-    """Return a boolean array with one element for each text from row `first` to row `end` - 1 (None: to the last row).
+    """Test a text condition with the texts from row `first` to row `end` - 1.
 
-    An element is True if the text satisfies the text condition. A missing text satisfies no condition.
+    If `end` is None, the last row is the end of the column.
+
+    Return a boolean array with one element for each text. An element is True if the text satisfies the condition. A
+    missing text satisfies no condition.
     """
     match condition:
         case Compare(operator=operator, right=Text(value=value)):

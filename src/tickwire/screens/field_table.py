@@ -16,7 +16,7 @@ from tickwire.screens.fields import INSTRUMENT_NUMBER_FIELDS, NUMBER_FIELDS, QUO
 SYMBOLS_PER_TABLE = 4_096
 """The number of symbols that a request tests together.
 
-A test of a text condition takes nearly as long with 256 symbols as with 4,096 symbols.
+The number is high, because a text condition takes nearly as long to test with 256 symbols as with 4,096 symbols.
 """
 # The number of text conditions that one step tests. For SYMBOLS_PER_TABLE symbols, the slowest conditions take about
 # 2 ms each.

@@ -77,7 +77,7 @@ def combine_screens(first: Screen | None, second: Screen | None) -> Screen | Non
 
 
 def _single_conditions(node: Node) -> list[Node]:
-    """List the conditions that `and` and `or` combine. `not` and its operand count as one condition."""
+    """List the conditions that are combined by `and` and `or`. `not` and its operand count as one condition."""
     if isinstance(node, And | Or):
         return [condition for operand in node.operands for condition in _single_conditions(operand)]
     return [node]

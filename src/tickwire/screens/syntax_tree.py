@@ -1,4 +1,4 @@
-"""The syntax tree of a filter: conditions over expressions.
+"""The syntax tree of a filter. The nodes are conditions and expressions.
 
     filter      = conjunction { "or" conjunction }
     conjunction = negation { "and" negation }

@@ -49,7 +49,7 @@ class ClusterResult(NamedTuple, Generic[T]):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The response header with the number of processes that did not answer.
+        """Return a dict with the response header that contains the number of processes that did not answer.
 
         If all processes answered, the dict is empty.
         """
@@ -168,8 +168,8 @@ class ClusterClients:
             key = (reader.identity.client_chosen, reader.identity.user_address, reader.requested)
             if key not in requests:
                 requests[key] = _reader_request(reader)
-                # Let other tasks run after each reader, because the description of a reader with many symbols takes a
-                # fraction of a millisecond.
+                # Let other tasks run after each reader, because the server needs a fraction of a millisecond to
+                # describe a reader with many symbols.
                 await asyncio.sleep(0)
         return encode_json([*requests.values()])
 

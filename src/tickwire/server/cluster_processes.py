@@ -16,7 +16,7 @@ _VERSION = version("tickwire")
 
 
 Role: TypeAlias = Literal["all", "feed", "edge"]
-"""The setting `role` of a process."""
+"""The possible values of the setting `role` of a process."""
 
 
 class ProcessDescription(msgspec.Struct, frozen=True):

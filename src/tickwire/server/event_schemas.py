@@ -19,7 +19,8 @@ from tickwire.hub.fanout.gap import Gap
 from tickwire.sessions.subscription import DELIVERY_MODES, Heartbeats
 
 SCHEMA_REFERENCE = "#/components/schemas/{name}"
-# The name of the schema of messages: any JSON value. The sender of a message chooses the name of the event.
+# The name of the schema of a message's data, which can be any JSON value. This name is not an event name, because the
+# sender of a message chooses the event name.
 MESSAGE_SCHEMA_NAME = "Message"
 
 
@@ -126,13 +127,13 @@ EVENT_DATA: Mapping[StreamEvent, type] = {
     StreamEvent.EXPIRING: Expiring,
     StreamEvent.BYE: Bye,
 }
-"""The type of the data of each event."""
+"""A dict that maps each event to the type of its data."""
 
 
 def event_schemas() -> tuple[dict[StreamEvent, dict[str, Any]], dict[str, Any]]:
-    """Return references to the schema of each event's data, and the schemas by name.
+    """Return two dicts: the references to the schemas of the events' data, by event, and the schemas, by name.
 
-    The references point into `components.schemas` of a document.
+    Each reference points into `components.schemas` of a document.
     """
     references, schemas = msgspec.json.schema_components(EVENT_DATA.values(), ref_template=SCHEMA_REFERENCE)
     schemas[MESSAGE_SCHEMA_NAME] = {"description": "Any JSON value. The sender of the message chooses it."}

@@ -57,7 +57,7 @@ def _describe_earlier(service: Service, hub: Hub, delay_s: int, live_state: dict
             "time": hub.board.newest_ts // 1000 or None,
             "behind": 0.0,
             "halted": status["halted"],
-            # The times of a recording do not change while it plays, so the delayed client may read them.
+            # The times of a recording do not change while it plays, so a client with delayed data may also read them.
             "recording": live_state["recording"],
         }
     return state

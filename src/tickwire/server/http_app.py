@@ -73,7 +73,7 @@ class HttpApp:
         if scope["type"] != "http":
             await self.rest_api(scope, receive, send)
             return
-        # Copy the state of the scope, because an outer application may pass the same state object with all requests.
+        # Copy the dict `state` of the scope, because an outer application may pass the same dict with all requests.
         scope["state"] = {**scope.get("state", {})}
         exchange = Exchange(self._guard, scope, _path_below_mount(scope))
         exchange.activate()

@@ -17,11 +17,11 @@ from tickwire.server.transport.asgi import Scope
 
 
 class HubState:
-    """The state of the hub that serves a request. The answer to the request reports the position of the state.
+    """The state of the hub that serves a request. The answer to the request contains the position of this state.
 
-    The constructor records the position. If a route waits before it reads the state, it may record the position again
-    just before the read. The state must never be older than the recorded position. The state may be newer, because a
-    stream from the recorded position only repeats some changes in this case.
+    The constructor records the position. If a route waits before it reads the state, it may call `record_head` just
+    before the read. The state must never be older than the recorded position. The state may be newer: a stream from the
+    recorded position then only repeats some changes.
     """
 
     def __init__(self, hub: Hub, scope: Scope) -> None:
@@ -41,4 +41,4 @@ async def find_hub_state(request: Request) -> HubState:
 
 
 StateOfHub = Annotated[HubState, Depends(find_hub_state)]
-"""The type of a route's parameter through which the route reads the state of a hub."""
+"""A route with a parameter of this type receives the state of a hub."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-# The maximum cost of the streams that open in one turn of the event loop. The opening of these streams takes some 20
-# ms. The unit of cost is a byte of the query, because the time for a stream grows with the number of its symbols.
+# The maximum cost of all streams that open in one turn of the event loop. These streams take some 20 ms to open. The
+# cost of a stream is measured in bytes of its query, because the time for a stream grows with the number of its
+# symbols.
 _MAX_TURN_COST = 32 * 1024
 # The cost of a stream without symbols, which takes some 0.1 ms.
 _BASE_COST = 256

@@ -107,15 +107,19 @@ def _with_correction_key(entry: JournalEntry, index: int, source: str, key: str 
 
 
 def _have_facts(ticks: Sequence[Tick]) -> TypeGuard[Sequence[PublishedTick]]:
-    """Return whether the ticks may have receive times, conditions or cancels. All ticks of a batch have one class."""
+    """Return whether the ticks may have receive times, conditions or cancels. Only a PublishedTick may have them.
+
+    The function checks only the first tick, because all ticks of a batch have the same class.
+    """
     return isinstance(ticks[0], PublishedTick)
 
 
 def _apply_facts(service: Service, ticks: Sequence[Tick], packed: PackedTicks, now: int) -> int:
-    """Apply the cancels and conditions of a batch to its packed form. Return the number of conditions with an effect.
+    """Apply the cancels and conditions of a batch to the packed ticks. Return how many conditions had an effect.
 
-    The board may not have applied the newest events of the journal yet. The time of a symbol's newest trade on the
-    board may therefore be too early. A trade that is older than this time is also older than the correct, later time.
+    If the board has not yet applied the newest events of the journal, its time of a symbol's newest trade is too early.
+    The result is correct nevertheless: a trade that is older than the early time is also older than the correct, later
+    time.
     """
     if not _have_facts(ticks):
         return 0
@@ -148,7 +152,8 @@ def _new_symbols(service: Service, ticks: PackedTicks, rights: Rights) -> set[st
         )
     if new and not rights.symbols.includes_all:
         share = service.limits.max_board_symbols_per_publisher
-        # Count only the symbols that the client's token allows. The token allows all symbols of this batch.
+        # Of the pending symbols, count only the symbols that the client's token allows. The token allows all new
+        # symbols of this batch.
         pending = len(new) + len(rights.symbols.select([*(service.pending_symbols - new)]))
         if int(rights.symbols.mask(board.symbol_column).sum()) + pending > share:
             raise QuotaExceeded(

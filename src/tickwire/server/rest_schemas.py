@@ -162,10 +162,10 @@ REST_ANSWERS: Mapping[tuple[str, str], Any] = {
     ("get", "/v1/operations"): Operations,
     ("get", "/v1/cluster"): ClusterState,
 }
-"""The method and the path of requests, and the type of their answer."""
+"""A dict that maps the method and the path of a request to the type of its answer."""
 
 
 def rest_schemas() -> tuple[dict[tuple[str, str], dict[str, Any]], dict[str, Any]]:
-    """Return the schema of each answer, and the schemas to which these schemas refer, by name."""
+    """Return two dicts: the schemas of the answers by method and path, and the schemas to which they refer by name."""
     answers, schemas = msgspec.json.schema_components(REST_ANSWERS.values(), ref_template=SCHEMA_REFERENCE)
     return dict(zip(REST_ANSWERS, answers, strict=True)), schemas

@@ -26,7 +26,8 @@ class Limits:
     """The limits of one server. The server answers 400, 413, 429 or 503 to a request that exceeds a limit."""
 
     max_readers: int = 50_000
-    # 0 means unlimited. If a proxy is not trusted, all readers behind the proxy have its address.
+    # 0 means that the number is unlimited. If a proxy is not trusted, the server sees the proxy's address as the
+    # address of all readers behind the proxy.
     max_readers_per_address: int = 0
     # 0 means unlimited.
     max_readers_per_user: int = 0

@@ -64,7 +64,7 @@ class StreamAdmission:
     def _find_rejection(self, scope: Scope, rights: Rights) -> tuple[str, Response] | None:
         """Check the request against all limits. Return None if the request is within the limits.
 
-        Otherwise return a reason, by which the metrics count rejected requests, and the error response.
+        Otherwise return a pair: the reason under which the metrics count the rejected request, and the error response.
         """
         hubs, limits, occupied = self._service.hub_pool, self._service.limits, self._slot_counts
         if scope["method"] not in _METHODS:
@@ -94,7 +94,7 @@ class StreamAdmission:
         return None
 
     def _slot_keys(self, scope: Scope, rights: Rights) -> Slot:
-        """Return the keys in `_slot_counts` under which the slot of this request is counted."""
+        """Return the keys of `_slot_counts` that count the slot of this request."""
         address = _address_slot_key(scope) if self._service.limits.max_readers_per_address else None
         user = _user_slot_key(rights)
         if address is None and user is None:

@@ -214,7 +214,8 @@ class StreamPreparation:
                 entry = admin_event_entry(event)
                 self._service.journal_writes.charge(prepared.identity.bearer, self._service.clock.monotonic(), entry)
                 if isinstance(event, KeepAlive):
-                    # Ignore the error, because no changed subscription expires while the journal is unavailable.
+                    # Ignore the error. While the journal is unavailable, no changed subscription expires, so the
+                    # missing event does no harm.
                     with contextlib.suppress(JournalError):
                         await self._service.runtime.publish(entry)
                 else:

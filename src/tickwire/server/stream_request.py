@@ -42,8 +42,8 @@ _MAX_CACHED_REQUESTS = 1_024
 _MAX_CACHED_CHARS = 1_000
 # If this pattern matches no part of a query, the query contains no ticket and no token, not even in percent-encoding.
 _POSSIBLE_CREDENTIAL = re.compile("|".join(("%", *CREDENTIAL_PARAMETERS)))
-# Libraries that replace EventSource append the last event id to the URL: `lastEventId` (event-source-polyfill,
-# reconnecting-eventsource), `lastEventID` and `Last-Event-ID` (clients of Mercure).
+# Libraries that replace EventSource append the last event id to the URL. The names are `lastEventId`
+# (event-source-polyfill, reconnecting-eventsource), and `lastEventID` or `Last-Event-ID` (clients of Mercure).
 _LAST_EVENT_ID_SPELLING = re.compile("last[_-]?event[_-]?id", re.IGNORECASE)
 
 
@@ -59,7 +59,8 @@ class StreamRequest:
         self, parameters: Mapping[str, str], last_event_id: str | None, history: JournalRange, max_symbols: int
     ) -> None:
         self.subscription = _parse_subscription_cached(parameters, max_symbols)
-        # The start time in `since`, or None. The caller must search the journal for the first event after this time.
+        # The start time in the parameter `since`, or None. If there is a start time, the caller must search the journal
+        # for the first event after it.
         self.start_time_ns: int | None = None
         self.start = self._parse_start(history, parameters, last_event_id)
         self.has_client_chosen_id = "client_id" in parameters
@@ -70,7 +71,7 @@ class StreamRequest:
     def _parse_start(
         self, history: JournalRange, parameters: Mapping[str, str], last_event_id: str | None
     ) -> StreamStart:
-        # The result is empty if the id of an evicted reader contains no position. Such a reader cannot resume.
+        # If the id of an evicted reader contains no position, `event_id` is empty. Such a reader cannot resume.
         event_id = strip_eviction_time(last_event_id or parameters.get(_LAST_EVENT_ID, ""))
         if event_id:
             return start_after(history, parse_event_id(event_id), self.subscription)
@@ -187,7 +188,7 @@ def _default_events(has_screen: bool, candles: str | None) -> list[str]:
 
 
 def parse_stream_query(query: str) -> dict[str, str]:
-    """Return the result of `parse_query` for a stream request, from a cache if possible.
+    """Return the result of `parse_query` for a stream request. If the cache contains the result, return it from there.
 
     Most readers send one of a few queries. The cache contains no queries with tickets or tokens, so that no credential
     stays in memory.

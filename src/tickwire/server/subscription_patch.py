@@ -91,7 +91,7 @@ def apply_patch(current: Subscription, patch: SubscriptionPatch, max_symbols: in
 
 
 def _patched_ranking(current: Subscription, patch: SubscriptionPatch) -> Ranking | None:
-    """Return the ranking after a change of its order, of its size or of both."""
+    """Return the ranking after a change of its order, its size or both."""
     if patch.order is None:
         if patch.top is not None:
             raise InputError("top requires an order: send order and top, or leave out top", field="top")
@@ -108,7 +108,7 @@ def _patched_ranking(current: Subscription, patch: SubscriptionPatch) -> Ranking
 
 
 def _patched_events(current: Subscription, *, has_screen: bool) -> list[str]:
-    """Return the event kinds of a subscription after a change of its filter or of its ranking.
+    """Return the event kinds that a subscription has after a change of its filter or its ranking.
 
     If the change adds the first screen, add the kind `screen`. If the change removes the last screen, remove the kind
     `screen`.

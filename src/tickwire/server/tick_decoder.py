@@ -45,7 +45,7 @@ def decode_ticks(body: bytes) -> Sequence[Tick]:
     try:
         ticks = _decode_valid(text)
         if ticks is None:
-            # Decode again with these decoders, because their errors contain the place of the first invalid value.
+            # Decode the body again with other decoders, whose errors contain the place of the first invalid value.
             ticks = _ARRAY_DECODER.decode(text) if text.startswith(b"[") else _LINE_DECODER.decode_lines(text)
     except msgspec.ValidationError as error:
         raise _row_error(str(error)) from None
@@ -53,8 +53,8 @@ def decode_ticks(body: bytes) -> Sequence[Tick]:
         found = find_non_number(text, error)
         if found is None:
             raise InputError(f"the body is neither a JSON array of ticks nor NDJSON: {error}") from None
-        # The number of braces before the position is the index of the tick, because a tick is an object without nested
-        # objects.
+        # Count the opening braces before the position. A tick is an object without nested objects, so their number is
+        # the index of the tick plus one.
         raise _non_number_error(found, text.count(b"{", 0, found.position) - 1) from None
     if not ticks:
         raise InputError("the body has no ticks", hint='example: [{"symbol":"AAPL","last":187.25,"size":100}]')

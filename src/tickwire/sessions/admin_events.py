@@ -46,11 +46,11 @@ class KeepAlive(msgspec.Struct, frozen=True, tag_field="do", tag="hold"):
 
 
 class OverridesExpired(msgspec.Struct, frozen=True, tag_field="do", tag="forget"):
-    """Changed subscriptions (overrides) that expire, because their readers have been disconnected for a long time.
+    """A list of overrides (changed subscriptions) that expire, because their readers have long been disconnected.
 
     `changes` identifies each override by the sequence number of its newest change. `after` is the sequence number of
-    the newest event that the author of this event had applied. An override does not expire if an event later than
-    `after` reports that the reader of the override is connected.
+    the newest event that the process had applied when it appended this list. If an event later than `after` reports
+    that the reader of an override is connected, the override does not expire.
     """
 
     changes: list[int]

@@ -25,7 +25,7 @@ class Quota:
     def exceeded_limit(
         self, added: Mapping[str | None, int], *, max_total: int, max_per_user: int
     ) -> ExceededLimit | None:
-        """Return the limit that the quota would exceed after an addition, or None if the addition fits.
+        """Check whether an addition fits into the quota. Return the limit that it would exceed, or None.
 
         `added` contains the added amount of each user.
         """
@@ -46,7 +46,7 @@ class Quota:
 
 
 def first_exceeded(limits: Iterable[ExceededLimit | None]) -> ExceededLimit | None:
-    """Return an exceeded limit from the results of several quota checks, or None if all checks succeeded.
+    """Combine the results of several quota checks. Return an exceeded limit, or None if all checks succeeded.
 
     If both a limit of the server and a limit of a user are exceeded, return the limit of the server.
     """
@@ -63,7 +63,10 @@ class IdleTimer(msgspec.Struct):
     idle_since: float | None = None
 
     def reset(self) -> None:
-        """Record that the entry is in use now. The idle time starts at the next call of `elapsed_s`."""
+        """Record that the entry is in use now.
+
+        The idle time then starts at the next call of `elapsed_s`.
+        """
         self.idle_since = None
 
     def elapsed_s(self, now: float) -> float:

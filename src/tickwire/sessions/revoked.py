@@ -47,7 +47,7 @@ class RevokedTokens:
         return len(self._revocations)
 
     def apply(self, event: TokensRevoked) -> None:
-        """Add a revocation. If a name is revoked again, the revocation never ends earlier than before."""
+        """Add a revocation. A second revocation of a name never ends earlier than the first one."""
         old = self._revocations.get(event.name, _Revocation(event.at, event.until))
         self._revocations[event.name] = _Revocation(max(event.at, old.revoked_at), max(event.until, old.expires_at))
 

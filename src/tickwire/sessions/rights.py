@@ -1,8 +1,8 @@
 """The rights of a caller: the rights of its token, or all rights on a server without tokens.
 
 Only `Rights.restrict` reduces a subscription to the part that the reader may receive. Every subscription passes through
-this method: a requested or stored subscription, a subscription that was changed while the reader was connected, and a
-subscription that was restored when the reader resumed its stream.
+this method. It may be a requested or stored subscription. It may also have been changed while the reader was connected,
+or restored when the reader resumed its stream.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tickwire.screens.screen import Screen
 from tickwire.sessions.subscription import Subscription
 from tickwire.sessions.symbol_set import ALL_SYMBOLS, SymbolSet
 
-# The limits of the cache: the number of restricted subscriptions, the number of symbols in each subscription, and the
-# number of characters in each requested filter and order. All symbols together occupy about 10 MB, and all filters
-# about 25 MB.
+# The cache contains at most this number of restricted subscriptions. A cached subscription has at most this number of
+# symbols, and its requested filter and order have at most this number of characters. All symbols together occupy about
+# 10 MB, and all filters about 25 MB.
 _MAX_CACHED_RESULTS = 1_024
 _MAX_CACHED_SYMBOLS = 500
 _MAX_CACHED_FILTER_CHARS = 1_000
@@ -32,7 +32,7 @@ TOKEN_PREFIX = "token:"  # noqa: S105  # a prefix
 """The prefix that distinguishes a token id from a user address."""
 
 DIGEST_PREFIX = "digest:"
-"""The prefix of the digest of a token that names neither a user nor an id."""
+"""If a token names neither a user nor an id, its digest identifies it. The digest has this prefix."""
 
 _KINDS_OF_EARLIER_TICKS = frozenset({EventKind.CANDLE, EventKind.CORRECTION})
 

@@ -23,15 +23,15 @@ class SavedStatus(NamedTuple):
 class HubSnapshot(msgspec.Struct, frozen=True):
     """The saved board and candles, and the state of the session registry.
 
-    `changes` contains the subscriptions that were changed while their readers were connected, each with the sequence
-    number of its newest change. For each of these subscriptions, `held` contains the number of the newest event that
-    reported one of its readers as connected.
+    `changes` contains the subscriptions that were changed while their readers were connected. Each of them is in a pair
+    with the sequence number of its newest change. For each of these subscriptions, `held` contains the number of the
+    newest event that reported one of its readers as connected.
 
     `kept` maps the id of each stored subscription to the parameters of the subscription. `owners` maps the same ids to
     the users that stored them. `stage` is the simulation's scenario. `halted` lists the symbols whose trading is
-    halted. `revoked_ages` maps the names in `revoked` to the ages of the revocations in seconds. `unreadable` is the
-    newest range of events that could not be read: the sequence numbers of its first and its last event. Snapshots of
-    earlier versions lack `held`, `owners`, `revoked_ages`, `status` and `unreadable`.
+    halted. `revoked_ages` maps the names in `revoked` to the ages of the revocations in seconds. `unreadable` contains
+    two sequence numbers: the first and the last event of the newest range that could not be read. Snapshots of earlier
+    versions lack `held`, `owners`, `revoked_ages`, `status` and `unreadable`.
     """
 
     board: LargeBytes

@@ -11,8 +11,8 @@ from tickwire.core.codec import encode_json
 from tickwire.sessions.quota import ExceededLimit, IdleTimer, Quota
 
 MAX_IDLE_S = 60.0
-# The maximum size in bytes of the parameters of all users together, and of the entries that one user created. The limit
-# for one user does not apply to users with the scope `admin`.
+# The maximum size in bytes of all stored parameters together, and of the parameters that one user stored. The second
+# limit does not apply to users with the scope `admin`.
 MAX_STORED_BYTES = 32 * 1024 * 1024
 MAX_STORED_BYTES_PER_USER = 4 * 1024 * 1024
 # The length of an id in bytes. With this length, an attacker cannot find different parameters with the same id.
@@ -48,7 +48,7 @@ class StoredSubscriptions:
         return len(self._entries)
 
     def exceeded_limit(self, parameters: Mapping[str, str], user: str | None) -> ExceededLimit | None:
-        """Return the limit that would be exceeded if these parameters were stored, or None if the parameters fit.
+        """Check whether these parameters can be stored. Return the limit that they would exceed, or None.
 
         If `user` is None, only the limit of the server applies.
         """

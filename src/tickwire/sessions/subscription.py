@@ -134,7 +134,7 @@ class Subscription:
 
     @property
     def filter_length(self) -> int:
-        """The number of characters in the filter and in the order of the top-N screen."""
+        """The total number of characters in the filter and in the order of the top-N screen."""
         filter_length = 0 if self.screen is None else len(self.screen.text)
         return filter_length + (0 if self.ranking is None else len(self.ranking.order))
 
@@ -154,7 +154,7 @@ class Subscription:
 
     @property
     def screen_conditions(self) -> tuple[Screen | RankedSelection, ...]:
-        """The filters and the top-N screen, which need room in the screen index."""
+        """The conditions that need room in the screen index: the filters and the top-N screen."""
         return self.filters if self.ranking is None else (*self.filters, self.ranked_selection)
 
     @property
@@ -197,7 +197,7 @@ class Subscription:
         return self._symbol_set.lists(symbol) or self.matches_pattern(symbol)
 
     def test_patterns_stepwise(self, column: SymbolColumn) -> Generator[None, None, None]:
-        """Test all patterns on all symbols of the column, in steps of a few milliseconds.
+        """Test all patterns on all symbols of the column, in steps that take a few milliseconds each.
 
         The column stores the results, so that `pattern_mask` is fast afterwards.
         """
@@ -253,8 +253,8 @@ class Subscription:
         allowed = (
             {} if self.pattern_allowlist is None else {"allowed": list(self.pattern_allowlist.symbols_and_patterns)}
         )
-        # Omit default values, because processes of earlier versions read descriptions from the journal, and know
-        # neither the form of heartbeats nor rankings.
+        # Omit default values, because processes of earlier versions read these descriptions from the journal, and do
+        # not know the fields for heartbeats and rankings.
         heartbeats = {} if self.heartbeats is Heartbeats.COMMENT else {"heartbeats": self.heartbeats}
         ranking = {} if self.ranking is None else {"order": self.ranking.order, "top": self.ranking.top}
         return {
@@ -293,7 +293,7 @@ def _ordered_fields(names: set[str]) -> QuoteProjection:
 
 
 def parse_symbols(value: str | Iterable[str], *, max_symbols: int, field: str = "symbols") -> list[str]:
-    """Parse a list, or a comma-separated text, of symbols and patterns.
+    """Parse symbols and patterns: a list, or a comma-separated text.
 
     Raise InputError if a symbol or pattern is invalid, or if there are too many.
     """
@@ -329,7 +329,7 @@ def parse_interval(text: str) -> int:
 
 
 def parse_fields(value: str | Iterable[str]) -> list[str]:
-    """Parse a list, or a comma-separated text, of quote fields. Raise InputError for an unknown field."""
+    """Parse quote fields: a list, or a comma-separated text. Raise InputError for an unknown field."""
     names = [name.strip() for name in _split_list(value)]
     for name in names:
         if name not in QUOTE_FIELDS:

@@ -29,15 +29,16 @@ MAX_OVERRIDES = 10_000
 # The maximum number of symbols and patterns in all overrides together. This many symbols occupy about 35 MB, and add 70
 # ms to every snapshot.
 MAX_OVERRIDE_SYMBOLS = 500_000
-# The maximum numbers of overrides, and of symbols and patterns, that belong to one user.
+# The maximum number of overrides that belong to one user, and the maximum number of symbols and patterns in these
+# overrides together.
 MAX_OVERRIDES_PER_USER, MAX_OVERRIDE_SYMBOLS_PER_USER = 500, 50_000
 MIN_DISCONNECTED_S = 60.0
-# The maximum number of remembered changes without effect. One such change for each override is enough, because its
-# author calls `is_conflict` at once.
+# The server remembers at most this many changes that had no effect. One such change for each override is enough,
+# because the author of a change calls `is_conflict` directly after the change.
 _MAX_CONFLICTS = MAX_OVERRIDES
 
 UserRequest: TypeAlias = tuple[str | None, Subscription]
-"""A user (None for no user), and the subscription that the user requested."""
+"""A user (None for no user), and a subscription that this user requested."""
 
 _OverrideKey: TypeAlias = tuple[str, str | None, Subscription]
 """The key of an override: a client id, and a UserRequest."""
@@ -77,7 +78,7 @@ class SubscriptionOverrides:
         return len(self._overrides)
 
     def exceeded_limit(self, client_id: str, overrides: Mapping[UserRequest, Subscription]) -> ExceededLimit | None:
-        """Return the limit that would be exceeded if these overrides of one client were stored, or None if they fit.
+        """Check whether these overrides of one client can be stored. Return the limit that they would exceed, or None.
 
         Overrides that increase neither the number of stored overrides nor the number of symbols always fit.
         """

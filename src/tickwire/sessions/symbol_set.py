@@ -54,7 +54,7 @@ class SymbolSet:
         return self.lists(symbol) or self.matches_pattern(symbol)
 
     def test_patterns_stepwise(self, column: SymbolColumn) -> Generator[None, None, None]:
-        """Test the patterns on all symbols of the column, in steps of a few milliseconds.
+        """Test the patterns on all symbols of the column, in steps that take a few milliseconds each.
 
         The column stores the results, so that `pattern_mask` and `mask` are fast afterwards.
         """

@@ -37,9 +37,9 @@ class TradingHalts:
 
     @property
     def unreleased_mask(self) -> Bools:
-        """A mask that selects the halted symbols, except the symbols whose halt `lift` has ended.
+        """A mask that selects the halted symbols, without the symbols whose halt was ended by `lift`.
 
-        Trading in the symbols of ended halts resumes at the next call of `reopen_due`.
+        Trading in the omitted symbols resumes at the next call of `reopen_due`.
         """
         return self.halted_mask & (self._halted_until > 0)
 

@@ -1,4 +1,4 @@
-"""The model of a simulated market: the format of a model file, and the validation of its values.
+"""The model of a simulated market. This module declares the format of a model file, and validates its values.
 
 docs/simulator.md explains every key for authors of model files.
 """
@@ -23,7 +23,7 @@ from tickwire.simulation.validation_error import invalid_document_error, invalid
 MODEL_FORMAT = 1
 # The maximum number of symbols. One CPU core can simulate them with a few ticks per second for each symbol.
 MAX_MODEL_SYMBOLS = 20_000
-# The maximum number of parts of an intraday profile: one for each minute of a day.
+# The maximum number of parts of an intraday profile. With this number, each minute of a day is one part.
 _MAX_PROFILE_BUCKETS = 1_440
 MAX_PERIOD_S = 1e9
 """The longest period, such as the duration of a halt: about 31 years.

@@ -27,7 +27,7 @@ class SymbolParameters(NamedTuple):
 
     symbols: NDArray[np.bytes_]
     tick_size: Floats
-    # A power of ten for each symbol. A price of the symbol times this number is a whole number.
+    # A power of ten for each symbol. The product of this power and a price of the symbol is a whole number.
     price_scale: Floats
     drift_without_jumps: Floats
     # The standard deviations that the market factor and the sector factor cause.

@@ -36,7 +36,8 @@ _NO_END = float("inf")
 # each symbol of the market with each name. With these numbers, both comparisons take about 20 ms.
 _MAX_EVENTS = 200
 _MAX_NAMES = 1_000
-# The duration of a fall or a recovery whose duration in the scenario is 0. It is shorter than any time step.
+# The duration of a fall or a recovery to which the scenario gives the duration 0. This duration is shorter than any
+# time step.
 _SHORTEST_CRASH_S = 1e-9
 
 

@@ -28,7 +28,7 @@ _LONG_KEY = re.compile(rf"[\w-]+(?:[ \t]*\.[ \t]*[\w-]+){{{MAX_KEY_PARTS},}}")
 
 def check_key_parts(text: str, field: str) -> None:
     """Raise InputError if a dotted key in TOML text has more than MAX_KEY_PARTS parts."""
-    # Replace each string with a word, because a string can be a part of a key.
+    # Replace each quoted string with one letter, because dots inside a string do not separate the parts of a key.
     match = _LONG_KEY.search(_STRING_OR_COMMENT.sub("s", text))
     if match is not None:
         raise InputError(f"{field}: the key {match[0][:40]!r}... has more than {MAX_KEY_PARTS} parts", field=field)

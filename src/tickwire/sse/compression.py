@@ -1,6 +1,6 @@
 """HTTP content codings with shared blocks. The server compresses a block once, and sends the block to many readers.
 
-A compressed block must not refer to earlier bytes of the body, because the earlier bytes differ between readers. A gzip
+A compressed block must not refer to earlier bytes of a body, because these bytes differ from reader to reader. A gzip
 body (RFC 1952) is a header and one deflate stream (RFC 1951). A deflate stream can be assembled from parts that end at
 a byte boundary. So each block is compressed on its own, and ends with a sync point instead of a final deflate block. A
 zstd body (RFC 8878) is a sequence of independent frames, and each block is one frame.
@@ -28,8 +28,8 @@ _MAX_DEFLATE_BLOCK_BYTES = 0xFFFF
 # An empty stored deflate block: zlib's sync point. Go's decoder (compress/flate) returns decoded bytes only when it
 # reads a sync point, or after 32 KB.
 DEFLATE_SYNC_POINT = b"\x00\x00\x00\xff\xff"
-# Negative window bits select raw deflate. With a smaller window, the set-up would be faster, but the search for
-# repeated bytes would be slower by more than that.
+# Negative window bits select raw deflate. A smaller window would make the set-up faster. But it would make the search
+# for repeated bytes slower, and this loss would exceed the gain.
 _WINDOW_BITS, _MEMORY_LEVEL = -15, 8
 # The largest size of a zstd block (RFC 8878, section 3.1.1.2).
 _MAX_ZSTD_BLOCK_BYTES = 1 << 17
@@ -56,7 +56,7 @@ class ContentCoding(Protocol):
         ...
 
     def store_uncompressed(self, body: bytes) -> bytes:
-        """Return the data as an uncompressed block. This call takes almost no time."""
+        """Return the data as an uncompressed block. Without compression, this call takes almost no time."""
         ...
 
 

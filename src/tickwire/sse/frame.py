@@ -49,9 +49,10 @@ def encode_chunk(body: bytes) -> bytes:
 
 
 def numbered_frame_parts(id_prefix: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return the three constant parts of unnamed events whose ids consist of `id_prefix` and a number.
+    """Return the three constant parts of unnamed events. The id of such an event is `id_prefix` and a number.
 
-    The number follows the first part. The data, which must be a single line, follows the second part.
+    In an event, the number follows the first part. The data, which must be a single line, follows the second part. The
+    third part ends the event.
     """
     return b"id: " + id_prefix, b"\ndata: ", b"\n\n"
 
@@ -74,12 +75,12 @@ def strip_frame_id(frame: bytes) -> bytes:
 
 
 def frame_data(frame: bytes) -> bytes:
-    """Return the data of a frame that begins with an id line and has one data line."""
+    """Return the data of a frame. The frame begins with an id line and has only one data line."""
     return frame[frame.index(b"data: ") + 6 : -2]
 
 
 def frame_id(frame: bytes) -> bytes:
-    """Return the id of a frame that begins with an id line."""
+    """Return the id of a frame. The frame begins with an id line."""
     return frame[4 : frame.index(b"\n")]
 
 

@@ -1,4 +1,4 @@
-"""A sender for manual sinks that sends bytes as late as the contract of `Sender` allows."""
+"""A sender for manual sinks. It sends bytes as late as the contract of `Sender` allows."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class FeedContract:
         assert (feed.connection.state is ConnectionState.ENDED) == self.is_finite
 
     async def test_keys_are_unique(self, feed: Feed) -> None:
-        """Either every batch with ticks has a unique key, or no batch with ticks has a key."""
+        """Check that either all batches with ticks have keys, which are unique, or that none of them has a key."""
         keys = [batch.key async for batch in _read_batches(feed) if len(batch.ticks)]
         assert len(keys) > 1
         assert keys == [None] * len(keys) or (None not in keys and len(set(keys)) == len(keys))

@@ -27,7 +27,10 @@ class ClientEvent(NamedTuple):
 
 
 class ForeignClient(Protocol):
-    """A client under test. `closings` counts the times that the client stopped reconnecting and was opened again."""
+    """A client under test.
+
+    `closings` counts how often the client stopped reconnecting, so that the test opened it again.
+    """
 
     closings: int
 
@@ -53,7 +56,7 @@ class ClientProgram:
         self._process: asyncio.subprocess.Process | None = None
 
     async def next_event(self) -> ClientEvent:
-        """Return the next event. Start the program again when it ends."""
+        """Return the next event that the program prints. If the program ends, start it again."""
         while True:
             if self._process is None:
                 await self._start()
@@ -85,8 +88,8 @@ class ClientProgram:
 
     def _parse(self, line: str) -> ClientEvent | None:
         """Return the event that the line completes, or None."""
-        # Compare the beginning of the line, because the body of an error response is JSON too, but begins with another
-        # key.
+        # Compare the beginning of the line, because the program may also print the body of an error response. This body
+        # is JSON too, but begins with another key.
         if line.startswith(_REPORT_PREFIX):
             return _parse_report(line)
         if line.startswith(_STATUS_PREFIX):

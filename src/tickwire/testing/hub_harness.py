@@ -119,7 +119,7 @@ class HubHarness:
             await self.apply_new_records()
 
     async def apply_new_records(self) -> None:
-        """Apply the journal records that the hub has not applied yet, one record at a time."""
+        """Apply the journal records that the hub has not applied yet, one after the other."""
         while self.hub.head.sequence < self.journal.head:
             (record,) = await self.journal.read(self.hub.head.sequence, limit=1)
             await self.candle_recorder.apply([record], self.journal.epoch)

@@ -46,10 +46,10 @@ def sample_entry(count: int, *, key: str | None = None, source: str = "feed") ->
 
 
 async def collect_records(journal: Journal, after: int, last_sequence: int) -> list[JournalRecord]:
-    """Return records from `journal.follow(after)`, and stop after the event with the number `last_sequence`.
+    """Return records from `journal.follow(after)`, up to the event with the number `last_sequence`.
 
-    `journal.follow` yields lists of records. The result contains the whole list with the event `last_sequence`, also
-    the later events of this list.
+    `journal.follow` yields lists of records. The result contains the whole list with the event `last_sequence`, so it
+    may contain some later events.
     """
     collected: list[JournalRecord] = []
     async for records in journal.follow(after):
@@ -139,7 +139,7 @@ class JournalContract:
             assert await journal.find_sequence_before(start + second * 10**9) == expected
 
     async def test_append_with_a_repeated_key_returns_the_first_range(self, journal: Journal) -> None:
-        """If two entries of one source have the same key, the journal stores only one of the entries.
+        """Check that the journal stores only one of two entries that have the same source and key.
 
         The test appends such entries first one after the other, and then concurrently.
         """
@@ -187,7 +187,7 @@ class JournalContract:
         assert [record.first for record in await anext(following)] == [1]
 
     async def test_cancelled_append_leaves_no_gap(self, journal: Journal) -> None:
-        """After a cancelled append, the sequence numbers have no gap.
+        """Check that the sequence numbers of the journal have no gap after a cancelled append.
 
         The test does not check whether the journal contains the events of the cancelled append.
         """

@@ -9,8 +9,8 @@ from pathlib import Path
 def copy_journal_folder(source: Path, target: Path, ignored: str = "") -> Path:
     """Copy the folder `source` to the new folder `target`. Return `target`.
 
-    `ignored` is a pattern of the names of files that are not copied. A writer renames its head file from time to time.
-    If a file disappears during the copy, the copy begins again.
+    `ignored` is a pattern of the names of files that are not copied. A server that writes to the journal sometimes
+    renames a file. If a file disappears during the copy, the copy begins again.
     """
     while True:
         names = {each.name for each in source.iterdir()}

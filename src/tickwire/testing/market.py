@@ -69,7 +69,7 @@ class RunningMarket:
         return self.client.publish(ticks, key=key)
 
     def advance(self, seconds: float) -> None:
-        """Move the time of the market forward. Return when the quotes contain all ticks of this time."""
+        """Move the time of the market forward. Wait until the quotes contain all ticks up to the new time."""
         if self._manual_clock is None:
             raise RuntimeError("the market runs in real time: remove real_time=True to advance the time in the test")
         self._thread.call(self._advance, self._manual_clock, seconds)

@@ -24,7 +24,7 @@ class ReceivedSpan(NamedTuple):
     end_ns: int
     status: int
     attributes: dict[str, str | int | bool]
-    # The trace ids and the span ids of the links.
+    # The trace id and the span id of each link.
     links: list[tuple[str, str]]
     # The attributes of the process, such as `service.name` and `service.instance.id`.
     resource: dict[str, str | int | bool]

@@ -7,8 +7,8 @@ import os
 import random
 import socket
 
-# The first port. All ports are below the range from which Linux assigns ports to outgoing connections, so a server that
-# restarts can use its port again.
+# The first port. All ports are below the range from which Linux assigns ports to outgoing connections. So no such
+# connection occupies the port of a server while the server restarts.
 _FIRST_PORT = 20_000
 # pytest-xdist runs at most four processes (see Makefile). Each process has its own ports, so that two processes never
 # find the same port at the same time.
@@ -43,7 +43,10 @@ class _Candidates:
         self._offset = random.SystemRandom().randrange(_PORTS_PER_PROCESS)
 
     def next(self, count: int) -> int:
-        """Return the first of `count` ports that follow the last returned ports."""
+        """Reserve `count` consecutive ports, and return the first of them.
+
+        The ports follow the ports of the previous call.
+        """
         if self._offset + count > _PORTS_PER_PROCESS:
             self._offset = 0
         self._offset += count

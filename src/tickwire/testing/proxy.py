@@ -53,7 +53,7 @@ class ProxiedConnection:
         A cut closes both connections as if their peers had closed them (FIN). A reset sends a TCP reset (RST).
         """
         for side in (self._client, self._server):
-            # Ignore errors, because the socket may already be closed.
+            # Ignore the error that a closed socket raises.
             with contextlib.suppress(OSError):
                 if ending == "reset":
                     side.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
@@ -71,7 +71,7 @@ class ProxiedConnection:
         self._server.transport.abort()
 
     def send_eof_to_server(self) -> None:
-        """Report the end of the client's bytes to the server (half-close)."""
+        """Signal to the server that the client sends no more bytes (half-close)."""
         self._server.write_eof()
 
     async def forward(self, data: bytes) -> None:
@@ -81,7 +81,7 @@ class ProxiedConnection:
         self.forwarded_bytes += len(data)
 
     def send_eof_to_client(self) -> None:
-        """Report the end of the server's bytes to the client (half-close)."""
+        """Signal to the client that the server sends no more bytes (half-close)."""
         self._client.write_eof()
 
 
@@ -247,7 +247,7 @@ class FaultProxy:
                     data = data[size:]
 
     async def _forward_chunk(self, data: bytes, connection: ProxiedConnection) -> bool:
-        """Forward one chunk. Return False if the connection has ended at its limit of bytes."""
+        """Forward one chunk. Return False if the connection has ended, because its limit of bytes was reached."""
         limits: list[tuple[int | None, Ending]] = [(self.cut_after_bytes, "cut"), (self.reset_after_bytes, "reset")]
         await self._wait(self.chunk_interval_s + (len(data) / self.bytes_per_s if self.bytes_per_s else 0))
         for limit, ending in limits:

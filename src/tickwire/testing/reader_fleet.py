@@ -96,7 +96,7 @@ class ReaderFleet:
 
     async def __aexit__(self, *_: object) -> None:
         self.disconnect()
-        # Run one turn of the event loop. In this turn, the event loop closes the sockets.
+        # Wait for one turn of the event loop, in which the event loop closes the sockets.
         await asyncio.sleep(0)
 
     async def connect(self, count: int, last_event_id_of: Callable[[int], str] | None = None) -> None:

@@ -16,7 +16,7 @@ BATCH_SENDERS: tuple[SenderKind, ...] = ("uring", "native")
 
 @contextlib.contextmanager
 def batches_of_any_size(kind: SenderKind) -> Iterator[None]:
-    """Remove the minimum size of the batches that a batch sender sends with one call.
+    """Let a batch sender send batches of any size with one call. By default, it does so only with large batches.
 
     Skip the test if the sender does not work on this machine.
     """

@@ -140,7 +140,7 @@ def _open_listener(host: str, send_buffer_bytes: int | None) -> socket.socket:
     # each response on a persistent connection would wait 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if send_buffer_bytes is not None:
-        # Set the option on the listening socket, from which accepted connections inherit it.
+        # Set the option on the listening socket, because accepted connections inherit the option from it.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
     listener.bind((host, 0))
     listener.listen()

@@ -42,11 +42,11 @@ _KILL_STREAM_LEADER, _KILL_EDGE, _KILL_LEADING_FEED, _PAUSE_SERVER, _PAUSE_SERVE
     "cut a NATS server off from the others for 12 to 15 s",
 )
 _FAULT_KINDS = (_KILL_STREAM_LEADER, _KILL_EDGE, _KILL_LEADING_FEED, _PAUSE_SERVER)
-# The servers of a NATS cluster elect another leader during these faults, and the old leader returns later.
+# These faults last so long that the other servers of the NATS cluster elect a new leader. The old leader returns later.
 _SEVERE_FAULT_KINDS = (_PAUSE_SERVER_LONG, _CUT_SERVER)
-# The time limit, after the last fault, in which the NATS servers delete the consumers of lost connections.
+# The NATS servers must delete the consumers of lost connections within this time after the last fault.
 _CONSUMERS_TIMEOUT_S = 30.0
-# The time limit, after the last fault, in which the slowest reader must receive all events.
+# The slowest reader must receive all events within this time after the last fault.
 _CATCH_UP_TIMEOUT_S = 60.0
 # The shortest pause between two faults. The longest pause is twice as long.
 _PAUSE_BETWEEN_FAULTS_S = 2.0
@@ -55,7 +55,7 @@ _SWITCH_PAUSE_S = 0.3
 
 
 class InjectedFault(NamedTuple):
-    """A fault, and the longest time without a new event at any reader after the fault, in seconds."""
+    """A fault, and the longest time in seconds, after the fault, in which no reader received a new event."""
 
     kind: str
     silence_s: float
@@ -64,8 +64,8 @@ class InjectedFault(NamedTuple):
 class ChaosReport(NamedTuple):
     """The result of a chaos test.
 
-    `errors` is empty if every reader received every event once and in order. After a run on NATS, each process must
-    also have one JetStream consumer.
+    `errors` is empty if every reader received every event once and in order. In a run on NATS, each process must also
+    have one JetStream consumer at the end.
 
     After a rolling restart, `reconnect_delays_s` contains one value for each reconnect: the seconds from the start of
     the server's shutdown until the reader reconnected.
@@ -162,7 +162,7 @@ class ProgressTracker:
 
     def __init__(self) -> None:
         self.newest_sequence = 0
-        # The longest time without a new event since the last `reset`.
+        # The longest time in which no new event arrived, counted since the last call of `reset`.
         self.longest_silence_s = 0.0
         self._updated_at = 0.0
 
@@ -253,7 +253,8 @@ class ChaosRun:
             kind = kinds.pop(0)
             self._progress.reset()
             await self._inject_fault(kind)
-            # Ignore events that arrived during the fault, because they do not show that the cluster has recovered.
+            # Wait for an event that is newer than all events during the fault, because earlier events do not show that
+            # the cluster has recovered.
             await self._wait_for_progress(self._progress.newest_sequence)
             await asyncio.sleep(_PAUSE_BETWEEN_FAULTS_S * self._rng.uniform(1, 2))
             faults.append(InjectedFault(kind, self._progress.longest_silence_s))
@@ -293,7 +294,7 @@ class ChaosRun:
         elif kind == _KILL_EDGE:
             await self._kill_and_restart(self._rng.choice(self._edges))
         elif kind == _CUT_SERVER:
-            # Isolate the leader of the stream, because its isolation does the most harm.
+            # Isolate the server that leads the JetStream stream, because its isolation does the most harm.
             self._cluster.network.cut(await self._stream_leader())
             await asyncio.sleep(self._rng.uniform(12, 15))
             self._cluster.network.restore()

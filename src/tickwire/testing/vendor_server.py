@@ -44,7 +44,7 @@ async def run_vendor_server(play: Play) -> AsyncIterator[VendorServer]:
 
 
 def send_all(messages: Iterable[str], requests: int = 0) -> Play:
-    """Return a function that first reads the given number of requests, and then sends the messages."""
+    """Return a function for one connection: it reads `requests` requests, and then sends the messages."""
     messages = list(messages)
 
     async def play(connection: ServerConnection, _number: int) -> None:

@@ -44,7 +44,7 @@ class WireEvent(NamedTuple):
 
     @property
     def data(self) -> Any:
-        """The data of the event, decoded from JSON."""
+        """The data of the event as Python objects, decoded from the JSON text."""
         return json.loads(self.text)
 
 
@@ -142,7 +142,8 @@ class _StrictGzipDecoder:
         self._unreleased = b""
 
     def decompress(self, data: bytes) -> bytes:
-        # The first byte of the sync point of a compressed block also contains padding, so compare only the other bytes.
+        # The first byte of a compressed block's sync point also contains bits of the block, so compare only the other
+        # bytes.
         marker = DEFLATE_SYNC_POINT[1:]
         complete, found, rest = (self._unreleased + data).rpartition(marker)
         self._unreleased = rest

@@ -110,7 +110,7 @@ INVALID = [
     ("last like 'x'", 0, "last is a number", "the text fields are symbol"),
     ("symbol like 5", 12, "expected a pattern in quotes", "BRK.%"),
     ("last > (bid > 1)", 12, "not a condition", "join conditions with 'and', 'or' or 'not'"),
-    ("last in (bid)", 9, "a list can contain only constants", "join with 'or'"),
+    ("last in (bid)", 9, "a list can contain only constants", "join the comparisons with 'or'"),
     ("last in ()", 9, "expected a field, a number or '('", None),
     ("last in 5", 8, "expected '(' after 'in'", 'example: symbol in ("AAPL", "MSFT")'),
     ("last in (1", 10, "expected ',' or ')', but the filter ends", None),

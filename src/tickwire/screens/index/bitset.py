@@ -29,9 +29,10 @@ def list_members(bits: Bitset) -> RowArray:
 
 
 def list_all_members(sets: Sequence[Bitset] | NDArray[np.uint8]) -> tuple[RowArray, RowArray]:
-    """Return two arrays with one element for each member of each set: the index of the set in `sets`, and the member.
+    """Return two arrays with one element for each member of each set.
 
-    The arrays are sorted by index, and then by member. All sets must have the same size.
+    The first array contains the index of the set in `sets`, and the second array contains the member. The arrays are
+    sorted by index, and then by member. All sets must have the same size.
     """
     if len(sets) == 1:
         members = list_members(sets[0])

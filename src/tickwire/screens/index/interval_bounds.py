@@ -50,15 +50,16 @@ class IntervalBounds:
     __slots__ = ("_highs", "_lows")
 
     def __init__(self) -> None:
-        # A missing value is in no interval. So a missing value sorts below all low bounds, and above all high bounds.
+        # A missing value must lie outside every interval. For the search, it is therefore lower than all low bounds,
+        # and higher than all high bounds.
         self._lows = _SortedBounds("right", -np.inf)
         self._highs = _SortedBounds("left", np.inf)
 
     def add(self, low: float, high: float, screen_id: int) -> None:
         """Add an interval of a screen. An end at -MAX_FLOAT or MAX_FLOAT is open, and an open end has no bound.
 
-        An interval that is open at both ends contains every number, but no missing value. So its low end is a bound
-        nevertheless: a value crosses this bound when it becomes missing, or when it stops being missing.
+        An interval that is open at both ends contains every number, but no missing value. Its low end is a bound
+        nevertheless, because a value must cross a bound when it becomes missing, or when it stops being missing.
         """
         if high < MAX_FLOAT:
             self._highs.add(high, screen_id)
@@ -78,9 +79,11 @@ class IntervalBounds:
         return [crossing for crossing in crossings if len(crossing.batch_indices)]
 
     def find_crossed_screens(self, before: float, after: float) -> list[RowArray]:
-        """Return the ids of the screens whose bounds one quote crossed. `find_crossings` describes the arguments.
+        """Find the screens whose bounds one quote crossed.
 
-        `before` and `after` must differ.
+        Return up to two arrays of screen ids: for the low and the high bounds.
+
+        `find_crossings` describes the arguments. `before` and `after` must differ.
         """
         return [
             crossed
@@ -136,9 +139,9 @@ class _SortedBounds:
         self._values, self._screen_ids = self._values[kept], self._screen_ids[kept]
 
     def _ranks(self, *values: Floats) -> RowArray:
-        """For each value in the arrays `values`, return how many bounds are below the value.
+        """Count the bounds below each value.
 
-        The result has one row for each array.
+        `values` contains arrays of values. The result has one row of counts for each array.
         """
         numbers = np.array(values)
         numbers[np.isnan(numbers)] = self._nan_substitute

@@ -24,15 +24,15 @@ class MatchCache:
         self._match_sets: list[Bitset | None] = []
         self._log_positions: list[int] = []
         self._change_log: list[int] = []
-        # The number of changes that were deleted from `_change_log`, and so the position of the first change in the
-        # list.
+        # The number of changes that were deleted from the beginning of `_change_log`. It is also the position of the
+        # first remaining change.
         self._log_start = 0
         self._size_bytes = 0
 
     def extend(self, row_count: int) -> None:
         """Add board rows (one per symbol) until there are `row_count` rows.
 
-        The screens that match a new row are unknown.
+        At first, the cache does not know which screens match a new row.
         """
         new_rows = row_count - len(self._match_sets)
         self._match_sets += [None] * new_rows
@@ -41,8 +41,9 @@ class MatchCache:
     def log_change(self, screen_id: int, live_count: int) -> None:
         """Record that a screen was added or removed. `live_count` is the number of screens that exist after the change.
 
-        Delete all records of changes if there are more than _MIN_LOG_ENTRIES, and more than two for each existing
-        screen. With so many records, a test of all screens takes less time than a test of the recorded screens.
+        Delete all records of changes if there are more than _MIN_LOG_ENTRIES, and also more than two records for each
+        existing screen. With so many records, a test of all screens takes less time than a test of the recorded
+        screens.
         """
         self._change_log.append(screen_id)
         if len(self._change_log) > max(_MIN_LOG_ENTRIES, 2 * live_count):
@@ -50,10 +51,9 @@ class MatchCache:
             self._change_log.clear()
 
     def changed_screens(self, row: int) -> list[int] | None:
-        """Return the screens that were added or removed since the last call of `replace` for this board row.
+        """Return the screens that were added or removed after the last call of `replace` for this board row.
 
-        Return None if the row has no stored set, or if the records of additions and removals were deleted since that
-        call.
+        Return None if the row has no stored set, or if records of such changes were deleted after that call.
         """
         offset = self._log_positions[row] - self._log_start
         if self._match_sets[row] is None or offset < 0:
@@ -76,7 +76,10 @@ class MatchCache:
         return match_set
 
     def replace_many(self, rows: list[int], match_sets: Sequence[Bitset]) -> list[Bitset]:
-        """Store the sets of screens that match some board rows now. Return the sets that were stored before."""
+        """For each board row in `rows`, store the set of screens that match the row now.
+
+        Return the sets that were stored before, in the order of `rows`.
+        """
         before, position = [self.match_set(row) for row in rows], self._log_start + len(self._change_log)
         self._size_bytes += sum(map(len, match_sets)) - sum(map(len, before))
         for row, match_set in zip(rows, match_sets, strict=True):
@@ -93,7 +96,8 @@ class MatchCache:
         """For each board row in `rows`, delete the stored set of matching screens."""
         match_sets = self._match_sets
         for row in rows:
-            # Write only to rows with a set, because a new index has 100,000 rows without a set.
+            # Write only to rows with a stored set. In a new index, none of the up to 100,000 rows has a set, and
+            # writing to them would take time.
             if (match_set := match_sets[row]) is not None:
                 self._size_bytes -= len(match_set)
                 match_sets[row] = None

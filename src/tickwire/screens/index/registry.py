@@ -45,8 +45,8 @@ class ScreenRegistry:
         self._new_group_ids = count()
         self._free_ids: list[int] = []
         self._retired_ids: list[int] = []
-        # Arrays with one element for each screen id: whether the screen exists, the id of its group, and its slot in
-        # the group.
+        # Three arrays with one element for each screen id: whether the screen exists, the id of its group, and its slot
+        # in the group.
         self.is_alive = np.zeros(0, np.bool_)
         self._group_ids = np.zeros(0, np.intp)
         self._slots = np.zeros(0, np.intp)
@@ -59,14 +59,14 @@ class ScreenRegistry:
 
     @property
     def should_recycle_ids(self) -> bool:
-        """Whether a call of `recycle_ids` is worthwhile, because there are many ids of removed screens."""
+        """Whether there are so many ids of removed screens that a call of `recycle_ids` is worthwhile."""
         return len(self._retired_ids) > max(_MIN_RETIRED_IDS, len(self))
 
     def add(self, screen: Screen) -> tuple[int, list[int]]:
-        """Register a screen.
+        """Register a screen. Return its id, and a list of row numbers of the value matrix.
 
-        Return the id of the screen, and a list of row numbers of the value matrix. The list has one number for each
-        interval (the condition `low <= value <= high`) of the filter: the row with the values of its expression. If a
+        The filter of the screen consists of intervals, which are conditions of the form `low <= value <= high`. The
+        list contains, for each interval, the number of the row in which the matrix stores the compared values. If a
         limit is reached, raise ScreenLimitReached and leave the registry unchanged.
         """
         compiled = screen.compiled
@@ -128,7 +128,7 @@ class ScreenRegistry:
         return list(results)
 
     def test_screens(self, screen_ids: RowArray, row: int, values: Floats) -> Bools:
-        """Test many screens with the values that one symbol had at different times.
+        """Test many screens repeatedly, with the values that one symbol had at different times.
 
         `row` is the board row of the symbol, and each row of `values` contains the values of one time. The result has a
         row for each time and a column for each screen. The caller must ignore the results for removed screens.
@@ -144,7 +144,7 @@ class ScreenRegistry:
         return results
 
     def _split_by_group(self, screen_ids: RowArray) -> Iterator[tuple[RowArray, int]]:
-        """Yield the indexes of the screens in each group, and the id of the group."""
+        """Split screens by their groups. For each group, yield the indexes in `screen_ids`, and the id of the group."""
         group_ids = self._group_ids[screen_ids]
         order = np.argsort(group_ids, kind="stable")
         for part in np.split(order, np.flatnonzero(np.diff(group_ids[order])) + 1) if len(order) else ():

@@ -41,10 +41,11 @@ class ScreenChanges(NamedTuple):
         return {screen_id: group.tolist() for screen_id, group in groups.items()}
 
     def record_differences(self, batch_indices: RowArray, sets_before: list[Bitset], sets_now: list[Bitset]) -> None:
-        """Record which screens begin or cease to match some quotes.
+        """For each quote of a batch, record which screens begin to match, and which screens cease to match.
 
-        Both lists contain one set of screens per quote: `sets_before` the screens that matched before the quote, and
-        `sets_now` the screens that match now. `batch_indices` contains the indexes of the quotes in the batch.
+        Each list contains one set of screens per quote. `sets_before` contains the screens that matched before the
+        quote, and `sets_now` contains the screens that match now. `batch_indices` contains the indexes of the quotes in
+        the batch.
         """
         before, now = np.array(sets_before), np.array(sets_now)
         for differences, by_index in ((now & ~before, self.entered), (before & ~now, self.left)):

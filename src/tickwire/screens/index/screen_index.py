@@ -36,8 +36,8 @@ from tickwire.screens.index.value_matrix import ValueMatrix
 from tickwire.screens.screen import Screen
 from tickwire.screens.syntax_tree import Node
 
-# If a quote crosses more than _MIN_CROSSINGS_FOR_FULL_TEST + (number of screens) // _FULL_TEST_DIVISOR bounds, a test
-# of all screens together is cheaper than separate tests of the crossed screens.
+# If a quote crosses many bounds, a test of all screens together is cheaper than separate tests of the crossed screens.
+# The limit is the sum of _MIN_CROSSINGS_FOR_FULL_TEST and the number of screens divided by _FULL_TEST_DIVISOR.
 _MIN_CROSSINGS_FOR_FULL_TEST = 64
 _FULL_TEST_DIVISOR = 16
 # If a batch has at least this many symbols per screen, it is faster to test one screen after the other, each with all
@@ -221,14 +221,14 @@ class ScreenIndex:
     def _apply_single(self, row: int, quote: Floats) -> ScreenChanges:
         """Apply a batch of one quote.
 
-        Such a batch needs no search for earlier quotes of the same symbol, and no sort of pairs of quote and screen.
-        The method therefore takes a third of the time that `apply` would take.
+        The method takes a third of the time of `apply`, because it neither searches for earlier quotes of the same
+        symbol, nor sorts pairs of a quote and a screen.
         """
         values, is_first_quote = self._values, not self._values.has_quote[row]
         after, changes = values.evaluate_quote(row, quote), ScreenChanges([], {}, {})
         if len(self):
             self._match_cache.invalidate_if_oversized()
-            # The list is empty if the stored set of the row is up to date.
+            # If the stored set of the row is up to date, `changed_screens` returns an empty list.
             if self._match_cache.changed_screens(row) != []:
                 self._refresh_match_sets([row])
             before, match_set = values.row_values(row), self._match_cache.match_set(row)
@@ -248,7 +248,9 @@ class ScreenIndex:
         return changes
 
     def _find_crossed_screens(self, before: list[float], after: list[float]) -> list[RowArray]:
-        """Return the ids of the screens whose bounds one quote crossed, in several arrays.
+        """Find the screens whose bounds one quote crossed.
+
+        Return arrays of screen ids, each for one sorted list of bounds.
 
         `before` and `after` are the values of all fields and calculations before and after the quote. A screen occurs
         once for each of its crossed bounds.
@@ -307,8 +309,8 @@ class ScreenIndex:
             counts[crossing.batch_indices] += crossing.counts
         limit = self._max_crossings
         if batch_size >= len(self) * _MIN_ROWS_PER_SCREEN:
-            # In such a large batch, a test of all screens is fast. So also test all screens if a quote crosses more
-            # bounds than there are screens. A screen can have several bounds.
+            # With so many symbols per screen, a test of all screens is fast. So also test all screens for a quote that
+            # crosses more bounds than there are screens, which is possible because a screen can have several bounds.
             limit = min(limit, len(self))
         return counts > limit
 
@@ -339,8 +341,8 @@ class ScreenIndex:
         full = sorted(full_test_indices)
         tested = dict(zip(full, self._test_rows(np.array(rows, np.intp)[full], after[:, full]), strict=True))
         if full and len(full) == len(set(rows)) == len(rows):
-            # Every quote needs a full test, and no symbol occurs twice, for example in a batch of new symbols. The loop
-            # below would have the same result, but would take longer.
+            # This faster code has the same result as the loop below if every quote needs a full test, and no symbol
+            # occurs twice. For example, this is the case for a batch of new symbols.
             match_sets += tested.values()
             changes.record_differences(np.array(full), self._match_cache.replace_many(rows, match_sets), match_sets)
             return
@@ -435,7 +437,7 @@ class ScreenIndex:
 def _previous_indices(rows: RowArray) -> RowArray:
     """For each quote of a batch, find the previous quote of the same symbol in the batch.
 
-    Return the indexes of the previous quotes, with -1 for a quote without a previous quote. Quote i is for the symbol
+    Return one index for each quote: the index of the previous quote, or -1 if there is none. Quote i is for the symbol
     in board row `rows[i]`.
     """
     order = np.argsort(rows, kind="stable")
@@ -448,7 +450,7 @@ def _previous_indices(rows: RowArray) -> RowArray:
 def _deduplicate_pairs(
     batch_indices: RowArray, screen_ids: RowArray, matches: Bools
 ) -> tuple[RowArray, RowArray, Bools]:
-    """Sort the pairs of quote and screen, and remove duplicates.
+    """Sort pairs of a quote and a screen, and remove duplicates.
 
     A duplicate occurs if one quote crosses several bounds of the same screen.
     """

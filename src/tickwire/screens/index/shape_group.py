@@ -21,7 +21,9 @@ Ints32: TypeAlias = NDArray[np.int32]
 
 
 class ShapeGroup:
-    """The screens whose filters have the same structure: only the compared values, the bounds and the texts differ.
+    """The screens whose filters have the same structure.
+
+    Only the compared values, the bounds and the texts of these filters differ.
 
     `shape_key` consists of the and/or/not expression, the number of intervals and the number of text conditions. The
     data of each screen is in one slot, an index into the arrays of the group. A value id is the number of a row in the
@@ -84,7 +86,7 @@ class ShapeGroup:
         ]
 
     def test_screens(self, slots: RowArray, row: int, values: Floats) -> Bools:
-        """Test the screens in `slots` with the values that one symbol had at different times.
+        """Test the screens in `slots` repeatedly, with the values that one symbol had at different times.
 
         `row` is the board row of the symbol, and each row of `values` contains the values of one time. The result has a
         row for each time and a column for each screen.
@@ -96,7 +98,8 @@ class ShapeGroup:
         intervals = [within[:, :, index] for index in range(within.shape[2])]
         texts = [self._text_bitmaps.test_pairs(ids[slots], row) for ids in self._condition_ids]
         results = evaluate_shape(self._shape, intervals, texts)
-        # Texts never change, so if the shape has only text conditions, `results` has one result for all times.
+        # The texts of a symbol never change. So if the shape has only text conditions, `results` has a single result
+        # for each screen, which is valid at all times.
         return results if results.ndim == 2 else np.broadcast_to(results, (len(values), len(slots)))
 
     def matching_screens(self, row: int, values: Floats) -> RowArray:
@@ -119,7 +122,11 @@ class ShapeGroup:
         return evaluate_shape(self._shape, intervals, texts)
 
     def _intervals_of(self, slots: RowArray) -> list[tuple[Ints32, Floats]]:
-        """Return two arrays for each interval of the screens in `slots`: the value ids, and the low and high bounds."""
+        """For each interval of the filter, return two arrays.
+
+        The first array contains the value ids, and the second array contains the low and high bounds. Both arrays have
+        one row for each screen in `slots`.
+        """
         value_ids, bounds = self._value_ids.take(slots, axis=0), self._bounds.take(slots, axis=0)
         return list(zip(value_ids.T, bounds.swapaxes(0, 1), strict=True))
 

@@ -39,7 +39,7 @@ class _AnnouncedRows:
         self._columns: dict[str, TextColumn] = {}
 
     def covers(self, board_symbols: Sequence[str], first_row: int, end_row: int) -> bool:
-        """Whether the symbols in the board rows `first_row` to `end_row` - 1 are the announced symbols."""
+        """Whether the board has the announced symbols in the rows from `first_row` to `end_row` - 1."""
         begin, end = first_row - self.first_row, end_row - self.first_row
         return 0 <= begin < end <= len(self.symbols) and board_symbols[first_row:end_row] == self.symbols[begin:end]
 
@@ -77,7 +77,8 @@ class TextBitmaps:
         self._pattern_ids: dict[Node, int] = {}
         self._reference_counts: dict[int, int] = {}
         self._free_ids: list[int] = []
-        # The symbols of the next board rows, and the results of the patterns that were tested with them.
+        # The symbols of the next board rows, and the results of the patterns that were already tested with these
+        # symbols.
         self._announced = _NOTHING_ANNOUNCED
 
     def extend(self, row_count: int) -> None:
@@ -125,7 +126,7 @@ class TextBitmaps:
         self._announced = _NOTHING_ANNOUNCED
 
     def check_capacity(self, conditions: Sequence[Node]) -> None:
-        """Raise ScreenLimitReached if the addition of these conditions would exceed the limit MAX_PATTERNS."""
+        """Raise ScreenLimitReached if there would be more than MAX_PATTERNS patterns with these conditions."""
         new = {each for each in conditions if each not in self._condition_ids and allowed_texts(each) is None}
         if len(self._pattern_ids) + len(new) > MAX_PATTERNS:
             raise ScreenLimitReached(f"limit of different text patterns reached ({MAX_PATTERNS:,})")

@@ -68,7 +68,7 @@ class ValueMatrix:
         return self._matrix[:_FIELD_COUNT, : len(self.has_quote)]
 
     def values_of(self, expression: Node) -> Floats:
-        """Return the values of a field, or of a calculation in use, for all symbols of the board."""
+        """Return the values of a field or calculation for all symbols of the board. A calculation must be in use."""
         value_id = FIELD_INDEX[expression.name] if isinstance(expression, Field) else self._value_ids[expression]
         values: Floats = self._matrix[value_id, : len(self.has_quote)]
         return values
@@ -125,7 +125,7 @@ class ValueMatrix:
         return values
 
     def previous_values(self, rows: RowArray, batch_values: Floats, previous_indices: RowArray) -> Floats:
-        """Return, for each of the n quotes of a batch, the values that its symbol had directly before the quote.
+        """For each quote of a batch, return the values that its symbol had directly before it.
 
         The array has one row for each field or calculation, and one column per quote. Quote i is for the symbol in
         board row `rows[i]`.

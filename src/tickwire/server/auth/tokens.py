@@ -114,7 +114,7 @@ class TokenVerifier:
             algorithms=[key.algorithm],
             issuer=self._issuer,
             audience=self._audience,
-            # PyJWT does not check the times, because `_validate_claims` checks the times with the server's clock.
+            # Let PyJWT ignore the times, because `_validate_claims` checks them with the server's clock.
             options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
         return claims

@@ -104,7 +104,7 @@ class AuditLog:
             os.close(file)
 
     def _end_of_fitting(self, lines: bytes, size: int) -> int:
-        """Return the size of the whole lines that still fit into a file with `size` bytes.
+        """Return the number of bytes in the complete lines that still fit into a file that has `size` bytes now.
 
         An empty file accepts a line of any length.
         """

@@ -95,8 +95,8 @@ class Cors:
     def _log_blocked_origin(self, scope: Scope) -> None:
         """Log that browsers do not let pages of an origin read the responses.
 
-        Log each origin only once. Without the log line, an operator would not notice the problem, because the response
-        may have the status 200, and only the browser's console shows the reason.
+        Log each origin only once. Without the log line, an operator would not notice the problem: the response may have
+        the status 200, and only the browser's console shows an error.
         """
         origin = (first_header_value(scope, b"origin") or "")[:_MAX_LOGGED_CHARS]
         if origin in self._logged_origins or len(self._logged_origins) >= _MAX_LOGGED_ORIGINS:
@@ -147,7 +147,7 @@ def _split_origin(text: str) -> tuple[str, str]:
         parts = urlsplit(text)
         # Encode the host in ASCII, because browsers send international host names in this form.
         host = parts.netloc.encode("idna").decode().lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ""))
-        # Read the property `port`, which raises ValueError if the port is invalid.
+        # Read the property `port`, because it raises ValueError if the port is invalid.
         origin = f"{parts.scheme}://{host}" if parts.port != 0 else ""
     except ValueError:
         return "", ""

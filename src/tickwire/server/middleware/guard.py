@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from tickwire.ops.tracing.tracing import RequestSpan, Tracing
 
 _DENIED_STATUSES = (401, 403, 429)
-# The request log omits these calls at the level info. An operator needs only their number, which the metrics contain.
-# Probes arrive every second, and a publisher may send hundreds of requests a second.
+# The server does not write these calls to the request log at the level info, because the metrics already contain their
+# number. Probes arrive every second, and a publisher may send hundreds of requests a second.
 PROBE_CALLS = ("GET /healthz", "GET /readyz", "GET /metrics")
 PUBLISH_CALL = "POST /v1/quotes"
 STREAM_CALLS = tuple(f"{method} {STREAM_PATH}" for method in STREAM_METHODS)
@@ -92,7 +92,7 @@ class Guard:
 
     @cached_property
     def repeated_requests(self) -> RepeatedRequests | None:
-        """The object that combines audit lines of requests without an effect, or None without an audit log."""
+        """The object that combines the audit lines of requests without an effect. None if there is no audit log."""
         return None if self.audit_log is None else RepeatedRequests(self.audit_log, self.clock)
 
     def close(self) -> None:
@@ -137,10 +137,11 @@ class Exchange:
         self._started_at = guard.clock.monotonic()
         self.id = f"{self._id_prefix}-{next(self._id_numbers):x}"
         self._method: str = scope["method"]
-        # The checks of the request determine the rights and the address, which `start_response` then copies.
+        # Initial values. The checks of the request determine the rights and the address, and `start_response` copies
+        # both from the scope.
         self._rights = _NO_RIGHTS
         self._address = ""
-        # Whether the start of the stream was logged, so that its end is logged too.
+        # Whether the server has logged the start of the stream. If so, it also logs the end.
         self._is_logged = False
         self.path = path
         self.rule: Rule | None = None

@@ -6,16 +6,16 @@ from tickwire.core.event import JournalEntry
 from tickwire.server.middleware.rate_limiter import RateLimiter
 
 MAX_JOURNAL_BYTES_PER_S, MAX_JOURNAL_BURST_BYTES = 16_384, 2 * 1024 * 1024
-"""Limits of the bytes that a bearer without the scope `admin` appends to the journal."""
+"""The rate limit and the burst limit of the bytes that a bearer without the scope `admin` appends to the journal."""
 MAX_JOURNAL_EVENTS_PER_S, MAX_JOURNAL_BURST_EVENTS = 10, 1_000
-"""Limits of the events that a bearer without the scope `admin` appends to the journal.
+"""The rate limit and the burst limit of the events that a bearer without the scope `admin` appends to the journal.
 
 At this rate, one bearer needs more than a day to replace a million events of history.
 """
 MAX_MESSAGE_BYTES_PER_S, MAX_MESSAGE_BURST_BYTES = 1024 * 1024, 16 * 1024 * 1024
-"""Limits of the bytes of messages that a bearer sends."""
+"""The rate limit and the burst limit of the bytes in the messages that one bearer sends."""
 MAX_MESSAGES_PER_S, MAX_BURST_MESSAGES = 200, 2_000
-"""Limits of the messages that a bearer sends."""
+"""The rate limit and the burst limit of the messages that one bearer sends."""
 
 
 class JournalWriteLimiter:

@@ -25,7 +25,7 @@ class RateLimiter:
         self._rate_per_s = rate_per_s
         self._burst = max(1.0, rate_per_s * BURST_S) if burst is None else burst
         self._unit = unit
-        # For each client: the number of available units, and the monotonic time at which this number was correct.
+        # For each client: the number of available units at the last update, and the monotonic time of this update.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -33,7 +33,7 @@ class RateLimiter:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether the limiter sets a limit."""
+        """Whether there is a limit. A rate of 0 sets no limit."""
         return self._rate_per_s > 0
 
     def consume(self, key: str | None, now: float, amount: float = 1) -> None:

@@ -10,8 +10,7 @@ from tickwire.clock import Clock
 from tickwire.server.middleware.audit import AuditLog
 
 WINDOW_S = 1.0
-"""The length of a window. In each window, the requests of one bearer that change nothing cause at most two audit
-lines."""
+"""The length of a window. In each window, one bearer's requests without an effect cause at most two audit lines."""
 
 
 class _Window:

@@ -11,7 +11,8 @@ from tickwire.server.auth.rules import RULES, STREAM_METHODS, STREAM_PATH
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"))
 _PATHS = frozenset(path for _, path in RULES)
 _OTHER = "other"
-# The outcome of a stream request for each of these statuses. `_connect_outcome` adds the outcomes of other statuses.
+# A dict that maps the HTTP status of the answer to a stream request to the outcome that the metrics count. For all
+# other statuses, see `_connect_outcome`.
 _CONNECT_OUTCOMES = {200: "opened", 204: "refused", 401: "denied", 403: "denied", 429: "limited", 503: "refused"}
 CONNECT_OUTCOMES = ("opened", "denied", "limited", "invalid", "refused", "failed")
 
@@ -53,7 +54,7 @@ class RequestMetrics:
         return {(method, route, str(status)): count for (method, route, status), count in self._requests.items()}
 
     def request_times(self) -> Mapping[str, HistogramCounts]:
-        """Return, for each route, the times from the arrival of a request to the start of its response."""
+        """For each route, return the times between the arrival of a request and the start of its response."""
         return {route: times.counts() for route, times in self._times.items()}
 
 

@@ -19,8 +19,8 @@ _INLINE_ELEMENT_PATTERN = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 def content_security_policy(html: str) -> str:
     """Return the Content-Security-Policy header (level 3) for a page.
 
-    The policy allows the inline scripts and styles of the page (by their hashes), and files and requests of the page's
-    own origin.
+    The policy contains the hashes of the page's inline scripts and styles, and so allows them. It also allows files
+    from the page's own origin, and requests to this origin.
     """
     hashes: dict[str, list[str]] = {"script": [], "style": []}
     for kind, text in _INLINE_ELEMENT_PATTERN.findall(html):

@@ -74,8 +74,8 @@ async def read_candles(
 
 def _parse_end(start: int | None, text: str | None) -> int:
     end = MAX_TIMESTAMP_NS if text is None else parse_timestamp(text, field="end")
-    # Skip the check if `start` is 0. Every time before 1970 becomes 0, so both times can be 0 although the requested
-    # end is later than the requested start.
+    # Skip the check if `start` is 0. Every time before 1970 becomes 0. So a request with two such times has equal times
+    # here, even if its end is later than its start.
     if start and end <= start:
         raise InputError("end is not after start: choose a later end", field="end")
     return end

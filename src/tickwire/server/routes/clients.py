@@ -147,7 +147,7 @@ async def change_client(request: Request, client_id: str) -> Response:
     # Do not run several changes of the same user at the same time. Otherwise, several concurrent changes could pass the
     # check of the user's limit, and together exceed the limit.
     async with service.change_lock(client_id if rights.has_scope("admin") else rights.user_target or client_id):
-        # Keep the reservations for the new filters until the readers use the filters.
+        # Hold the reservations for the new filters until the readers use the filters.
         with ExitStack() as reservations:
             sequence = await _publish_changes(request, client_id, readers, patch, reservations)
     if not sequence:

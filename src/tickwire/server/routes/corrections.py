@@ -20,7 +20,8 @@ from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
 routes = APIRouter(tags=["quotes"])
-# Each correction is a separate event in the journal, as each cancel of a batch is.
+# A request may have as many corrections as a batch may have cancels, because each correction and each cancel is a
+# separate event in the journal.
 _MAX_CORRECTIONS = MAX_CANCELS
 _MAX_BODY_BYTES = 64 * 1024
 

@@ -24,7 +24,7 @@ from tickwire.turn_queue import TurnQueue
 log = logging.getLogger(__name__)
 
 # The maximum number of requests whose checks begin in one turn of the event loop. If thousands of clients connect at
-# the same time, these checks and the openings that `OpeningQueue` allows take some 30 ms.
+# the same time, these checks, together with the streams that `OpeningQueue` opens, take some 30 ms of each turn.
 _REQUESTS_PER_TURN = 128
 
 
@@ -50,7 +50,8 @@ class DirectStreams:
 
         exchange = Exchange(self._guard, scope, STREAM_PATH)
         try:
-            # Only the checks belong to the request. The tasks that send the stream's events start outside this block.
+            # Assign only the log lines and spans of the checks to the request. The tasks that send the stream's events
+            # start outside this block.
             with exchange.active():
                 rejection = await find_rejection(self._guard, scope, exchange)
                 outcome = rejection or await self._endpoint.admit(scope, receive)

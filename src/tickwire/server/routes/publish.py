@@ -28,9 +28,9 @@ MAX_KEY_LENGTH = 128
 # The maximum number of ticks in one batch. The server applies a batch of this size in about 10 ms, and runs no other
 # task during this time.
 MAX_TICKS = 10_000
-# The server may handle the next request of a connection before it has answered a batch of at most this number of ticks.
-# A shared journal may divide the entry of a larger batch. The ticks of the next request could then come between the
-# parts.
+# If a batch has at most this number of ticks, the server may handle the next request of the connection before it
+# answers the batch. A shared journal may divide the entry of a larger batch. The ticks of the next request could then
+# come between the parts.
 _MAX_OVERLAPPING_TICKS = 1_000
 
 

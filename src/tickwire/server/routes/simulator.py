@@ -50,8 +50,8 @@ class _CommandRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def read_simulator(request: Request, _state: StateOfHub) -> Response:
     """Return the feed's state, speed, market time, model, scenario and supported commands.
 
-    The member `notice_detail` explains the member `notice`. `notice_detail` is null for clients without the scope
-    `admin`, because it may contain a path or an address.
+    The member `notice_detail` contains the details of the member `notice`. `notice_detail` is null for clients without
+    the scope `admin`, because it may contain a path or an address.
     """
     service: Service = request.app.state.service
     return await _state_response(request, await service.feed_proxy.describe())

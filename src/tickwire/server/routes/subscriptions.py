@@ -123,8 +123,8 @@ async def put_subscription(request: Request) -> Response:
         service.journal_writes.charge(owner, now, entry)
         await service.runtime.publish(entry)
         upload_dedup.record(subscription_id, now)
-    # Round up. The result may be too large by a fraction of a second, but the server deletes unused subscriptions up to
-    # a second late.
+    # Round up. The result may be too large by a part of a second. This does no harm, because the server deletes an
+    # unused subscription up to a second late.
     expires_in = float(ceil(MAX_IDLE_S - (age or 0)))
     url = f"/v1/stream?subscription={subscription_id}"
     answer = StoredSubscriptionResponse(subscription_id, url, expires_in, subscription.describe())

@@ -38,7 +38,8 @@ _CANCEL_FIELD = b'"cancel"'
 # The longest pause of an upload that exceeds its rate limit. After the pause, the upload checks whether the server
 # stops and whether the token is still valid.
 _MAX_RATE_SLEEP_S = 1.0
-# The beginning of an error about a tick of a batch. In the answer, the number of the line replaces this text.
+# Matches the beginning of an error about a tick of a batch, such as "tick 3: ". The answer contains the number of the
+# line instead.
 _TICK_PLACE = re.compile(r"^tick \d+[,:] ")
 
 _Name = Annotated[
@@ -125,10 +126,11 @@ class _Upload:
         self._source = upload_source(publisher_source(rights), name)
         self._limiter: RateLimiter = request.app.state.request_limiter
         self._limiter_keys = (client_network(request.scope), rights.user_target)
-        # The number of the next ticks in the body that the request skips, because the journal contains these ticks.
+        # How many of the next ticks in the body the request skips, because the journal already contains these ticks.
         self._ticks_to_skip = 0
         self._is_first_batch = True
-        # The newest line that has arrived, if it is a cancel. The next line may contain the corrected trade.
+        # The newest line that has arrived, if it is a cancel. It waits for the next line, which may contain the
+        # corrected trade.
         self._waiting_lines: Sequence[BodyLine] = ()
 
     async def begin(self, offset: int) -> None:
@@ -154,7 +156,7 @@ class _Upload:
         await self._add(lines[:count])
 
     async def end(self) -> None:
-        """Publish the line that waits, because the body has ended."""
+        """Publish the line that waits for a next line. No next line can arrive, because the body has ended."""
         lines, self._waiting_lines = self._waiting_lines, ()
         await self._add(lines)
 
@@ -167,7 +169,8 @@ class _Upload:
                 self.repeated_ticks += skipped
             else:
                 count = min(_BATCH_TICKS, len(lines), _end_of_cancels(lines))
-                # The next batch must not begin with the corrected trade of a cancel.
+                # If the last line of the batch is a cancel, leave it to the next batch, because the next line may be
+                # the corrected trade.
                 count -= 1 < count < len(lines) and _is_cancel_line(lines[count - 1])
                 lines = lines[await self._publish_batch(lines[:count]) :]
 
@@ -184,8 +187,8 @@ class _Upload:
                 return await self._publish(decode_tick_lines([line.text for line in lines]))
             except InputError as error:
                 valid_count = (error.index or 0) if isinstance(error, BatchRowError) else len(lines) // 2
-                # Each attempt has fewer lines than the previous attempt, whatever the index in the error is. So the
-                # loop ends.
+                # Pass fewer lines to each attempt than to the previous attempt, even if the error has an unexpected
+                # index. So the loop ends.
                 valid_count = min(valid_count, len(lines) - 1)
                 if not valid_count:
                     if isinstance(error, DirtyTickRejected):
@@ -214,7 +217,7 @@ class _Upload:
             raise Unauthorized("the token was revoked")
 
     async def _wait_for_rate(self) -> None:
-        """Count each batch after the first batch as a request.
+        """Count each batch except the first batch as a request.
 
         Wait while the client exceeds its rate limit of requests.
         """
@@ -232,7 +235,7 @@ class _Upload:
 
 
 def _end_of_cancels(lines: Sequence[BodyLine]) -> int:
-    """Return the number of lines at the beginning that together contain at most MAX_CANCELS cancels."""
+    """Count the lines from the beginning that together contain at most MAX_CANCELS cancels."""
     cancels = 0
     for index, line in enumerate(lines[:_BATCH_TICKS]):
         cancels += _CANCEL_FIELD in line.text
@@ -252,7 +255,10 @@ def _is_cancel_line(line: BodyLine) -> bool:
 
 
 def _name_line(error: InputError, line: int) -> InputError:
-    """Return the error with the line number in the body instead of the index of the tick in the batch."""
+    """Return the error with the line number of the tick in the body.
+
+    The line number replaces the index of the tick in the batch.
+    """
     error.args = (f"line {line}: {_TICK_PLACE.sub('', str(error))}",)
     if isinstance(error, BatchRowError):
         error.index, error.line = None, line

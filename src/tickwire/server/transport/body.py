@@ -41,7 +41,8 @@ async def receive_body(scope: Scope, receive: Receive, max_bytes: int, room: Bod
     try:
         while True:
             message = await receive()
-            # No client receives this error. InputError only prevents the traceback of an unhandled exception.
+            # This error does not reach any client. It only prevents the traceback that an unhandled exception would
+            # cause.
             if message["type"] == "http.disconnect":
                 raise InputError("the client disconnected before the end of the body")
             parts.append(message.get("body", b""))
@@ -50,7 +51,7 @@ async def receive_body(scope: Scope, receive: Receive, max_bytes: int, room: Bod
                 raise TooLarge(f"the body is longer than {max_bytes} bytes")
             if not message.get("more_body", False):
                 return b"".join(parts)
-            # Count the bytes only now, because most bodies arrive in one message and need no room.
+            # Reserve room only now: most bodies arrive in one message, and need no room.
             rights: Rights = scope["state"]["rights"]
             bearer = rights.bearer(client_network(scope))
             room.reserve(bearer, size - reserved)
@@ -74,15 +75,15 @@ def decode_body(data: bytes, kind: type[T], label: str, *, hint: str | None = No
     the body in the error message.
     """
     try:
-        # Check that the whole body is valid UTF-8. msgspec does not check raw JSON values, which the server sends to
-        # readers unchanged.
+        # Check that the whole body is valid UTF-8. The server sends raw JSON values to readers unchanged, and msgspec
+        # does not check them.
         data.decode()
         return decode_json(data, kind)
     except msgspec.ValidationError as error:
         message = str(error)
         match = _ERROR_FIELD_PATTERN.search(message)
         field = match and (match["name"] or match["path"])
-        # `kind` is a type of objects, or a list of such objects.
+        # `kind` is a class of objects, or a list type whose elements are such objects.
         element: Any = next(iter(get_args(kind)), kind)
         if message.startswith("Object contains unknown field") and issubclass(element, msgspec.Struct):
             hint = "; ".join(filter(None, [suggest_name(field or "", element.__struct_fields__), hint]))

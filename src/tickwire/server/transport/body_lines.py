@@ -31,15 +31,18 @@ class BodyLine(NamedTuple):
 
 
 class BodyLines:
-    """The lines of a request body that are not blank.
+    """The lines of a request body, without its blank lines.
 
     At most one part of the body is in memory, a few hundred KB. While the caller processes lines, the server reads no
     more bytes, and TCP slows down the client. The client may pause for as long as the time limit of a short request
-    body. The time in which the caller processes lines does not count.
+    body. The time in which the caller processes lines does not count as a pause.
     """
 
     def __init__(self, scope: Scope, receive: Receive, stopping: asyncio.Event) -> None:
-        """`stopping` is set when the server begins to stop. Raise UnsupportedContentEncoding for a compressed body."""
+        """`stopping` is an event that is set when the server begins to stop.
+
+        The constructor raises UnsupportedContentEncoding if the body is compressed.
+        """
         check_encoding(scope)
         self._scope = scope
         self._receive = receive
@@ -65,7 +68,7 @@ class BodyLines:
                     has_more_lines = len(texts) == MAX_LINES
                     if is_complete and not has_more_lines:
                         texts.append(rest)
-                    # The last line may be incomplete, but it may already be too long.
+                    # Also check the last line. It may be incomplete, but it may already be too long.
                     too_long = _find_too_long(texts if has_more_lines else [*texts, rest])
                     # First yield the lines before the line that is too long.
                     lines = [

@@ -13,9 +13,11 @@ MAX_UNFINISHED_BYTES = 256 * 1024 * 1024
 MAX_UNFINISHED_BYTES_PER_BEARER = 64 * 1024 * 1024
 """The maximum size of the incomplete bodies of one client."""
 UPLOAD_BYTES = 1024 * 1024
-"""The number of bytes that the server counts for an upload, whatever the length of its body is.
+"""The number of bytes that the server counts for each upload.
 
-The memory of an upload contains one part of its body, the lines of this part, and the ticks of a batch.
+The number does not depend on the length of the upload's body.
+
+An upload occupies memory for only one part of its body, for the lines of this part, and for the ticks of one batch.
 """
 
 

@@ -37,7 +37,7 @@ class Certificate:
             status = self._read_status()
             if status == self._status:
                 return
-            # Store the status first, so that unusable files are logged only once.
+            # Store the status of the files first, so that the server logs unusable files only once.
             self._status = status
             self.context = _create_context(self._certificate, self._key)
         except SettingsError as error:

@@ -28,7 +28,7 @@ class StreamOpener(Protocol):
 
 @runtime_checkable
 class ClosableConnection(Protocol):
-    """A connection that the table, or a stopping server, may close."""
+    """A connection that can be closed by the table, or by a stopping server."""
 
     def close(self) -> None:
         """Close the connection after all written bytes have been sent."""
@@ -82,7 +82,7 @@ class ConnectionTable(ServerState):
         self._none_waits: asyncio.Future[None] | None = None
 
     async def wait_until_none_waits(self) -> None:
-        """Return when no connection waits for its client. Call this method only once, while the server stops."""
+        """Wait until no connection is waiting for its client. Call this method only once, while the server stops."""
         if self._waiting:
             self._none_waits = asyncio.get_running_loop().create_future()
             await self._none_waits

@@ -15,9 +15,10 @@ class AbortableConnection(Protocol):
 
 
 class Deadlines:
-    """Aborts connections that miss their deadline. Add the deadlines in the order of their times.
+    """Aborts connections that miss their deadline. The caller must add the deadlines in the order of their times.
 
-    A separate timer for each connection would take a tenth of the time that the server needs to accept a connection.
+    One timer serves all connections, because a timer for each connection would add a tenth to the time for accepting a
+    connection.
     """
 
     def __init__(self) -> None:

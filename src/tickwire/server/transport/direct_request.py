@@ -10,7 +10,10 @@ from tickwire.server.transport.response_head import FAILURE_BODY, FAILURE_HEADER
 
 
 class _NullEvent:
-    """Replaces the asyncio event that wakes uvicorn's `receive`, which no code calls for a request without ASGI."""
+    """Replaces the asyncio event that wakes `receive` of uvicorn.
+
+    Without ASGI, no code calls `receive`, so nothing must be woken.
+    """
 
     def set(self) -> None:
         pass

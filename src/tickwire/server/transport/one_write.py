@@ -17,7 +17,7 @@ from tickwire.server.transport.overlapping_cycle import OverlappingCycle
 
 
 class _WriteCollector:
-    """Replaces a transport while uvicorn writes the messages. `flush` writes them to the transport."""
+    """Collects the bytes that uvicorn would write to the transport. `flush` writes them to the transport."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -54,7 +54,8 @@ async def send_in_one_write(send: Send, *messages: MutableMapping[str, Any]) -> 
     collector = _WriteCollector(transport)
     cycle.transport = collector  # type: ignore[assignment]  # uvicorn calls only `write` and `close`
     try:
-        # None of these calls waits, because the send buffer is not full. So no other task can write to the collector.
+        # No other task can write to the collector during these calls, because none of them waits: the send buffer is
+        # not full.
         for message in messages:
             await send(message)
     finally:

@@ -44,8 +44,8 @@ class OverlappingCycle(RequestResponseCycle):
     async def receive(self) -> Any:
         if self.response_complete or self.disconnected:
             return await super().receive()
-        # In this call, uvicorn resumes reading from the socket. Pause reading again until the preceding response is
-        # complete, because the server must not receive further requests before.
+        # uvicorn resumes reading from the socket in `super().receive()`. Pause reading again until the preceding
+        # response is complete, because the server must not receive further requests before then.
         was_paused = self.flow.read_paused
         message = await super().receive()
         if was_paused and not self.turn.done():

@@ -85,13 +85,13 @@ class StreamProtocol(HttpToolsProtocol):
         # The request that the server is answering. In contrast, `cycle` is the newest request that has arrived, and may
         # be waiting.
         self._running_cycle: RequestResponseCycle | None = None
-        # The stream that delays the answers to the next requests, or None if no stream is in progress.
+        # The stream in progress, which delays the answers to the next requests. None if no stream is in progress.
         self._stream_in_progress: RequestInProgress | None = None
         # The newest request that has started, and whether the next request may start before the server has answered it.
         self._newest_cycle: RequestResponseCycle | None = None
         self._may_overlap = False
-        # The overhead of the body: the number of its received bytes minus _MAX_BYTES_PER_DATA_BYTE times the number of
-        # its data bytes.
+        # The overhead of the body in bytes. It grows with each received byte, and each data byte reduces it by
+        # _MAX_BYTES_PER_DATA_BYTE.
         self._body_overhead = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -123,7 +123,7 @@ class StreamProtocol(HttpToolsProtocol):
             self.send_400_response(f"the request head is longer than {MAX_HEAD_BYTES} bytes")
 
     def _is_between_requests(self) -> bool:
-        """Return True if the next byte begins a request that no other request delays."""
+        """Return True if no request is in progress, so that the next byte begins a new request."""
         # For the first request of a connection, `_is_reading_head` is True before the first byte arrives. For every
         # later request, `_is_reading_head` becomes True when the first byte arrives.
         has_head_begun = self._is_reading_head and (self._head_bytes > 0 or self.cycle is not None)
@@ -164,8 +164,8 @@ class StreamProtocol(HttpToolsProtocol):
         self._is_reading_body, self._body_overhead = True, 0
         self._start_timeout(BODY_TIMEOUT_S)
         super().on_headers_complete()
-        # The parser reports trailers in the same way as headers. Keep them out of the request's headers, which the
-        # server has already checked (RFC 9110, section 6.5.1).
+        # The parser calls the same methods for trailers (fields after the body) as for headers. Keep them out of the
+        # request's headers, which the server has already checked (RFC 9110, section 6.5.1).
         self.headers = []
         if self.server_state.is_draining:
             self.cycle.keep_alive = False
@@ -205,7 +205,7 @@ class StreamProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _can_answer_malformed_request(self) -> bool:
-        """Return whether the malformed request is the next request that the server must answer."""
+        """Return whether the server must answer the malformed request next."""
         newest = self.cycle
         if newest is None or newest.response_complete:
             return True
@@ -213,9 +213,10 @@ class StreamProtocol(HttpToolsProtocol):
         return newest.more_body and newest is self._running_cycle and not newest.response_started
 
     def let_next_overlap(self, scope: Scope) -> None:
-        """Handle the next pipelined request before the answer to the request `scope`, if both have the same target.
+        """Start the next pipelined request before the request `scope` is answered, if both have the same target.
 
-        The next request starts in a later turn of the event loop. Its answer waits for the answer to this request.
+        The next request starts in a later turn of the event loop. The server sends its answer only after the answer to
+        `scope`.
         """
         if self._newest_cycle is not None and self._newest_cycle.scope is scope:
             self._may_overlap = True
@@ -246,7 +247,7 @@ class StreamProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def limit_head_time(self, timeout_s: float) -> None:
-        """Set the time limit of the request head to `timeout_s`. The connection has already waited for some time."""
+        """Limit the remaining time for the request head to `timeout_s`. A part of the time has already passed."""
         if self._is_reading_head:
             self._start_timeout(timeout_s)
 
@@ -309,7 +310,8 @@ class StreamProtocol(HttpToolsProtocol):
             self.server_state.remove_waiting(self)
 
     def _is_reading_body_of(self, scope: Scope) -> bool:
-        # After the end of the body, the time limit may belong to a pipelined request that is arriving.
+        # Check the scope too: when the body has ended, the time limit may belong to a pipelined request that is
+        # arriving.
         return self._is_reading_body and self.cycle is not None and self.cycle.scope is scope
 
     def attach_sink(self, scope: Scope) -> SocketSink:
@@ -318,7 +320,8 @@ class StreamProtocol(HttpToolsProtocol):
         The caller must send the response head first. When the stream has ended, the caller must set the sink's
         `listener` to None. After that, the caller can complete the response through ASGI.
         """
-        # Check the request, because the current cycle may already be the cycle of a pipelined request.
+        # Compare the request with the current cycle, because the current cycle may already belong to a pipelined
+        # request.
         if self.cycle.scope is scope:
             self.cycle.message_event = NULL_EVENT  # type: ignore[assignment]  # uvicorn calls only set()
         self.sink = SocketSink(self.transport)
@@ -347,8 +350,8 @@ class StreamProtocol(HttpToolsProtocol):
         self.server_state.remove_waiting(self)
         if self.sink is not None:
             self.sink.connection_lost()
-        # Mark the running request as disconnected, because uvicorn marks only the newest request. Otherwise, the end of
-        # the response to an earlier request would fail.
+        # Mark the running request as disconnected, because uvicorn marks only the newest request. Without this mark,
+        # the attempt to end the response to an earlier request would fail.
         running = self._running_cycle
         if running is not None and not running.response_complete:
             running.disconnected = True

@@ -1,4 +1,4 @@
-"""The head of a response that does not pass through ASGI."""
+"""The head of a response that the server sends without ASGI."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class DirectWriter(Protocol):
     """A sender that writes to the sockets of registered sinks. The transport of a sink can write to the same socket."""
 
     def before_write(self, sink: SocketSink) -> None:
-        """Send all earlier bytes, because the sink is about to write to its transport."""
+        """First send all bytes that are already queued, because the sink is about to write to its transport."""
         ...
 
     def release(self, sink: SocketSink) -> None:

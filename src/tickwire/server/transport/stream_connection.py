@@ -76,7 +76,7 @@ class ImpossibleConnectionTransition(RuntimeError):
 
 
 class _Opening:
-    """The first bytes of a stream, which are written together."""
+    """The first bytes of a stream, which the server writes together."""
 
     __slots__ = ("parts", "size", "write")
 
@@ -269,8 +269,8 @@ class StreamConnection(asyncio.Protocol):
         assert opening is not None  # noqa: S101  # end_opening replaces this method
         opening.parts.append(body)
         opening.size += len(body)
-        # Write a large opening early. The server then notices whether the client reads, before more bytes occupy
-        # memory.
+        # If the first bytes of the stream are many, write them early. The server then notices whether the client reads,
+        # before more bytes occupy memory.
         if opening.size > HIGH_WATER_BYTES:
             self.end_opening()
 
@@ -330,8 +330,8 @@ class StreamConnection(asyncio.Protocol):
         successor = StreamProtocol(self._config, self._table, self._app_state)
         successor.connection_made(self._transport)
         successor.wait_behind_stream()
-        # Remove the successor from the table. The table already contains this object, and must count the connection
-        # only once.
+        # Remove the new protocol from the table. The table already contains this StreamConnection, and must count the
+        # connection only once.
         self._table.connections.discard(successor)
         return successor
 

@@ -14,7 +14,8 @@ from tickwire.server.transport.certificate import Certificate
 from tickwire.server.transport.connection_table import ClosableConnection, ConnectionTable, StreamOpener
 from tickwire.server.transport.direct_request import PublishAnswerer
 
-# The number of calls of `on_tick` (one every 0.1 s) between two checks for changed files of the certificate.
+# Tickwire looks for changed certificate files in every n-th call of `on_tick`, where n is this number. uvicorn calls
+# `on_tick` every 0.1 s.
 CERTIFICATE_CHECK_TICKS = 20
 
 

@@ -43,7 +43,8 @@ class TlsConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         plain: asyncio.Transport = transport  # type: ignore[assignment]  # a connection has a Transport
         self._transport = plain
-        # Limit the encrypted bytes. The limits of the sink apply only to the bytes before the encryption.
+        # Limit the buffer of encrypted bytes too, because the limits of the sink apply only to the bytes before the
+        # encryption.
         plain.set_write_buffer_limits(high=HIGH_WATER_BYTES, low=LOW_WATER_BYTES)
         self._table.connections.add(self)  # type: ignore[arg-type]  # uvicorn's type lists its own protocols
         self._table.add_waiting(self)

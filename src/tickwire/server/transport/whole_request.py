@@ -8,7 +8,7 @@ import httptools
 
 from tickwire.server.transport.asgi import Scope
 
-# The start of the request line, up to the character that ends the path.
+# The possible first bytes of a request, up to the character that ends the path.
 _GET_STARTS = (b"GET /v1/stream?", b"GET /v1/stream ")
 _QUERY_STARTS = (b"QUERY /v1/stream?", b"QUERY /v1/stream ")
 _STREAM_PATH = b"/v1/stream"
@@ -106,8 +106,8 @@ class _SharedParser:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._collector = _HeadCollector()
             return None
-        # The parser can parse the request of another connection only if its last request is complete and keeps its
-        # connection open. Otherwise, replace the parser.
+        # The parser can parse the next request, which comes from another connection, only if the parsed request is
+        # complete and keeps its connection open. Otherwise, replace the parser.
         if not is_simple or not collector.keep_alive:
             self._collector = _HeadCollector()
         if url is None or url.path != path:
@@ -143,6 +143,6 @@ def parse_publish_request(data: bytes) -> WholeRequest | None:
 
 def _parse_with_body(data: bytes, path: bytes) -> WholeRequest | None:
     request = _PARSER.parse(data, path)
-    # If bytes follow the body, or divide it into chunks, the request is longer than its head and its body together.
+    # If the body is chunked, or if other bytes follow the body, the bytes after the head differ from the body.
     is_exact = request is not None and data.partition(b"\r\n\r\n")[2] == request.body
     return request if is_exact else None

@@ -25,12 +25,12 @@ from tickwire.server.transport.sinks import SocketSink
 
 log = logging.getLogger(__name__)
 
-# The minimum number of sinks for a send call. The transports write a smaller batch, because the arrays of a call take
-# as long to build as a few writes.
+# The minimum number of sinks for a send call. For a smaller batch, the transports write the bytes, because building the
+# arrays of a call takes as long as a few writes.
 MIN_SINKS = 8
 _INITIAL_SLOTS = 1024
-# The number of lower bits of a handle that contain the slot of the sink. The higher bits contain the serial number of
-# the registration.
+# The slot of a sink occupies this number of bits at the lower end of the sink's handle. The higher bits contain the
+# serial number of the registration.
 _SLOT_BITS = 24
 _SLOT_MASK = (1 << _SLOT_BITS) - 1
 _NO_DIRECT_WRITE = 0
@@ -61,8 +61,8 @@ class BatchSender:
         # The registered sinks, in the order of their registration.
         self._registered: dict[SocketSink, None] = {}
         self._serial = 0
-        # For each slot: the handle of a direct sink, or _NO_DIRECT_WRITE. `_fds` contains the descriptor of each slot.
-        # Slot 0 is never used, so no handle is 0.
+        # For each slot: the handle of its sink if the sender may write to the sink's socket directly, otherwise
+        # _NO_DIRECT_WRITE. `_fds` contains the descriptor of each slot. Slot 0 is never used, so no handle is 0.
         self._direct_handles = np.zeros(_INITIAL_SLOTS, np.int64)
         self._fds = np.full(_INITIAL_SLOTS, -1, np.int32)
         self._slot_count = 1
@@ -78,7 +78,7 @@ class BatchSender:
         return "transport" if self._call is None else self._call.name
 
     def create_group(self, sinks: Sequence[Sink]) -> SinkGroup:
-        """Return a group of these sinks, and register the sinks that are sockets."""
+        """Register the sinks that are sockets. Return a group that contains all sinks."""
         # Submit the queued bytes first, because a sink of the new group may also belong to a group with queued bytes.
         self.submit()
         registered, others = list[SocketSink](), list[Sink]()
@@ -92,7 +92,7 @@ class BatchSender:
         )
 
     def create_table(self, *, is_chunked: bool) -> SinkTable:
-        """Return an empty table of sinks. The caller adds groups of sinks, and the table sends frames to them."""
+        """Return an empty table. The table will send frames to many groups of sinks."""
         return ChunkTable(self) if is_chunked else JoiningTable(is_chunked=False)
 
     def submit(self) -> None:
@@ -110,7 +110,8 @@ class BatchSender:
         try:
             self._send(self._call, batch)
         except Exception:
-            # After this error, it is unknown which readers have received their bytes, so all readers must reconnect.
+            # After this error, the server does not know which readers have received their bytes. So all these readers
+            # must reconnect.
             sinks = batch.sinks()
             log.exception("cannot send to %d readers; they are disconnected", len(sinks))
             self._unfinished_memory.append(batch.memory)
@@ -130,13 +131,16 @@ class BatchSender:
         sink.unregister()
 
     def limit_descriptors(self, count: int) -> None:
-        """Occupy at most `count` descriptors from now on. The sinks above the limit write through their transports."""
+        """Occupy at most `count` descriptors from now on.
+
+        The sinks without a descriptor write through their transports.
+        """
         self._max_registered = min(max(count, 0), _SLOT_MASK)
         while len(self._registered) > self._max_registered:
             self.release(next(reversed(self._registered)))
 
     def before_write(self, sink: SocketSink) -> None:
-        """Send the queued bytes, because the sink is about to write to its transport."""
+        """Send the queued bytes first, because the sink is about to write other bytes to its transport."""
         self.submit()
         self._direct_handles[sink.handle & _SLOT_MASK] = _NO_DIRECT_WRITE
 
@@ -174,8 +178,8 @@ class BatchSender:
         is_direct = self._direct_handles[slots] == handles
         if not is_direct.all():
             self._admit_drained(batch.sinks(), handles, is_direct)
-        # No listener runs between the comparison of the handles and the call. So no descriptor can be closed and
-        # assigned to another connection in the meantime.
+        # Between the comparison of the handles and the call, no listener runs. So no descriptor can be closed and
+        # assigned to another connection in this time.
         direct = slice(None) if is_direct.all() else is_direct
         results = np.zeros(len(handles), np.int32)
         results[direct] = batch.transmit(call, self._fds[slots[direct]], direct)
@@ -194,11 +198,14 @@ class BatchSender:
     def _admit_drained(
         self, sinks: Sequence[SocketSink], handles: NDArray[np.int64], is_direct: NDArray[np.bool_]
     ) -> None:
-        """Mark each sink as direct if the buffer of its transport is empty."""
+        """If the buffer of a sink's transport is empty, mark the sink as direct.
+
+        The sender may then write to its socket.
+        """
         for index in (~is_direct).nonzero()[0].tolist():
             sink = sinks[index]
-            # If the handles differ, the sink was released after the group was created, and another sink may now have
-            # the slot.
+            # If the handles differ, the sink was released after the group was created. Another sink may now have the
+            # slot.
             if sink.handle == handles[index] and sink.has_empty_buffer():
                 self._direct_handles[sink.handle & _SLOT_MASK] = sink.handle
                 is_direct[index] = True
@@ -208,7 +215,10 @@ class BatchSender:
         sink.write_to_transport(body)
 
     def _finish(self, sink: SocketSink, body: bytes, result: int) -> None:
-        """Let the transport write the bytes that the socket did not accept, and report errors of the socket."""
+        """Pass the bytes that the socket did not accept to the transport.
+
+        The transport also reports errors of the socket.
+        """
         if result == UNKNOWN:
             sink.abort()
         else:
@@ -216,7 +226,9 @@ class BatchSender:
 
 
 class _BatchGroup(RegisteredSinks):
-    """Registered sinks that receive the same bytes, and a group of all unregistered sinks that receive these bytes.
+    """A group of sinks that receive the same bytes.
+
+    `others` is a second group, which contains the unregistered sinks, or None.
 
     `batch_number` is the number of the newest batch that contains the group.
     """
@@ -238,14 +250,17 @@ class _BatchGroup(RegisteredSinks):
             batch = self._sender.batch
         self.batch_number = batch.number
         batch.groups.append(self)
-        # Convert other types, because the address of the characters is known only for `bytes` itself.
+        # Convert every other type to `bytes`, because only the address of the characters of a `bytes` object is known.
         batch.bodies.append(body if type(body) is bytes else bytes(body))
         if self.others is not None:
             self.others.queue(body)
 
 
 class ChunkTable:
-    """A sink table whose frames the kernel joins. For a group with an unregistered sink, a JoiningTable joins them."""
+    """A sink table that lets the kernel join the frames of a group.
+
+    If a group contains an unregistered sink, a JoiningTable in this process joins the frames of this group instead.
+    """
 
     def __init__(self, sender: BatchSender) -> None:
         self._sender = sender
@@ -269,7 +284,7 @@ class ChunkTable:
             self._handles[number] = 0
 
     def queue(self, frames: Sequence[bytes], routes: Sequence[NDArray[np.int32]]) -> SentFrames:
-        """Send the frames at once, after all bytes that are queued now."""
+        """First send all bytes that are already queued. Then send the frames at once."""
         self._sender.submit()
         sent = self._send(frames, routes) if self._groups and any(map(len, routes)) else NOTHING_SENT
         return sent.add(self._others.queue(frames, routes)) if self._others else sent

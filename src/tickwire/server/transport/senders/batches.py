@@ -36,7 +36,10 @@ class RegisteredSinks:
 
 
 class Batch:
-    """Groups of sinks, and one bytes object for each group. Batches have consecutive numbers."""
+    """The bytes of one send call: groups of sinks, and one bytes object for each group.
+
+    Batches have consecutive numbers.
+    """
 
     __slots__ = ("_addresses", "_lengths", "bodies", "groups", "number")
 
@@ -60,11 +63,14 @@ class Batch:
         return _all_sinks(self.groups)
 
     def sends_at(self, indexes: Sequence[int]) -> list[tuple[SocketSink, bytes]]:
-        """Return a pair of the sink and the bytes for each of the sends with these indexes."""
+        """For each index of a send in `indexes`, return a pair: the sink, and the bytes of this send."""
         return [(sink, self.bodies[number]) for sink, number in _sinks_at(self.groups, indexes)]
 
     def prepare(self) -> tuple[NDArray[np.int64], Lengths]:
-        """Return the handle and the number of bytes of each send. Call this method once, before `transmit`."""
+        """For each send, return the handle of its sink and the number of its bytes.
+
+        Call this method once, before `transmit`.
+        """
         groups, bodies = self.groups, self.bodies
         if len(groups) == 1 and groups[0].handle_array is not None:
             count, body = len(groups[0].handles), bodies[0]
@@ -119,7 +125,7 @@ class ChunksBatch:
         return [sink for number in numbers for sink in self._sinks_of(number)]
 
     def sends_at(self, indexes: Sequence[int]) -> list[tuple[SocketSink, bytes]]:
-        """Return a pair of the sink and the bytes for each of the sends with these indexes."""
+        """For each index of a send in `indexes`, return a pair: the sink, and the bytes of this send."""
         sinks, chunk_indexes = self.sinks(), self._chunk_indexes
         return [(sinks[index], self._chunks.join(int(chunk_indexes[index]))) for index in indexes]
 
@@ -142,6 +148,6 @@ def _all_handles(groups: Sequence[RegisteredSinks]) -> NDArray[np.int64]:
 
 
 def _sinks_at(groups: Sequence[RegisteredSinks], indexes: Sequence[int]) -> list[tuple[SocketSink, int]]:
-    """Return a pair for each index of a send in `indexes`: the sink, and the index of its group."""
+    """For each index of a send in `indexes`, return a pair: the sink of the send, and the index of its group."""
     pairs = [(sink, number) for number, group in enumerate(groups) for sink in group.sinks]
     return [pairs[index] for index in indexes]

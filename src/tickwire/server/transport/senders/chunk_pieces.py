@@ -1,4 +1,4 @@
-"""Chunks of HTTP/1.1 as lists of pieces in memory, which the kernel joins."""
+"""Chunks of HTTP/1.1. Each chunk is a list of pieces of memory, which the kernel joins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from tickwire.server.transport.senders.send_call import (
 
 _LINE_BREAK = b"\r\n"
 _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
-# The shifts for a length of 32 bits. After each shift, the lowest four bits are the next hexadecimal digit.
+# The shift counts for the hexadecimal digits of a 32-bit length, first digit first. After each shift, the lowest four
+# bits are the value of the digit.
 _DIGIT_SHIFTS = np.arange(28, -1, -4)
 MAX_SIZE_LINE_BYTES = len(_DIGIT_SHIFTS) + len(_LINE_BREAK)
 """The maximum length of the first line of a chunk."""
@@ -93,10 +94,10 @@ def build_chunks(frames: Sequence[bytes], routes: Sequence[NDArray[np.int32]]) -
 
 
 def _encode_size_lines(sizes: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return the first line of each chunk, and the index at which the line begins.
+    """Return two arrays: the first lines of the chunks, and the indexes at which these lines begin.
 
-    Each row of the first array contains a line with leading zeros. The second array contains the index of each line's
-    first digit in the flattened first array.
+    Each row of the first array contains one line, padded with leading zeros. The indexes in the second array count
+    bytes from the beginning of the whole first array, and skip the leading zeros.
     """
     digits = sizes[:, np.newaxis] >> _DIGIT_SHIFTS & 15
     lines = np.empty((len(sizes), MAX_SIZE_LINE_BYTES), np.uint8)

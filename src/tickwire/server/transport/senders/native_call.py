@@ -1,4 +1,7 @@
-"""The send call in C: one function call, which calls send(2) or sendmsg(2) for each socket."""
+"""The send call in C: one call of a C function sends to all sockets.
+
+The function calls send(2) or sendmsg(2) for each socket.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chunks of many readers, built in C."""
+"""Builds the chunks for many readers with a C function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of a call that sends the bytes of many sockets, and a test of such a call."""
+"""The interface of a send call, which sends the bytes of many sockets with one call, and a test of send calls."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ IOVEC = np.dtype([("address", np.uintp), ("length", np.uintp)])
 UNKNOWN = -(2**31)
 """The result of a send for which the kernel reported no result. The number of sent bytes is unknown."""
 
-# How many bytes after the address of a bytes object its contents begin. In CPython, `id` returns this address, and the
-# contents are the last field of the object, before a terminating zero byte. `check_send_call` verifies this.
+# The distance in bytes from the address of a `bytes` object to its characters. In CPython, `id` returns the address of
+# the object. The characters and a terminating zero byte are at the end of the object. `check_send_call` verifies this.
 _CHARACTERS_OFFSET = bytes.__basicsize__ - 1
 
 
@@ -78,7 +78,10 @@ def bytes_addresses(bodies: Sequence[bytes]) -> Addresses:
 
 
 def check_send_call(call: SendCall) -> None:
-    """Test a call: send bytes through socket pairs. Raise SendCallUnavailable if the received bytes differ."""
+    """Test a send call with bytes that it sends through socket pairs.
+
+    Raise SendCallUnavailable if the received bytes differ.
+    """
     bodies = [b"first", b"second " * 100]
     pairs = [socket.socketpair() for _ in bodies]
     try:

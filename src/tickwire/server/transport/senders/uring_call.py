@@ -48,7 +48,8 @@ _SQE_BYTES, _CQE_BYTES = 64, 16
 # The positions of fields in `struct io_sqring_offsets` and `struct io_cqring_offsets`, in units of 4 bytes.
 _SQ_HEAD, _SQ_TAIL, _SQ_MASK, _SQ_ARRAY = 0, 1, 2, 6
 _CQ_HEAD, _CQ_TAIL, _CQ_MASK, _CQ_CQES = 0, 1, 2, 5
-# The number of SQEs in a ring, and of sends per system call. A larger ring would not fit into the cache of a core.
+# The number of submission queue entries in a ring, and the maximum number of sends per system call. A larger ring would
+# not fit into the cache of a core.
 _ENTRIES = 1024
 # The maximum number of attempts if the kernel lacks memory for a moment. After these attempts, the process stops using
 # the ring.
@@ -157,7 +158,7 @@ class UringCall:
         messages["piece_count"] = counts
         addresses = messages.ctypes.data + np.arange(len(fds), dtype=np.uint64) * np.uint64(messages.itemsize)
         # The memory of the messages may be freed after this call, because the kernel copies the messages and the list
-        # of pieces when it consumes the SQEs.
+        # of pieces when it consumes the submission queue entries.
         return self._send_all(_OPCODE_SENDMSG, fds, addresses, np.ones(len(fds), np.uint32))
 
     def _send_all(self, opcode: int, fds: Descriptors, addresses: Addresses, lengths: Lengths) -> Results:
@@ -195,7 +196,8 @@ class UringCall:
         queues.sq_tail[0] = (tail + count) & _UINT32
         is_complete = self._submit_and_wait(queues, count, head)
         if not is_complete:
-            # The kernel has consumed some SQEs, and may still read their memory. It will not consume the other SQEs.
+            # The kernel has consumed some of the submission queue entries, and may still read the memory to which they
+            # refer. It will not consume the other entries.
             results[: (int(queues.sq_head[0]) - tail) & _UINT32] = UNKNOWN
         completed = (int(queues.cq_tail[0]) - head) & _UINT32
         cqes = queues.cqes[(head + self._numbers[:completed]) & queues.cq_mask]
@@ -205,7 +207,9 @@ class UringCall:
             self.close()
 
     def _submit_and_wait(self, queues: _Queues, count: int, head: int) -> bool:
-        """Pass `count` SQEs to the kernel and wait for their completion. Return False after an unexpected error.
+        """Pass `count` submission queue entries to the kernel, and wait for their completion.
+
+        Return False after an unexpected error.
 
         `head` is the position of the first completion.
         """
@@ -227,7 +231,7 @@ _open_calls: weakref.WeakSet[UringCall] = weakref.WeakSet()
 
 
 def _close_in_child() -> None:
-    """Close the rings in a forked process, because the process shares the memory of their queues with its parent."""
+    """Close the rings in a forked process, because it shares the memory of their queues with its parent."""
     for call in list(_open_calls):
         call.close()
 
