@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -447,12 +448,20 @@ def is_service_link(name: str, value: str | None) -> bool:
     return bool(_SERVICE_LINK_NAME.search(name) or (name.upper().endswith("_PORT") and "://" in (value or "")))
 
 
+def _is_file(path: Path) -> bool:
+    """Return whether this is a file. Unlike `Path.is_file`, raise PermissionError if its folder is closed."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def load_settings(overrides: Mapping[str, Any], *, config_path: Path | None = None) -> Settings:
     """Return the settings from `overrides` (the flags), the environment variables and a TOML file.
 
     If a setting is invalid, raise SettingsError. The message names the flag, the environment variable or the TOML key.
     """
-    if config_path is not None and not config_path.is_file():
+    if config_path is not None and not _is_file(config_path):
         raise SettingsError(
             f"no such configuration file {str(config_path)!r}: create it or change --config", field="config"
         )
