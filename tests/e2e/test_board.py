@@ -9,6 +9,7 @@ import httpx2
 from playwright.async_api import Page, expect
 
 from tickwire.testing.server import ServerProcess, run_server
+from tickwire.testing.waiting import wait_until
 
 ROW = ".lines [data-symbol]"
 
@@ -50,9 +51,13 @@ async def test_column_header_sorts_rows(visit, market) -> None:
     await page.get_by_role("button", name="Last").click()
     header = page.get_by_role("columnheader", name="Last")
     await expect(header).to_have_attribute("aria-sort", "descending")
-    prices = [float(text.replace(",", "")) for text in await column_texts(page, "last")]
-    # Bitcoin has the highest price of the built-in market.
-    assert prices[0] > 10_000
+
+    async def begins_with_highest_price() -> bool:
+        # Bitcoin has the highest price of the built-in market.
+        return float((await column_texts(page, "last"))[0].replace(",", "")) > 10_000
+
+    # The page draws the rows in a later frame than the header.
+    await wait_until(begins_with_highest_price)
     await page.get_by_role("button", name="Last").click()
     await expect(header).to_have_attribute("aria-sort", "ascending")
     await expect(page).to_have_url(re.compile(r"sort=last$"))
