@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import pytest
 
@@ -82,6 +83,7 @@ def test_a_complete_publish_request_is_parsed() -> None:
         STREAM,
         PUBLISH[:-1],
         PUBLISH + b" ",
+        PUBLISH.replace(b"[]", b"\r\n\r\n"),
         PUBLISH + PUBLISH,
         PUBLISH + b"P",
         PUBLISH + b"POST /x HTTP/1.1\r\nX-User: ",
@@ -99,6 +101,25 @@ def test_other_requests_than_publish_requests_are_left_to_uvicorn(data: bytes) -
     assert parse_publish_request(PUBLISH) is not None
 
 
+def test_requests_with_the_same_head_have_their_own_bodies() -> None:
+    other_head = PUBLISH.replace(b"Host: a", b"Host: b")
+    for data, body in ((PUBLISH, b"[]"), (PUBLISH.replace(b"[]", b"{}"), b"{}"), (other_head, b"[]"), (PUBLISH, b"[]")):
+        request = parse_publish_request(data)
+        assert request is not None
+        assert request.body == body
+        assert (b"host", b"b" if data is other_head else b"a") in request.headers
+        # The length of the body must still be the length that the head announces.
+        assert parse_publish_request(data + b" ") is None
+        assert parse_publish_request(data[:-1]) is None
+
+
+def test_more_heads_than_the_parser_stores_are_parsed() -> None:
+    for number in (*range(1_000), *range(1_000)):
+        request = parse_publish_request(PUBLISH.replace(b"Host: a", b"Idempotency-Key: %d" % number))
+        assert request is not None
+        assert request.headers[0] == (b"idempotency-key", b"%d" % number)
+
+
 def test_a_last_request_is_not_kept_alive() -> None:
     for _ in range(2):
         head = parse_stream_request(STREAM.replace(b"X-A: 1", b"Connection: close"))
@@ -111,13 +132,13 @@ class RecordedConnection:
         self.aborted_at: float | None = None
 
     def abort(self) -> None:
-        self.aborted_at = asyncio.get_running_loop().time()
+        self.aborted_at = monotonic()
 
 
 async def test_only_connections_that_miss_their_deadline_are_aborted() -> None:
-    deadlines = Deadlines()
+    deadlines = Deadlines(RecordedConnection.abort)
     early, removed, late = RecordedConnection(), RecordedConnection(), RecordedConnection()
-    started_at = asyncio.get_running_loop().time()
+    started_at = monotonic()
     for connection, timeout_s in ((early, 0.01), (removed, 0.01), (late, 0.03)):
         deadlines.add(connection, timeout_s)
     assert 0 <= deadlines.remove(removed) <= 0.01
@@ -128,6 +149,20 @@ async def test_only_connections_that_miss_their_deadline_are_aborted() -> None:
     assert early.aborted_at is not None
     assert early.aborted_at - started_at >= 0.009
     assert late.aborted_at - started_at >= 0.029
+
+
+async def test_a_later_deadline_replaces_the_earlier_deadline_of_a_connection() -> None:
+    deadlines = Deadlines(RecordedConnection.abort)
+    moved, other = RecordedConnection(), RecordedConnection()
+    started_at = monotonic()
+    deadlines.add(moved, 0.01)
+    deadlines.add(other, 0.02)
+    deadlines.add(moved, 0.03)
+    while moved.aborted_at is None:
+        await asyncio.sleep(0.001)
+    assert other.aborted_at is not None
+    assert other.aborted_at < moved.aborted_at
+    assert moved.aborted_at - started_at >= 0.029
 
 
 def test_every_state_is_reached_and_left() -> None:

@@ -183,12 +183,26 @@ class StreamProtocol(HttpToolsProtocol):
         self._start_overlapping()
 
     def on_response_complete(self) -> None:
-        """Finish the response. If the request body is incomplete, limit the time in which the rest must arrive."""
-        super().on_response_complete()
-        if self.cycle.response_complete and not self.transport.is_closing():
-            self.server_state.add_waiting(self)
+        """Finish the response, and start the next pipelined request.
+
+        If no request waits, limit the time until the next request. If the request body is incomplete, limit the time in
+        which the rest must arrive. uvicorn would create a timer for each response.
+        """
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self.server_state.idle_deadlines.add(self, self.timeout_keep_alive)
+            if self.cycle.response_complete:
+                self.server_state.add_waiting(self)
         if self._is_reading_body and self.cycle.response_complete:
             self._start_timeout(LINGER_TIMEOUT_S)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Remove the time limit of the next request. uvicorn calls this method when a request arrives."""
+        self.server_state.idle_deadlines.remove(self)
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 to a malformed request, and close the connection.
