@@ -100,6 +100,10 @@ class Tail:
         Return 0 if there is no such event. The binary search assumes that later events have later append times. If the
         clock was set back, the result is only approximate.
         """
+        # Nearly always, no event is older than `ts`. The search would then read many old records, which are no longer
+        # in the caches of the processor.
+        if not self._records or self._records[0].appended_ts >= ts:
+            return 0
         index = bisect_left(self._records, ts, key=_record_ts)
         return self._records[index - 1].last if index else 0
 
