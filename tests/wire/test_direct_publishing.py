@@ -317,3 +317,28 @@ async def test_an_unexpected_error_is_answered_and_logged_as_500(
         writer.close()
     lines = [decode_json(record.getMessage(), dict) for record in caplog.records if record.name == "tickwire.requests"]
     assert [(line["path"], line["status"]) for line in lines] == [("/v1/quotes", 500)]
+
+
+class ImpatientProtocol(StreamProtocol):
+    """Waits only a short time for the next request."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.timeout_keep_alive = 0.1  # type: ignore[assignment]  # uvicorn's setting has whole seconds
+
+
+@pytest.mark.parametrize(
+    "data", [request(), b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["publish", "get"]
+)
+async def test_a_connection_is_closed_when_its_client_sends_no_further_request(data: bytes) -> None:
+    async with run_server(protocol=ImpatientProtocol) as server:
+        reader, writer = await connect(server, data)
+        for _ in range(3):
+            assert b" 200 " in (response := await read_response(reader)) or b" 201 " in response
+            await asyncio.sleep(0)
+            writer.write(data)
+        await read_response(reader)
+        answered_at = time.monotonic()
+        assert await reader.read() == b""
+        assert time.monotonic() - answered_at >= 0.09
+        writer.close()

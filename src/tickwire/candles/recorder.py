@@ -20,6 +20,8 @@ from tickwire.core.tick import contains_resets, ticks_from_bytes
 from tickwire.market.candle_aggregator import ALLOWED_LATENESS_NS
 from tickwire.market.trading_sessions import TradingSessions
 
+_NO_CANDLES = np.empty(0, CANDLE_DTYPE)
+
 
 class CandleJournal(Protocol):
     """The part of a journal that `CandleRecorder.recover` uses."""
@@ -128,7 +130,7 @@ class CandleRecorder:
                 # From now on, `read` finds these candles in the archive.
                 self.archive.append(part, epoch, previous)
                 closed.append(part)
-        self.archive.append(np.empty(0, CANDLE_DTYPE), epoch, record.last)
+        self.archive.append(_NO_CANDLES, epoch, record.last)
         # The outbox receives all candles together, because their order and number identify them in the journal.
         self.outbox.append(closed, record.first)
         if record.kind is RecordKind.CANDLES:

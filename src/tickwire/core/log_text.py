@@ -61,7 +61,11 @@ def safe_details(details: Mapping[str, Any]) -> dict[str, Any]:
     encoded = encode_json(details)
     if len(encoded) > MAX_DETAILS_BYTES:
         return {"truncated": safe_text(encoded.decode(), MAX_DETAILS_BYTES)}
-    safe: dict[str, Any] = _escape_leaves(decode_json(encoded, dict[str, Any]))
+    decoded, text = decode_json(encoded, dict[str, Any]), encoded.decode()
+    # If the whole text is harmless, all its parts are harmless. A backslash may stand for a control character.
+    if "\\" not in text and safe_text(text) == text:
+        return decoded
+    safe: dict[str, Any] = _escape_leaves(decoded)
     return safe
 
 

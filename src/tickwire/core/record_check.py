@@ -30,6 +30,7 @@ from tickwire.core.tick import (
     PackedTicks,
     Symbol,
     are_resets,
+    unpack_tick,
 )
 from tickwire.core.tick import ticks_from_bytes as parse_ticks
 from tickwire.core.timestamps import MAX_TIMESTAMP_NS
@@ -96,7 +97,10 @@ def check_record(kind: int, event_count: int, appended_ts: int, data: bytes) -> 
     if not 0 <= appended_ts <= MAX_TIMESTAMP_NS:
         raise InputError(f"the append time {appended_ts} is not between 1970 and 2100")
     if kind == RecordKind.TICKS:
-        _check_ticks(parse_ticks(data, event_count), event_count)
+        # If `_is_valid_tick` returns False, `_check_ticks` raises an error that describes the invalid tick.
+        tick = unpack_tick(data)
+        if event_count != 1 or tick is None or not _is_valid_tick(*tick):
+            _check_ticks(parse_ticks(data, event_count), event_count)
     elif kind == RecordKind.CANDLES:
         _check_candles(candles_from_bytes(data, event_count), event_count)
     elif kind == RecordKind.NAMED_EVENT:
@@ -106,9 +110,6 @@ def check_record(kind: int, event_count: int, appended_ts: int, data: bytes) -> 
 
 
 def _check_ticks(ticks: PackedTicks, event_count: int) -> None:
-    # If `_is_valid_tick` returns False, the checks below raise an error that describes the invalid tick.
-    if len(ticks) == event_count == 1 and _is_valid_tick(*ticks.tolist()[0]):
-        return
     _check_rows(ticks, event_count)
     _check_times(ticks["ts"])
     numbers = ticks.view("<f8").reshape(-1, _TICK_WORDS)[:, _FIRST_NUMBER_WORD:]

@@ -188,6 +188,8 @@ class Dispatcher:
                 channel.pending_frames += frames
             dirty.update(table.all_symbol_channels)
         indexes = [index for index, row in enumerate(rows) if row in routes]
+        if not indexes:
+            return
         frames, found = item.frames_at(indexes, fields), [routes[rows[index]] for index in indexes]
         deferred = self._find_deferred(fields, table)
         if deferred or sum(map(len, found)) >= MIN_DEFERRED_PAIRS:

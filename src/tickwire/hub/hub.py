@@ -224,7 +224,8 @@ class Hub:
 
     async def wait_until_applied(self, sequence: int) -> None:
         """Wait until the hub has applied every event up to `sequence`."""
-        await self.wait_until(lambda: self.head.sequence >= sequence)
+        if self.head.sequence < sequence:
+            await self.wait_until(lambda: self.head.sequence >= sequence)
 
     async def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` returns True.

@@ -100,6 +100,9 @@ class Tail:
         Return 0 if there is no such event. The binary search assumes that later events have later append times. If the
         clock was set back, the result is only approximate.
         """
+        # Nearly always, no event is older than `ts`. The search would read many old records, as in `_index_after`.
+        if not self._records or self._records[0].appended_ts >= ts:
+            return 0
         index = bisect_left(self._records, ts, key=_record_ts)
         return self._records[index - 1].last if index else 0
 
@@ -181,7 +184,11 @@ class Tail:
 
 def _index_after(records: Sequence[JournalRecord], position: int) -> int:
     """Return the index of the oldest record that contains an event with a sequence number above `position`."""
-    index = bisect_right(records, position + 1, key=_record_first)
+    index = len(records)
+    # Nearly always, the newest record is the result. The search would read many old records, which are no longer in the
+    # caches of the processor.
+    if records and records[-1].first > position + 1:
+        index = bisect_right(records, position + 1, key=_record_first)
     if index and records[index - 1].last > position:
         return index - 1
     return index
@@ -218,7 +225,7 @@ class Follower:
         return records
 
     def _read_from_tail(self) -> Sequence[JournalRecord]:
-        if not self._tail.covers(self._position):
+        if self._position >= self._tail.head or not self._tail.covers(self._position):
             return ()
         return self._tail.read(self._position, MAX_FOLLOW_BATCH_EVENTS)
 

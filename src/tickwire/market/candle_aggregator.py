@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -47,6 +47,7 @@ from tickwire.market.volume_tracker import VolumeTracker
 # In every recorded feed, ticks of different symbols are out of order by less than this time.
 ALLOWED_LATENESS_NS = 2 * 10**9
 _SECOND_NS = 10**9
+_NO_CANDLES = np.empty(0, CANDLE_DTYPE)
 _INITIAL_CAPACITY = 128
 BARS_PER_STEP = 4_096
 """The number of symbols, or of closed candles, in one step of `CandleAggregator.apply_stepwise`.
@@ -124,16 +125,17 @@ class CandleAggregator:
         `now`. For each symbol and interval, the closed candles are in time order.
         """
         self._earliest_ends = None
-        if len(ticks) == 1 and self._is_single_trade_in_order(ticks):
-            yield self._apply_single(ticks, first_sequence, source)
+        tick: tuple[Any, ...] | None = ticks.tolist()[0] if len(ticks) == 1 else None
+        if tick is not None and self._is_trade_in_order(tick):
+            yield self._apply_single(tick, first_sequence, source)
         else:
             yield self._apply_batch(ticks, first_sequence, source)
         if self._extremes.is_full:
             self._corrector.compact()
         clock = self._source_clocks.find(source)
         if clock is not None:
-            times = ticks["ts"]
-            clock.newest_ts = max(clock.newest_ts, times.item() if len(times) == 1 else int(times.max(initial=0)))
+            newest_ts = int(ticks["ts"].max(initial=0)) if tick is None else tick[1]
+            clock.newest_ts = max(clock.newest_ts, newest_ts)
             clock.lag_ns = now - clock.newest_ts
             yield from self._advance(clock, min(clock.newest_ts, now) - ALLOWED_LATENESS_NS)
 
@@ -262,39 +264,40 @@ class CandleAggregator:
             self._extremes,
         )
 
-    def _is_single_trade_in_order(self, ticks: PackedTicks) -> bool:
-        """Return True if `ticks`, a single tick, withdraws no trade and is not older than its symbol's newest trade.
+    def _is_trade_in_order(self, tick: tuple[Any, ...]) -> bool:
+        """Return True if a tick neither withdraws a trade nor resets its symbol, and is not older than its symbol's
+        newest trade.
 
         Times are compared in whole seconds.
         """
-        symbol, ts, *_, size, _ = ticks.tolist()[0]
+        symbol, ts, price, *_, size, _ = tick
+        if size < 0.0 or price == NO_PRICE:
+            return False
         row = self._row_by_symbol.get(symbol)
-        if size < 0.0 or row is None:
-            return row is None and not size < 0.0
-        newest_second = max(int(self._table.time_keys[0, row]) // 2, int(self._pending.seconds[row]))
+        if row is None:
+            return True
+        newest_second = max(self._table.time_keys.item(0, row) // 2, self._pending.seconds.item(row))
         return bool(ts // _SECOND_NS >= newest_second)
 
-    def _apply_single(self, ticks: PackedTicks, sequence: int, source: str) -> PackedCandles:
+    def _apply_single(self, tick: tuple[Any, ...], sequence: int, source: str) -> PackedCandles:
         """Apply a batch of one tick. Return the candles that closed."""
-        symbol, ts, price, *_, size, total = ticks.tolist()[0]
+        symbol, ts, price, *_, size, total = tick
         if not isfinite(price):
-            if price == NO_PRICE:
-                self._reset(ticks, source)
-            return np.empty(0, CANDLE_DTYPE)
+            return _NO_CANDLES
         row = self._row_by_symbol.get(symbol)
         if row is None:
             self._add_symbol(symbol)
             row = self._row_by_symbol[symbol]
         self._source_clocks.assign_row(row, source)
         self._sequences[row] = sequence
-        second, pending_second = ts // _SECOND_NS, int(self._pending.seconds[row])
+        second, pending_second = ts // _SECOND_NS, self._pending.seconds.item(row)
         self._extremes.collect_single(row, second, price)
         volume = self._volume_tracker.traded_amount(row, self._sessions.session_at(ts).day, size, total)
         bar, pending = [price, price, price, price, volume], self._pending.ohlcv[row].tolist()
         if pending_second == second:
             self._pending.ohlcv[row] = merge_bars(pending, bar)
             self._pending.trade_counts[row] += 1
-            return np.empty(0, CANDLE_DTYPE)
+            return _NO_CANDLES
         candles = SymbolCandles(self._table.time_keys[:, row], self._table.ohlcv[:, row])
         if pending_second != NO_CANDLE:
             pending_starts = self._table.starts_at(pending_second)
@@ -311,10 +314,10 @@ class CandleAggregator:
         """Apply a batch of any number of ticks. Return the candles that closed."""
         if are_resets(ticks):
             self._reset(ticks, source)
-            return np.empty(0, CANDLE_DTYPE)
+            return _NO_CANDLES
         is_trade, withdrawals = split_trades(ticks)
         indices = np.flatnonzero(is_trade)
-        closed = np.empty(0, CANDLE_DTYPE)
+        closed = _NO_CANDLES
         if len(indices):
             trades = ticks if len(indices) == len(ticks) else ticks[indices]
             rows = self._find_or_add_rows(trades["symbol"].tolist())
@@ -339,7 +342,7 @@ class CandleAggregator:
         self._pending.store(bars.select(last))
         moved = ~same | (first != last)
         if not moved.any():
-            return np.empty(0, CANDLE_DTYPE)
+            return _NO_CANDLES
         over = np.ones(bars.size, bool)
         over[last] = False
         older = concatenate_bars(pending.select(~same & (pending.time_keys != NO_CANDLE)), bars.select(over))
@@ -408,4 +411,4 @@ class CandleAggregator:
 
 def closed_candles(steps: ClosingSteps) -> PackedCandles:
     """Run all steps without pauses, and return the candles that closed."""
-    return np.concatenate([np.empty(0, CANDLE_DTYPE), *(part for part in steps if part is not None)])
+    return np.concatenate([_NO_CANDLES, *(part for part in steps if part is not None)])

@@ -143,8 +143,14 @@ def concatenate_quotes(parts: Sequence[QuoteColumns]) -> QuoteColumns:
 
 
 def _add_frame(frame: NumberedFrame, lines: Sequence[bytes]) -> list[bytes]:
-    template = b"%b%%d%b%%b%b" % tuple(part.replace(b"%", b"%%") for part in (frame.before, frame.between, frame.after))
+    template = _frame_template(frame.before, frame.between, frame.after)
     return [template % pair for pair in zip(frame.numbers, lines, strict=True)]
+
+
+# Cache the templates, because all frames of a journal have the same texts.
+@lru_cache(maxsize=16)
+def _frame_template(before: bytes, between: bytes, after: bytes) -> bytes:
+    return b"%b%%d%b%%b%b" % tuple(part.replace(b"%", b"%%") for part in (before, between, after))
 
 
 def _integers_where_exact(columns: Floats) -> list[list[Any]]:

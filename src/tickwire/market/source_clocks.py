@@ -82,7 +82,7 @@ class SourceClocks:
 
     def assign_row(self, row: int, source: str) -> None:
         """Record that the symbol in one row belongs to `source` from now on."""
-        if self._number_by_row[row] != self._numbers.get(source, _NO_CLOCK):
+        if self._number_by_row.item(row) != self._numbers.get(source, _NO_CLOCK):
             self.assign(np.array([row]), source)
 
     def assign(self, rows: RowArray, source: str) -> None:

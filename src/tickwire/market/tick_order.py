@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tickwire.core.arrays import Bools, Ints, RowArray, Timestamps
-from tickwire.core.tick import PackedTicks
+from tickwire.core.tick import NO_PRICE, PackedTicks
 from tickwire.market.dirty_ticks import FUTURE_TOLERANCE_NS
 from tickwire.market.ohlcv import running_maximum_by_group
 
@@ -62,7 +62,7 @@ class TickOrder:
         ts = int(self.trade_ts[row])
         return None if ts == _NEVER_NS else ts
 
-    def advance_if_plain(self, ticks: Sequence[tuple[Any, ...]], rows: RowArray, now: int) -> bool:
+    def advance_if_plain(self, ticks: Sequence[tuple[Any, ...]], rows: Sequence[int], now: int) -> bool:
         """Record the times of a few ticks, which are tuples of the fields of `TICK_DTYPE`.
 
         Return False if a tick is late, or has a time or a number that only `advance` can handle. The method has then
@@ -70,19 +70,20 @@ class TickOrder:
         `advance`.
         """
         limit, trade_ts, quote_ts = now + FUTURE_TOLERANCE_NS, dict[int, int](), dict[int, int]()
-        for row, (_, ts, last, bid, ask, bid_size, ask_size, size, volume) in zip(rows.tolist(), ticks, strict=True):
+        for row, (_, ts, last, bid, ask, bid_size, ask_size, size, volume) in zip(rows, ticks, strict=True):
             # NaN passes these checks, because every comparison with NaN is false.
-            if ts > limit or size < 0.0 or last < 0.0 or bid <= 0.0 or ask <= 0.0:
+            if ts > limit or size < 0.0 or last < 0.0 or last == NO_PRICE or bid <= 0.0 or ask <= 0.0:
                 return False
-            if self.trade_ts[row] > limit or self.quote_ts[row] > limit:
+            newest_trade_ts, newest_quote_ts = self.trade_ts.item(row), self.quote_ts.item(row)
+            if newest_trade_ts > limit or newest_quote_ts > limit:
                 return False
             arrival = min(ts, now)
             if not (isnan(last) and isnan(volume) and isnan(size)):
-                if arrival < trade_ts.get(row, self.trade_ts[row]):
+                if arrival < trade_ts.get(row, newest_trade_ts):
                     return False
                 trade_ts[row] = arrival
             if not (isnan(bid) and isnan(ask) and isnan(bid_size) and isnan(ask_size)):
-                if arrival < quote_ts.get(row, self.quote_ts[row]):
+                if arrival < quote_ts.get(row, newest_quote_ts):
                     return False
                 quote_ts[row] = arrival
         for row, ts in trade_ts.items():

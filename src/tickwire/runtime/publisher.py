@@ -82,7 +82,8 @@ class JournalPublisher:
         """
         await self._hub.wait_until_applied(span.last)
         if entry.kind is RecordKind.TICKS and self._leadership.runs_feed:
-            await self._hub.wait_until(self._has_room_for_candles)
+            if not self._has_room_for_candles():
+                await self._hub.wait_until(self._has_room_for_candles)
             await self._status_publisher.record_tick()
 
     def _record_age(self, entry: JournalEntry) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import pytest
 
 from tickwire.server.transport.deadlines import Deadlines
 from tickwire.server.transport.stream_connection import CONNECTION_TRANSITIONS, ClientState
-from tickwire.server.transport.whole_request import parse_publish_request, parse_stream_request
+from tickwire.server.transport.whole_request import PublishParser, parse_stream_request
 
 STREAM = b"GET /v1/stream?symbols=A HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n"
 QUERY = b"QUERY /v1/stream?client_id=a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
@@ -70,7 +71,7 @@ PUBLISH = b"POST /v1/quotes HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[]"
 
 
 def test_a_complete_publish_request_is_parsed() -> None:
-    request = parse_publish_request(PUBLISH)
+    request = PublishParser().parse(PUBLISH)
     assert request is not None
     assert (request.method, request.query, request.body, request.keep_alive) == ("POST", b"", b"[]", True)
 
@@ -82,6 +83,7 @@ def test_a_complete_publish_request_is_parsed() -> None:
         STREAM,
         PUBLISH[:-1],
         PUBLISH + b" ",
+        PUBLISH.replace(b"[]", b"\r\n\r\n"),
         PUBLISH + PUBLISH,
         PUBLISH + b"P",
         PUBLISH + b"POST /x HTTP/1.1\r\nX-User: ",
@@ -95,8 +97,31 @@ def test_a_complete_publish_request_is_parsed() -> None:
     ],
 )
 def test_other_requests_than_publish_requests_are_left_to_uvicorn(data: bytes) -> None:
-    assert parse_publish_request(data) is None
-    assert parse_publish_request(PUBLISH) is not None
+    parser = PublishParser()
+    assert parser.parse(data) is None
+    assert parser.parse(PUBLISH) is not None
+    assert parser.parse(data) is None
+
+
+def test_requests_with_the_same_head_have_their_own_bodies() -> None:
+    parser = PublishParser()
+    other_head = PUBLISH.replace(b"Host: a", b"Host: b")
+    for data, body in ((PUBLISH, b"[]"), (PUBLISH.replace(b"[]", b"{}"), b"{}"), (other_head, b"[]"), (PUBLISH, b"[]")):
+        request = parser.parse(data)
+        assert request is not None
+        assert request.body == body
+        assert (b"host", b"b" if data is other_head else b"a") in request.headers
+        # The length of the body must still be the length that the head announces.
+        assert parser.parse(data + b" ") is None
+        assert parser.parse(data[:-1]) is None
+
+
+def test_more_heads_than_the_parser_stores_are_parsed() -> None:
+    parser = PublishParser()
+    for number in (*range(100), *range(100)):
+        request = parser.parse(PUBLISH.replace(b"Host: a", b"Idempotency-Key: %d" % number))
+        assert request is not None
+        assert request.headers[0] == (b"idempotency-key", b"%d" % number)
 
 
 def test_a_last_request_is_not_kept_alive() -> None:
@@ -111,13 +136,13 @@ class RecordedConnection:
         self.aborted_at: float | None = None
 
     def abort(self) -> None:
-        self.aborted_at = asyncio.get_running_loop().time()
+        self.aborted_at = monotonic()
 
 
 async def test_only_connections_that_miss_their_deadline_are_aborted() -> None:
-    deadlines = Deadlines()
+    deadlines = Deadlines(RecordedConnection.abort)
     early, removed, late = RecordedConnection(), RecordedConnection(), RecordedConnection()
-    started_at = asyncio.get_running_loop().time()
+    started_at = monotonic()
     for connection, timeout_s in ((early, 0.01), (removed, 0.01), (late, 0.03)):
         deadlines.add(connection, timeout_s)
     assert 0 <= deadlines.remove(removed) <= 0.01
@@ -128,6 +153,20 @@ async def test_only_connections_that_miss_their_deadline_are_aborted() -> None:
     assert early.aborted_at is not None
     assert early.aborted_at - started_at >= 0.009
     assert late.aborted_at - started_at >= 0.029
+
+
+async def test_a_later_deadline_replaces_the_earlier_deadline_of_a_connection() -> None:
+    deadlines = Deadlines(RecordedConnection.abort)
+    moved, other = RecordedConnection(), RecordedConnection()
+    started_at = monotonic()
+    deadlines.add(moved, 0.01)
+    deadlines.add(other, 0.02)
+    deadlines.add(moved, 0.03)
+    while moved.aborted_at is None:
+        await asyncio.sleep(0.001)
+    assert other.aborted_at is not None
+    assert other.aborted_at < moved.aborted_at
+    assert moved.aborted_at - started_at >= 0.029
 
 
 def test_every_state_is_reached_and_left() -> None:

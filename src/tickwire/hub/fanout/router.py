@@ -137,14 +137,16 @@ class Router:
         `symbols` are all symbols on the board, in the order of their board rows.
         """
         new_rows = range(self.row_count, len(symbols))
+        if not new_rows:
+            return
         for row in new_rows if self._channels_by_unseen_symbol else ():
             for channel in self._channels_by_unseen_symbol.pop(symbols[row], ()):
                 self._route_rows(channel, [row])
         # Each access to `symbol_column` adds the new symbols to the column. So access it after each batch. Otherwise,
         # the first request would have to add all symbols in one step.
         column = self._board.symbol_column
-        untested = self._pattern_channels if new_rows else {}
-        if new_rows and self._announced is not None and self._announced.covers(symbols, new_rows):
+        untested = self._pattern_channels
+        if self._announced is not None and self._announced.covers(symbols, new_rows):
             for channel, rows in self._announced.matching_rows(new_rows):
                 self._route_rows(channel, rows)
             untested = self._announced.untested_channels

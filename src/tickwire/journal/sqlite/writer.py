@@ -92,7 +92,7 @@ class _CommitDraft:
 
     def __init__(self, connection: sqlite3.Connection, head: int) -> None:
         self._connection = connection
-        self._spans_by_key: dict[tuple[str, str | None], SequenceRange] = {}
+        self._spans_by_key: dict[tuple[str, str], SequenceRange] = {}
         self.head = head
         self.spans: list[SequenceRange | None] = []
         self.records: list[JournalRecord] = []
@@ -120,7 +120,8 @@ class _CommitDraft:
         span = SequenceRange(self.head + 1, self.head + count)
         record = JournalRecord(span.first, count, kind, job.ts, data, source, traceparents)
         self.head = span.last
-        self._spans_by_key[source, key] = span._replace(is_new=False)
+        if key is not None:
+            self._spans_by_key[source, key] = span._replace(is_new=False)
         self.records.append(record)
         self.record_rows.append(encode_record_row(record, source, key))
         return span

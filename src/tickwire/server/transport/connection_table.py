@@ -56,10 +56,10 @@ class ConnectionTable(ServerState):
     calls the same method "draining reusable connections".
 
     A `max_connections` of 0 means no limit. `is_draining` is True while the server stops. `head_deadlines` limits the
-    time until the first request of a connection. `find_stream_opener` and `find_publish_answerer` return the objects
-    that answer stream requests and publish requests without ASGI; None while the application does not run.
-    `descriptor_user` may occupy the descriptors that connections leave free. `certificate` is None if the server does
-    not use TLS. `handshakes` runs the TLS handshakes.
+    time until the first request of a connection, and `idle_deadlines` the time from a response to the next request.
+    `find_stream_opener` and `find_publish_answerer` return the objects that answer stream requests and publish requests
+    without ASGI; None while the application does not run. `descriptor_user` may occupy the descriptors that connections
+    leave free. `certificate` is None if the server does not use TLS. `handshakes` runs the TLS handshakes.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class ConnectionTable(ServerState):
         super().__init__()
         self.find_stream_opener = find_stream_opener
         self.find_publish_answerer = find_publish_answerer
-        self.head_deadlines = Deadlines()
+        self.head_deadlines: Deadlines[StreamConnection] = Deadlines(lambda connection: connection.abort())
+        self.idle_deadlines: Deadlines[ClosableConnection] = Deadlines(lambda connection: connection.close())
         self.handshakes = EagerTasks()
         self.is_draining = False
         self.certificate: Certificate | None = None

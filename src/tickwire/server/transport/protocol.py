@@ -14,7 +14,7 @@ from tickwire.server.transport.direct_request import NULL_EVENT, DirectRequest, 
 from tickwire.server.transport.overlapping_cycle import OverlappingCycle
 from tickwire.server.transport.response_head import encode_response_head
 from tickwire.server.transport.sinks import SocketSink
-from tickwire.server.transport.whole_request import WholeRequest, parse_publish_request
+from tickwire.server.transport.whole_request import PublishParser, WholeRequest
 
 CONNECTION_EXTENSION = "tickwire.connection"
 """The key of the connection's StreamProtocol in `scope["extensions"]`."""
@@ -68,6 +68,7 @@ class StreamProtocol(HttpToolsProtocol):
         "_is_reading_head",
         "_may_overlap",
         "_newest_cycle",
+        "_publish_parser",
         "_running_cycle",
         "_stream_in_progress",
         "_timeout_handle",
@@ -77,6 +78,7 @@ class StreamProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sink: SocketSink | None = None
+        self._publish_parser = PublishParser()
         # The timer that closes the connection. It runs while the server waits for the rest of a request.
         self._timeout_handle: asyncio.TimerHandle | None = None
         self._is_reading_head = False
@@ -106,7 +108,7 @@ class StreamProtocol(HttpToolsProtocol):
         """
         if self._is_between_requests():
             answerer = self.server_state.find_publish_answerer()
-            request = None if answerer is None else parse_publish_request(data)
+            request = None if answerer is None else self._publish_parser.parse(data)
             if answerer is not None and request is not None:
                 self._answer_directly(answerer, request)
                 return
@@ -183,12 +185,26 @@ class StreamProtocol(HttpToolsProtocol):
         self._start_overlapping()
 
     def on_response_complete(self) -> None:
-        """Finish the response. If the request body is incomplete, limit the time in which the rest must arrive."""
-        super().on_response_complete()
-        if self.cycle.response_complete and not self.transport.is_closing():
-            self.server_state.add_waiting(self)
+        """Finish the response, and start the next pipelined request.
+
+        If no request waits, limit the time until the next request. If the request body is incomplete, limit the time in
+        which the rest must arrive. uvicorn would create a timer for each response.
+        """
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self.server_state.idle_deadlines.add(self, self.timeout_keep_alive)
+            if self.cycle.response_complete:
+                self.server_state.add_waiting(self)
         if self._is_reading_body and self.cycle.response_complete:
             self._start_timeout(LINGER_TIMEOUT_S)
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Remove the time limit of the next request. uvicorn calls this method when a request arrives."""
+        self.server_state.idle_deadlines.remove(self)
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 to a malformed request, and close the connection.

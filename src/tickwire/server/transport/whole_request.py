@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import httptools
@@ -14,9 +15,14 @@ _QUERY_STARTS = (b"QUERY /v1/stream?", b"QUERY /v1/stream ")
 _STREAM_PATH = b"/v1/stream"
 _PUBLISH_STARTS = (b"POST /v1/quotes?", b"POST /v1/quotes ")
 _PUBLISH_PATH = b"/v1/quotes"
+_HEAD_END = b"\r\n\r\n"
 # The maximum length of a request that this module parses. StreamProtocol handles a longer request, and limits its
 # length.
 _MAX_REQUEST_BYTES = 64 * 1024
+# A publisher repeats the heads of its requests, so each connection stores its newest parsed heads. Longer heads are not
+# stored, so that these heads occupy at most 8 KB.
+_MAX_STORED_HEADS = 8
+_MAX_STORED_HEAD_BYTES = 1024
 
 # The address and the port of a socket. None for a Unix socket, or after the client has closed the connection.
 Address: TypeAlias = tuple[str, int | None] | None
@@ -30,7 +36,7 @@ class WholeRequest(NamedTuple):
 
     method: str
     query: bytes
-    headers: list[tuple[bytes, bytes]]
+    headers: Sequence[tuple[bytes, bytes]]
     keep_alive: bool
     body: bytes
 
@@ -127,22 +133,43 @@ def parse_stream_request(data: bytes) -> WholeRequest | None:
     if len(data) > _MAX_REQUEST_BYTES:
         return None
     if data.startswith(_GET_STARTS):
-        return _PARSER.parse(data, _STREAM_PATH) if data.endswith(b"\r\n\r\n") else None
+        return _PARSER.parse(data, _STREAM_PATH) if data.endswith(_HEAD_END) else None
     return _parse_with_body(data, _STREAM_PATH) if data.startswith(_QUERY_STARTS) else None
 
 
-def parse_publish_request(data: bytes) -> WholeRequest | None:
-    """Return the request if `data` is exactly one complete HTTP/1.1 request that publishes ticks.
+class PublishParser:
+    """Parses the publish requests of one connection, and stores the results of the newest heads.
 
-    Return None for anything else, as `parse_stream_request` does.
+    A stored head announces a body of the length with which it is stored. So a request with the same head and a body of
+    this length needs no parser. A head may contain a token, so it is stored no longer than its connection is open.
     """
-    if len(data) > _MAX_REQUEST_BYTES or not data.startswith(_PUBLISH_STARTS):
-        return None
-    return _parse_with_body(data, _PUBLISH_PATH)
+
+    __slots__ = ("_heads",)
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[bytes, int], WholeRequest] = {}
+
+    def parse(self, data: bytes) -> WholeRequest | None:
+        """Return the request if `data` is exactly one complete HTTP/1.1 request that publishes ticks.
+
+        Otherwise, return None: StreamProtocol must parse and answer this request.
+        """
+        if len(data) > _MAX_REQUEST_BYTES or not data.startswith(_PUBLISH_STARTS):
+            return None
+        head, _, body = data.partition(_HEAD_END)
+        stored = self._heads.get((head, len(body)))
+        if stored is not None:
+            return stored._replace(body=body)
+        request = _parse_with_body(data, _PUBLISH_PATH)
+        if request is not None and len(head) <= _MAX_STORED_HEAD_BYTES:
+            if len(self._heads) >= _MAX_STORED_HEADS:
+                del self._heads[next(iter(self._heads))]
+            self._heads[head, len(body)] = request._replace(body=b"")
+        return request
 
 
 def _parse_with_body(data: bytes, path: bytes) -> WholeRequest | None:
     request = _PARSER.parse(data, path)
     # If the body is chunked, or if other bytes follow the body, the bytes after the head differ from the body.
-    is_exact = request is not None and data.partition(b"\r\n\r\n")[2] == request.body
+    is_exact = request is not None and data.partition(_HEAD_END)[2] == request.body
     return request if is_exact else None

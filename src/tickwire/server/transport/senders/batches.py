@@ -22,6 +22,8 @@ from tickwire.server.transport.sinks import SocketSink
 
 # A group with at least this many sinks also stores its handles in an array.
 MIN_ARRAY_SINKS = 32
+_NO_ADDRESSES: Addresses = np.zeros(0, np.uint64)
+_NO_LENGTHS: Lengths = np.zeros(0, np.uint32)
 
 
 class RegisteredSinks:
@@ -47,8 +49,8 @@ class Batch:
         self.number = number
         self.groups: list[RegisteredSinks] = []
         self.bodies: list[bytes] = []
-        self._addresses: Addresses = np.zeros(0, np.uint64)
-        self._lengths: Lengths = np.zeros(0, np.uint32)
+        self._addresses = _NO_ADDRESSES
+        self._lengths = _NO_LENGTHS
 
     def __len__(self) -> int:
         return sum(len(group.sinks) for group in self.groups)
