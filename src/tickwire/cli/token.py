@@ -36,7 +36,7 @@ _key_file_option = click.option(
     type=click.Path(path_type=Path),
     envvar=f"{ENV_PREFIX}AUTH_KEY_FILE",
     show_envvar=True,
-    help="Read a key from this PEM file instead of a secret. To mint, the key must be private.",
+    help="Use the key in this PEM file instead of a secret. To sign a token, the key must be private.",
 )
 
 

@@ -215,7 +215,8 @@ class HistoryReplayer:
             return nearest
         if snapshot is None and self._journal.first > 1:
             raise JournalPositionExpired(
-                f"cannot replay the events before {max_sequence}: the journal has no snapshot that is old enough"
+                f"cannot replay the history up to event {max_sequence}: the journal has no snapshot that ends at or "
+                "before this event"
             )
         board = self._board_factory()
         if snapshot is not None:
