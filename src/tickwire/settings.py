@@ -83,8 +83,8 @@ class Settings(FeedSettings):
     keep_events: int = Field(
         1_000_000,
         ge=1_000,
-        description="Keep at least this many of the newest events, unless they are older than --keep-seconds. Events "
-        "beyond this number are deleted about 100,000 at a time.",
+        description="Keep at least this many of the newest events, unless they are older than --keep-seconds. Older "
+        "events are deleted in groups of about 100,000.",
         json_schema_extra=_JOURNAL,
     )
     keep_seconds: float = Field(
@@ -160,9 +160,9 @@ class Settings(FeedSettings):
         0,
         ge=0,
         le=65535,
-        description="Listen on this additional port of this process only, so that its /metrics can be read when "
-        "processes share --port. With --workers, the processes listen on consecutive ports from this port on. "
-        "0 opens no additional port.",
+        description="Also listen on this port, which this process does not share with other processes. So its /metrics "
+        "can be read when processes share --port. With --workers, the processes listen on consecutive ports from this "
+        "port on. 0 opens no additional port.",
         json_schema_extra=_NETWORK,
     )
     tls_cert: str = Field(
@@ -291,8 +291,8 @@ class Settings(FeedSettings):
     max_board_per_publisher: int = Field(
         10_000,
         ge=1,
-        description="Accept at most this many symbols on the board that match the claim `symbols` of a publisher's "
-        "token. Tokens without the claim have no such limit.",
+        description="Limit of symbols per publisher: of the symbols on the board, at most this many may match the "
+        "claim `symbols` of a publisher's token. Tokens without the claim have no such limit.",
         json_schema_extra=_LIMITS,
     )
     max_body: int = Field(
