@@ -493,7 +493,9 @@ def run_report(paths: tuple[Path, ...], page: Path) -> None:
     second run with the first run.
     """
     if len(paths) > 2:
-        raise InputError(f"{len(paths)} paths given: name one run, or an earlier and a later run", field="paths")
+        raise InputError(
+            f"{len(paths)} paths given: give the path of one run, or of an earlier and a later run", field="paths"
+        )
     *earlier, run = map(capacity_report.read_run, paths)
     page.parent.mkdir(parents=True, exist_ok=True)
     capacity_report.write_report(page, run, earlier[0] if earlier else None)

@@ -101,14 +101,15 @@ class Settings(FeedSettings):
     keep_candles: int = Field(
         5_000,
         ge=100,
-        description="Keep this many closed candles per symbol and interval. A journal in memory has at most 1,000.",
+        description="Keep this many closed candles per symbol and interval. With a journal in memory, the limit is at "
+        "most 1,000.",
         json_schema_extra=_JOURNAL,
     )
     keep_candle_bytes: int = Field(
         1_000_000_000,
         ge=1_000_000,
-        description="Limit the file of closed candles to this many bytes: delete older candles when the file would "
-        "become larger. With a journal in memory, the limit is at most 256 MB.",
+        description="Delete the oldest closed candles when their file would become larger than this many bytes. With a "
+        "journal in memory, the limit is at most 256 MB.",
         json_schema_extra=_JOURNAL,
     )
 
@@ -394,7 +395,7 @@ class Settings(FeedSettings):
     audit_bytes: int = Field(
         67_108_864,
         ge=0,
-        description="Rotate the audit log before it has more than this many bytes. 0 never rotates it.",
+        description="Rotate the audit log before it becomes larger than this many bytes. 0 never rotates it.",
         json_schema_extra=_LOGGING,
     )
     audit_files: int = Field(

@@ -55,7 +55,7 @@ def new_secret() -> None:
 @_secret_option
 @_key_file_option
 @click.option("--user", help="Set the user (sub).")
-@click.option("--id", "token_id", help="Set the token id (jti), to revoke the token by it.  [default: random]")
+@click.option("--id", "token_id", help="Set the token id (jti). A revocation can name this id.  [default: random]")
 @click.option("--symbols", help="Allow reading these symbols and patterns (comma-separated list).  [default: all]")
 @click.option(
     "--filter",
