@@ -78,7 +78,7 @@ def _read_file(path: Path) -> BenchmarkFile:
         return BenchmarkFile(report["machine"], report["title"], report["columns"], report["rows"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path} is not a file of the benchmarks ({error}): write it with --json or --folder"
+            f"{path} is not a file with results of a benchmark ({error}): run a benchmark with --json or --folder"
         ) from None
 
 

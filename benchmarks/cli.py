@@ -56,7 +56,7 @@ _rounds_option_with = partial(
     "--rounds",
     type=click.IntRange(1, 50),
     show_default=True,
-    help="Number of rounds; the report shows medians.",
+    help="Number of rounds. The report shows the median of the rounds.",
 )
 _seconds_option, _rounds_option = _seconds_option_with(default=3.0), _rounds_option_with(default=3)
 _only_option = click.option(
@@ -87,7 +87,7 @@ _single_round_option = click.option(
     type=click.IntRange(1, 50),
     default=1,
     show_default=True,
-    help="Number of rounds; the report shows medians.",
+    help="Number of rounds. The report shows the median of the rounds.",
 )
 _symbols_option = click.option(
     "--symbols", type=click.IntRange(1, 4_000), default=500, show_default=True, help="Number of symbols in the market."
@@ -103,7 +103,7 @@ _ticks_option = click.option(
 def _parse_variant(text: str) -> Peer:
     name, equals, options = text.partition("=")
     if not name or not equals:
-        raise InputError(f"--variant {text!r} has no name and options: write NAME=OPTIONS", field="variant")
+        raise InputError(f"--variant {text!r} is not a name with options: write NAME=OPTIONS", field="variant")
     return tickwire_variant(name, options)
 
 
@@ -213,7 +213,7 @@ def run_workers(file: Path | None, **options: Any) -> list[Row]:
     type=click.IntRange(100, 10_000),
     default=250,
     show_default=True,
-    help="Shortest time between two values of a symbol, in milliseconds.",
+    help="Shortest time between two updates of a symbol, in milliseconds.",
 )
 def run_paced(only: str, variants: list[Peer], file: Path | None, **options: Any) -> list[Row]:
     """Send watchlists with an interval: each symbol at most once per interval, with its newest value."""
@@ -234,7 +234,7 @@ def run_paced(only: str, variants: list[Peer], file: Path | None, **options: Any
 def run_stalled(readers: int, seconds: float, rounds: int, only: str, file: Path | None, silent: int) -> list[Row]:
     """Measure the readers of a server first alone, and then beside stalled readers, which never read."""
     if silent >= readers:
-        raise InputError(f"--silent {silent} leaves none of {readers} readers to measure", field="silent")
+        raise InputError(f"--silent {silent} must be less than the number of readers, {readers}", field="silent")
     rows = stalled_readers.measure_stalled_readers(select_peers(only), readers, seconds, rounds, silent=silent)
     title = f"stalled: {silent} of {readers:,} readers never read"
     return _report(title, rows, stalled_readers.COLUMNS, file)
@@ -416,7 +416,7 @@ def run_soak(minutes: float, seed: int, plot: Path, file: Path | None) -> list[R
 
 
 @bench.command("load")
-@click.option("--url", default="", help="Measure the server at this URL.  [default: a server of the test's own]")
+@click.option("--url", default="", help="Measure the server at this URL.  [default: start a server]")
 @click.option("--rate", type=click.FloatRange(1), default=load_test.TARGET_RATE, show_default=True, help="Requests/s.")
 @click.option(
     "--readers", type=click.IntRange(0), default=load_test.TARGET_READERS, show_default=True, help="Number of streams."
@@ -434,7 +434,7 @@ def run_soak(minutes: float, seed: int, plot: Path, file: Path | None) -> list[R
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("artifacts/load.html"),
     show_default=True,
-    help="Write a report to this HTML file, and its plots to the SVG file beside it.",
+    help="Write a report to this HTML file, and its plots to an SVG file in the same folder.",
 )
 def run_load(*, report: Path, processes: int | None, read_only: bool, **options: Any) -> None:
     """Send requests and read streams, and compare the server with its targets.
@@ -493,7 +493,9 @@ def run_report(paths: tuple[Path, ...], page: Path) -> None:
     second run with the first run.
     """
     if len(paths) > 2:
-        raise InputError(f"{len(paths)} paths given: name one run, or an earlier and a later run", field="paths")
+        raise InputError(
+            f"{len(paths)} paths given: give the path of one run, or of an earlier and a later run", field="paths"
+        )
     *earlier, run = map(capacity_report.read_run, paths)
     page.parent.mkdir(parents=True, exist_ok=True)
     capacity_report.write_report(page, run, earlier[0] if earlier else None)

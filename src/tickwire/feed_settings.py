@@ -67,7 +67,7 @@ class FeedSettings(BaseSettings):
     )
     feed_key_file: str = Field(
         "",
-        description="Read the key and the secret for the vendor of the feed from the two lines of this file.",
+        description="Read the key for the vendor of the feed from line 1 of this file, and the secret from line 2.",
         json_schema_extra=_ALPACA,
     )
     feed_send: str = Field(
@@ -184,6 +184,6 @@ class FeedSettings(BaseSettings):
     skip_bad_rows: int = Field(
         0,
         ge=0,
-        description="Skip up to this many invalid rows of a recording, and log their number.",
+        description="Skip up to this many invalid rows of a recording, and log how many rows were skipped.",
         json_schema_extra=_REPLAY,
     )

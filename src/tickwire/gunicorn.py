@@ -95,6 +95,6 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no types
         while True:
             self.notify()
             if os.getppid() != self.ppid and not server.should_exit:
-                log.warning("gunicorn has ended: the worker stops")
+                log.warning("gunicorn has ended, so this worker stops")
                 server.begin_stop()
             await asyncio.sleep(_NOTIFY_INTERVAL_S)

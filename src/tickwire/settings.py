@@ -84,8 +84,8 @@ class Settings(FeedSettings):
     keep_events: int = Field(
         1_000_000,
         ge=1_000,
-        description="Keep at least this many of the newest events, unless they are older than --keep-seconds. Events "
-        "beyond this number are deleted about 100,000 at a time.",
+        description="Keep at least this many of the newest events, unless they are older than --keep-seconds. Older "
+        "events are deleted in groups of about 100,000.",
         json_schema_extra=_JOURNAL,
     )
     keep_seconds: float = Field(
@@ -102,14 +102,15 @@ class Settings(FeedSettings):
     keep_candles: int = Field(
         5_000,
         ge=100,
-        description="Keep this many closed candles per symbol and interval. A journal in memory has at most 1,000.",
+        description="Keep this many closed candles per symbol and interval. With a journal in memory, the limit is at "
+        "most 1,000.",
         json_schema_extra=_JOURNAL,
     )
     keep_candle_bytes: int = Field(
         1_000_000_000,
         ge=1_000_000,
-        description="Limit the file of closed candles to this many bytes: delete older candles when the file would "
-        "become larger. With a journal in memory, the limit is at most 256 MB.",
+        description="Delete the oldest closed candles when their file would become larger than this many bytes. With a "
+        "journal in memory, the limit is at most 256 MB.",
         json_schema_extra=_JOURNAL,
     )
 
@@ -161,9 +162,9 @@ class Settings(FeedSettings):
         0,
         ge=0,
         le=65535,
-        description="Listen on this additional port of this process only, so that its /metrics can be read when "
-        "processes share --port. With --workers, the processes listen on consecutive ports from this port on. "
-        "0 opens no additional port.",
+        description="Also listen on this port, which this process does not share with other processes. So its /metrics "
+        "can be read when processes share --port. With --workers, the processes listen on consecutive ports from this "
+        "port on. 0 opens no additional port.",
         json_schema_extra=_NETWORK,
     )
     tls_cert: str = Field(
@@ -292,8 +293,8 @@ class Settings(FeedSettings):
     max_board_per_publisher: int = Field(
         10_000,
         ge=1,
-        description="Accept at most this many symbols on the board that match the claim `symbols` of a publisher's "
-        "token. Tokens without the claim have no such limit.",
+        description="Limit of symbols per publisher: of the symbols on the board, at most this many may match the "
+        "claim `symbols` of a publisher's token. Tokens without the claim have no such limit.",
         json_schema_extra=_LIMITS,
     )
     max_body: int = Field(
@@ -395,7 +396,7 @@ class Settings(FeedSettings):
     audit_bytes: int = Field(
         67_108_864,
         ge=0,
-        description="Rotate the audit log before it has more than this many bytes. 0 never rotates it.",
+        description="Rotate the audit log before it becomes larger than this many bytes. 0 never rotates it.",
         json_schema_extra=_LOGGING,
     )
     audit_files: int = Field(

@@ -51,8 +51,8 @@ def _check_embedded_nats(settings: Settings) -> None:
         if value != Settings.model_fields[name].default:
             raise SettingsError(
                 f"--{name.replace('_', '-')} {value} needs NATS servers of your own, because only the processes of one "
-                f"command can use --journal {EMBEDDED_NATS}: remove it, or start nats-server -js and choose "
-                "--journal nats://HOST",
+                f"command can use --journal {EMBEDDED_NATS}: remove --{name.replace('_', '-')}, or start "
+                "`nats-server -js` and choose --journal nats://HOST",
                 field=name,
             )
 

@@ -205,7 +205,7 @@ async def test_open_names_the_problem_and_the_remedy(nats, name, tmp_path):
     await connection.call_api(
         f"STREAM.CREATE.{name}x", {"name": f"{name}x", "subjects": [f"{name}.>"], "storage": "memory"}
     )
-    with pytest.raises(JournalError, match="another stream on NATS uses subjects"):
+    with pytest.raises(JournalError, match="another stream on NATS already uses the subjects"):
         await open_journal(nats, name)
     await connection.close()
     plain = NatsServer(tmp_path, jetstream=False)

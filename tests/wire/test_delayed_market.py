@@ -283,7 +283,7 @@ async def test_a_journal_shorter_than_the_delay_is_503() -> None:
         answer = await client.get("/v1/quotes", headers=market.headers(delay=200))
         assert answer.status_code == 503, answer.text
         assert len(server.runtime.hub.reader_admin._all_admins) == 1
-        assert "no events from 200 s ago" in answer.json()["detail"]
+        assert "no longer has the events from 200 s ago" in answer.json()["detail"]
 
 
 def _ticks(price: float):

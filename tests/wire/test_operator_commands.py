@@ -133,5 +133,5 @@ async def test_a_damaged_backup_replaces_nothing(tmp_path: Path) -> None:
     backup.write_bytes(content)
     before = journal.read_bytes()
     result = await invoke_command_in_thread("restore", backup, journal, "--replace")
-    assert (result.exit_code, "is damaged" in result.errors) == (1, True)
+    assert (result.exit_code, "is a damaged journal file" in result.errors) == (1, True)
     assert journal.read_bytes() == before

@@ -176,7 +176,7 @@ WRONG = {
     "too many conditions": ({"conditions": ["I"] * 9}, "conditions", "length <= 8"),
     "an empty condition": ({"conditions": [""]}, "conditions", "length >= 1"),
     "an unknown tape": ({"conditions": ["I"], "tape": "D"}, "tape", "invalid enum value"),
-    "a tape without conditions": ({"tape": "A"}, "tape", "no meaning"),
+    "a tape without conditions": ({"tape": "A"}, "tape", "a tape requires conditions"),
     "conditions with a bid": ({"conditions": ["I"], "bid": 1.0}, "bid", "another tick"),
     "a cancel with a volume": ({"cancel": True, "volume": 1.0}, "volume", "another tick"),
     "a misspelled field": ({"condition": ["I"]}, "condition", "did you mean conditions"),

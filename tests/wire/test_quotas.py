@@ -47,7 +47,8 @@ async def test_journal_writes_of_a_user_are_rate_limited() -> None:
             number += 1
         assert MAX_JOURNAL_BURST_BYTES // 20_000 < number <= MAX_JOURNAL_BURST_BYTES // 17_000
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1"), answer.text
-        assert "16,384 bytes of changed and stored subscriptions a second" in answer.json()["detail"]
+        message = "too many bytes of changed and stored subscriptions: the limit is 16,384 per second"
+        assert message in answer.json()["detail"]
         for number, other in enumerate((bob, root)):
             assert (await store_list(1_000 + number, other)).status_code == 201
         async with open_stream(server.url, {"symbols": "A", "client_id": "x"}, headers=ann) as stream:

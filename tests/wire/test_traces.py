@@ -322,7 +322,7 @@ def test_a_collector_that_does_not_answer_does_not_delay_the_stop(receiver, monk
 def test_wrong_settings_are_named(monkeypatch):
     assert provider.open_tracing(0.0) is None
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1000000")
-    with pytest.raises(SettingsError, match=r"a variable OTEL_\* is not valid"):
+    with pytest.raises(SettingsError, match=r"an environment variable OTEL_\* is not valid"):
         provider.open_tracing(0.5)
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(SettingsError, match="needs OpenTelemetry") as caught:

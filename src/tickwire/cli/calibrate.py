@@ -150,7 +150,8 @@ def _require_unique_symbols(all_bars: list[PriceBars]) -> list[PriceBars]:
     symbols: set[str] = set()
     for bars in all_bars:
         if bars.symbol in symbols:
-            raise InputError(f"two files have the symbol {bars.symbol!r}", hint="rename one with --symbol FILE=SYMBOL")
+            hint = "set another symbol for one of the files with --symbol FILE=SYMBOL"
+            raise InputError(f"two files have the symbol {bars.symbol!r}", hint=hint)
         symbols.add(bars.symbol)
     return all_bars
 

@@ -76,7 +76,7 @@ def log_capacity(capacity: Capacity, max_readers: int) -> None:
         )
     elif max_readers:
         log.info(
-            "the server accepts at most %d readers (--max-readers); the limit of %d open files is high enough",
+            "the server accepts at most %d readers (--max-readers); its limit of %d open files is high enough for them",
             max_readers,
             file_limit,
         )

@@ -16,7 +16,7 @@ from tickwire.journal.sqlite.backup import restore as restore_backup
     "--replace",
     "replaces",
     is_flag=True,
-    help="If the journal exists, rename its files. Without this option, the command then fails.",
+    help="Rename the files of an existing journal. Without this option, the command fails if the journal exists.",
 )
 def restore(backup: Path, journal: Path, *, replaces: bool) -> None:
     """Restore the file BACKUP and its candles as the SQLite file JOURNAL. The server must not run.

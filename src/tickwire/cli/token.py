@@ -36,7 +36,7 @@ _key_file_option = click.option(
     type=click.Path(path_type=Path),
     envvar=f"{ENV_PREFIX}AUTH_KEY_FILE",
     show_envvar=True,
-    help="Read a key from this PEM file instead of a secret. To mint, the key must be private.",
+    help="Use the key in this PEM file instead of a secret. To sign a token, the key must be private.",
 )
 
 
@@ -55,7 +55,7 @@ def new_secret() -> None:
 @_secret_option
 @_key_file_option
 @click.option("--user", help="Set the user (sub).")
-@click.option("--id", "token_id", help="Set the token id (jti), which can be revoked.  [default: random]")
+@click.option("--id", "token_id", help="Set the token id (jti). A revocation can name this id.  [default: random]")
 @click.option("--symbols", help="Allow reading these symbols and patterns (comma-separated list).  [default: all]")
 @click.option(
     "--filter",
@@ -63,7 +63,7 @@ def new_secret() -> None:
     help="Allow reading symbols only while they match this filter, such as 'exchange = \"NYSE\"'.  [default: all]",
 )
 @click.option("--events", help="Allow reading these kinds of events (comma-separated list).  [default: all]")
-@click.option("--scope", default="", help=f"Allow more than reading (comma-separated list): {', '.join(SCOPES)}.")
+@click.option("--scope", default="", help=f"Also allow these actions (comma-separated list): {', '.join(SCOPES)}.")
 @click.option("--readers", type=click.IntRange(0), help="Limit the number of simultaneous streams.")
 @click.option("--interval", help="Set the shortest time between two updates of a symbol, such as 250ms.")
 @click.option("--delay", help="Delay all market data by this time, such as 15m.")

@@ -157,7 +157,7 @@ class WorkerProcess:
         try:
             return await self._run_process()
         except Exception:  # Catch all errors at this task boundary, because the caller restarts the worker later.
-            log.exception("cannot run %s", self.name)
+            log.exception("cannot run the process '%s'", self.name)
             return False
         finally:
             # After an error or a cancellation of this task, the process may still run. Kill it.
@@ -352,9 +352,9 @@ class Supervisor:
                 if stop_wait.done():
                     return None
                 if any(failure.done() for failure in failures):
-                    raise self._start_error("cannot start")
+                    raise self._start_error("the workers cannot start")
                 if any(worker.last_exit_code is not None for worker in self._all_workers):
-                    raise self._start_error(f"are not ready after {_START_TIMEOUT_S:g} s")
+                    raise self._start_error(f"the workers are not ready after {_START_TIMEOUT_S:g} s")
                 log.warning("the workers are not ready after %g s: read the earlier log lines", _START_TIMEOUT_S)
         finally:
             for future in either:
@@ -367,7 +367,7 @@ class Supervisor:
             for worker in self._all_workers
             if worker.last_exit_code is not None
         )
-        return TickwireError(f"the workers {problem} ({reason}): read the earlier log lines")
+        return TickwireError(f"{problem} ({reason}): read the earlier log lines")
 
     @property
     def _all_workers(self) -> list[WorkerProcess]:

@@ -196,4 +196,4 @@ def _wait_until_done(future: Future[Any], timeout_s: float | None) -> None:
     # Do not use the timeout of `Future.result`, because its error could not be distinguished from a TimeoutError of the
     # coroutine.
     if not wait([future], timeout_s).done:
-        raise TimeoutError(f"nothing arrived in {timeout_s:g} s")
+        raise TimeoutError(f"no event or change arrived within {timeout_s:g} s")

@@ -222,7 +222,7 @@ def _check_values(index: int, tick: Tick | Mapping[str, Any]) -> None:
     for name, value in (msgspec.structs.asdict(tick) if isinstance(tick, Tick) else tick).items():
         if value is msgspec.UNSET:
             continue
-        hint = "leave out a field that has no value; None is an empty side of the order book"
+        hint = "leave out a field that has no value, and send None only for an empty side of the order book"
         place = f"tick {index}, {name}"
         if isinstance(value, float | np.floating) and not math.isfinite(value):
             raise BatchRowError(f"{place}: {value} is not a number", index=index, field=name, hint=hint)

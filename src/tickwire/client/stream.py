@@ -225,7 +225,7 @@ class Stream:
             async with asyncio.timeout(self._read_timeout_s):
                 self._response = await self._client.send(request, stream=True)
         except TimeoutError:
-            raise httpx2.ReadTimeout(f"no answer in {self._read_timeout_s:g} s") from None
+            raise httpx2.ReadTimeout(f"the server sent no answer within {self._read_timeout_s:g} s") from None
         self._body = WatchedBody(cast(httpx2.AsyncByteStream, self._response.stream), self._read_timeout_s, self._clock)
         self._response.stream = self._body
         if self._response.status_code != httpx2.codes.OK:

@@ -31,7 +31,7 @@ class WatchedBody(httpx2.AsyncByteStream):
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise httpx2.ReadTimeout(f"no byte arrived for {self.timeout_s:g} s") from None
+                raise httpx2.ReadTimeout(f"the server sent no byte for {self.timeout_s:g} s") from None
             self.last_byte_at_s = self._clock.monotonic()
             yield chunk
 

@@ -31,5 +31,5 @@ def rows_from_bytes(
     if count is not None and len(data) == count * narrow.itemsize:
         return np.frombuffer(data, narrow).astype(dtype)
     if len(data) % dtype.itemsize:
-        raise InputError(f"{len(data)} bytes are not packed {name}: expected a multiple of {dtype.itemsize} bytes")
+        raise InputError(f"expected packed {name} with a multiple of {dtype.itemsize} bytes, found {len(data)} bytes")
     return np.frombuffer(data, dtype)

@@ -115,7 +115,7 @@ def _check_ticks(ticks: PackedTicks, event_count: int) -> None:
     numbers = ticks.view("<f8").reshape(-1, _TICK_WORDS)[:, _FIRST_NUMBER_WORD:]
     if are_resets(ticks):
         if not ((numbers[:, 0] == NO_PRICE).all() and np.isnan(numbers[:, 1:]).all()):
-            raise InputError("the record contains ticks that reset a symbol, and other ticks: expected only one kind")
+            raise InputError("the record contains ticks that reset a symbol, but also other ticks")
         return
     too_large = (numbers > _MAX_NUMBERS) & ~(_MAY_BE_EMPTY & (numbers == EMPTY_SIDE))
     # A NaN means that the feed did not report the number. Comparisons with NaN are false, so a NaN is valid.
@@ -161,7 +161,7 @@ def _check_candles(candles: PackedCandles, event_count: int) -> None:
 
 def _check_rows(rows: PackedTicks | PackedCandles, event_count: int) -> None:
     if len(rows) != event_count:
-        raise InputError(f"the record has {len(rows)} ticks or candles, but states {event_count} events")
+        raise InputError(f"the record contains {len(rows)} ticks or candles, but its number of events is {event_count}")
     symbols = np.ascontiguousarray(rows["symbol"])
     text = symbols.view(np.uint8).reshape(-1, SYMBOL_BYTES)
     # A symbol is padded with zeros to SYMBOL_BYTES. In nearly all records, every symbol fits in the first half of these

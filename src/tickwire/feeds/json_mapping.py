@@ -49,11 +49,12 @@ class JsonMapping:
             raise InputError(
                 "map: name the JSON members that contain a tick's price and symbol",
                 field="map",
-                hint="--map symbol=data.*.symbol,last=data.*.price, or --symbol ACME --map last=price",
+                hint="write --map symbol=data.*.symbol,last=data.*.price, or --symbol ACME --map last=price",
             )
         if fields.intersection(BAR_FIELDS):
             raise InputError(
-                f"map: only recordings of bars have the fields {', '.join(BAR_FIELDS)}: map last instead", field="map"
+                f"map: only a recording of bars has the fields {', '.join(BAR_FIELDS)}: map the field last instead",
+                field="map",
             )
         self._symbol = check_symbol(symbol, field="symbol").encode("ascii") if symbol else b""
         paths = [tuple(part.name.split(".")) for part in parts]
@@ -101,7 +102,9 @@ def _common_row_path(paths: Sequence[Path]) -> Path:
     row_paths = {path[: len(path) - path[::-1].index(_EACH)] for path in paths if _EACH in path}
     if len(row_paths) > 1:
         shown = " and ".join(sorted(".".join(path) for path in row_paths))
-        raise InputError(f"map: the paths name items of different lists, {shown}: use one list", field="map")
+        raise InputError(
+            f"map: the paths contain different lists ({shown}): use the same list in all paths", field="map"
+        )
     return row_paths.pop() if row_paths else ()
 
 

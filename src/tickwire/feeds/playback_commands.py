@@ -113,7 +113,7 @@ class PlaybackController:
             raise InputError(
                 f"{verb} has no effect: the feed {name} has ended",
                 field="command",
-                hint="use START to play the feed from its beginning, or SEEK=time to play the feed from a time",
+                hint="use START to play the feed from its beginning, or SEEK=TIME to play the feed from this time",
             )
 
     @property

@@ -58,7 +58,7 @@ def split_feed_spec(spec: str) -> list[str]:
         kind, _ = _find_kind(part)
         if not kind.is_vendor:
             raise InputError(
-                f"the feed {kind.name} cannot be combined with other feeds: you can only combine "
+                f"the feed {kind.name} cannot be combined with other feeds; only these feeds can be combined: "
                 f"{', '.join(VENDOR_NAMES)}",
                 field="feed",
             )
@@ -112,8 +112,8 @@ def open_feed(spec: str, options: FeedOptions, clock: Clock, initial_state: Mark
     merged = MergedFeed([feed for feed in feeds if isinstance(feed, RemoteFeed)])
     if merged.follows_demand and not options.distinct_symbols:
         raise InputError(
-            "with several feeds, a feed without a list of symbols needs symbols with a vendor prefix, such as "
-            "KRAKEN:BTC/USD: add --distinct-symbols, or list the symbols of each feed",
+            "a feed without a list of symbols can run beside other feeds only if the symbols begin with the vendor, "
+            "such as KRAKEN:BTC/USD: add --distinct-symbols, or list the symbols of each feed",
             field="distinct_symbols",
         )
     return merged

@@ -270,7 +270,7 @@ class Replay:
             raise InputError(
                 f"{self._paths[0]} has no column of times, so the replay cannot compute when to send each row",
                 field="map",
-                hint="name the column with --map ts=..., or play the file with --speed 0",
+                hint="name the column of times with --map ts=COLUMN, or replay at full speed with --speed 0",
             )
 
     def _log_findings(self, recordings: MergedRecordings) -> None:

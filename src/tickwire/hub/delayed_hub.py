@@ -98,7 +98,7 @@ class DelayedHub:
         # snapshot up to `end`.
         if 0 < end < journal.first or (stored is None and journal.first > 1):
             raise JournalError(
-                f"the journal has no events from {delay_s} s ago: its retention has to be longer than this delay",
+                f"the journal no longer has the events from {delay_s} s ago: keep events for longer than this delay",
                 is_public=True,
             )
         # Run `_restore` in a thread, because it takes a few hundred milliseconds with 100,000 symbols.

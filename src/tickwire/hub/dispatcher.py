@@ -100,7 +100,7 @@ class Dispatcher:
         except Exception:
             for deferred in self._deferred.values():
                 deferred.clear()
-            log.exception("cannot send the events up to event %d to readers; all readers are disconnected", item.last)
+            log.exception("cannot send the events up to event %d; the server disconnects all readers", item.last)
             for channel in self._router.channels.values():
                 channel.disconnect_all()
 

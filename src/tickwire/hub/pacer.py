@@ -124,7 +124,7 @@ class Pacer:
         except Exception:
             # A failure in one channel must not prevent the flushes of the other channels.
             log.exception(
-                "cannot send updates for the subscription %s; its readers are disconnected",
+                "cannot send updates for the subscription %s; the server disconnects its readers",
                 channel.subscription.describe(),
             )
             channel.disconnect_all()
@@ -171,7 +171,7 @@ class Pacer:
         except Exception:
             # A failure for one reader must not prevent the other readers from joining.
             log.exception(
-                "cannot start updates for a reader of the subscription %s; the reader is disconnected",
+                "cannot start updates for a reader of the subscription %s; the server disconnects the reader",
                 channel.subscription.describe(),
             )
             reader.disconnect(CloseReason.ERROR, RECONNECT_DELAY_MS)

@@ -120,7 +120,7 @@ class _BarReader:
             raise InputError(
                 f"{self._path} must contain the bars of one symbol, but contains {len(distinct)} symbols: {listed}",
                 field="symbol",
-                hint="choose one with --symbol",
+                hint="choose one of the symbols with --symbol",
             )
         name = symbol or (distinct[0] if distinct else "")
         return name, column == name.encode()

@@ -109,7 +109,7 @@ def map_columns(names: Sequence[str], mapping: str, *, has_facts: bool = False) 
         raise InputError(
             f"no column has a price; the columns are {', '.join(names)}",
             field="map",
-            hint=f"{_MAPPING_HINT}; if each column has the prices of one symbol, add --wide",
+            hint=f"{_MAPPING_HINT}; if each column contains the prices of another symbol, add --wide instead",
         )
     return columns
 

@@ -48,7 +48,9 @@ def symbol_in_filename(path: Path) -> FileSymbol:
         return FileSymbol(check_symbol(parts[0].upper() if parts else "", field="symbol"), tuple(parts[1:]))
     except InputError:
         raise InputError(
-            f"{path} has no symbol in its name and no column of symbols", field="symbol", hint="add --symbol SYMBOL"
+            f"{path} contains no column of symbols, and its name does not begin with a symbol",
+            field="symbol",
+            hint="add --symbol SYMBOL",
         ) from None
 
 

@@ -119,7 +119,7 @@ def _csv_rows(path: Path, text: str) -> list[tuple[str, Mapping[str, Any]]]:
     for cells in reader:
         place = f"{path} line {reader.line_num}"
         if len(cells) > len(names):
-            raise _error(place, f"{len(cells)} cells, but the header has {len(names)} columns")
+            raise _error(place, f"the row has {len(cells)} cells, but the header has {len(names)} columns")
         row = {name: _parse_cell(place, name, cell.strip()) for name, cell in zip(names, cells, strict=False)}
         if any(value is not None for value in row.values()):
             rows.append((place, row))
@@ -134,7 +134,7 @@ def _parse_cell(place: str, name: str, cell: str) -> str | float | None:
     try:
         return float(cell)
     except ValueError:
-        raise _error(place, f"{name} is {cell[:40]!r}: write a number with a decimal point") from None
+        raise _error(place, f"{name} is {cell[:40]!r}, which is not a number: write a number such as 1.5") from None
 
 
 def _convert_row(place: str, row: Mapping[str, Any]) -> Instrument:

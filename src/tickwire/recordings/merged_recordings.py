@@ -140,7 +140,7 @@ class MergedRecordings:
                 raise InputError(
                     f"cannot merge several files: {path} has no column of times",
                     field="map",
-                    hint="name the column: --map ts=...",
+                    hint="name the column of times: --map ts=COLUMN",
                 )
             self.has_times = False
         if recording.symbol_source == "the file name":
@@ -158,9 +158,9 @@ class MergedRecordings:
         other = self._paths_of_symbols.setdefault(symbol, path)
         if symbol_in_filename(other).rest != symbol_in_filename(path).rest:
             raise InputError(
-                f"the names of {other} and {path} both begin with {symbol}, but the files may have different symbols",
+                f"cannot tell whether {other} and {path} have the same symbol: both names begin with {symbol}",
                 field="symbol",
-                hint=f"state the symbols: --symbol {other.name}=SYMBOL,{path.name}=SYMBOL",
+                hint=f"set the symbol of each file: --symbol {other.name}=SYMBOL,{path.name}=SYMBOL",
             )
         self.findings.append(f"{path} has no column of symbols; its symbol, from the file name, is {symbol}")
 

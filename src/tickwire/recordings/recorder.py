@@ -187,7 +187,7 @@ class QuoteRecorder:
         if names is None:
             self._write_row(*RECORDING_COLUMNS)
         elif tuple(names) != RECORDING_COLUMNS:
-            raise InputError(f"{self.part_path} is not an unfinished recording: move it away")
+            raise InputError(f"{self.part_path} exists, but is not an unfinished recording: move the file away")
         for row in rows:
             self._restore_row(dict(zip(RECORDING_COLUMNS, row, strict=True)))
         self._file.seek(0, os.SEEK_END)

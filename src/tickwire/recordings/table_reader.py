@@ -96,10 +96,11 @@ def _translate_read_errors(path: Path) -> Iterator[None]:
             f"cannot read {path}: the file is neither Parquet nor text in the encoding {error.encoding} "
             f"({error.reason} at byte {error.start})",
             field="encoding",
-            hint="if an old program wrote the file, state the encoding of the text: --encoding cp1252",
+            hint="set the encoding of the text, for example --encoding cp1252 for the file of an old program",
         ) from None
     except LookupError as error:
-        raise InputError(str(error), field="encoding", hint="such as utf-8, utf-16 or cp1252") from None
+        hint = "choose an encoding such as utf-8, utf-16 or cp1252"
+        raise InputError(str(error), field="encoding", hint=hint) from None
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged: {error}") from None
     except csv.Error as error:
@@ -166,7 +167,7 @@ def _decompress(path: Path, raw: IO[bytes], magic: bytes) -> IO[bytes]:
             raise InputError(
                 f"{path} contains {len(members)} files instead of one: {', '.join(members)[:200]}",
                 field="feed",
-                hint="unpack it first",
+                hint="unpack the archive, and choose one of its files",
             )
         return archive.open(members[0])
     return raw

@@ -234,7 +234,7 @@ def _read_yfinance_header(
     tickers = {cell.strip() for cell in head[0][1][1:]}
     if len(tickers) != 1:
         raise InputError(
-            f"each row of {path} must contain the prices of one ticker, but contains those of {len(tickers)}",
+            f"{path} contains the prices of {len(tickers)} tickers, but a file may contain the prices of only one",
             field="feed",
             hint="download one file for each ticker, or call stack(level='Ticker') before to_csv",
         )

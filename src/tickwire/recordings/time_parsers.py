@@ -223,9 +223,9 @@ def _number_parser(column: Column, texts: Sequence[str]) -> TimeParser:
         if _MIN_GUESSED_NS <= number * unit_ns <= latest:
             return TimeParser(_epoch_parser(unit_ns))
     raise InputError(
-        f"column {column.name}: {texts[0][:30]} is not a time between 1990 and tomorrow in any unit (s, ms, us, ns)",
+        f"column {column.name}: {texts[0][:30]} is not a time between 1990 and tomorrow, in s, ms, us or ns",
         field="map",
-        hint=f"state the unit or the format: --map ts={column.name}@ms or --map 'ts={column.name}[%Y%m%d%H%M]'",
+        hint=f"set the unit or the format: --map ts={column.name}@ms or --map 'ts={column.name}[%Y%m%d%H%M]'",
     )
 
 
@@ -255,7 +255,7 @@ def _choose_date_pattern(column: Column, texts: Sequence[str]) -> re.Pattern[str
             raise InputError(
                 f"column {column.name} has times of day without dates, such as {texts[0][:20]}",
                 field="map",
-                hint=f"name the column of dates too: --map ts=DATE+{column.name}",
+                hint=f"also name the column of dates: --map ts=DATE+{column.name}",
             )
         raise ValueError
     if {"day first", "month first"} <= {*fitting}:
@@ -266,7 +266,8 @@ def _choose_date_pattern(column: Column, texts: Sequence[str]) -> re.Pattern[str
             raise InputError(
                 f"column {column.name}: {texts[0][:30]} may begin with the day or with the month",
                 field="map",
-                hint=f"state the format: --map 'ts={column.name}[%m/%d/%Y]' or [%d/%m/%Y], with %H:%M:%S for the time",
+                hint=f"set the format: --map 'ts={column.name}[%m/%d/%Y]' or --map 'ts={column.name}[%d/%m/%Y]'; for a "
+                "time of day, add %H:%M:%S",
             )
     return _PATTERNS[fitting[0]]
 

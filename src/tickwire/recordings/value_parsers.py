@@ -94,9 +94,9 @@ def infer_decimal_mark(columns: Iterable[tuple[Column, Sequence[Any]]], *, uncer
     if undecided:
         mark_name = "comma" if "," in undecided else "point"
         raise InputError(
-            f"{undecided} contains a {mark_name} that may be a decimal mark or may separate thousands",
+            f"{undecided} contains a {mark_name}, which may be a decimal mark or a thousands separator",
             field="map",
-            hint="state the decimal mark: --map last=COLUMN@comma or @point",
+            hint="set the decimal mark: --map last=COLUMN@comma or --map last=COLUMN@point",
         )
     return "."
 

@@ -236,7 +236,7 @@ class FeedRunner:
         try:
             return ScenarioRun(msgspec.convert(event.scenario, Scenario), event.began, event.by_hand)
         except msgspec.ValidationError as error:
-            log.warning("cannot continue the scenario in the journal: %s", error)
+            log.warning("cannot continue the scenario that the journal contains: %s", error)
             return None
 
     async def _watch_model(self) -> None:

@@ -82,7 +82,9 @@ def _analyze_text_comparison(node: Compare) -> Compare:
     field = _require_text_field(left, "compared with a text", other=right)
     if node.operator not in _TEXT_OPERATORS:
         raise FilterError(
-            f"texts cannot be compared with {node.operator}", position=node.position, hint="use =, !=, in or like"
+            f"a text cannot be compared with the operator '{node.operator}'",
+            position=node.position,
+            hint="use the operator '=', '!=', 'in' or 'like'",
         )
     return Compare(node.operator, field, _require_text(right, field), node.position)
 
@@ -97,7 +99,7 @@ def _analyze_in(node: In) -> In:
             raise FilterError(
                 "a list can contain only constants",
                 position=item.position,
-                hint="write one comparison for each element, and join the comparisons with 'or'",
+                hint="replace the list with one comparison for each element, and join the comparisons with 'or'",
             )
     _require_field_reference(node, subject)
     return In(subject, tuple(items), node.position)
@@ -137,9 +139,8 @@ def _has_percent_unit(node: Node) -> bool:
             return sum(map(_has_percent_unit, node.operands)) > 0
         case Text():
             raise FilterError("expected a number, not a text", position=node.position, hint=_unquoted_number_hint(node))
-    raise FilterError(
-        "expected a number, not a condition", position=node.position, hint="join conditions with 'and', 'or' or 'not'"
-    )
+    hint = "combine conditions with 'and', 'or' or 'not'"
+    raise FilterError("expected a number, not a condition", position=node.position, hint=hint)
 
 
 def _resolve_number(node: Node, in_percent: bool) -> Expression:
@@ -175,9 +176,9 @@ def _fold_constants(node: Operation) -> Expression:
     value = _calculate_constant(node.operator, values)
     if value is None or not isfinite(value):
         raise FilterError(
-            "the calculation has no result",
+            "the calculation divides by 0, or its result is too large",
             position=node.position,
-            hint="the calculation divides by 0, or its result is too large",
+            hint="use other numbers in this calculation",
         )
     # Add 0.0, because this turns -0.0 into 0.0.
     return Number(value + 0.0, position=node.position)
@@ -228,7 +229,7 @@ def _require_number_field(node: Field) -> Field:
     if node.name in NUMBER_FIELDS:
         return node
     if node.name in TEXT_FIELDS:
-        hint = f'compare it with a text: {node.name} = "..."'
+        hint = f'compare the field with a text: {node.name} = "..."'
         raise FilterError(f"expected a number, but {node.name} is a text", position=node.position, hint=hint)
     suggestion = suggest_field(node.name)
     names = ", ".join((*NUMBER_FIELDS, *TEXT_FIELDS))
@@ -257,5 +258,7 @@ def _not_a_condition(node: Node) -> FilterError:
         if node.name not in TEXT_FIELDS:
             _require_number_field(node)
         example = f'{node.name} = "..."' if node.name in TEXT_FIELDS else f"{node.name} > 0"
-        return FilterError(f"{node.name} is not a condition", position=node.position, hint=f"compare it: {example}")
-    return FilterError("expected a condition", position=node.position, hint="compare with =, <, >, in, between or like")
+        hint = f"compare the field with a value: {example}"
+        return FilterError(f"{node.name} is not a condition", position=node.position, hint=hint)
+    hint = "write a comparison with '=', '<', '>', 'in', 'between' or 'like'"
+    return FilterError("expected a condition", position=node.position, hint=hint)

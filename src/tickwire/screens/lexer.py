@@ -92,9 +92,8 @@ def _parse_number(match: re.Match[str]) -> float:
         raise FilterError(f"invalid number {match[0][:40]!r}", position=match.start("suffix"), hint=hint)
     value = float(f"{match['digits']}e{int(match['exponent'] or 0) + _SUFFIX_EXPONENTS[suffix]}")
     if isinf(value):
-        raise FilterError(
-            f"the number {match[0][:40]!r} is too large", position=match.start(), hint="the limit is 1.7e308"
-        )
+        hint = "write a number of at most 1.7e308"
+        raise FilterError(f"the number {match[0][:40]!r} is too large", position=match.start(), hint=hint)
     return value
 
 

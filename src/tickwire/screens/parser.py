@@ -108,7 +108,7 @@ class _Parser:
         if self._accept("between"):
             low = self._parse_sum()
             if not self._accept("and"):
-                raise self._unexpected_token("'and' with the upper bound", hint="example: pe between 10 and 25")
+                raise self._unexpected_token("'and' before the upper bound", hint="example: pe between 10 and 25")
             return Between(subject, low, self._parse_sum(), position)
         if self._accept("like"):
             pattern = self._advance()

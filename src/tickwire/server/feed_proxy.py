@@ -68,7 +68,8 @@ class FeedProxy:
         replies = (await self._peers.request_all(_FEED_TOPIC, encode_json(request))).replies
         if not replies:
             raise JournalUnavailable(
-                "no process runs the feed: start a process with --role feed or all, or wait until a process takes over",
+                "no process runs the feed: wait until a process takes over the feed, or start a process with --role "
+                "feed or --role all",
                 is_public=True,
             )
         return replies[0]

@@ -32,7 +32,7 @@ def check_facts(ticks: Sequence[PublishedTick], max_ts_us: int, now_us: int) -> 
         if tick.conditions is not msgspec.UNSET:
             _check_has_only_trade(index, tick, "conditions", "a trade with conditions")
         elif tick.tape is not msgspec.UNSET:
-            raise _error(index, "tape", "a tape has no meaning without conditions: add conditions, or leave out tape")
+            raise _error(index, "tape", "a tape requires conditions: add conditions, or leave out tape")
 
 
 def check_cancelled_symbols(ticks: Sequence[PublishedTick], new_symbols: Set[str]) -> None:
@@ -78,7 +78,7 @@ def _check_cancel(index: int, tick: PublishedTick) -> None:
 def _check_has_only_trade(index: int, tick: PublishedTick, field: str, what: str) -> None:
     for other in _QUOTE_FIELDS:
         if getattr(tick, other) is not msgspec.UNSET:
-            raise _error(index, other, f"{what} contains no {other}: send {other} in another tick")
+            raise _error(index, other, f"{what} must not contain {other}: send {other} in another tick")
     if tick.last is msgspec.UNSET:
         raise _error(index, field, f"{what} needs the price of the trade: add last, or leave out {field}")
 

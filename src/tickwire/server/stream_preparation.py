@@ -182,7 +182,7 @@ class StreamPreparation:
             raise _SubscriptionNotFound(
                 f"no stored subscription has the id {id[:40]!r}",
                 field="subscription",
-                hint="unused subscriptions expire after a minute: POST /v1/subscriptions again",
+                hint="unused subscriptions expire after a minute: store it again with POST /v1/subscriptions",
             )
         for name in parameters:
             if name in SUBSCRIPTION_PARAMETERS:

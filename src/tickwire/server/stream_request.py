@@ -134,7 +134,7 @@ def _parse_event_kinds(parameters: Mapping[str, str]) -> list[str]:
             raise InputError(
                 f"candles={candles} requires candle events: add candle to events=",
                 field="candles",
-                hint=f"events={','.join([*events, 'candle'])}",
+                hint=f"write events={','.join([*events, 'candle'])}",
             )
     if "screen" in events and not has_screen:
         raise InputError(

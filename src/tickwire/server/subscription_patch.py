@@ -49,7 +49,7 @@ PATCH_SCHEMA: dict[str, Any] = {
 
 def decode_patch(body: bytes) -> SubscriptionPatch:
     """Decode the patch in a request body. Raise InputError if the patch is invalid."""
-    return decode_body(body, SubscriptionPatch, "the change", hint="open a new stream to change anything else")
+    return decode_body(body, SubscriptionPatch, "the change", hint="open a new stream to change any other parameter")
 
 
 def apply_patch(current: Subscription, patch: SubscriptionPatch, max_symbols: int) -> Subscription:
@@ -64,7 +64,8 @@ def apply_patch(current: Subscription, patch: SubscriptionPatch, max_symbols: in
     listed = {*(current.symbols_and_patterns if patch.symbols is None else patch.symbols)}
     missing = next((name for name in patch.remove if name not in listed), None)
     if missing is not None:
-        raise InputError(f"{missing!r} is not in this reader's list of symbols and patterns", field="remove")
+        message = f"cannot remove {missing!r}: it is not in this reader's list of symbols and patterns"
+        raise InputError(message, field="remove")
     other_changes: dict[str, Any] = {}
     if patch.interval is not None:
         other_changes["interval"] = parse_interval(patch.interval)

@@ -140,7 +140,7 @@ def _non_number_error(found: NonNumber, index: int) -> DirtyTickRejected:
         f"tick {index}, {found.field}: {found.text} is not a number",
         index=index,
         field=found.field,
-        hint="leave out a field that has no value; null means that one side of the order book is empty",
+        hint="leave out a field that has no value, and send null only for an empty side of the order book",
     )
 
 

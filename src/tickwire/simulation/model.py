@@ -269,5 +269,5 @@ def _check_symbol(each: SymbolModel, at: str) -> None:
             "model",
             f"{at}.volatility",
             each.volatility,
-            f"must exceed {minimum:.3g}, the volatility that the jumps cause by themselves",
+            f"must be more than {minimum:.3g}, which is the volatility of the jumps alone",
         )

@@ -69,5 +69,5 @@ def test_wrong_paths_are_named(runs):
     (runs / "empty").mkdir()
     (runs / "bad.json").write_text("[]")
     assert "contains no JSON files" in write_report(runs, "empty")
-    assert "is not a file of the benchmarks" in write_report(runs, "bad.json")
+    assert "is not a file with results of a benchmark" in write_report(runs, "bad.json")
     assert "3 paths given" in write_report(runs, "old", "new", "old")

@@ -88,7 +88,7 @@ def test_variant_is_a_row_of_tickwire_with_its_options(tmp_path: Path) -> None:
     assert peers[1].is_tickwire
     assert peers[1].command(8000, tmp_path)[-4:] == ["--journal", "memory", "--compress", "off"]
     result = CliRunner().invoke(bench, ["fanout", "--variant", "plain"])
-    assert result.stderr == "benchmarks: --variant 'plain' has no name and options: write NAME=OPTIONS\n"
+    assert result.stderr == "benchmarks: --variant 'plain' is not a name with options: write NAME=OPTIONS\n"
 
 
 def test_rows_without_figures_follow_the_table_by_reason(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,8 @@ def test_errors_of_the_command_are_one_line() -> None:
     assert result.stderr.startswith("benchmarks: unknown peer 'nginy'")
     assert result.stderr.count("\n") == 1
     result = CliRunner().invoke(bench, ["stalled", "--readers", "5", "--silent", "5"])
-    assert (result.exit_code, result.stderr) == (2, "benchmarks: --silent 5 leaves none of 5 readers to measure\n")
+    message = "benchmarks: --silent 5 must be less than the number of readers, 5\n"
+    assert (result.exit_code, result.stderr) == (2, message)
 
 
 def test_all_runs_every_benchmark() -> None:

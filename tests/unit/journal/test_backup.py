@@ -47,7 +47,7 @@ async def test_the_replaced_journal_keeps_its_newest_events(backup: Path, tmp_pa
     """The names of its files let SQLite find the write-ahead log, and let a restore bring the journal back."""
     journal = tmp_path / "data" / "j"
     (tmp_path / "data" / "j-candles").write_text("candles")
-    with pytest.raises(JournalError, match=f"add --replace to keep it under {journal}-replaced-"):
+    with pytest.raises(JournalError, match=f"add --replace to rename it to {journal}-replaced-"):
         restore(backup, journal)
     assert restore(backup, journal, replaces=True).head == inspect_backup(journal).head == BACKUP_HEAD
     (candles,) = journal.parent.glob("j-replaced-*-candles")

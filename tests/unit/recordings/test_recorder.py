@@ -30,7 +30,7 @@ def test_an_unusable_file_is_rejected_at_once(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(InputError, match="cannot be written: No such file"):
         QuoteRecorder(tmp_path / "none" / "a.csv")
     (tmp_path / "b.csv.part").write_text("something\nelse\n")
-    with pytest.raises(InputError, match="is not an unfinished recording"):
+    with pytest.raises(InputError, match="exists, but is not an unfinished recording"):
         QuoteRecorder(tmp_path / "b.csv")
     first = QuoteRecorder(tmp_path / "c.csv")
     with pytest.raises(InputError, match=r"another recorder is writing .*c\.csv\.part"):

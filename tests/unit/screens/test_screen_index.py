@@ -343,13 +343,13 @@ def test_limits_reject_screens_until_others_are_removed(monkeypatch: pytest.Monk
     monkeypatch.setattr(text_bitmaps, "MAX_PATTERNS", 1)
     index = ScreenIndex([], {})
     first = index.add(parse_screen("last + 1 > 2 and last + 2 > 2"))
-    with pytest.raises(ScreenLimitReached, match=r"calculations in filters reached \(2\)"):
+    with pytest.raises(ScreenLimitReached, match="at most 2 different calculations"):
         index.add(parse_screen("last + 3 > 2"))
     index.add(parse_screen("last + 1 > 5"))
     index.add(parse_screen('symbol like "A%"'))
-    with pytest.raises(ScreenLimitReached, match=r"text patterns reached \(1\)"):
+    with pytest.raises(ScreenLimitReached, match="at most 1 different text patterns"):
         index.add(parse_screen('symbol like "B%"'))
-    with pytest.raises(ScreenLimitReached, match=r"different structure: the limit is 3"):
+    with pytest.raises(ScreenLimitReached, match="at most 3 different structures"):
         index.add(parse_screen("last > 5 or bid > 5"))
     assert len(index) == 3
     index.remove(first)

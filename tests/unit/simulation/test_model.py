@@ -37,7 +37,7 @@ INVALID_MODELS = [
     (
         {"symbols": [A | {"volatility": 0.1, "jumps": {"per_year": 100, "deviation": 0.02}}]},
         "symbols[0].volatility",
-        "volatility = 0.1: must exceed 0.2, the volatility that the jumps cause by themselves",
+        "volatility = 0.1: must be more than 0.2, which is the volatility of the jumps alone",
     ),
     ({"profile": {"volume": [1, 0]}}, "profile.volume[1]", "profile.volume[1] = 0: expected"),
     ({"session": {"open": "9:30", "close": "16:00"}}, "session.open", 'session.open = "9:30": expected'),

@@ -84,7 +84,7 @@ async def test_all_streams_of_a_user_are_addressed_together(wire, ann: str) -> N
 BAD_MESSAGES = [
     ("", None, "not valid JSON"),
     ('{"event":"x"}', "data", "missing required field `data`"),
-    ('{"event":"bye","data":1}', "event", "reserved event 'bye'"),
+    ('{"event":"bye","data":1}', "event", "the event name 'bye' is reserved"),
     ('{"event":"a%b","data":1}', "event", "a letter, then"),
     ('{"event":"a\\ndata: x","data":1}', "event", "a letter, then"),
     ('{"event":"x","data":1,"to":"y"}', "to", "unknown field `to`"),

@@ -131,7 +131,7 @@ class Doctor:
         request = response.next_request
         try:
             if request is None:
-                raise InputError("the header Location is not a URL")
+                raise InputError("the header Location of the redirect contains no URL")
             # The query of a login page may contain secrets, which must not appear in a report.
             url = request.url.copy_with(query=None, fragment=None, userinfo=b"")
             target = check_url(str(url).partition(STREAM_PATH)[0])

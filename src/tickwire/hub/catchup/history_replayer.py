@@ -128,7 +128,7 @@ class HistoryReplayer:
         """
         records = await self._journal.read(after, limit=self._read_limit)
         if records and records[0].first > after + 1:
-            raise JournalPositionExpired(f"event {after + 1} has expired")
+            raise JournalPositionExpired(f"the journal no longer contains event {after + 1}")
         sizes = accumulate(len(record.data) for record in records)
         count = next((count for count, size in enumerate(sizes, 1) if size >= MAX_STEP_BYTES), None)
         self._read_limit = min(MAX_STEP_EVENTS, self._read_limit * 4) if count is None else _MIN_READ_EVENTS
@@ -153,7 +153,7 @@ class HistoryReplayer:
         # Check the expiry only after the reads. Otherwise, events that expire during the reads would be missing without
         # an error.
         if self._journal.first > after + 1:
-            raise JournalPositionExpired(f"event {after + 1} has expired")
+            raise JournalPositionExpired(f"the journal no longer contains event {after + 1}")
         return [
             self._render_stateless(record) for record in sorted(selected) if record.last <= last_sequence
         ], last_sequence
@@ -195,7 +195,7 @@ class HistoryReplayer:
         while replay.position < first - 1:
             records = await self._read_step(replay.position)
             if not records:
-                raise JournalPositionExpired(f"event {replay.position + 1} has expired")
+                raise JournalPositionExpired(f"the journal no longer contains event {replay.position + 1}")
             for record in records:
                 if record.first >= first:
                     break
@@ -215,7 +215,8 @@ class HistoryReplayer:
             return nearest
         if snapshot is None and self._journal.first > 1:
             raise JournalPositionExpired(
-                f"cannot replay the events before {max_sequence}: the journal has no snapshot that is old enough"
+                f"cannot replay the history up to event {max_sequence}: the journal has no snapshot that ends at or "
+                "before this event"
             )
         board = self._board_factory()
         if snapshot is not None:

@@ -138,7 +138,9 @@ class RankedScreens:
         screen = self._screens.get(selection)
         if screen is None:
             if len(self._screens) >= MAX_RANKED_SCREENS:
-                raise ScreenLimitReached(f"limit of different top-N screens reached ({MAX_RANKED_SCREENS})")
+                raise ScreenLimitReached(
+                    f"all readers together may have at most {MAX_RANKED_SCREENS} different top-N screens: retry later"
+                )
             screen = self._screens[selection] = RankedScreen(selection, self._head, self._board, index)
         screen.channel_count += 1
         return screen

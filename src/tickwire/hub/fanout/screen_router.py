@@ -192,7 +192,7 @@ class ScreenRouter:
         except Exception:
             # A failure in one channel must not prevent the other channels from receiving their frames.
             log.exception(
-                "cannot render events for the filter '%s'; the readers with this filter are disconnected",
+                "cannot render events for the filter '%s'; the server disconnects the readers with this filter",
                 channel.screen,
             )
             channel.disconnect_all()

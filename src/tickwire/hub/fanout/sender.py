@@ -191,7 +191,7 @@ class WriteGroup:
                 write(body)
             except Exception:
                 # A failed write to one sink must not prevent the writes to the next sinks.
-                log.debug("a write failed", exc_info=True)
+                log.debug("a write to the sink of a reader failed", exc_info=True)
                 self._report_error(write)
 
     def _report_error(self, write: object) -> None:

@@ -56,7 +56,7 @@ def parse_nats_address(spec: str, default_name: str, credentials: NatsCredential
         raise InputError(
             f"{spec} is not the address of a NATS server: only tickwire serve starts a NATS server by itself",
             field="journal",
-            hint=f"start nats-server -js and write {_URL_FORMAT}",
+            hint=f"start `nats-server -js`, and write its address as {_URL_FORMAT}",
         )
     try:
         parts = urlsplit(spec)
@@ -67,7 +67,7 @@ def parse_nats_address(spec: str, default_name: str, credentials: NatsCredential
         raise _invalid_address(spec)
     if not _JOURNAL_NAME.fullmatch(name):
         message = f"invalid journal name {redact_address(name)!r}: use 1 to 48 letters, digits, _ or -"
-        raise InputError(message, field="journal", hint=f"choose the name with {_URL_FORMAT}")
+        raise InputError(message, field="journal", hint=f"write the address as {_URL_FORMAT}")
     secret, _, hosts = parts.netloc.rpartition("@")
     servers = tuple(_server_url(parts.scheme, host) for host in hosts.split(","))
     return NatsAddress(servers, name, _with_secret(credentials, secret))
@@ -75,7 +75,7 @@ def parse_nats_address(spec: str, default_name: str, credentials: NatsCredential
 
 def _invalid_address(spec: str) -> InputError:
     message = f"invalid journal address {redact_address(spec)!r}"
-    return InputError(message, field="journal", hint=f"write {_URL_FORMAT}")
+    return InputError(message, field="journal", hint=f"write the address as {_URL_FORMAT}")
 
 
 def _with_secret(credentials: NatsCredentials, secret: str) -> NatsCredentials:

@@ -245,8 +245,8 @@ class NatsConnection:
         version = self._client.connected_server_version
         if (version.major, version.minor) < _MIN_SAFE_SERVER_VERSION:
             log.warning(
-                "%s has version %s: after a failure, a NATS cluster with a version before %d.%d can lose or "
-                "reorder events; upgrade nats-server",
+                "%s has version %s, but a NATS cluster with a version before %d.%d can lose or reorder events after a "
+                "failure: upgrade nats-server",
                 self.server, self.server_version, *_MIN_SAFE_SERVER_VERSION,
             )  # fmt: skip
 

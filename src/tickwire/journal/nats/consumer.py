@@ -165,7 +165,7 @@ class StreamConsumer:
             )
             if loop.time() > deadline:
                 raise LogRolledBack(
-                    f"the stream {name} on NATS has lost messages: it ends at message {state['last_seq']}, and this "
+                    f"the stream {name} on NATS has lost messages: it ends at message {state['last_seq']}, but this "
                     f"server has read message {self.position}; restart this server to continue with a new epoch"
                 )
             await asyncio.sleep(_MIN_RETRY_INTERVAL_S)

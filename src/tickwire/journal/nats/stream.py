@@ -120,7 +120,7 @@ async def _find_stream_of_other_process(connection: NatsConnection, name: str) -
                 raise
         await asyncio.sleep(_FIND_INTERVAL_S)
     raise JournalError(
-        f"another stream on NATS uses subjects of this journal ({name}.e): choose another name with nats://HOST/NAME"
+        f"another stream on NATS already uses the subjects {name}.*: choose another journal name with nats://HOST/NAME"
     )
 
 

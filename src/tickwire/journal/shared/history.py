@@ -39,7 +39,10 @@ async def read_log_position(log: SharedLog, snapshots: Sequence[StoredSnapshot])
     anchors = [each.anchor for each in snapshots if each.anchor is not None]
     state = await log.read_state()
     if anchors and max(anchors).message > state.last_message + 1:
-        raise LogRolledBack(f"the log on {log.server} ends at message {state.last_message}, before its newest snapshot")
+        raise LogRolledBack(
+            f"the log on {log.server} ends at message {state.last_message}, but its newest snapshot contains later "
+            "messages"
+        )
     oldest = await find_oldest_anchor(log, state)
     known = [oldest, *sorted(anchor for anchor in anchors if anchor.message > oldest.message)]
     return LogPosition(known[-1], oldest.event, known, max((each.info.sequence for each in snapshots), default=0))

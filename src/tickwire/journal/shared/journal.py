@@ -110,8 +110,8 @@ class SharedJournal:
         self._check_open()
         if self.head < self._min_head:
             raise LogRolledBack(
-                f"the log on {self._log.server} ends at event {self.head}, before its newest snapshot at event "
-                f"{self._min_head}"
+                f"the log on {self._log.server} ends at event {self.head}, but its newest snapshot contains the events "
+                f"up to event {self._min_head}"
             )
 
     @property
@@ -174,7 +174,7 @@ class SharedJournal:
         except TimeoutError:
             self._check_open()
             reason = self._consumer.stall_reason or f"{self._log.server} does not answer"
-            raise JournalUnavailable(f"{reason}: not appended within {_APPEND_TIMEOUT_S:g} s") from None
+            raise JournalUnavailable(f"cannot append to the journal within {_APPEND_TIMEOUT_S:g} s: {reason}") from None
 
     async def read(self, after: int, *, limit: int = 10_000, kind: RecordKind | None = None) -> Sequence[JournalRecord]:
         """Return the records with events after event `after`; see `Journal.read`."""
@@ -318,7 +318,7 @@ class SharedJournal:
                     self._check_open()
         except TimeoutError:
             reason = self._consumer.stall_reason or f"{self._log.server} does not send message {message}"
-            raise JournalUnavailable(f"{reason}: not read within {_READ_TIMEOUT_S:g} s") from None
+            raise JournalUnavailable(f"cannot read the journal within {_READ_TIMEOUT_S:g} s: {reason}") from None
 
     async def _consume(self) -> None:
         try:
@@ -362,7 +362,7 @@ class SharedJournal:
         if now - self._unreadable_logged_at >= _UNREADABLE_LOG_INTERVAL_S:
             self._unreadable_logged_at = now
             log.error(
-                "skipped message %d of %s as unreadable (%d such messages since the start): %r",
+                "skipped the unreadable message %d of %s (unreadable messages since the start: %d): %r",
                 number, self._log.server, self._unreadable_messages, reason,
             )  # fmt: skip
 

@@ -56,7 +56,7 @@ class MessageNumbering:
             missing_events = max(missing, commit.first - self.event) if missing else 0
             if commit.first != self.event + missing_events:
                 raise unreadable_message(
-                    f"the message begins with event {commit.first}, not {self.event + missing_events}"
+                    f"the message begins with event {commit.first} instead of event {self.event + missing_events}"
                 )
             self._last_ts = commit.items[-1].ts
         except JournalUnreadable as error:

@@ -88,7 +88,7 @@ def restore(backup: Path, journal: Path, *, replaces: bool = False) -> BackupInf
         present = files_of(journal)
         if present and not replaces:
             raise JournalError(
-                f"{present[-1]} exists: move it away, or add --replace to keep it under {journal}-replaced-..."
+                f"{present[-1]} exists: move it away, or add --replace to rename it to {journal}-replaced-..."
             )
         with _complete_copies(backup, journal):
             begin_restore(journal)

@@ -98,11 +98,11 @@ def translate_errors(path: Path, action: str) -> Iterator[None]:
     try:
         yield
     except CorruptRow as error:
-        raise damaged_error(path, f"is damaged ({error})") from error
+        raise damaged_error(path, f"is a damaged journal file ({error})") from error
     except sqlite3.OperationalError as error:
         raise JournalError(f"the journal {path} cannot be {action} ({error})") from error
     except sqlite3.DatabaseError as error:
-        raise damaged_error(path, f"is damaged ({error})") from error
+        raise damaged_error(path, f"is a damaged journal file ({error})") from error
     except OSError as error:
         raise JournalError(f"the journal {path} cannot be {action} ({error.strerror}): {choice_hint(error)}") from error
 
@@ -137,9 +137,9 @@ def _check_header(path: Path, header: bytes) -> None:
         raise damaged_error(path, "is an SQLite database, but not a Tickwire journal")
     if not OLDEST_FORMAT_VERSION <= format_version <= FORMAT_VERSION:
         raise JournalError(
-            f"{path} was written by {_describe_writer(path)} in format {format_version}, and Tickwire "
-            f"{WRITER_VERSION} reads the formats {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}: start the version that "
-            f"wrote the file, or {_MOVE_HINT}"
+            f"{path} was written by {_describe_writer(path)} in format {format_version}, but Tickwire "
+            f"{WRITER_VERSION} reads only the formats {OLDEST_FORMAT_VERSION} to {FORMAT_VERSION}: start the version "
+            f"that wrote the file, or {_MOVE_HINT}"
         )
     page_size = int.from_bytes(header[16:18], "big")
     # A file that is shorter than the size in its header lacks pages. If a write-ahead log exists, the log may contain
@@ -147,7 +147,7 @@ def _check_header(path: Path, header: bytes) -> None:
     if not file_size(side_file(path, "-wal")) and file_size(path) < _read_uint32(header, 28) * (
         65536 if page_size == 1 else page_size
     ):
-        raise damaged_error(path, "is damaged (its end is missing)")
+        raise damaged_error(path, "is a damaged journal file (its end is missing)")
 
 
 def _describe_writer(path: Path) -> str:
@@ -203,8 +203,8 @@ def _set_aside(orphaned_log: Path) -> None:
     lost = orphaned_log.with_name(f"{orphaned_log.name}-lost-{secrets.token_hex(4)}")
     orphaned_log.rename(lost)
     log.warning(
-        "the journal file of the write-ahead log %s is missing: renamed the log to %s, and starting a new journal; "
-        "if you find the file, restore both",
+        "the journal file of the write-ahead log %s is missing, so Tickwire renamed the log to %s, and starts a new "
+        "journal; if you find the journal file, restore it together with the log",
         orphaned_log,
         lost.name,
     )
@@ -273,7 +273,7 @@ def _read_file_info(connection: sqlite3.Connection) -> JournalFileInfo:
     meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
     epoch, boot_marker = meta.get("epoch", ""), meta.get("session", "")
     if not epoch or not set(epoch) <= set(EPOCH_ALPHABET):
-        raise CorruptRow("its epoch is missing")
+        raise CorruptRow("the epoch of the journal is missing or invalid")
     snapshots = [
         SnapshotInfo(*row) for row in connection.execute("SELECT sequence, ts FROM states ORDER BY sequence").fetchall()
     ]
@@ -290,7 +290,7 @@ def _read_file_info(connection: sqlite3.Connection) -> JournalFileInfo:
     # Check only the number of events in the oldest record. A later call of `read` reports any other damage of this
     # record.
     if not isinstance(count, int) or not 0 < count <= head:
-        raise CorruptRow(f"event {first} is damaged")
+        raise CorruptRow(f"the record of event {first} has an invalid number of events")
     return JournalFileInfo(epoch, boot_marker, first, head, newest.first, first + count - 1, snapshots, written_by)
 
 

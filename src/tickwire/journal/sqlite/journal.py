@@ -288,7 +288,7 @@ def _check_or_create(path: Path, lock: JournalLock) -> JournalFileInfo:
     """
     with translate_errors(path, "written"):
         if finish_restore(path):
-            log.warning("finished the restore of the journal %s, which was interrupted", path)
+            log.warning("finished the interrupted restore of the journal %s", path)
     exists = path.exists()
     if exists:
         check_file(path)

@@ -37,8 +37,8 @@ class WriteFaults:
         needed = min(_MIN_FREE_BYTES, int(total * _MIN_FREE_SHARE))
         if free < needed:
             raise OSError(
-                f"the disk of {self._folder} was full and has {free / 2**20:.1f} MiB free: free at least "
-                f"{needed / 2**20:.1f} MiB"
+                f"the disk of {self._folder} was full, and now has only {free / 2**20:.1f} MiB of free space: free at "
+                f"least {needed / 2**20:.1f} MiB"
             )
 
     def record_failure(self, error: Exception, *, has_snapshot: bool) -> None:

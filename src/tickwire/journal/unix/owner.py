@@ -83,7 +83,7 @@ class JournalOwner:
             for session in self.sessions:
                 session.send_state(state)
             if not self._has_socket_file():
-                log.warning("the socket %s was removed: a new one replaces it", self._path)
+                log.warning("the socket %s was removed: creating the socket again", self._path)
                 with contextlib.suppress(JournalError):
                     await self.listen()
             await asyncio.sleep(STATE_INTERVAL_S)

@@ -65,7 +65,7 @@ class PeerBroker:
                 continue
             if not self.dropped_messages:
                 log.warning(
-                    "a process of the cluster does not read its messages, so the owner of the journal "
-                    "drops further messages to it"
+                    "a process of the cluster reads its messages too slowly, so the owner of the journal drops further "
+                    "messages to this process"
                 )
             self.dropped_messages += 1

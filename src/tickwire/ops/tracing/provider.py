@@ -40,7 +40,7 @@ def open_tracing(ratio: float) -> Tracing | None:
     try:
         spans = SpanQueue(OTLPSpanExporter())
     except ValueError as error:
-        raise SettingsError(f"a variable OTEL_* is not valid: {error}", field="trace_ratio") from None
+        raise SettingsError(f"an environment variable OTEL_* is not valid: {error}", field="trace_ratio") from None
     # Do not make this provider the global provider, because FastAPI would then create further spans for each request.
     provider = TracerProvider(sampler, _describe_process(), shutdown_on_exit=False)
     provider.add_span_processor(spans)

@@ -174,7 +174,10 @@ class ScreenRegistry:
         key = (compiled.shape, len(compiled.intervals), len(compiled.text_conditions))
         group = self._groups_by_shape.get(key)
         if group is None and len(self._groups_by_shape) >= MAX_SHAPES:
-            raise ScreenLimitReached(f"too many filters of different structure: the limit is {MAX_SHAPES:,}")
+            raise ScreenLimitReached(
+                f"the filters of all readers may have at most {MAX_SHAPES:,} different structures: use a simpler "
+                "filter, or retry later"
+            )
         return group or ShapeGroup(key, next(self._new_group_ids), self._text_bitmaps)
 
     def _grow(self) -> None:

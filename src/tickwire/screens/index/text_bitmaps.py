@@ -129,7 +129,10 @@ class TextBitmaps:
         """Raise ScreenLimitReached if there would be more than MAX_PATTERNS patterns with these conditions."""
         new = {each for each in conditions if each not in self._condition_ids and allowed_texts(each) is None}
         if len(self._pattern_ids) + len(new) > MAX_PATTERNS:
-            raise ScreenLimitReached(f"limit of different text patterns reached ({MAX_PATTERNS:,})")
+            raise ScreenLimitReached(
+                f"the filters of all readers may contain at most {MAX_PATTERNS:,} different text patterns: use a "
+                "simpler filter, or retry later"
+            )
 
     def load_texts_stepwise(self, condition: Node) -> Iterator[None]:
         """Load the texts that a condition tests, unless the texts are already loaded.

@@ -81,7 +81,10 @@ class ValueMatrix:
         """
         new = {each for each in expressions if not isinstance(each, Field) and each not in self._value_ids}
         if len(self._value_ids) + len(new) > MAX_CALCULATIONS:
-            raise ScreenLimitReached(f"limit of different calculations in filters reached ({MAX_CALCULATIONS:,})")
+            raise ScreenLimitReached(
+                f"the filters of all readers may contain at most {MAX_CALCULATIONS:,} different calculations: use a "
+                "simpler filter, or retry later"
+            )
         return [
             FIELD_INDEX[each.name] if isinstance(each, Field) else self._acquire_calculation(each)
             for each in expressions

@@ -133,7 +133,7 @@ def _read_text(claims: Mapping[str, Any], name: str) -> str | None:
 def _read_reader_limit(claims: Mapping[str, Any], name: str) -> int:
     value = claims.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"invalid {name} {value!r:.40}: expected a number of readers, 0 for no limit", field=name)
+        raise InputError(f"invalid {name} {value!r:.40}: expected a number of readers, or 0 for no limit", field=name)
     return value
 
 

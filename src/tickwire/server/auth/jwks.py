@@ -75,7 +75,7 @@ class JwksKeySource:
         if self._fetch_error is not None:
             raise AuthUnavailable(f"the token issuer's keys cannot be fetched: {self._fetch_error}")
         raise Unauthorized(
-            "unknown key id (kid) in the token: the key set of the token's issuer does not contain the key"
+            "unknown key id (kid) in the token: the key set of the token's issuer does not contain this key"
         )
 
     def _cached_key(self, key_id: str | None) -> VerificationKey | None:

@@ -44,7 +44,8 @@ class RateLimiter:
         """
         missing = self._remove(key, now, amount)
         if missing:
-            raise RateLimited(f"more than {self._rate_per_s:,g} {self._unit} a second", missing / self._rate_per_s)
+            message = f"too many {self._unit}: the limit is {self._rate_per_s:,g} per second"
+            raise RateLimited(message, missing / self._rate_per_s)
 
     def try_consume(self, key: str, now: float, amount: float = 1) -> bool:
         """Remove `amount` units like `consume`, but return False instead of raising RateLimited."""

@@ -51,9 +51,7 @@ async def read_clients(
     request: Request,
     sort: Annotated[
         ClientSortField,
-        Query(
-            description=("sort by this field: `id` alphabetically, and every other field with the highest value first")
-        ),
+        Query(description=("the field by which to sort: `id` sorts alphabetically, any other field from high to low")),
     ] = "id",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="the maximum number of readers")] = MAX_PAGE_SIZE,
     search: Annotated[
@@ -180,8 +178,8 @@ async def _publish_changes(
         quota_key = bearer_of(request.scope)
         if quota_key is not None and size > MAX_JOURNAL_BURST_BYTES:
             raise TooLarge(
-                f"the change of {len(entries)} subscriptions of {client_id!r} has {size:,} bytes, and at most "
-                f"{MAX_JOURNAL_BURST_BYTES:,} are allowed: change fewer symbols at once"
+                f"the change of {len(entries)} subscriptions of {client_id!r} has {size:,} bytes, but the limit is "
+                f"{MAX_JOURNAL_BURST_BYTES:,} bytes: change fewer symbols at once"
             )
         service.journal_writes.charge(quota_key, service.clock.monotonic(), *entries.values())
         for user_request, entry in entries.items():
@@ -192,7 +190,7 @@ async def _publish_changes(
             return sequence
         pending = conflicts
     raise Conflict(
-        f"could not change the subscription of client {client_id!r}: other requests changed it during all "
+        f"could not change the subscription of client {client_id!r}, because other requests changed it during all "
         f"{_MAX_ATTEMPTS} attempts: try again"
     )
 
@@ -331,7 +329,7 @@ async def _build_change_entries(
         await asyncio.sleep(0)
     exceeded = overrides.exceeded_limit(client_id, changed)
     if exceeded == "server":
-        raise ServerFull("the server's limit of changed subscriptions is reached")
+        raise ServerFull("the server's limit of changed subscriptions is reached: try again later")
     if exceeded == "user" and not rights.has_scope("admin"):
         raise QuotaExceeded(
             f"limit reached: a user may change at most {MAX_OVERRIDES_PER_USER} subscriptions, with at most "

@@ -48,7 +48,8 @@ async def correct_trades(request: Request) -> Response:
             raise Forbidden(f"correction {index}: the token does not allow {correction.symbol!r}", field="symbol")
         if (correction.corrected_last is None) != (correction.corrected_size is None):
             raise InputError(
-                f"correction {index}: write both corrected_last and corrected_size, or neither to cancel the trade",
+                f"correction {index}: send corrected_last and corrected_size to correct the trade, or neither of "
+                "them to cancel the trade",
                 field="corrected_size",
             )
     unknown = service.live_hub.board.unknown_symbols(each.symbol.encode("ascii") for each in corrections)

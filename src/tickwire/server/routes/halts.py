@@ -48,7 +48,7 @@ async def change_trading(request: Request, state: StateOfHub) -> Response:
     halts = decode_body(await read_body(request, _MAX_BODY_BYTES), Halts, "the halts")
     changes = dict.fromkeys(halts.halt, False) | dict.fromkeys(halts.resume, True)
     if len(changes) < len(halts.halt) + len(halts.resume) or not changes:
-        raise InputError("write each symbol once, in halt or in resume", field="halt")
+        raise InputError("list at least one symbol, and each symbol only once, in halt or in resume", field="halt")
     for symbol in changes:
         if not rights.symbols.includes(symbol):
             raise Forbidden(f"the token does not allow {symbol!r}", field="symbol")

@@ -77,7 +77,7 @@ def _decode_message(body: bytes) -> Message:
         )
     if message.event in RESERVED_EVENT_NAMES:
         raise InputError(
-            f"reserved event {message.event!r} (the server sends its own events under this name): choose another name",
+            f"the event name {message.event!r} is reserved for events of the server: choose another name",
             field="event",
         )
     return message

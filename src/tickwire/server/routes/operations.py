@@ -33,7 +33,7 @@ async def read_operations(
     samples: Annotated[int, Query(ge=0, le=MAX_MINUTES, description="the maximum number of samples")] = MAX_MINUTES,
     span: Annotated[
         Literal["15m", "24h"],
-        Query(description="`15m`: a sample for every 5 seconds; `24h`: a sample for every minute"),
+        Query(description="`15m` returns one sample per 5 seconds, and `24h` returns one sample per minute"),
     ] = "15m",
 ) -> Response:
     """Return the current measurements of this server, and samples of the last 15 minutes or of the last day.

@@ -46,7 +46,7 @@ _Name = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9._~-]+$", max_length=_MAX_NAME_LENGTH, description="the name of the upload")
 ]
 _Offset = Annotated[
-    int, Query(ge=0, description="the number of ticks of the upload that come before the first line of the body")
+    int, Query(ge=0, description="the number of ticks of the upload that come before the ticks in this body")
 ]
 
 
@@ -141,7 +141,7 @@ class _Upload:
             raise InputError(
                 f"invalid offset {offset}: the journal contains only the first {self.position} ticks of the upload",
                 field="offset",
-                hint=f"send the upload from tick {self.position} on",
+                hint=f"send the ticks after the first {self.position}, with offset={self.position}",
             )
         self._ticks_to_skip = self.position - offset
 
