@@ -46,6 +46,7 @@ class ReaderRunner:
     ) -> None:
         self._close_reader = close_reader
         self._catch_up = catch_up
+        self._steps = catch_up.steps
         self._pacer = pacer
         self._channels = channels
         self._counters = counters
@@ -55,7 +56,7 @@ class ReaderRunner:
     def start(self, reader: Reader, gap: Gap | None) -> None:
         """Start sending events to a new reader. If `gap` is given, first send a gap event for this range of events."""
         started_at_ns = time.perf_counter_ns()
-        if gap is None and self._catch_up.join_from_cache(reader):
+        if gap is None and not self._steps.has_waiting and self._catch_up.join_from_cache(reader):
             self._counters.catch_up_times.observe(time.perf_counter_ns() - started_at_ns)
             reader.rest(self)
         else:
@@ -92,7 +93,9 @@ class ReaderRunner:
 
     async def _advance(self, reader: Reader, gap: Gap | None, *, has_caught_up_before: bool) -> None:
         """Send events until the reader is live or its stream is ending."""
-        while await reader.wait_until_writable():
+        if self._steps.has_waiting and not reader.is_closing:
+            await self._steps.wait()
+        while await self._catch_up.wait_for_step(reader):
             if gap is not None:
                 reader.gaps += 1
                 self._counters.gaps += 1
