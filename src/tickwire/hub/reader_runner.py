@@ -46,7 +46,6 @@ class ReaderRunner:
     ) -> None:
         self._close_reader = close_reader
         self._catch_up = catch_up
-        self._steps = catch_up.steps
         self._pacer = pacer
         self._channels = channels
         self._counters = counters
@@ -56,7 +55,7 @@ class ReaderRunner:
     def start(self, reader: Reader, gap: Gap | None) -> None:
         """Start sending events to a new reader. If `gap` is given, first send a gap event for this range of events."""
         started_at_ns = time.perf_counter_ns()
-        if gap is None and not self._steps.has_waiting and self._catch_up.join_from_cache(reader):
+        if gap is None and self._catch_up.join_from_cache(reader):
             self._counters.catch_up_times.observe(time.perf_counter_ns() - started_at_ns)
             reader.rest(self)
         else:
@@ -93,8 +92,8 @@ class ReaderRunner:
 
     async def _advance(self, reader: Reader, gap: Gap | None, *, has_caught_up_before: bool) -> None:
         """Send events until the reader is live or its stream is ending."""
-        if self._steps.has_waiting and not reader.is_closing:
-            await self._steps.wait()
+        if has_caught_up_before and not reader.is_closing:
+            await self._catch_up.steps.enter()
         while await self._catch_up.wait_for_step(reader):
             if gap is not None:
                 reader.gaps += 1

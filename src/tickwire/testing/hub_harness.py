@@ -65,7 +65,7 @@ class HubHarness:
             candles=candles,
             sender=sender or DeferringSender(),
             # With a clock that stands still, a turn always has time for a step, however slow the machine is.
-            catch_up_steps=StepQueue(lambda: 0.0),
+            steps=StepQueue(lambda: 0.0),
         )
         # The sequence number, symbol and price of every published trade.
         self.published_trades: list[tuple[int, str, float]] = []

@@ -1,4 +1,4 @@
-"""Readers perform steps of their catch-up for a limited time in each turn of the event loop, and in order."""
+"""Streams open and catch up for a limited time in each turn of the event loop, and in order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ class ManualClock:
 
 
 async def run_steps(steps: StepQueue, clock: ManualClock, step_s: float, count: int, done: list[int], id_: int) -> None:
-    """Perform `count` steps of the reader `id_`, as a catch-up does."""
-    if steps.has_waiting:
-        await steps.wait()
-    for _ in range(count):
-        if not steps.has_time():
+    """Perform `count` steps of the reader `id_`, as a new stream does."""
+    await steps.enter()
+    for number in range(count):
+        if number and not steps.has_time():
             await steps.wait()
         clock.now_s += step_s
         done.append(id_)
@@ -45,7 +44,7 @@ async def test_a_turn_begins_no_step_after_its_time_and_readers_continue_in_orde
     step_s = step_queue._MAX_TURN_S / 3
     tasks = [asyncio.ensure_future(run_steps(steps, clock, step_s, 2, done, number)) for number in range(200)]
     turns = await steps_of_each_turn(done, 400)
-    # Of the first readers, one performs both its steps, because it found time left.
+    # A turn of this test can begin within a turn of the queue, and end within the next one.
     assert max(map(len, turns)) <= 2 * 3
     assert sorted(done) == sorted([*range(200), *range(200)])
     first_steps = [*dict.fromkeys(done)]

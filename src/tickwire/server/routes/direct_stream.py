@@ -24,7 +24,7 @@ from tickwire.turn_queue import TurnQueue
 log = logging.getLogger(__name__)
 
 # The maximum number of requests whose checks begin in one turn of the event loop. If thousands of clients connect at
-# the same time, these checks and the openings that `OpeningQueue` allows take some 30 ms.
+# the same time, these checks and the openings that `StepQueue` allows take some 25 ms.
 _REQUESTS_PER_TURN = 128
 
 
