@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -53,13 +53,14 @@ class ClientInfo(msgspec.Struct, frozen=True):
 
     `position` is the event id up to which the reader has received all events that it requested. `behind` is the number
     of events from `position` to the head (the newest event that the hub has applied); 0 for a live reader. `since` is
-    the time when the reader connected, in microseconds since the Unix epoch.
+    the time when the reader connected, in microseconds since the Unix epoch. `subscription` is encoded, because many
+    readers of a list often share one subscription with a thousand symbols.
     """
 
     id: str
     user: str | None
     since: int
-    subscription: dict[str, Any]
+    subscription: msgspec.Raw
     position: str
     behind: int
     live: bool

@@ -18,6 +18,7 @@ from tickwire.hub.catchup.catch_up import CatchUp
 from tickwire.hub.catchup.event_window import EventWindow
 from tickwire.hub.catchup.history_replayer import HistoryReplayer, ReplayableJournal
 from tickwire.hub.catchup.resume import JournalRange, StreamStart
+from tickwire.hub.catchup.step_queue import StepQueue
 from tickwire.hub.dispatcher import Dispatcher
 from tickwire.hub.fanout.candle_router import CandleRouter
 from tickwire.hub.fanout.counters import HubCounters
@@ -110,6 +111,8 @@ class Hub:
     a stream. 0 means no limit. The lifetime varies by up to a tenth, so that readers do not all reconnect at the same
     time. Only a hub that delays the market has a `live_hub`. The live hub passes admin events to the delayed hub at
     once. `sender` writes the bytes of channels to sinks (default: each sink writes its own bytes).
+    `steps` limits the time that a turn of the event loop spends on opening streams and on catch-up (default: all hubs
+    of a process share one limit).
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Hub:
         max_lifetime_s: float = 0.0,
         live_hub: Hub | None = None,
         sender: Sender | None = None,
+        steps: StepQueue | None = None,
     ) -> None:
         self.sender = sender = sender or TransportSender()
         self.board = board
@@ -139,9 +143,12 @@ class Hub:
         self._event_window = EventWindow(max_recent_events, start_sequence)
         self._history_replayer = HistoryReplayer(journal, self.head.id_prefix, board, board_factory)
         open_candles = OpenCandleFrames(self.head, board, CandleAggregator() if candles is None else candles)
+        if steps is None:
+            steps = StepQueue() if live_hub is None else live_hub.steps
+        self.steps: StepQueue = steps
         self._catch_up = catch_up = CatchUp(
             self.head, self._state_frames, self._event_window, self._history_replayer, open_candles=open_candles,
-            channels=self.roster.channels, counters=counters, router=self._router,
+            channels=self.roster.channels, counters=counters, router=self._router, steps=steps,
         )  # fmt: skip
         self._candle_router = CandleRouter(self.head, open_candles, self._router.candle_tables, sender)
         self._pacer = Pacer(self.head, catch_up, open_candles, counters, sender)

@@ -103,9 +103,9 @@ class HubPool:
         """Return the number of readers of all hubs."""
         return sum(len(hub.roster) for hub in self)
 
-    def clients(self, name: str) -> list[ClientInfo]:
+    async def clients(self, name: str) -> list[ClientInfo]:
         """Return a description of each reader with a client id, or of each reader of a user (`user:NAME`)."""
-        return [client for hub in self for client in hub.roster.describe_clients(name)]
+        return [client for hub in [*self] for client in await hub.roster.describe_clients(name)]
 
     async def select(self, selection: ClientQuery) -> list[ClientInfo]:
         """Return a description of each reader that matches the query, in the order of the query."""

@@ -48,8 +48,18 @@ _MAX_NAMES_PER_EVENT = 1_000
 _Dismissal: TypeAlias = tuple[CloseReason, Callable[[], int]]
 """The close reason in the `bye` event, and a function that returns the reconnect delay of one reader in ms."""
 
-_NewRowsByMove: TypeAlias = dict[tuple[Channel, Channel], NDArray[np.intp]]
-"""Maps a pair of channels to the board rows that are new to a reader when it moves from the first to the second."""
+
+class _ChangedRows:
+    """Caches the board rows (one row per symbol) of the channels between which readers move because of one event.
+
+    `new_rows` maps two channels to the rows that are new to a reader that moves from the first channel to the second.
+    `is_selected` maps a channel to an array with one bool for each row: True if the channel selects the row. Many
+    readers of one old channel can move to different new channels, because their rights differ.
+    """
+
+    def __init__(self) -> None:
+        self.new_rows: dict[tuple[Channel, Channel], NDArray[np.intp]] = {}
+        self.is_selected: dict[Channel, NDArray[np.bool_]] = {}
 
 
 class ReaderAdmin:
@@ -217,9 +227,9 @@ class ReaderAdmin:
                 if self.registry.revoked_tokens.is_revoked(reader.identity.rights):
                     reader.disconnect(CloseReason.EVICTED, event.retry_ms)
         elif isinstance(event, SubscriptionChanged):
-            new_rows_by_move: _NewRowsByMove = {}
+            cache = _ChangedRows()
             for reader, subscription in self._changed_readers(event):
-                self._change_subscription(reader, subscription, now, new_rows_by_move)
+                self._change_subscription(reader, subscription, now, cache)
 
     def _evict(self, reader: Reader, event: ReadersEvicted, now: float) -> None:
         """End a stream. The `bye` event has a special id, so that the server rejects an automatic reconnect.
@@ -263,6 +273,8 @@ class ReaderAdmin:
         requested, current = Subscription(**event.asked), Subscription(**event.now)
         for reader in self._roster.find_readers(event.client_id):
             if (reader.identity.user_address, reader.requested) == (event.user, requested):
+                # Most readers share one object. The comparison of an object with itself does not compare its symbols.
+                requested = reader.requested
                 yield reader, reader.identity.rights.restrict(current)
 
     def _is_connected(self, name: str) -> bool:
@@ -274,9 +286,7 @@ class ReaderAdmin:
         elif reader.lifetime_ends_at <= now:
             reader.disconnect(CloseReason.LIFETIME, choose_retry_ms())
 
-    def _change_subscription(
-        self, reader: Reader, subscription: Subscription, now: float, new_rows_by_move: _NewRowsByMove
-    ) -> None:
+    def _change_subscription(self, reader: Reader, subscription: Subscription, now: float, cache: _ChangedRows) -> None:
         """Move a reader to the channel of another subscription. The reader then catches up from its position.
 
         The board rows of newly subscribed symbols become the reader's `pending_rows`. If the newest quote of such a
@@ -300,13 +310,13 @@ class ReaderAdmin:
             # have filled the index.
             reader.disconnect(CloseReason.LIMIT, RECONNECT_DELAY_MS)
             return
-        # The readers of one old channel can have different rights, and so move to different new channels. Therefore,
-        # cache the rows for each pair of channels.
-        if (old, new) not in new_rows_by_move:
-            new_rows_by_move[old, new] = self._new_rows(old, new)
-        new_rows = new_rows_by_move[old, new]
+        if (old, new) not in cache.new_rows:
+            cache.new_rows[old, new] = self._new_rows(old, new)
+        new_rows = cache.new_rows[old, new]
         reader.pending_rows = (
-            new_rows if reader.pending_rows is None else self._merge_pending_rows(reader.pending_rows, new_rows, new)
+            new_rows
+            if reader.pending_rows is None
+            else self._merge_pending_rows(reader.pending_rows, new_rows, new, cache)
         )
         # The reader must receive the open candles of the new symbols. It is simpler to send all open candles again.
         reader.candle_position = 0
@@ -330,13 +340,23 @@ class ReaderAdmin:
         return rows[is_new[rows]]
 
     def _merge_pending_rows(
-        self, pending: NDArray[np.intp], new_rows: NDArray[np.intp], channel: Channel
+        self, pending: NDArray[np.intp], new_rows: NDArray[np.intp], channel: Channel, cache: _ChangedRows
     ) -> NDArray[np.intp]:
         """Return `new_rows`, together with the rows in `pending` that the channel still selects.
 
-        Rows are board rows (one per symbol) whose quotes a reader has not received.
+        Rows are board rows (one per symbol) whose quotes a reader has not received. The result is in ascending order.
         """
-        return np.union1d(np.intersect1d(pending, self._router.matching_rows(channel)), new_rows)
+        if channel not in cache.is_selected:
+            cache.is_selected[channel] = self._mask_of(self._router.matching_rows(channel))
+        merged = self._mask_of(pending[cache.is_selected[channel][pending]])
+        merged[new_rows] = True
+        return np.flatnonzero(merged)
+
+    def _mask_of(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return one bool for each board row: True for the rows in `rows`."""
+        mask = np.zeros(self._router.row_count, np.bool_)
+        mask[rows] = True
+        return mask
 
 
 def _enforce_token_expiry(reader: Reader, remaining_s: float, choose_retry_ms: Callable[[], int]) -> None:

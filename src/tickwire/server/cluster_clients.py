@@ -152,7 +152,7 @@ class ClusterClients:
     async def _answer_clients(self, data: bytes) -> bytes:
         query = decode_json(data, _NameQuery)
         await self._wait_briefly_until_applied(query.min_sequence)
-        return encode_json(self._hub_pool.clients(query.name))
+        return encode_json(await self._hub_pool.clients(query.name))
 
     async def _answer_client_page(self, data: bytes) -> bytes:
         return encode_json(await self._hub_pool.select(decode_json(data, ClientQuery)))

@@ -19,6 +19,7 @@ from tickwire.core.event import RecordKind, named_entry, split_into_turns, ticks
 from tickwire.core.event_kinds import CLOCK_EVENT
 from tickwire.core.tick import Tick, pack_ticks
 from tickwire.hub.catchup.resume import StreamStart
+from tickwire.hub.catchup.step_queue import StepQueue
 from tickwire.hub.fanout.reader import Reader, ReaderIdentity
 from tickwire.hub.fanout.reader_state import ReaderState
 from tickwire.hub.fanout.sender import Sender
@@ -63,6 +64,8 @@ class HubHarness:
             max_recent_events=recent_events,
             candles=candles,
             sender=sender or DeferringSender(),
+            # With a clock that stands still, a turn always has time for a step, however slow the machine is.
+            steps=StepQueue(lambda: 0.0),
         )
         # The sequence number, symbol and price of every published trade.
         self.published_trades: list[tuple[int, str, float]] = []

@@ -10,7 +10,7 @@ from tickwire.core.event_id import EventId
 from tickwire.core.instrument import Instrument
 from tickwire.errors import ScreenLimitReached
 from tickwire.hub import pacer
-from tickwire.hub.catchup import catch_up, history_replayer
+from tickwire.hub.catchup import catch_up, history_replayer, step_queue
 from tickwire.hub.catchup.resume import start_after, start_at_earliest, start_fresh
 from tickwire.hub.fanout import ranked_screens
 from tickwire.screens.screen import parse_screen
@@ -133,6 +133,7 @@ async def test_no_reader_receives_a_quote_that_does_not_match(seed_count, monkey
         monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS", rng.choice([1, 2, 16]))
         monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS_AFTER_STALL", rng.choice([1, 2, 16]))
         monkeypatch.setattr(history_replayer, "_MAX_RECORDS", rng.choice([1, 64]))
+        monkeypatch.setattr(step_queue, "_MAX_TURN_S", rng.choice([0.0, 1e9]))
         market, prices = HubHarness(recent_events=rng.choice([5, 1_000])), dict[str, float]()
         clients = [random_client(market, rng, number) for number in range(8)]
         for _ in range(rng.randint(5, 40)):

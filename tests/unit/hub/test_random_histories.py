@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tickwire.core.event_id import EventId
 from tickwire.hub import dispatcher
-from tickwire.hub.catchup import catch_up, history_replayer, replay_cache
+from tickwire.hub.catchup import catch_up, history_replayer, replay_cache, step_queue
 from tickwire.hub.catchup.resume import StreamStart, start_after, start_at_earliest, start_fresh
 from tickwire.hub.client_list import ClientQuery
 from tickwire.hub.fanout.reader import Reader
@@ -241,6 +241,8 @@ def _check_random_history(seed: int) -> None:
         patch.setattr(history_replayer, "_MIN_READ_EVENTS", rng.choice([1, 64]))
         patch.setattr(replay_cache, "_MAX_EVENTS", rng.choice([5, 20_000]))
         patch.setattr(dispatcher, "MIN_DEFERRED_PAIRS", rng.choice([0, 4, 256]))
+        # Each turn performs either one step or all steps, so that a seed always leads to the same history.
+        patch.setattr(step_queue, "_MAX_TURN_S", rng.choice([0.0, 1e9]))
         transitions = record_transitions(patch)
         asyncio.run(_random_history(rng))
         assert all(state in READER_TRANSITIONS[before] for before, state in transitions)

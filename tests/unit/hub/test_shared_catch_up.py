@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tickwire.core.event_id import EventId
-from tickwire.hub.catchup import catch_up
+from tickwire.hub.catchup import catch_up, step_queue
 from tickwire.hub.catchup.resume import start_after
 from tickwire.hub.fanout.reader import Reader
 from tickwire.sessions.subscription import Subscription
@@ -51,6 +51,7 @@ async def test_readers_that_share_batches_receive_each_message_once(
         rng = random.Random(seed)
         monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS", rng.choice([2, 3, 64]))
         monkeypatch.setattr(catch_up, "_MAX_BATCH_EVENTS_AFTER_STALL", rng.choice([1, 2, 64]))
+        monkeypatch.setattr(step_queue, "_MAX_TURN_S", rng.choice([0.0, 1e9]))
         await _check_shared_history(rng)
 
 

@@ -50,6 +50,7 @@ from tickwire.hub.catchup.event_window import EventWindow
 from tickwire.hub.catchup.history_replayer import HistoryReplayer
 from tickwire.hub.catchup.lossless_backlog import LosslessBacklog
 from tickwire.hub.catchup.state_changes import StateChanges
+from tickwire.hub.catchup.step_queue import StepQueue
 from tickwire.hub.fanout.channel import Channel, NumberedEvent
 from tickwire.hub.fanout.counters import HubCounters
 from tickwire.hub.fanout.gap import Gap, GapReason
@@ -109,7 +110,9 @@ class CatchUp:
         channels: Mapping[Reader, Channel],
         counters: HubCounters,
         router: Router,
+        steps: StepQueue,
     ) -> None:
+        self.steps = steps
         self.state_changes = StateChanges(state_frames, router)
         self.backlog = LosslessBacklog(head, state_frames, event_window, history_replayer, channels)
         self._head = head
@@ -137,7 +140,7 @@ class CatchUp:
             return False
         is_latest = channel.subscription.delivery == "latest"
         for _ in range(_MAX_CACHED_BATCHES):
-            if not reader.can_write_now:
+            if not reader.can_write_now or not self.steps.has_time():
                 return False
             if reader.position == head.sequence and not reader.needs_snapshot:
                 channel.join(reader)
@@ -165,6 +168,19 @@ class CatchUp:
                     return None
                 await asyncio.sleep(_JOURNAL_RETRY_S)
 
+    async def wait_for_step(self, reader: Reader) -> bool:
+        """Wait until the reader can receive events and the turn of the event loop has time for a step.
+
+        Return False if the stream is ending.
+        """
+        if not await reader.wait_until_writable():
+            return False
+        if self.steps.has_time():
+            return True
+        await self.steps.wait()
+        # Check the reader again, because the stream may have ended during the wait.
+        return await reader.wait_until_writable()
+
     async def _catch_up_or_gap(self, reader: Reader) -> Gap | None:
         try:
             if self._channels[reader].subscription.delivery == "latest":
@@ -190,7 +206,7 @@ class CatchUp:
         # newest when the catch-up started. Otherwise, a slow reader could receive several quotes of a symbol in one
         # interval.
         fixed_target = self._head.sequence if reader.min_interval_s else None
-        while await reader.wait_until_writable():
+        while await self.wait_for_step(reader):
             target = self._head.sequence if fixed_target is None else fixed_target
             if self._write_unreadable_gap(reader) or self._write_pending_rows(reader):
                 continue
@@ -215,7 +231,7 @@ class CatchUp:
 
     async def _catch_up_all(self, reader: Reader) -> None:
         matches_sent = None
-        while await reader.wait_until_writable():
+        while await self.wait_for_step(reader):
             if self._write_pending_rows(reader):
                 continue
             if matches_sent is None:

@@ -62,6 +62,7 @@ class Channel:
 
     __slots__ = (
         "_changed_numbers",
+        "_counted_quotes",
         "_counters",
         "_groups",
         "_head",
@@ -108,6 +109,9 @@ class Channel:
         self._changed_numbers: set[int] | None = None
         self._number = -1
         self._welcome_json: dict[bool, msgspec.Raw] = {}
+        # The last result of `count_eligible_quotes`, after the number of all quotes and the number of rows at that
+        # time. Many readers often leave or join a channel between two quotes, and need the same result.
+        self._counted_quotes: tuple[tuple[int, int], int] | None = None
         self.subscription = subscription
         self.takes_all_symbols = subscription.includes_all_symbols
         self.rows: set[int] = set()
@@ -188,7 +192,13 @@ class Channel:
             return self.matched_quotes + self._counters.count_quotes(self.screen_rows or ())
         if self.screen is not None:
             return self.matched_quotes
-        return self._counters.count_quotes(None if self.takes_all_symbols else self.rows)
+        if self.takes_all_symbols:
+            return self._counters.count_quotes(None)
+        # A channel only gains rows, so an equal number of rows means equal rows.
+        counted_at = self._counters.count_quotes(None), len(self.rows)
+        if self._counted_quotes is None or self._counted_quotes[0] != counted_at:
+            self._counted_quotes = counted_at, self._counters.count_quotes(self.rows)
+        return self._counted_quotes[1]
 
     def replace_ranked_rows(self, rows: frozenset[int]) -> None:
         """Store the board rows that are in the top-N screen now. From now on, the quotes of these rows are eligible.

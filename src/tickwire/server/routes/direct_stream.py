@@ -24,7 +24,7 @@ from tickwire.turn_queue import TurnQueue
 log = logging.getLogger(__name__)
 
 # The maximum number of requests whose checks begin in one turn of the event loop. If thousands of clients connect at
-# the same time, these checks, together with the streams that `OpeningQueue` opens, take some 30 ms of each turn.
+# the same time, these checks, together with the streams that `StepQueue` opens, take some 25 ms of each turn.
 _REQUESTS_PER_TURN = 128
 
 

@@ -22,7 +22,6 @@ from tickwire.hub.catchup.resume import ResumeResult
 from tickwire.hub.fanout.encoder import EncoderRegistry
 from tickwire.hub.fanout.reader import RECONNECT_DELAY_MS, Reader, bye_frame
 from tickwire.server.auth.access import request_rights
-from tickwire.server.opening_queue import OpeningQueue
 from tickwire.server.service import Service
 from tickwire.server.stream_admission import Slot, StreamAdmission
 from tickwire.server.stream_preparation import PreparedStream, StreamPreparation
@@ -63,7 +62,6 @@ class StreamEndpoint:
         self._service = service
         self._admission = StreamAdmission(service)
         self._preparation = StreamPreparation(service)
-        self._opening_queue = OpeningQueue()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one stream request."""
@@ -90,7 +88,7 @@ class StreamEndpoint:
             if isinstance(body, Response):
                 self.release(slot)
                 return body
-            await self._opening_queue.wait(len(scope["query_string"]) + len(body))
+            await self._service.live_hub.steps.enter()
             prepared = await self._preparation.prepare(scope, body)
         except BaseException:
             self.release(slot)
