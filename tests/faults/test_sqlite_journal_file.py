@@ -96,7 +96,7 @@ async def test_open_rejects_a_newer_format(tmp_path: Path, monkeypatch: pytest.M
     await create_journal(path)
     monkeypatch.undo()
     before = read_files(tmp_path)
-    with pytest.raises(JournalError, match=r"written by Tickwire \S+ in format 4, .* reads the formats 1 to 3"):
+    with pytest.raises(JournalError, match=r"written by Tickwire \S+ in format 4, .* reads only the formats 1 to 3"):
         await open_journal(path)
     assert read_files(tmp_path) == before
 

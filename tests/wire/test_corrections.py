@@ -97,7 +97,7 @@ async def test_a_corrected_closed_candle_is_sent_again() -> None:
         ([], "0 corrections"),
         ([wrong_trade()] * 101, "101 corrections"),
         ([{**wrong_trade(), "symbol": "NEW"}], "no trades to correct"),
-        ([wrong_trade(corrected_last=1.0)], "both corrected_last and corrected_size"),
+        ([wrong_trade(corrected_last=1.0)], "send corrected_last and corrected_size"),
         ([{"symbol": "A"}], "missing required field"),
         ([{**wrong_trade(), "size": -1}], "size"),
     ],

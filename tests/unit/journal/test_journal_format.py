@@ -72,12 +72,12 @@ def test_unknown_format_is_one_line_that_names_the_writer(
     with pytest.raises(JournalError) as caught:
         check_file(path)
     message = str(caught.value)
-    assert f"{path} was written by {writer} in format {format_version}, and " in message
+    assert f"{path} was written by {writer} in format {format_version}, but " in message
     assert "start the version that wrote the file, or move it away" in message
     assert "\n" not in message
     # A format that is too old causes the same error.
     monkeypatch.setattr(sqlite_file, "FORMAT_VERSION", 2_000)
     monkeypatch.setattr(sqlite_file, "OLDEST_FORMAT_VERSION", 1_001)
-    with pytest.raises(JournalError, match="reads the formats 1001 to 2000"):
+    with pytest.raises(JournalError, match="reads only the formats 1001 to 2000"):
         check_file(path)
     assert path.read_bytes() == content

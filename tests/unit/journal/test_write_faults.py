@@ -51,7 +51,7 @@ def test_after_a_full_disk_events_need_free_space(monkeypatch: pytest.MonkeyPatc
         faults.record_failure(full_error(), has_snapshot=False)
         for free in (0, needed - 1):
             state.f_bavail = free
-            with pytest.raises(OSError, match="MiB free"):
+            with pytest.raises(OSError, match="MiB of free space"):
                 faults.check_space()
         state.f_bavail = needed
         faults.check_space()

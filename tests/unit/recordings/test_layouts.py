@@ -376,7 +376,7 @@ def test_an_uncertain_decimal_mark_is_rejected(
 ) -> None:
     """In a file that is separated by semicolons, 1,234 and 1.234 may be 1.234 or 1234."""
     path = write_file(tmp_path, f"Date;Close;Volume\n2024-01-02;{cell};100\n2024-01-03;{cell};950\n")
-    with pytest.raises(InputError, match=rf"column Close: {cell} contains a {mark} that may be a decimal mark"):
+    with pytest.raises(InputError, match=rf"column Close: {cell} contains a {mark}, which may be a decimal mark"):
         Recording(path)
     assert read_ticks(path, mapping="last=Close@comma")["last"][0] == as_comma
     assert read_ticks(path, mapping="last=Close@point")["last"][0] == as_point

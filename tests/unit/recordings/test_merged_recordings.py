@@ -117,7 +117,7 @@ def test_the_symbol_of_each_file_comes_from_its_whole_name(tmp_path: Path) -> No
 
 def test_names_that_may_belong_to_two_symbols_are_rejected(tmp_path: Path) -> None:
     paths = [write_recording(tmp_path, name, [1.0]) for name in ("X_NYSE.csv", "X_LSE.csv")]
-    with pytest.raises(InputError, match="both begin with X"):
+    with pytest.raises(InputError, match="both names begin with X"):
         MergedRecordings(paths, RecordingOptions())
     options = RecordingOptions(
         symbol="X_NYSE.csv=X,X_LSE.csv=X.L", mapping="X_LSE.csv:last=price@e2;X_NYSE.csv:last=price"

@@ -197,7 +197,7 @@ async def test_a_change_survives_a_reconnect_until_a_new_start(wire, ann: str) -
 
 
 INVALID_CHANGES = [
-    ({"remove": ["NOT-THERE"]}, "remove", "'NOT-THERE' is not in this reader's list"),
+    ({"remove": ["NOT-THERE"]}, "remove", "cannot remove 'NOT-THERE': it is not in this reader's list"),
     ({"symbols": ["a%b"]}, "symbols", "cannot be a symbol"),
     ({"add": ["[*"]}, "add", "invalid symbol pattern '[*'"),
     ({"interval": "1h"}, "interval", "from 10ms to 60s"),
