@@ -29,7 +29,8 @@ _secret_option = click.option(
     envvar=f"{ENV_PREFIX}AUTH_SECRET",
     show_envvar=True,
     default="",
-    help="Set the secret of the server. Prefer the variable: other users can list the options of a process.",
+    help="Set the secret of the server. The environment variable is safer, because other users can list the options "
+    "of a process",
 )
 _key_file_option = click.option(
     "--key-file",

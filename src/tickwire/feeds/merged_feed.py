@@ -61,7 +61,7 @@ class MergedFeed:
         try:
             while (batch := await queue.get()) is not None:
                 yield batch
-            # A task that reads a feed ends with an error only because of a bug. Raise this error here.
+            # If a task that reads a feed ends with an error, the error is a bug. Raise this error here.
             for reader in readers:
                 if reader.done():
                     reader.result()

@@ -235,7 +235,7 @@ class PlaybackClock:
         return True
 
     def _release_limit(self, due: float) -> float:
-        """Return the due time up to which the clock may release ticks now.
+        """Return a due time. The clock may now release all ticks that are due by then.
 
         `due` is the due time of the next tick.
         """

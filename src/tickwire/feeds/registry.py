@@ -130,7 +130,10 @@ def _find_kind(spec: str) -> tuple[FeedKind, str]:
     if kind.argument and not argument and not kind.is_argument_optional:
         raise InputError(f"the feed {name} needs a {kind.argument}: write {kind.syntax}", field="feed")
     if argument and not kind.argument:
-        raise InputError(f"the feed {name} accepts no text after a colon: write {kind.syntax}", field="feed")
+        raise InputError(
+            f"the feed {name} has no argument, so its name must not be followed by a colon: write {kind.syntax}",
+            field="feed",
+        )
     return kind, argument
 
 

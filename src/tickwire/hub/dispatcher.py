@@ -113,7 +113,7 @@ class Dispatcher:
         self._sender.submit()
 
     def forget_closed_sinks(self) -> None:
-        """Forget the sinks of closed streams, even if no quotes are deferred. Call this method between two batches."""
+        """Forget the sinks of streams that have closed since the last flush. Call this method between two batches."""
         self._forget_old_tables()
         for quotes in self._deferred.values():
             quotes.forget_closed_sinks()

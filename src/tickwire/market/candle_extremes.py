@@ -189,7 +189,7 @@ class CandleExtremes:
             self._tables.append(_Table())
 
     def collect(self, rows: RowArray, seconds: Ints, prices: Floats) -> None:
-        """Collect trades. The method stores the arrays, which must not change."""
+        """Collect trades. The method stores the three arrays, so the caller must not change them."""
         self._collector.collect(StoredTrades(rows, seconds, prices, np.ones(len(rows), np.int32)))
 
     def collect_single(self, row: int, second: int, price: float) -> None:
@@ -245,7 +245,7 @@ class CandleExtremes:
         return partial(_encode, snapshot, [*stored, *waiting])
 
     def restore(self, data: LargeBytes) -> None:
-        """Restore the trades in `data`, the result of a function that `capture` returned."""
+        """Restore the trades that `data` contains. `capture` returned the function that encoded `data`."""
         snapshot = msgspec.msgpack.decode(data, type=_Snapshot)
         self.unknown_until = np.frombuffer(snapshot.unknown_until, np.int64).copy()
         trades = StoredTrades(

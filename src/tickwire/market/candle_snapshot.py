@@ -38,8 +38,8 @@ class _CandleSnapshot(msgspec.Struct, frozen=True):
     pending_trade_counts: LargeBytes = msgspec.field(name="trades")
     sequences: LargeBytes
     late_trade_counts: list[int] = msgspec.field(name="late")
-    # The latest time and the latest watermark of all sources. Snapshots of earlier versions contain no other times,
-    # because these versions had one clock for all sources.
+    # The latest time of any source, and the latest watermark of any source. Earlier versions had one clock for all
+    # sources, so their snapshots contain these two times, but not `source_clocks`.
     newest_ts: int = msgspec.field(name="newest")
     watermark_s: int = msgspec.field(name="passed")
     volumes: bytes = msgspec.field(name="traded")

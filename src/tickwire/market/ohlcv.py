@@ -44,8 +44,8 @@ class OhlcvBars(NamedTuple):
     def prepend(self, selection: RowArray, earlier: OhlcvBars) -> None:
         """Merge earlier bars into later bars.
 
-        `selection` contains the indexes of the later bars, which change in place. Bar i of `earlier` is merged into the
-        bar at index `selection[i]`.
+        The later bars change in place. `selection` contains their indexes: bar i of `earlier` is merged into the bar at
+        index `selection[i]`.
         """
         values, before = self.ohlcv[selection], earlier.ohlcv
         values[:, OPEN] = before[:, OPEN]

@@ -291,7 +291,7 @@ class SessionExtremes:
         return partial(_encode_tables, [table.copy() for table in self._tables], count)
 
     def restore(self, data: LargeBytes) -> None:
-        """Restore the prices in `data`, the result of a function that `capture` returned."""
+        """Restore the prices that `data` contains. `capture` returned the function that encoded `data`."""
         snapshot = msgspec.msgpack.decode(data, type=_ExtremesSnapshot)
         keys, counts = np.frombuffer(snapshot.keys, np.complex128), np.frombuffer(snapshot.counts, np.int32)
         self.restore_bounds(np.frombuffer(snapshot.low_bounds), np.frombuffer(snapshot.high_bounds))
@@ -372,8 +372,8 @@ def _count_keys(rows: RowArray, prices: Floats) -> tuple[NDArray[np.complex128],
     Return the distinct pairs in ascending order, as complex numbers (row + price * i), and the number of trades of each
     pair.
     """
-    # Sort by the prices, and then by the rows. Together, these two sorts take a third of the time that NumPy needs to
-    # sort complex numbers.
+    # Sort the trades by their prices, and then sort the result by the rows. The order of the prices in each row stays.
+    # Together, these two sorts take a third of the time that NumPy needs to sort the keys, which are complex numbers.
     order = np.argsort(prices)
     order = order[np.argsort(rows[order].astype(np.uint16), kind="stable")]
     keys = _make_keys(rows[order], prices[order])

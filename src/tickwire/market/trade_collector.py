@@ -22,7 +22,10 @@ _Collected_contra = TypeVar("_Collected_contra", contravariant=True)
 
 
 class TradeTable(Protocol[_Collected_contra]):
-    """A table that collects the trades of its symbols. The row of a trade counts from the first symbol of the table."""
+    """A table that collects the trades of its symbols.
+
+    In the collected trades, row 0 is the first symbol of the table.
+    """
 
     collected_count: int
 

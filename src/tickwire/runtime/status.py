@@ -149,10 +149,11 @@ class StatusPublisher:
             self._is_pending = self._leadership.runs_feed
 
     def _announce_fault(self) -> None:
-        """Send the status `stale` to the readers of this process. After the fault, send them the current status.
+        """If a fault makes prices stale, send the status `stale` to the readers of this process.
 
-        The event with the status `stale` is not in the journal. Two faults make prices stale: the journal accepts no
-        events, or no ticks arrive from the process that runs the feed.
+        When the fault has ended, send them the current status. The event with the status `stale` is not in the journal.
+        Two faults make prices stale: the journal accepts no events, or no ticks arrive from the process that runs the
+        feed.
         """
         fault, notice = self._journal.unavailable_reason() or self._appender.append_error, JOURNAL_FAULT
         if fault is None:

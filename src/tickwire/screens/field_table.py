@@ -1,4 +1,4 @@
-"""The values that screens compare: the numbers of quotes and instruments, and the texts of instruments."""
+"""The values that screens compare: all numeric fields of quotes and instruments, and the text fields of instruments."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ The simulation counts nanoseconds in 64 bits, so a longer period could overflow.
 # The limits of a profile's weights. Authors may use any unit, such as trades or shares, because weights are relative.
 # The limits keep the squares of the weights finite.
 _MIN_WEIGHT, _MAX_WEIGHT = 1e-9, 1e12
-# The largest median trade size. The size of a trade at the open may be some million times as large, and must still be
-# exact.
+# The largest median trade size. A trade at the open may be millions of times as large as the median, and a float must
+# still represent its size exactly.
 _MAX_SIZE = 1e9
 # The relative spread of a symbol with volatility 1. With this value, Apple's spread is about 2 basis points.
 _SPREAD_PER_VOLATILITY = 8e-4

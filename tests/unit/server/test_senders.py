@@ -353,7 +353,7 @@ async def test_readers_are_disconnected_if_it_is_unknown_what_they_received(
     assert all(each.transport.is_closing() for each in connections)
     assert all(each.listener.calls == ["write error"] for each in connections)
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == (
-        ["cannot send to 3 readers; they are disconnected"] if fault == "exception" else []
+        ["cannot send to 3 readers, so the server disconnects them"] if fault == "exception" else []
     )
     sender.close()
 

@@ -63,7 +63,7 @@ class Router:
         channel = self.channels.get(subscription)
         if channel is None:
             channel = Channel(subscription, self._head, self._counters, self._sender)
-            # Add the filter first, because no other step can fail. So after a failure, there is nothing to undo.
+            # Add the filter first. This is the only step that can fail, so after a failure, there is nothing to undo.
             if channel.subscription.is_screened:
                 self.screen_router.add_channel(channel)
             if subscription.required_screen is not None:

@@ -93,7 +93,9 @@ def decode_record_row(row: RecordRow) -> JournalRecord:
     try:
         check_record(kind, count, ts, data)
     except InputError as error:
-        log.error("the journal contains %d unreadable events from event %d on: %s", count, first, error)
+        log.error(
+            "a record of the journal is unreadable (number of events: %d, first event: %d): %s", count, first, error
+        )
         return record._replace(kind=RecordKind.UNREADABLE, data=b"")
     return record
 

@@ -121,7 +121,7 @@ class _AttemptFilter(logging.Filter):
         self.text, self._thread_id = "", threading.get_ident()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return False for a record of the filtered thread, so that the logger drops the record."""
+        """Return False for a log record of the thread of this filter, so that the logger drops the record."""
         # The log records do not contain their thread (see `running_log`). But this method runs in the thread that
         # created the record, so compare the current thread.
         if threading.get_ident() != self._thread_id:

@@ -36,8 +36,8 @@ class ShapeGroup:
         self._shape, intervals, conditions = shape_key
         self._text_bitmaps = text_bitmaps
         self._screen_ids = np.full(_INITIAL_CAPACITY, -1, np.intp)
-        # The data of one slot is adjacent in memory, and so occupies few cache lines. The tests of a tick read a few
-        # hundred scattered slots, and spend most of their time waiting for these cache lines.
+        # The data of one slot is adjacent in memory, and so occupies few cache lines. To find the screens that a tick
+        # matches, the index reads a few hundred scattered slots, and spends most of the time waiting for cache lines.
         self._value_ids = np.zeros((_INITIAL_CAPACITY, intervals), np.int32)
         # The low and the high bound of each interval.
         self._bounds = np.zeros((_INITIAL_CAPACITY, intervals, 2))

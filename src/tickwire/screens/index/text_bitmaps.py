@@ -22,7 +22,7 @@ from tickwire.screens.syntax_tree import Node
 # every pattern.
 MAX_PATTERNS = 1_000
 _INITIAL_CAPACITY = 16
-# The number of symbols whose texts are loaded in one step. The step takes about 3 ms.
+# The number of symbols whose text fields, such as the name, are loaded in one step. The step takes about 3 ms.
 _ROWS_PER_STEP = 4_096
 
 

@@ -113,7 +113,7 @@ class BatchSender:
             # After this error, the server does not know which readers have received their bytes. So all these readers
             # must reconnect.
             sinks = batch.sinks()
-            log.exception("cannot send to %d readers; they are disconnected", len(sinks))
+            log.exception("cannot send to %d readers, so the server disconnects them", len(sinks))
             self._unfinished_memory.append(batch.memory)
             for sink in sinks:
                 sink.abort()
