@@ -30,7 +30,7 @@ _secret_option = click.option(
     show_envvar=True,
     default="",
     help="Set the secret of the server. The environment variable is safer, because other users can list the options "
-    "of a process",
+    "of a process.",
 )
 _key_file_option = click.option(
     "--key-file",

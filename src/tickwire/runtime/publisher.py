@@ -57,8 +57,8 @@ class JournalPublisher:
         """
         if entry.kind is RecordKind.TICKS and not self._leadership.runs_feed and not self._has_room_for_candles():
             raise JournalUnavailable(
-                f"too many closed candles wait ({MAX_PENDING_CANDLES:,}): no process that runs the feed appends them to "
-                "the journal, so start a process with role 'feed' or 'all'",
+                f"too many closed candles wait ({MAX_PENDING_CANDLES:,}): no process that runs the feed appends them "
+                "to the journal, so start a process with role 'feed' or 'all'",
                 is_public=True,
             )
         self._record_age(entry)
