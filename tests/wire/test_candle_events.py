@@ -138,7 +138,12 @@ async def test_added_symbol_is_sent_with_its_open_candle(server) -> None:
 
 INVALID = [
     ({"candles": "2m"}, "candles", "'2m' is not a candle interval: choose one of 1s, 5s", None),
-    ({"candles": "5m", "events": "quote,status"}, "candles", "requires candle events", "events=quote,status,candle"),
+    (
+        {"candles": "5m", "events": "quote,status"},
+        "candles",
+        "requires candle events",
+        "write events=quote,status,candle",
+    ),
     ({"events": "candles"}, "events", "unknown event kind 'candles': choose from quote, candle", None),
 ]
 

@@ -342,3 +342,22 @@ async def test_a_connection_is_closed_when_its_client_sends_no_further_request(d
         assert await reader.read() == b""
         assert time.monotonic() - answered_at >= 0.09
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (request(), b"\r\n"),
+        # The server answers 404 before the body has arrived.
+        (b"POST /unknown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[", b"]"),
+    ],
+    ids=["empty line", "rest of a body"],
+)
+async def test_bytes_that_start_no_request_do_not_keep_a_connection_open(data: bytes, rest: bytes) -> None:
+    async with run_server(protocol=ImpatientProtocol) as server:
+        reader, writer = await connect(server, data)
+        await read_response(reader)
+        writer.write(rest)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()

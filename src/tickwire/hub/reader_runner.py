@@ -92,9 +92,7 @@ class ReaderRunner:
 
     async def _advance(self, reader: Reader, gap: Gap | None, *, has_caught_up_before: bool) -> None:
         """Send events until the reader is live or its stream is ending."""
-        if has_caught_up_before and not reader.is_closing:
-            await self._catch_up.steps.enter()
-        while await self._catch_up.wait_for_step(reader):
+        while await reader.wait_until_writable():
             if gap is not None:
                 reader.gaps += 1
                 self._counters.gaps += 1

@@ -20,10 +20,8 @@ class ManualClock:
 
 async def run_steps(steps: StepQueue, clock: ManualClock, step_s: float, count: int, done: list[int], id_: int) -> None:
     """Perform `count` steps of the reader `id_`, as a new stream does."""
-    await steps.enter()
-    for number in range(count):
-        if number and not steps.has_time():
-            await steps.wait()
+    for _ in range(count):
+        await steps.enter()
         clock.now_s += step_s
         done.append(id_)
 
@@ -83,3 +81,45 @@ async def test_a_single_reader_never_waits() -> None:
     for _ in range(100):
         assert steps.has_time()
     assert not steps.has_waiting
+
+
+async def test_readers_that_are_ready_in_every_turn_do_not_stop_new_readers() -> None:
+    """Slow readers drain their sockets in each turn. The time of a turn is enough for only a third of their steps."""
+    clock, done = ManualClock(), list[int]()
+    steps, step_s = StepQueue(clock), step_queue._MAX_TURN_S / 20
+
+    async def drain_and_step() -> None:
+        while len(done) < 50:
+            await asyncio.sleep(0)
+            await steps.enter()
+            clock.now_s += step_s
+
+    slow = [asyncio.ensure_future(drain_and_step()) for _ in range(60)]
+    await asyncio.sleep(0)
+    new = [asyncio.ensure_future(run_steps(steps, clock, step_s, 1, done, number)) for number in range(50)]
+    turns = 0
+    while len(done) < 50:
+        await asyncio.sleep(0)
+        turns += 1
+    assert done == [*range(50)]
+    # The 110 steps take six turns of the queue. A turn of this test may be only a part of a turn of the queue.
+    assert turns < 40
+    await asyncio.gather(*slow, *new)
+
+
+async def test_new_readers_do_not_pass_waiting_readers() -> None:
+    """In each turn, more readers arrive than the turn has time for."""
+    clock, done = ManualClock(), list[int]()
+    steps, tasks = StepQueue(clock), list[asyncio.Future[None]]()
+    step_s = step_queue._MAX_TURN_S / 100
+    for first in range(0, 1_280, 128):
+        tasks += [
+            asyncio.ensure_future(run_steps(steps, clock, step_s, 1, done, number))
+            for number in range(first, first + 128)
+        ]
+        await asyncio.sleep(0)
+    turns = await steps_of_each_turn(done, 1_280)
+    assert done == [*range(1_280)]
+    # The turns have time for 100 steps each, and none of them is wasted for long.
+    assert len(turns) < 40
+    await asyncio.gather(*tasks)

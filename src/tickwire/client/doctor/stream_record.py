@@ -158,7 +158,8 @@ async def record_stream(
         record.is_undecodable, record.failure = True, str(error)
     except httpx2.TransportError as error:
         record.ended_after_s, record.failure = record.age_s, str(error) or type(error).__name__
-    record.end_watch(deadline.when())
+    finally:
+        record.end_watch(deadline.when())
     return record
 
 

@@ -168,16 +168,14 @@ class CatchUp:
                     return None
                 await asyncio.sleep(_JOURNAL_RETRY_S)
 
-    async def wait_for_step(self, reader: Reader) -> bool:
-        """Wait until the reader can receive events and the turn of the event loop has time for a step.
+    async def _wait_for_step(self, reader: Reader) -> bool:
+        """Wait until the reader can receive events and a turn of the event loop has time for its step.
 
         Return False if the stream is ending.
         """
         if not await reader.wait_until_writable():
             return False
-        if self.steps.has_time():
-            return True
-        await self.steps.wait()
+        await self.steps.enter()
         # Check the reader again, because the stream may have ended during the wait.
         return await reader.wait_until_writable()
 
@@ -206,7 +204,7 @@ class CatchUp:
         # newest when the catch-up started. Otherwise, a slow reader could receive several quotes of a symbol in one
         # interval.
         fixed_target = self._head.sequence if reader.min_interval_s else None
-        while await self.wait_for_step(reader):
+        while await self._wait_for_step(reader):
             target = self._head.sequence if fixed_target is None else fixed_target
             if self._write_unreadable_gap(reader) or self._write_pending_rows(reader):
                 continue
@@ -231,7 +229,7 @@ class CatchUp:
 
     async def _catch_up_all(self, reader: Reader) -> None:
         matches_sent = None
-        while await self.wait_for_step(reader):
+        while await self._wait_for_step(reader):
             if self._write_pending_rows(reader):
                 continue
             if matches_sent is None:

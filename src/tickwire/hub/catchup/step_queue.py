@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from time import thread_time
 
 # The CPU time, in seconds, after which a turn of the event loop begins no further step. It starts with the first step
@@ -28,19 +28,21 @@ class StepQueue:
         # The time at which this turn begins no further step, or None before the first step of the turn.
         self._ends_at: float | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
-        # Readers that `_begin_turn` has taken from `_waiting`, but that then found no time left. They continue before
-        # the readers in `_waiting`.
-        self._overdue: deque[asyncio.Future[None]] = deque()
+        # Readers that `_begin_turn` has woken, but that then found no time left. The next turn wakes them first.
+        self._overdue: list[asyncio.Future[None]] = []
+        # The number of readers that `_begin_turn` has woken, but that have not continued yet.
+        self._woken_count = 0
         self._is_scheduled = False
-        # The number of readers that the next turn continues. A reader that continues and finds no time left costs CPU
-        # time for nothing, so the number follows the number of readers for which the last turns had time.
+        # The number of readers that the next turn wakes. A reader that wakes and finds no time left costs CPU time for
+        # nothing, so the number follows the number of readers for which the last turn had time.
         self._readers_per_turn = _MAX_READERS_PER_TURN
+        self._last_woken_count = 0
         self._served_count = 0
 
     @property
     def has_waiting(self) -> bool:
         """Whether readers wait for a step."""
-        return bool(self._waiting or self._overdue)
+        return bool(self._woken_count or self._waiting or self._overdue)
 
     def has_time(self) -> bool:
         """Whether this turn has time for another step. Each turn has time for at least one step."""
@@ -52,21 +54,27 @@ class StepQueue:
         return now < self._ends_at
 
     async def enter(self) -> None:
-        """Wait until a reader may perform its first step. Usually, the method returns at once.
+        """Wait until a reader may perform its next step. Usually, the method returns at once.
 
-        The readers continue in the order in which they called the method.
+        The readers continue in the order in which they called the method. No reader passes those that wait. Otherwise,
+        a few readers that are always ready could use the time of every turn.
         """
         if self.has_waiting or not self.has_time():
-            await self.wait()
+            await self._wait()
 
-    async def wait(self) -> None:
-        """Wait until a later turn has time for a step. The caller then performs the step without a further check."""
-        queue = self._waiting
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        queue: MutableSequence[asyncio.Future[None]] = self._waiting
         while True:
-            future = asyncio.get_running_loop().create_future()
+            future = loop.create_future()
             queue.append(future)
             self._schedule()
-            await future
+            try:
+                await future
+            finally:
+                # A cancelled future was not woken. If only the task was cancelled, its future was woken before.
+                if not future.cancelled():
+                    self._woken_count -= 1
             if self.has_time():
                 self._served_count += 1
                 return
@@ -79,15 +87,19 @@ class StepQueue:
 
     def _begin_turn(self) -> None:
         self._ends_at, self._is_scheduled = None, False
-        if self._overdue:
+        if self._served_count < self._last_woken_count:
             self._readers_per_turn = max(1, self._served_count)
         else:
-            self._readers_per_turn = min(_MAX_READERS_PER_TURN, self._readers_per_turn * 5 // 4 + 1)
-        self._served_count = 0
-        for _ in range(min(self._readers_per_turn, len(self._overdue) + len(self._waiting))):
-            future = (self._overdue or self._waiting).popleft()
+            self._readers_per_turn = min(_MAX_READERS_PER_TURN, 2 * self._readers_per_turn)
+        self._served_count = self._last_woken_count = 0
+        self._waiting.extendleft(reversed(self._overdue))
+        self._overdue.clear()
+        for _ in range(min(self._readers_per_turn, len(self._waiting))):
+            future = self._waiting.popleft()
             # Skip a reader whose task was cancelled, for example because the server stops.
             if not future.done():
                 future.set_result(None)
+                self._woken_count += 1
+                self._last_woken_count += 1
         if self.has_waiting:
             self._schedule()

@@ -43,7 +43,8 @@ class Deadlines(Generic[Connection]):
     def _check(self) -> None:
         self._timer = None
         now = monotonic()
-        for connection, due_at in [*self._due_at.items()]:
+        while self._due_at:
+            connection, due_at = next(iter(self._due_at.items()))
             if due_at > now:
                 self._start_timer(due_at - now)
                 return

@@ -123,6 +123,9 @@ class StreamProtocol(HttpToolsProtocol):
         if self._is_reading_head and self._head_bytes > MAX_HEAD_BYTES:
             self._cancel_timeout()
             self.send_400_response(f"the request head is longer than {MAX_HEAD_BYTES} bytes")
+        # uvicorn has removed the time limit of the next request, but these bytes may have started no request.
+        if self.cycle is not None and self._is_between_requests() and not self.transport.is_closing():
+            self.server_state.idle_deadlines.add(self, self.timeout_keep_alive)
 
     def _is_between_requests(self) -> bool:
         """Return True if no request is in progress, so that the next byte begins a new request."""

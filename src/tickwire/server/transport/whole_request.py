@@ -19,9 +19,10 @@ _HEAD_END = b"\r\n\r\n"
 # The maximum length of a request that this module parses. StreamProtocol handles a longer request, and limits its
 # length.
 _MAX_REQUEST_BYTES = 64 * 1024
-# A publisher repeats the heads of its requests, so each connection stores its newest parsed heads. Longer heads are not
-# stored, so that these heads occupy at most 8 KB.
-_MAX_STORED_HEADS = 8
+# A publisher repeats the heads of its requests, so each connection stores its newest parsed heads. Heads with more
+# bytes or headers than these limits are not stored. So the stored heads of a connection occupy at most 20 KB.
+_MAX_STORED_HEADS = 4
+_MAX_STORED_HEADERS = 24
 _MAX_STORED_HEAD_BYTES = 1024
 
 # The address and the port of a socket. None for a Unix socket, or after the client has closed the connection.
@@ -161,7 +162,7 @@ class PublishParser:
         if stored is not None:
             return stored._replace(body=body)
         request = _parse_with_body(data, _PUBLISH_PATH)
-        if request is not None and len(head) <= _MAX_STORED_HEAD_BYTES:
+        if request is not None and len(head) <= _MAX_STORED_HEAD_BYTES and len(request.headers) <= _MAX_STORED_HEADERS:
             if len(self._heads) >= _MAX_STORED_HEADS:
                 del self._heads[next(iter(self._heads))]
             self._heads[head, len(body)] = request._replace(body=b"")
