@@ -92,8 +92,7 @@ class App:
         self._clock = clock or SystemClock()
         self._http_app: HttpApp | None = None
         self._guard: Guard | None = None
-        # If settings with new keys arrive during the start, they are stored here. When the start has ended, the server
-        # uses the new keys.
+        # Settings with new keys that arrive during the start. The server uses them when the start has ended.
         self._new_keys: Settings | None = None
         # The reason why the start has to wait, or "" if the start does not wait.
         self._waiting_reason = ""
@@ -209,8 +208,7 @@ class App:
             await self._run_lifespan(receive, send)
         elif self._http_app is not None:
             if self._stop_signals is not None:
-                # Install the handlers now, because the ASGI server has installed its own signal handlers before it
-                # sends the first request.
+                # Install the handlers only now: the ASGI server installs its own before it sends the first request.
                 self._stop_signals.install()
             await self._http_app(scope, receive, send)
         elif scope["type"] == "http" and self._start_settled is not None:

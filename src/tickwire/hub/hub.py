@@ -143,20 +143,18 @@ class Hub:
         self._event_window = EventWindow(max_recent_events, start_sequence)
         self._history_replayer = HistoryReplayer(journal, self.head.id_prefix, board, board_factory)
         open_candles = OpenCandleFrames(self.head, board, CandleAggregator() if candles is None else candles)
-        if steps is None:
-            steps = StepQueue() if live_hub is None else live_hub.steps
-        self.steps: StepQueue = steps
+        self.steps: StepQueue = steps or (StepQueue() if live_hub is None else live_hub.steps)
         self._catch_up = catch_up = CatchUp(
             self.head, self._state_frames, self._event_window, self._history_replayer, open_candles=open_candles,
-            channels=self.roster.channels, counters=counters, router=self._router, steps=steps,
+            channels=self.roster.channels, counters=counters, router=self._router, steps=self.steps,
         )  # fmt: skip
         self._candle_router = CandleRouter(self.head, open_candles, self._router.candle_tables, sender)
         self._pacer = Pacer(self.head, catch_up, open_candles, counters, sender)
         self._interval_holds = IntervalHolds()
-        primary = None if live_hub is None else live_hub.reader_admin
         self.reader_admin: ReaderAdmin = ReaderAdmin(
-            self.head, self.roster, self._router, self._interval_holds, max_lifetime_s=max_lifetime_s, primary=primary
-        )
+            self.head, self.roster, self._router, self._interval_holds, max_lifetime_s=max_lifetime_s,
+            primary=None if live_hub is None else live_hub.reader_admin,
+        )  # fmt: skip
         self.reader_runner = ReaderRunner(catch_up, self._pacer, self.roster.channels, counters, self.close_reader)
         self._dispatcher = Dispatcher(
             self.roster, self._router, self._state_frames, self._candle_router, self.reader_admin, counters, sender
@@ -166,8 +164,7 @@ class Hub:
             self._restore(snapshot)
         # Reserves room for the filters of the changed subscriptions in the next records (see `prepare`).
         self._reservations = ExitStack()
-        self._applied_events = 0
-        self._head_moved = asyncio.Event()
+        self._applied_events, self._head_moved = 0, asyncio.Event()
 
     def _restore(self, snapshot: HubSnapshot) -> None:
         self.reader_admin.registry.restore(snapshot)

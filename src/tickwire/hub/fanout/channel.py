@@ -102,15 +102,13 @@ class Channel:
         self._head = head
         self._counters = counters
         self._sender = sender
-        # For each encoder, the number of its live readers and the group of their sinks. This cache is None after the
-        # set of live readers has changed.
+        # The live readers of each encoder, grouped for the sender; None after the set of live readers has changed.
         self._groups: list[EncodedGroup] | None = None
         # The set that collects the number of this channel after each change of its live readers (see `report_changes`).
         self._changed_numbers: set[int] | None = None
         self._number = -1
         self._welcome_json: dict[bool, msgspec.Raw] = {}
-        # The last result of `count_eligible_quotes`, after the number of all quotes and the number of rows at that
-        # time. Many readers often leave or join a channel between two quotes, and need the same result.
+        # The newest result of `count_eligible_quotes`, after the numbers of quotes and rows for which it is valid.
         self._counted_quotes: tuple[tuple[int, int], int] | None = None
         self.subscription = subscription
         self.takes_all_symbols = subscription.includes_all_symbols
@@ -140,8 +138,7 @@ class Channel:
         # The fields below describe paced channels only. Times are monotonic seconds.
         self.is_paced = subscription.interval_ms > 0
         self.flush_due_at = 0.0
-        # Three values from the last flush: the position of the hub, the result of `count_eligible_quotes`, and the
-        # board rows of the screen (None before the first flush).
+        # From the last flush: the hub's position, the result of `count_eligible_quotes`, and the rows of the screen.
         self.position = head.sequence
         self.eligible_quotes_at_flush = 0
         self.screen_rows: frozenset[int] | None = None
