@@ -75,7 +75,8 @@ def capture_candles(state: CandleState) -> Callable[[], bytes]:
         msgspec.structs.replace(
             snapshot,
             extremes=encode_extremes(),
-            incomplete_starts=[(interval, row, start) for (interval, row), start in incomplete_starts.items()],
+            # Sort the marks, because their order depends on the number of symbols in a step.
+            incomplete_starts=sorted((*place, start) for place, start in incomplete_starts.items()),
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tickwire.core.candle import INTERVAL_SECONDS, candles_from_packed
@@ -156,8 +156,16 @@ def test_restored_aggregator_continues_like_the_saved_one(batches: list[list[Tic
     assert restored.save() == uninterrupted.save()
 
 
+def late_ticks_of_two_symbols(silent_count: int, last_second: int) -> list[Tick]:
+    """Return ticks without a trade, and then one trade of each symbol that is older than `last_second`."""
+    silent = [Tick(symbol="A", ts=T0 // 1000)] * silent_count
+    late = [Tick(symbol=symbol, ts=T0 // 1000, last=0.25) for symbol in ("A", "B")]
+    return [*silent, Tick(symbol="A", ts=T0 // 1000 + last_second * 1_000_000), *late]
+
+
 @settings(max_examples=40)
 @given(st.lists(st.lists(ticks(), min_size=1, max_size=14), min_size=1, max_size=8))
+@example([late_ticks_of_two_symbols(11, 59), late_ticks_of_two_symbols(5, 60)])
 def test_steps_of_any_size_close_the_same_candles_in_the_same_order(batches: list[list[Tick]]) -> None:
     whole, stepwise, first = CandleAggregator(), CandleAggregator(), 1
     for batch in batches:
