@@ -278,14 +278,18 @@ async def test_clients_that_connect_at_once_do_not_hold_the_event_loop() -> None
     assert min(longest) < MAX_HOLD_UNITS
 
 
+def require_open_files_of(readers: int) -> None:
+    """Skip the test if the limit of open files is too small. Both ends of each connection are in this process."""
+    raise_open_file_limit()
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < 2 * readers + 200:
+        pytest.skip(f"the limit of open files is {limit}, and the test needs {2 * readers + 200}")
+
+
 @short_and_long("readers", 1_000, 4_000)
 async def test_clients_that_come_and_go_at_once_do_not_hold_the_event_loop(readers: int) -> None:
     """Each turn of the event loop answers or removes only a part of the clients."""
-    raise_open_file_limit()
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Both ends of each connection are in this process.
-    if limit < 2 * readers + 200:
-        pytest.skip(f"the limit of open files is {limit}, and the test needs {2 * readers + 200}")
+    require_open_files_of(readers)
     async with run_server(max_readers=2 * readers) as server, HoldMeter() as meter:
         url, roster = urlsplit(server.url), server.runtime.hub.roster
 
@@ -322,6 +326,7 @@ async def test_clients_that_come_and_go_at_once_do_not_hold_the_event_loop(reade
 async def test_readers_that_resume_at_once_after_different_events_do_not_hold_the_event_loop() -> None:
     """No two readers share a batch of events. Each turn sends batches only for a limited time."""
     readers, events, symbols = 400, 2_000, 500
+    require_open_files_of(readers)
     async with run_server() as server, HoldMeter() as meter:
         runtime = server.runtime
         url, roster, hub = urlsplit(server.url), runtime.hub.roster, runtime.hub
@@ -363,6 +368,7 @@ async def test_readers_that_resume_at_once_after_different_events_do_not_hold_th
 async def test_a_change_of_many_readers_does_not_hold_the_event_loop() -> None:
     """One PATCH changes the list of 1,000 symbols of all readers with one client id."""
     readers, size = 512, 1_000
+    require_open_files_of(readers)
     lists = [[f"S{number}" for number in range(begin, begin + size)] for begin in (0, size)]
     async with run_server() as server, HoldMeter() as meter:
         runtime, url = server.runtime, urlsplit(server.url)
