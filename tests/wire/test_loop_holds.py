@@ -286,6 +286,16 @@ def require_open_files_of(readers: int) -> None:
         pytest.skip(f"the limit of open files is {limit}, and the test needs {2 * readers + 200}")
 
 
+async def connect_clients(url: str, count: int, stack: contextlib.ExitStack) -> list[socket.socket]:
+    """Open `count` connections to the server, which `stack` closes."""
+    address = urlsplit(url).hostname, urlsplit(url).port
+
+    def connect() -> list[socket.socket]:
+        return [stack.enter_context(socket.create_connection(address)) for _ in range(count)]
+
+    return await asyncio.to_thread(connect)
+
+
 @short_and_long("readers", 1_000, 4_000)
 async def test_clients_that_come_and_go_at_once_do_not_hold_the_event_loop(readers: int) -> None:
     """Each turn of the event loop answers or removes only a part of the clients."""
@@ -295,12 +305,7 @@ async def test_clients_that_come_and_go_at_once_do_not_hold_the_event_loop(reade
 
         async def measure() -> list[float]:
             with contextlib.ExitStack() as stack:
-
-                def connect() -> list[socket.socket]:
-                    address = (url.hostname, url.port)
-                    return [stack.enter_context(socket.create_connection(address)) for _ in range(readers)]
-
-                clients = await asyncio.to_thread(connect)
+                clients = await connect_clients(server.url, readers, stack)
 
                 async def send_all() -> None:
                     for number, client in enumerate(clients):
@@ -338,12 +343,7 @@ async def test_readers_that_resume_at_once_after_different_events_do_not_hold_th
 
         async def measure() -> float:
             with contextlib.ExitStack() as stack:
-
-                def connect() -> list[socket.socket]:
-                    address = (url.hostname, url.port)
-                    return [stack.enter_context(socket.create_connection(address)) for _ in range(readers)]
-
-                clients = await asyncio.to_thread(connect)
+                clients = await connect_clients(server.url, readers, stack)
 
                 async def resume_all() -> None:
                     for number, client in enumerate(clients, 1):
@@ -376,13 +376,8 @@ async def test_a_change_of_many_readers_does_not_hold_the_event_loop() -> None:
         await runtime.publish(ticks_entry(pack_ticks(ticks, now=runtime.clock.now())))
         path = f"/v1/stream?client_id=x&symbols={','.join(lists[0])}"
         with contextlib.ExitStack() as stack:
-
-            def connect() -> None:
-                for _ in range(readers):
-                    client = stack.enter_context(socket.create_connection((url.hostname, url.port)))
-                    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
-
-            await asyncio.to_thread(connect)
+            for client in await connect_clients(server.url, readers, stack):
+                client.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode())
             await wait_until(lambda: len(runtime.hub.roster) == readers)
             longest = []
             # Other programs only lengthen a turn, so the shortest of several results counts.
