@@ -105,15 +105,28 @@ class Roster:
     async def query_clients(self, query: ClientQuery) -> list[ClientInfo]:
         """Return a description of each reader that matches the query, in the order of the query.
 
-        Other tasks can run while the method checks the readers.
+        Other tasks can run while the method checks the readers. The result has fewer than `query.limit` readers only if
+        no other reader matches.
         """
-        first: list[tuple[ClientSortKey, Reader]] = []
+        clients = list[ClientInfo]()
+        # A selected reader may close before its description. Later readers then fill the page.
+        while missing := query.limit - len(clients):
+            selected = await self._select(query, missing)
+            clients += await self._describe_all([reader for _, reader in selected])
+            if len(selected) < missing:
+                break
+            query = msgspec.structs.replace(query, after=selected[-1][0])
+        return clients
+
+    async def _select(self, query: ClientQuery, limit: int) -> list[tuple[ClientSortKey, Reader]]:
+        """Return the first `limit` readers that match the query, with their sort keys."""
+        selected: list[tuple[ClientSortKey, Reader]] = []
         readers = list(self.channels)
         for begin in range(0, len(readers), _READERS_PER_TURN):
             matches = self._match_readers(readers[begin : begin + _READERS_PER_TURN], query)
-            first = nsmallest(query.limit, chain(first, matches), key=itemgetter(0))
+            selected = nsmallest(limit, chain(selected, matches), key=itemgetter(0))
             await asyncio.sleep(0)
-        return await self._describe_all([reader for _, reader in first])
+        return selected
 
     def _match_readers(self, readers: Iterable[Reader], query: ClientQuery) -> Iterator[tuple[ClientSortKey, Reader]]:
         for reader in readers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from operator import attrgetter
 
@@ -63,3 +64,15 @@ async def test_a_search_matches_ids_and_users(market: HubHarness) -> None:
     assert {client.id for client in await query(ClientQuery(search="C-1"))} == {"c-1"}
     assert {client.user for client in await query(ClientQuery(search="nn"))} == {"Ann"}
     assert await query(ClientQuery(search="eve")) == []
+
+
+async def test_later_readers_replace_a_reader_that_leaves_during_the_query(market: HubHarness) -> None:
+    """A page with free places would look like the last page."""
+    query = ClientQuery("since", 7)
+    first, *rest = await market.hub.roster.query_clients(msgspec.structs.replace(query, limit=8))
+    task = asyncio.create_task(market.hub.roster.query_clients(query))
+    # The task selects the readers, and then lets other tasks run.
+    await asyncio.sleep(0)
+    (leaver,) = [reader for reader in market.hub.roster.channels if reader.identity.connected_at_us == first.since]
+    market.hub.close_reader(leaver)
+    assert [client.since for client in await task] == [client.since for client in rest]
