@@ -14,6 +14,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import pytest_timeout
 from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 from httpx2._transports import default as default_transport
 
@@ -21,6 +22,8 @@ from tickwire.settings import ENV_PREFIX
 from tickwire.testing.certificates import write_certificate
 
 _LONG_TEST_TIMEOUT_S = 900
+# A test that has not failed at its timeout, because something caught the exception, gets another one after this time.
+_TIMEOUT_REPEAT_S = 10.0
 # The timeout of HTTP requests without a timeout of their own. The default of the library, 5 s, is too short for a busy
 # machine. The limit is shorter than the timeout of a test, so that the traceback names the request.
 _REQUEST_TIMEOUT_S = 100
@@ -66,6 +69,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long") is not None:
             item.add_marker(pytest.mark.timeout(_LONG_TEST_TIMEOUT_S), append=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: pytest_timeout.Settings) -> Generator[None, object, object]:
+    """Repeat the signal of a timeout.
+
+    asyncio catches and logs the exception of a signal that arrives while a callback runs. Without another signal, the
+    test would never end.
+    """
+    result = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, _TIMEOUT_REPEAT_S)
+    return result
 
 
 def pytest_collection_finish() -> None:

@@ -15,6 +15,8 @@ from tickwire.journal.nats.find_server import find_nats_server
 from tickwire.testing.nats_server import NatsServer
 
 
+# pytest-xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Run these tests one after the other, because each starts many processes, which would slow down other tests."""
     for item in items:

@@ -50,6 +50,8 @@ def find_missing_requirement() -> str | None:
     return None
 
 
+# pytest-xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of this folder. They need a browser and a built page.
 

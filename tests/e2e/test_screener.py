@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
 from playwright.async_api import Locator, Page, expect
 
-from tickwire.testing.server import run_server
+from tickwire.testing.server import ServerProcess, run_server
 from tickwire.testing.tokens import TEST_SECRET, bearer_header, sign_token
 from tickwire.testing.waiting import wait_until
 
@@ -188,15 +189,34 @@ async def test_notifications_are_requested_once_and_combined(visit) -> None:
         await page.get_by_role("button", name="Notify me").click()
         await expect(page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
         await expect(page.locator(".matches h2")).to_have_text("0 of 5 match")
+        # Before the stream is live, symbols that enter are only new in the next list of matches.
+        await wait_until(partial(all_readers_are_live, server.url))
         await trade(server.url, AAA=20, BBB=20, CCC=20, DDD=20, EEE=20)
-        while not await page.evaluate("shown.length"):
-            pass
+        await wait_until(lambda: page.evaluate("shown.length > 0"))
         await trade(server.url, AAA=5)
         await expect(page.locator(".screen-log li[data-kind=leave]")).to_have_count(1)
         await trade(server.url, AAA=20)
         await expect(page.locator(".screen-log li[data-kind=enter]")).to_have_count(6)
         await page.get_by_role("button", name="Notify me").click()
         assert await page.evaluate("shown") == ["New in “last > 10”: AAA, BBB, CCC and 2 more"]
+
+
+async def test_symbols_that_entered_during_an_outage_are_notified(visit, tmp_path: Path) -> None:
+    """Another server starts at the same address, so the page receives a list of matches and no `enter` events."""
+    options = ("--feed", "http", "--journal", "memory")
+    async with ServerProcess(*options, cwd=tmp_path) as server:
+        await trade(server.url, AAA=20, BBB=1)
+        page = await visit(f"{server.url}/healthz")
+        await page.add_init_script(RECORD_NOTIFICATIONS)
+        await page.goto(screen_url(server.url, "last > 10"))
+        await expect(page.locator(".matches h2")).to_have_text("1 of 2 matches")
+        await page.get_by_role("button", name="Notify me").click()
+        await expect(page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
+        await server.kill()
+        async with ServerProcess(*options, "--port", server.url.rpartition(":")[2], cwd=tmp_path) as restarted:
+            await trade(restarted.url, AAA=20, BBB=20)
+            await wait_until(lambda: page.evaluate("shown.length > 0"))
+            assert await page.evaluate("shown") == ["New in “last > 10”: BBB"]
 
 
 async def test_a_symbol_that_leaves_the_filter_of_the_token_keeps_its_last_quote(visit) -> None:

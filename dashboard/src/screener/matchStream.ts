@@ -119,6 +119,8 @@ export class MatchStream {
     if (unchanged) return;
     this.recentlyLeft.clear();
     this.addToLog({ kind: "matches", count: symbols.length });
+    // These symbols entered during an interruption, whose `enter` events are lost.
+    if (previous) for (const symbol of symbols) if (!previous.has(symbol)) this.onEnter(symbol);
   };
 
   private readonly enter = ({ symbol, quote }: Move): void => {
