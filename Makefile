@@ -14,10 +14,9 @@ REPAIR := $(if $(wildcard $(VENV)),$(shell $(BIN)/python $(SUPPORTED) 2>/dev/nul
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-deps --require-hashes -r
 # Tests run in one process more than there are cores, because many tests wait for other processes, but in at most four.
-# tests/cluster, whose tests start many processes each, runs in one of them, and tests/e2e, whose tests share a browser,
-# in one of them. ARGS="-n 0" runs one test at a time.
+# ARGS="-n 0" runs one test at a time.
 PROCESSES := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores + 1 : 4)))
-PARALLEL := --numprocesses=$(PROCESSES) --dist=loadgroup
+PARALLEL := --numprocesses=$(PROCESSES)
 # pip compiles this file when it installs the project, if the machine has a C compiler.
 C_SOURCES := src/tickwire/server/transport/senders/send_loop.c src/tickwire/market/quote_json.c
 PAGE := src/tickwire/server/pages/app/index.html

@@ -10,6 +10,7 @@ import signal
 import ssl
 import traceback
 from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 
 import hypothesis
@@ -17,11 +18,16 @@ import pytest
 import pytest_timeout
 from httpx2._config import DEFAULT_TIMEOUT_CONFIG
 from httpx2._transports import default as default_transport
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tickwire.settings import ENV_PREFIX
 from tickwire.testing.certificates import write_certificate
 
 _LONG_TEST_TIMEOUT_S = 900
+# The tests of each of these folders run in one process. Those of cluster start many processes each, and those of e2e
+# share a browser.
+_SERIAL_FOLDERS = ("tests/cluster/", "tests/e2e/")
 # A test that has not failed at its timeout, because something caught the exception, gets another one after this time.
 _TIMEOUT_REPEAT_S = 10.0
 # The timeout of HTTP requests without a timeout of their own. The default of the library, 5 s, is too short for a busy
@@ -29,6 +35,8 @@ _TIMEOUT_REPEAT_S = 10.0
 _REQUEST_TIMEOUT_S = 100
 # Variables for the tests themselves. They are not settings of a server.
 _TEST_VARIABLES = {f"{ENV_PREFIX}{name}" for name in ("NATS_SERVER", "PAGE_SECONDS", "TEST_READERS")}
+_TESTS_PER_FULL_COLLECTION = 500
+_test_numbers = count(1)
 # No program listens on the discard port. A command in a test that names no server must not reach the user's own server.
 _UNREACHABLE_URL = "http://127.0.0.1:9"
 
@@ -71,6 +79,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(_LONG_TEST_TIMEOUT_S), append=False)
 
 
+class FolderScheduling(LoadScopeScheduling):
+    """Run the tests of each serial folder in one process, and every other test in any process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(filter(nodeid.startswith, _SERIAL_FOLDERS), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
+    return FolderScheduling(config, log)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_timeout_set_timer(settings: pytest_timeout.Settings) -> Generator[None, object, object]:
     """Repeat the signal of a timeout.
@@ -82,12 +101,6 @@ def pytest_timeout_set_timer(settings: pytest_timeout.Settings) -> Generator[Non
     if settings.method == "signal":
         signal.setitimer(signal.ITIMER_REAL, settings.timeout, _TIMEOUT_REPEAT_S)
     return result
-
-
-def pytest_collection_finish() -> None:
-    """Exclude the objects of all modules from garbage collection, so that the collection after each test is fast."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -123,10 +136,15 @@ def clear_frames(error: BaseException | None) -> None:
 def collect_garbage() -> Iterator[None]:
     """Collect the garbage of a test as the last step of the test.
 
-    A warning about an unclosed socket or file then fails the test that leaves it open, and not a later test.
+    A warning about an unclosed socket or file then fails the test that leaves it open, and not a later test. The
+    collection skips the objects that existed before the test, because there are millions of them after some thousand
+    tests. Only every `_TESTS_PER_FULL_COLLECTION` tests does it visit all objects.
     """
     yield
+    if next(_test_numbers) % _TESTS_PER_FULL_COLLECTION == 0:
+        gc.unfreeze()
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

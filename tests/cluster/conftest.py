@@ -15,15 +15,12 @@ from tickwire.journal.nats.find_server import find_nats_server
 from tickwire.testing.nats_server import NatsServer
 
 
-# pytest-xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Run these tests one after the other, because each starts many processes, which would slow down other tests."""
+    if find_nats_server() is not None:
+        return
     for item in items:
-        if "cluster" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
-            if find_nats_server() is None and "sqlite" not in item.nodeid:
-                item.add_marker(pytest.mark.skip(reason="nats-server is not installed"))
+        if "cluster" in item.path.parts and "sqlite" not in item.nodeid:
+            item.add_marker(pytest.mark.skip(reason="nats-server is not installed"))
 
 
 @pytest.fixture(scope="session")

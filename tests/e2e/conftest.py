@@ -50,19 +50,16 @@ def find_missing_requirement() -> str | None:
     return None
 
 
-# pytest-xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark all tests of this folder. They need a browser and a built page.
 
-    They share one process and one loop, so that they share one browser.
+    They share one event loop, so that they share one browser.
     """
     missing = find_missing_requirement()
     for item in items:
         if Path(__file__).parent not in item.path.parents:
             continue
         item.add_marker(pytest.mark.browser)
-        item.add_marker(pytest.mark.xdist_group("browser"))
         if inspect.iscoroutinefunction(getattr(item, "function", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
         if missing is not None:
