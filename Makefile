@@ -50,9 +50,10 @@ $(VENV)/.run: locks/run.txt pyproject.toml $(wildcard hatch_build.py $(C_SOURCES
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Python compiles each module of these packages at its first import. Most of the modules are never imported.
 $(VENV)/.dev: locks/dev.txt $(VENV)/.run
 	@echo "installing the dependencies of tests and checks (once)"
-	@$(INSTALL) locks/dev.txt
+	@$(INSTALL) locks/dev.txt --no-compile
 	@touch $@
 
 $(PAGE): $(shell find dashboard clients/js/src -name node_modules -prune -o -type f -print) | $(VENV)/.run
@@ -78,12 +79,12 @@ test-slow: dev $(PAGE) $(JS_CLIENT)  ## run the long tests: storms, kill loops, 
 	@sh tests/system-programs $(BIN)/python long
 	@$(BIN)/pytest -m long $(ARGS)
 
-check: dev  ## check format, lint, types, import directions and links, in Python and in the page
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
+check: $(VENV)/.run  ## check format, lint, types, import directions and links, in Python and in the page
 	@$(MAKE) --no-print-directory --jobs=2 check-python check-page
 
-check-python:
+check-python: dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python docs/check_links.py

@@ -34,7 +34,10 @@ async def trade(url: str, **prices: float) -> None:
 
 
 async def all_readers_are_live(url: str) -> bool:
-    """Return whether every reader has received all events, according to the metrics of the server."""
+    """Return whether every reader has received all events, according to the metrics of the server.
+
+    Before a stream is live, the page receives a new list of matches instead of `enter` and `leave` events.
+    """
     async with httpx2.AsyncClient(headers=bearer_header(sign_token("admin"))) as client:
         text = (await client.get(f"{url}/metrics")).text
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("tickwire_readers"))
@@ -144,6 +147,7 @@ async def test_matches_enter_and_leave(visit) -> None:
         await expect(page.locator(".matches h2")).to_have_text("2 of 3 match")
         await page.get_by_role("button", name="Last price").click()
         await expect(page.locator(".matches tbody tr").first).to_have_attribute("data-symbol", "CCC")
+        await wait_until(partial(all_readers_are_live, server.url))
         await trade(server.url, BBB=12.5)
         await expect(row(page, "BBB")).to_have_attribute("data-move", "enter")
         await expect(row(page, "BBB").locator("[data-field=last]")).to_have_text("12.50")
@@ -189,7 +193,6 @@ async def test_notifications_are_requested_once_and_combined(visit) -> None:
         await page.get_by_role("button", name="Notify me").click()
         await expect(page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
         await expect(page.locator(".matches h2")).to_have_text("0 of 5 match")
-        # Before the stream is live, symbols that enter are only new in the next list of matches.
         await wait_until(partial(all_readers_are_live, server.url))
         await trade(server.url, AAA=20, BBB=20, CCC=20, DDD=20, EEE=20)
         await wait_until(lambda: page.evaluate("shown.length > 0"))
@@ -228,7 +231,6 @@ async def test_a_symbol_that_leaves_the_filter_of_the_token_keeps_its_last_quote
         await page.evaluate("token => sessionStorage.setItem('tickwire.token', token)", token)
         await page.goto(screen_url(server.url, "last > 1"))
         await expect(row(page, "AAA")).to_contain_text("5.25")
-        # Before the stream of the screen is live, a symbol that leaves is only missing from the next list of matches.
         await wait_until(partial(all_readers_are_live, server.url))
         await trade(server.url, AAA=50)
         await expect(page.locator(".screen-log li").first).to_contain_text("AAA")

@@ -27,7 +27,7 @@ async def test_hang():
 def test_timeout_is_repeated_until_the_test_fails(tmp_path: Path) -> None:
     path = tmp_path / "test_hang.py"
     path.write_text(HANGING_TEST)
-    options = ("-p", "tests.conftest", "-p", "no:randomly", "-c", ROOT / "pyproject.toml", "-o", "timeout=0.5")
+    options = ("-p", "tests.conftest", "-p", "no:randomly", "-c", ROOT / "pyproject.toml", "-o", "timeout=3")
     pytest = subprocess.run(
         [sys.executable, "-m", "pytest", *options, path], cwd=ROOT, capture_output=True, text=True, check=False
     )
