@@ -13,9 +13,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 REPAIR := $(if $(wildcard $(VENV)),$(shell $(BIN)/python $(SUPPORTED) 2>/dev/null || echo remove-venv))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --no-deps --require-hashes -r
-# Tests run in one process more than there are cores, because many tests wait for other processes, but in at most four.
+# Tests run in two processes more than there are cores, because many tests wait for other processes, but in at most five.
 # ARGS="-n 0" runs one test at a time.
-PROCESSES := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores + 1 : 4)))
+PROCESSES := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 2 : 5)))
 PARALLEL := --numprocesses=$(PROCESSES)
 # pip compiles this file when it installs the project, if the machine has a C compiler.
 C_SOURCES := src/tickwire/server/transport/senders/send_loop.c src/tickwire/market/quote_json.c

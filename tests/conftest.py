@@ -30,6 +30,8 @@ _LONG_TEST_TIMEOUT_S = 900
 _SERIAL_FOLDERS = ("tests/cluster/", "tests/e2e/")
 # A test that has not failed at its timeout, because something caught the exception, gets another one after this time.
 _TIMEOUT_REPEAT_S = 10.0
+# After a failure, the report and the teardown of a test have this time.
+_TEARDOWN_TIMEOUT_S = 60.0
 # The timeout of HTTP requests without a timeout of their own. The default of the library, 5 s, is too short for a busy
 # machine. The limit is shorter than the timeout of a test, so that the traceback names the request.
 _REQUEST_TIMEOUT_S = 100
@@ -112,6 +114,9 @@ def pytest_runtest_makereport(
     The traceback keeps these variables alive. Sockets and processes that the test leaves open would otherwise fail a
     later test.
     """
+    if call.excinfo is not None and signal.getitimer(signal.ITIMER_REAL)[1] > 0:
+        # A repeated timeout must not interrupt pytest itself.
+        signal.setitimer(signal.ITIMER_REAL, _TEARDOWN_TIMEOUT_S)
     report = yield
     if call.excinfo is not None and not item.config.getoption("usepdb"):
         clear_frames(call.excinfo.value)

@@ -64,13 +64,20 @@ def child_pids(server):
 
 
 def environment_variable(pid, name):
-    """Return a variable in the environment of a process."""
+    """Return a variable in the environment of a process; b"" if it is not set."""
     pairs = (pair.partition(b"=") for pair in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
-    return next(value for key, _, value in pairs if key == name.encode())
+    return next((value for key, _, value in pairs if key == name.encode()), b"")
 
 
 def process_role(pid):
     return environment_variable(pid, "TICKWIRE_ROLE").decode()
+
+
+async def find_edges(server):
+    """Return the process ids of the two edges. A child process has a role as soon as it runs a new program."""
+    while len(edges := {pid for pid in child_pids(server) if process_role(pid) == "edge"}) < 2:
+        await asyncio.sleep(0.02)
+    return edges
 
 
 async def test_workers_share_a_port_and_are_restarted_and_replaced(journal_options, tmp_path):
@@ -85,13 +92,13 @@ async def test_workers_share_a_port_and_are_restarted_and_replaced(journal_optio
         assert sum(spread) == READERS
         # With this number of readers, all readers reach the same worker only once in 30,000 runs.
         assert min(spread) > 0
-        victim = next(pid for pid in child_pids(server) if process_role(pid) == "edge")
+        victim = min(await find_edges(server))
         os.kill(victim, signal.SIGKILL)
         await wait_until_replaced(server, {victim})
         await wait_until(lambda: len(child_pids(server)) >= 3)
         async with open_stream(server.url, {"delivery": "all"}, headers={"Last-Event-ID": seen.id}) as resumed:
             assert (await resumed.next_event()).data["resume"]["complete"]
-            edges = {pid for pid in child_pids(server) if process_role(pid) == "edge"}
+            edges = await find_edges(server)
             os.kill(server.pid, signal.SIGHUP)
             last = await read_to_end(resumed)
             assert last.data["reason"] == "drain"
@@ -171,7 +178,7 @@ async def test_rolling_restart_loses_no_event_and_no_request(journal_options, tm
             tasks.create_task(reader.run())
         publishing = [tasks.create_task(publish_until_stopped(server.url, last_ids, stopped)) for _ in range(4)]
         await wait_until(lambda: all(reader.sequences for reader in readers))
-        edges = {pid for pid in child_pids(server) if process_role(pid) == "edge"}
+        edges = await find_edges(server)
         os.kill(server.pid, signal.SIGHUP)
         await wait_until_replaced(server, edges)
         stopped.set()
