@@ -1,4 +1,4 @@
-"""Options, environment and timeouts of all tests."""
+"""Options, environment, timeouts and processes of all tests."""
 
 from __future__ import annotations
 
