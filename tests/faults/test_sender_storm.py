@@ -143,10 +143,14 @@ class Client:
 
 
 class Storm:
-    """A server, its sender, and clients that connect, read, stop reading, and disconnect."""
+    """A server, its sender, and clients that connect, read, stop reading, and disconnect.
 
-    def __init__(self, sender: Sender, rng: random.Random) -> None:
+    In each turn, `leaving_share` of the clients leave.
+    """
+
+    def __init__(self, sender: Sender, rng: random.Random, leaving_share: float) -> None:
         self.sender = sender
+        self._leaving_share = leaving_share
         self.table = sender.create_table(is_chunked=True)
         self.sides: set[ServerSide] = set()
         self.stalls = self.closed = self.verified = self.opened = 0
@@ -171,7 +175,7 @@ class Storm:
                 await asyncio.sleep(0)
                 for client in self._some_clients(0.5):
                     client.read(self._rng.choice([100, 1 << 16]))
-                for client in self._some_clients(0.05):
+                for client in self._some_clients(self._leaving_share):
                     if client.number in self.joined:
                         self._disconnect(client)
             while len(self.joined) < self.opened:
@@ -237,9 +241,10 @@ class Storm:
 
 @pytest.mark.parametrize("new_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
 @pytest.mark.parametrize("kind", [*BATCH_SENDERS, "transport"])
+@pytest.mark.parametrize("leaving_share", [0.05, 0.5], ids=["long streams", "short streams"])
 @short_and_long("closes", 500, 100_000)
 def test_no_byte_reaches_another_reader(
-    kind: SenderKind, new_loop: Callable[[], asyncio.AbstractEventLoop], closes: int
+    kind: SenderKind, new_loop: Callable[[], asyncio.AbstractEventLoop], leaving_share: float, closes: int
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -247,7 +252,7 @@ def test_no_byte_reaches_another_reader(
 
     async def run() -> None:
         sender = open_sender(kind)
-        storm = Storm(sender, rng)
+        storm = Storm(sender, rng, leaving_share)
         await storm.run(closes)
         sender.close()
         print(f"{storm.closed} closes, {storm.verified} bytes, {storm.stalls} stalls")
