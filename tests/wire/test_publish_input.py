@@ -71,6 +71,18 @@ async def test_lines_are_sent_as_they_arrive_until_ctrl_c() -> None:
         assert (await process.stdout.read()).decode() == f"6 ticks published to {server.url}\n"
 
 
+async def test_ctrl_c_loses_no_cancel_that_waits_for_the_corrected_trade() -> None:
+    trade = '{"symbol":"A","ts":1767625200000000,"last":2.0,"size":1'
+    async with run_server() as server, run_publish(server.url) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"symbol":"B","last":1.0}\n')
+        process.stdin.write(f'{trade}}}\n{trade},"cancel":true}}\n'.encode())
+        await wait_until(lambda: last_prices(server).get("A") == 2.0)
+        process.send_signal(signal.SIGINT)
+        assert (await process.stdout.read()).decode() == f"3 ticks published to {server.url}\n"
+
+
 @pytest.mark.parametrize(
     ("options", "data", "message"),
     [

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import signal
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import msgspec
 
@@ -39,19 +40,54 @@ def publish_lines(url: str, first_line: bytes, rest: BinaryIO) -> None:
     All lines that arrive together are one batch. Raise BatchRowError for a line that is not a tick. The server has then
     stored all ticks of the earlier lines.
     """
-    # Read the input in this thread instead of the event loop, so that Ctrl-C ends the wait for input.
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, _Input(rest) as source:
         upload = runner.run(_LineUpload.open(url))
         try:
-            for ticks in _read_batches(first_line, rest):
+            for ticks in _read_batches(first_line, source):
                 for batch in split_many_cancels(ticks):
                     runner.run(upload.publish(batch))
-        except KeyboardInterrupt:
-            # Do not treat Ctrl-C as an error, because it is a usual way to end a command that waits for input.
-            pass
         finally:
             runner.run(upload.publisher.close())
             print(f"{upload.published_ticks:,} ticks published to {url}")
+
+
+class _Input:
+    """The rest of the input. Ctrl-C ends it, because it is a usual way to end this command.
+
+    The command then publishes what it has read. A second Ctrl-C raises KeyboardInterrupt.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        # The type `BinaryIO` does not declare the method `read1`, which returns the bytes that have arrived.
+        self._stream = cast(io.BufferedReader, stream)
+        self._is_waiting = False
+        self.was_interrupted = False
+
+    def __enter__(self) -> Self:
+        self._previous_handler = signal.getsignal(signal.SIGINT)
+        # A shell lets the commands that it starts in the background ignore Ctrl-C.
+        if self._previous_handler is not signal.SIG_IGN:
+            # With a handler other than Python's own, asyncio does not cancel a request that is being sent.
+            signal.signal(signal.SIGINT, self._end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._previous_handler)
+
+    def read(self) -> bytes:
+        """Wait for bytes, and return those that have arrived. After the end of the input, return b""."""
+        self._is_waiting = True
+        try:
+            return b"" if self.was_interrupted else self._stream.read1(_MAX_READ_BYTES)
+        except KeyboardInterrupt:
+            return b""
+        finally:
+            self._is_waiting = False
+
+    def _end(self, *_: object) -> None:
+        is_second, self.was_interrupted = self.was_interrupted, True
+        if self._is_waiting or is_second:
+            raise KeyboardInterrupt
 
 
 class _LineUpload:
@@ -66,19 +102,11 @@ class _LineUpload:
         return cls(Publisher(url, token=token_from_environment(), attempts=MAX_ATTEMPTS))
 
     async def publish(self, ticks: Sequence[Tick]) -> None:
-        """Publish one batch. After Ctrl-C, wait for the answer of the server, which may already store the batch."""
-        publishing = asyncio.ensure_future(self.publisher.publish(ticks))
-        try:
-            await asyncio.shield(publishing)
-        except asyncio.CancelledError:
-            await publishing
-            raise
-        finally:
-            if publishing.done() and not publishing.cancelled() and publishing.exception() is None:
-                self.published_ticks += len(ticks)
+        await self.publisher.publish(ticks)
+        self.published_ticks += len(ticks)
 
 
-def _read_batches(first_line: bytes, rest: BinaryIO) -> Iterator[list[PublishedTick]]:
+def _read_batches(first_line: bytes, source: _Input) -> Iterator[list[PublishedTick]]:
     """Wait for lines, and yield one list with the ticks of all lines that have arrived. Repeat until the input ends.
 
     If the last of these ticks cancels a trade, yield this tick only when the next line has arrived, because that line
@@ -86,7 +114,7 @@ def _read_batches(first_line: bytes, rest: BinaryIO) -> Iterator[list[PublishedT
     """
     line_number = 0
     ticks: list[PublishedTick] = []
-    for lines in _read_available_lines(first_line, rest):
+    for lines in _read_available_lines(first_line, source):
         error: BatchRowError | None = None
         for line in lines:
             line_number += 1
@@ -112,16 +140,15 @@ def _line_error(line: bytes, line_number: int, cause: Exception) -> BatchRowErro
     return BatchRowError(f"standard input line {line_number}: {reason}", line=line_number)
 
 
-def _read_available_lines(first_line: bytes, rest: BinaryIO) -> Iterator[list[bytes]]:
+def _read_available_lines(first_line: bytes, source: _Input) -> Iterator[list[bytes]]:
     """Wait for lines, and yield one list of all complete lines that have arrived. Repeat until the input ends.
 
     The last line of the input may lack a newline.
     """
     yield [first_line]
-    # The type `BinaryIO` does not declare the method `read1`, which returns the bytes that have arrived.
-    source = cast(io.BufferedReader, rest)
     incomplete = b""
-    while data := source.read1(_MAX_READ_BYTES):
+    while data := source.read():
         *lines, incomplete = (incomplete + data).split(b"\n")
         yield lines
-    yield [incomplete]
+    if not source.was_interrupted:
+        yield [incomplete]
