@@ -112,7 +112,7 @@ class CatchUp:
         router: Router,
         steps: StepQueue,
     ) -> None:
-        self.steps = steps
+        self._steps = steps
         self.state_changes = StateChanges(state_frames, router)
         self.backlog = LosslessBacklog(head, state_frames, event_window, history_replayer, channels)
         self._head = head
@@ -140,7 +140,7 @@ class CatchUp:
             return False
         is_latest = channel.subscription.delivery == "latest"
         for _ in range(_MAX_CACHED_BATCHES):
-            if not reader.can_write_now or not self.steps.has_time():
+            if not reader.can_write_now or not self._steps.has_time():
                 return False
             if reader.position == head.sequence and not reader.needs_snapshot:
                 channel.join(reader)
@@ -175,7 +175,7 @@ class CatchUp:
         """
         if not await reader.wait_until_writable():
             return False
-        await self.steps.enter()
+        await self._steps.enter()
         # Check the reader again, because the stream may have ended during the wait.
         return await reader.wait_until_writable()
 
