@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -29,6 +28,7 @@ from tickwire.server.transport.stream_connection import StreamConnection
 from tickwire.server.transport.stream_server import StreamServer
 from tickwire.server.transport.tls_connection import TlsConnection
 from tickwire.settings import Settings
+from tickwire.testing.forked_command import ForkedCommand
 from tickwire.testing.ports import find_free_port
 from tickwire.testing.waiting import wait_until
 
@@ -37,13 +37,6 @@ from tickwire.testing.waiting import wait_until
 _PROCESS_TIMEOUT_S = 100.0
 # The time between two turns of the main loop. uvicorn updates the date header in every tenth turn, so once a second.
 _TICK_S = 0.1
-# Starts Python with a listening socket as systemd does: in descriptor 3, with the process id in the environment.
-_ACTIVATE = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
 
 
 class RunningServer(NamedTuple):
@@ -170,26 +163,26 @@ class ServerProcess:
         self._cwd = cwd
         self._log = log or cwd / "server.log"
         self._listener = listener
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ForkedCommand | None = None
 
     async def start(self) -> ServerProcess:
         """Start the process, and wait until the server is ready.
 
         Raise RuntimeError with the log if the process ends before the server is ready.
         """
-        inherited = () if self._listener is None else (self._listener.fileno(),)
+        # Do not let the kernel choose the port. When a test restarts the server on the same port, an outgoing
+        # connection of another process could otherwise have this port.
+        port = find_free_port() if self._listener is None else 0
         with contextlib.closing(ReadyPipe()) as pipe:
-            with self._log.open("ab") as log:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self._command(),
-                    cwd=self._cwd,
-                    # Close standard input, because SIGHUP reloads the settings only without a terminal.
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=log,
-                    env={**os.environ, **pipe.environment},
-                    pass_fds=(pipe.write_fd, *inherited),
-                )
+            self._process = await ForkedCommand.start(
+                *("serve", "--port", str(port), *self._options),
+                cwd=self._cwd,
+                log=self._log,
+                ready_fd=pipe.write_fd,
+                environment=os.environ,
+                max_open_files=self._max_open_files,
+                listener=self._listener,
+            )
             pipe.close_write_end()
             try:
                 async with asyncio.timeout(_PROCESS_TIMEOUT_S):
@@ -198,17 +191,6 @@ class ServerProcess:
                 await self.kill()
                 raise
         return self
-
-    def _command(self) -> tuple[str, ...]:
-        # Do not let the kernel choose the port. When a test restarts the server on the same port, an outgoing
-        # connection of another process could otherwise have this port.
-        port = find_free_port() if self._listener is None else 0
-        command = ("-m", "tickwire", "serve", "--port", str(port), *self._options)
-        if self._listener is not None:
-            command = ("-c", _ACTIVATE, str(self._listener.fileno()), *command)
-        limit = self._max_open_files
-        prefix = () if limit is None else ("sh", "-c", f'ulimit -n {limit}; exec "$0" "$@"')
-        return (*prefix, sys.executable, *command)
 
     async def _wait_until_serving(self, pipe: ReadyPipe) -> None:
         message = await pipe.wait()
@@ -223,7 +205,7 @@ class ServerProcess:
         return self._started_process.pid
 
     @property
-    def _started_process(self) -> asyncio.subprocess.Process:
+    def _started_process(self) -> ForkedCommand:
         assert self._process is not None  # `start` has set the process.
         return self._process
 

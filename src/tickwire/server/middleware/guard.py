@@ -7,6 +7,7 @@ guard also adds headers to the response, and logs the request.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -277,6 +278,14 @@ def _safe_name(name: str | None) -> str | None:
     if name is None:
         return None
     return safe_text(name) if len(name) > MAX_FIELD_BYTES else _safe_short_text(name)
+
+
+def _renew_id_prefix() -> None:
+    """Choose another prefix for the ids of requests in a forked process, because its parent process may continue."""
+    Exchange._id_prefix = secrets.token_hex(4)
+
+
+os.register_at_fork(after_in_child=_renew_id_prefix)
 
 
 # Cache the escaped texts, because most requests have one of a few methods, paths, users and addresses.
