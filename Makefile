@@ -12,7 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 # A .venv is created again if its Python is too old or has been uninstalled.
 REPAIR := $(if $(wildcard $(VENV)),$(shell $(BIN)/python $(SUPPORTED) 2>/dev/null || echo remove-venv))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-INSTALL := $(PIP) install --no-deps --require-hashes -r
+# Python compiles each module at its first import. Most modules of these packages are never imported.
+INSTALL := $(PIP) install --no-deps --require-hashes --no-compile -r
 # Tests run in two processes more than there are cores, because many tests wait for other processes, but in at most five.
 # ARGS="-n 0" runs one test at a time.
 PROCESSES := $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 2 : 5)))
@@ -25,6 +26,8 @@ JS_CLIENT := clients/js/dist/index.js
 REHEARSAL ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tickwire-rehearsal
 # The extras of the container image.
 IMAGE_EXTRAS := nats s3 protobuf flatbuffers feeds otel doctor
+# The packages of the group `bulk` in pyproject.toml.
+BULK := kubernetes-validate zensical
 # Many container images set this variable. Each process that a test starts would then compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -50,10 +53,14 @@ $(VENV)/.run: locks/run.txt pyproject.toml $(wildcard hatch_build.py $(C_SOURCES
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Python compiles each module of these packages at its first import. Most of the modules are never imported.
 $(VENV)/.dev: locks/dev.txt $(VENV)/.run
 	@echo "installing the dependencies of tests and checks (once)"
-	@$(INSTALL) locks/dev.txt --no-compile
+	@$(INSTALL) locks/dev.txt
+	@touch $@
+
+# Each of these packages has thousands of files. `make check` installs them at the same time as those in locks/dev.txt.
+$(VENV)/.bulk: locks/bulk.txt $(VENV)/.run
+	@$(INSTALL) locks/bulk.txt
 	@touch $@
 
 $(PAGE): $(shell find dashboard clients/js/src -name node_modules -prune -o -type f -print) | $(VENV)/.run
@@ -66,7 +73,7 @@ $(JS_CLIENT): $(shell find clients/js -name node_modules -prune -o -name dist -p
 
 setup: $(VENV)/.run $(PAGE)  ## create .venv, install tickwire in it, and build the page
 
-dev: $(VENV)/.dev  ## also install the dependencies of tests and checks
+dev: $(VENV)/.dev $(VENV)/.bulk  ## also install the dependencies of tests and checks
 
 run: setup  ## serve a simulated market, and a page at http://127.0.0.1:8000/
 	@$(BIN)/tickwire serve $(ARGS)
@@ -131,7 +138,9 @@ lock:  ## resolve the dependencies again (requires uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --upgrade --group build -o locks/run.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --upgrade --group dev --all-extras -o locks/dev.txt
+		--no-emit-index-url --upgrade --group dev --all-extras $(addprefix --no-emit-package ,$(BULK)) -o locks/dev.txt
+	uv pip compile --group bulk --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --upgrade -o locks/bulk.txt
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --constraint locks/dev.txt $(addprefix --extra ,$(IMAGE_EXTRAS)) -o locks/image.txt
 	uv pip compile --group release --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -140,7 +140,9 @@ async def serve_app(app: Any) -> AsyncIterator[str]:
 @contextlib.contextmanager
 def run_moto(_: Path) -> Iterator[str]:
     """Run Moto's S3 server in a thread; return its address."""
-    moto = pytest.importorskip("moto.server", reason="this test needs Moto's S3 server: pip install 'moto[server]'")
+    moto = pytest.importorskip(
+        "moto.server", reason="this test needs Moto's S3 server: pip install 'moto[s3]' flask-cors"
+    )
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
