@@ -92,7 +92,7 @@ check: $(VENV)/.run  ## check format, lint, types, import directions and links, 
 check-python: dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy --num-workers auto
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python docs/check_links.py
 	@$(BIN)/python -m docs.generate --check
