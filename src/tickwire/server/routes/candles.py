@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from tickwire.candles.recorder import CandleQuery
@@ -14,13 +14,14 @@ from tickwire.core.codec import encode_json
 from tickwire.core.instrument import check_symbol
 from tickwire.core.timestamps import MAX_TIMESTAMP_NS, parse_timestamp
 from tickwire.errors import InputError
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.auth.readable import check_symbol_readable
 from tickwire.server.hub_state import StateOfHub
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
 
-routes = APIRouter(tags=["candles"])
+routes = create_router("candles")
 # The maximum number of candles in one response. Such a response has about 0.7 MB, and the server encodes it in 10 ms.
 MAX_CANDLES = 5_000
 _DEFAULT_LIMIT = 500

@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.event import JournalEntry
 from tickwire.errors import InputError
 from tickwire.hub.client_list import MAX_PAGE_SIZE, ClientInfo, ClientQuery, ClientSortField, ClientSortKey
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import bearer_of, request_rights, restrict_subscription
 from tickwire.server.cluster_clients import ClusterResult, ReaderRequest
 from tickwire.server.http_errors import Conflict, QuotaExceeded, ServerFull, TooLarge, filter_limits_as_problems
@@ -35,7 +36,7 @@ from tickwire.sessions.rights import TOKEN_PREFIX, USER_PREFIX, Rights
 from tickwire.sessions.subscription import Subscription
 from tickwire.sessions.subscription_overrides import MAX_OVERRIDE_SYMBOLS_PER_USER, MAX_OVERRIDES_PER_USER, UserRequest
 
-routes = APIRouter(tags=["clients"])
+routes = create_router("clients")
 # An evicted reader waits this long before it reconnects. The delay is long, so that the reader does not return at once.
 EVICTED_RETRY_MS = 60_000
 # The maximum size of a request body. A change of several thousand symbols fits in this size.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
@@ -11,6 +11,7 @@ from tickwire.core.correction import TradeCorrection, correction_ticks
 from tickwire.core.event import PublishReceipt, ticks_entry
 from tickwire.core.published_tick import MAX_CANCELS
 from tickwire.errors import InputError
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.http_errors import Forbidden
 from tickwire.server.middleware.audit import add_audit_details
@@ -19,7 +20,7 @@ from tickwire.server.routes.publish import idempotency_key
 from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
-routes = APIRouter(tags=["quotes"])
+routes = create_router("quotes")
 # A request may have as many corrections as a batch may have cancels, because each correction and each cancel is a
 # separate event in the journal.
 _MAX_CORRECTIONS = MAX_CANCELS

@@ -10,7 +10,7 @@ from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
 from tickwire.server.problem import problem
@@ -63,9 +63,8 @@ class DashboardBundle:
 def add_dashboard(app: FastAPI, folder: Traversable | None = None) -> None:
     """Serve the dashboard in `folder`. The default is the dashboard in the installed package."""
     bundle = DashboardBundle(folder or files("tickwire.server").joinpath(BUNDLE_PATH))
-    routes = APIRouter(include_in_schema=False)
 
-    @routes.get("/")
+    @app.get("/", include_in_schema=False)
     async def index() -> Response:
         if bundle.index is None:
             return PlainTextResponse(
@@ -75,14 +74,12 @@ def add_dashboard(app: FastAPI, folder: Traversable | None = None) -> None:
             )
         return Response(bundle.index, headers=_INDEX_HEADERS, media_type="text/html")
 
-    @routes.get("/app/{name}")
+    @app.get("/app/{name}", include_in_schema=False)
     async def file(request: Request, name: str) -> Response:
         static_file = bundle.files.get(name)
         if static_file is None:
             return problem(404, f"the dashboard has no file {name[:100]!r}: reload the page to get the current build")
         return _file_response(static_file, request)
-
-    app.include_router(routes)
 
 
 def _load_file(file: Traversable) -> StaticFile:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.tick import Symbol
 from tickwire.errors import InputError
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.auth.readable import select_readable
 from tickwire.server.http_errors import Forbidden, QuotaExceeded
@@ -19,7 +20,7 @@ from tickwire.server.middleware.audit import add_audit_details
 from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
-routes = APIRouter(tags=["quotes"])
+routes = create_router("quotes")
 # The maximum number of halted symbols, because every status event lists all halted symbols.
 MAX_HALTED_SYMBOLS = 1_000
 # The maximum number of symbols in a request, because each symbol causes a status event.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.problem import problem
 from tickwire.server.service import Service
 
-routes = APIRouter(tags=["health"])
+routes = create_router("health")
 
 
 @routes.get("/healthz", response_class=Response)

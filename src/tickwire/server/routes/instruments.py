@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.market.board import Board
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.auth.readable import select_readable
 from tickwire.server.hub_state import StateOfHub
@@ -18,7 +19,7 @@ from tickwire.server.service import Service
 from tickwire.sessions.rights import Rights
 from tickwire.sessions.subscription import Subscription, parse_symbols
 
-routes = APIRouter(tags=["instruments"])
+routes = create_router("instruments")
 
 
 @routes.get("/v1/instruments", response_class=Response)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.event import EVENT_NAME_PATTERN, TargetAddress, named_entry
 from tickwire.core.event_kinds import RESERVED_EVENT_NAMES, EventKind
 from tickwire.errors import InputError
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import bearer_of
 from tickwire.server.middleware.audit import add_audit_details
 from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
-routes = APIRouter(tags=["messages"])
+routes = create_router("messages")
 # The maximum size of a message. The limit is low, because the server sends the whole message to every reader.
 _MAX_BODY_BYTES = 64 * 1024
 _EVENT_NAME_SYNTAX = re.compile(EVENT_NAME_PATTERN, re.ASCII)

@@ -6,7 +6,7 @@ import asyncio
 import platform
 from importlib.metadata import version
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.ops.exposition import choose_format
@@ -14,11 +14,12 @@ from tickwire.ops.log_handler import dropped_log_lines
 from tickwire.ops.metrics import FeedStats, HealthStats, RequestStats, SystemStats, render_metrics
 from tickwire.ops.process_resources import read_disk_space, read_process_resources
 from tickwire.runtime.runtime import Runtime
+from tickwire.server.api_router import create_router
 from tickwire.server.middleware.audit import AuditLog
 from tickwire.server.middleware.request_metrics import RequestMetrics
 from tickwire.server.service import Service
 
-routes = APIRouter(tags=["health"])
+routes = create_router("health")
 _VERSION = version("tickwire")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.journal.base import JournalStats
 from tickwire.ops.monitor import MAX_MINUTES, SAMPLE_INTERVAL_S, SAMPLES_PER_MINUTE, ProcessStats
+from tickwire.server.api_router import create_router
 from tickwire.server.service import Service
 
-routes = APIRouter(tags=["health"])
+routes = create_router("health")
 _VERSION = version("tickwire")
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from tickwire.core.arrays import RowArray
@@ -14,6 +14,7 @@ from tickwire.core.instrument import check_symbol
 from tickwire.market.board import Board
 from tickwire.market.quote_columns import QuoteColumns
 from tickwire.screens.field_table import SYMBOLS_PER_TABLE
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights, restrict_subscription
 from tickwire.server.auth.readable import check_symbol_readable, test_quotes
 from tickwire.server.hub_state import StateOfHub
@@ -23,7 +24,7 @@ from tickwire.server.service import Service
 from tickwire.sessions.rights import Rights
 from tickwire.sessions.subscription import Subscription, parse_symbols
 
-routes = APIRouter(tags=["quotes"])
+routes = create_router("quotes")
 MAX_COPIED_QUOTES = 500_000
 """The maximum number of quotes in the copies of all answers in progress. A quote occupies about 130 bytes."""
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
 from tickwire.core.received_request import ReceivedRequest
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import is_anonymous
 from tickwire.server.auth.rules import STREAM_PATH
 from tickwire.server.service import Service
 from tickwire.server.transport.asgi import client_address, first_header_value, header_values
 
-routes = APIRouter(tags=["health"])
+routes = create_router("health")
 
 # The headers that matter for a stream, and that proxies add or remove.
 _REPORTED_HEADERS = ("accept-encoding", "authorization", "last-event-id", "origin", "via", "x-forwarded-for")

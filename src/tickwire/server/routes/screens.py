@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.arrays import RowArray
@@ -16,13 +16,14 @@ from tickwire.market.board import Board
 from tickwire.screens.explanation import FilterCheckResult, SymbolExplanation
 from tickwire.screens.field_table import SYMBOLS_PER_TABLE, FieldTable
 from tickwire.screens.screen import Screen, combine_screens, parse_screen
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.auth.readable import check_symbol_readable
 from tickwire.server.hub_state import StateOfHub
 from tickwire.server.loop_slices import in_slices, run_steps
 from tickwire.server.transport.body import decode_body, read_body
 
-routes = APIRouter(tags=["screens"])
+routes = create_router("screens")
 # The maximum size of a request body. The longest filter fits in this size, even if the JSON text escapes every
 # character.
 _MAX_BODY_BYTES = 64 * 1024

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import decode_json
 from tickwire.errors import InputError
 from tickwire.feeds.playback_commands import COMMAND_SYNTAX
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.feed_state import restrict_feed_state
 from tickwire.server.hub_state import StateOfHub
@@ -19,7 +20,7 @@ from tickwire.server.problem import problem
 from tickwire.server.service import Service
 from tickwire.server.transport.body import decode_body, read_body
 
-routes = APIRouter(tags=["simulator"])
+routes = create_router("simulator")
 _MAX_COMMAND_BYTES = 4 * 1024
 _MAX_SCENARIO_BYTES = 64 * 1024
 _COMMAND_HINT = f'example: {{"command": "PAUSE"}}; one of {COMMAND_SYNTAX}'

@@ -7,12 +7,13 @@ from math import ceil
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.candle import INTERVAL_SECONDS
 from tickwire.core.codec import encode_json
 from tickwire.screens.ranking import MAX_TOP
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import bearer_of, request_rights, restrict_subscription
 from tickwire.server.http_errors import QuotaExceeded, ServerFull
 from tickwire.server.service import Service
@@ -22,7 +23,7 @@ from tickwire.sessions.admin_events import SubscriptionStored, admin_event_entry
 from tickwire.sessions.stored_subscriptions import MAX_IDLE_S, MAX_STORED_BYTES_PER_USER, compute_subscription_id
 from tickwire.sessions.subscription import Heartbeats
 
-routes = APIRouter(tags=["subscriptions"])
+routes = create_router("subscriptions")
 # If a client stores an equal subscription again within this time, the server appends no second journal entry. The idle
 # time of the subscription then does not begin again. The window is a quarter of MAX_IDLE_S, so the subscription still
 # exists for three quarters of MAX_IDLE_S after the second request.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.auth.tickets import TICKET_LIFETIME_S, Tickets
 from tickwire.server.problem import problem
 
-routes = APIRouter(tags=["tickets"])
+routes = create_router("tickets")
 
 
 class IssuedTicket(msgspec.Struct, frozen=True):

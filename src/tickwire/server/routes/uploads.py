@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
@@ -16,6 +16,7 @@ from tickwire.core.event import UploadReceipt, upload_source
 from tickwire.core.published_tick import MAX_CANCELS, PublishedTick
 from tickwire.core.tick import Tick
 from tickwire.errors import BatchRowError, InputError, JournalError
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.server.http_errors import RateLimited, ServerStopping, Unauthorized
 from tickwire.server.middleware.audit import add_audit_details
@@ -29,7 +30,7 @@ from tickwire.server.transport.body_lines import BodyLine, BodyLines
 from tickwire.server.transport.body_room import UPLOAD_BYTES
 from tickwire.sessions.rights import Rights
 
-routes = APIRouter(tags=["quotes"])
+routes = create_router("quotes")
 # The maximum number of ticks in one entry of the journal. With 96 bytes a tick, an entry fits into one message of a
 # shared journal, so the journal never divides an entry.
 _BATCH_TICKS = 1_000

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from tickwire.core.codec import encode_json
+from tickwire.server.api_router import create_router
 from tickwire.server.auth.access import request_rights
 from tickwire.sessions.rights import SCOPES, Rights
 
-routes = APIRouter(tags=["tokens"])
+routes = create_router("tokens")
 
 
 class Whoami(msgspec.Struct, frozen=True):

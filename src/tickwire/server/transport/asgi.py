@@ -92,3 +92,9 @@ def _parse_cached(text: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return address if address.version == 4 else address.ipv4_mapped or address
+
+
+def path_below_mount(scope: Scope) -> str:
+    """Return the path of the request without the prefix under which an outer application mounts this application."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
