@@ -85,6 +85,8 @@ async def test_a_corrected_closed_candle_is_sent_again() -> None:
         closed = await next_closed()
         assert closed["start"] == T0_US + 5_000_000
         assert (await client.post("/v1/corrections", json=[newest])).status_code == 201
+        # End the pause after the append of the closed candle, which may have begun after the last advance.
+        await clock.advance(1)
         revised = await next_closed()
         assert (revised["start"], revised["volume"], revised["close"]) == (T0_US + 5_000_000, 4, 9.0)
         listed = (await client.get("/v1/candles/A", params={"interval": "1s"})).json()
