@@ -6,12 +6,11 @@ import sys
 
 import click
 
-from tickwire.cli.options import token_from_environment
+from tickwire.cli.client_options import URL_VARIABLE, token_from_environment
 from tickwire.client.filter_check import check_filter as check_filter_on_server
 from tickwire.errors import FilterError, InputError
 from tickwire.screens.explanation import SymbolExplanation
 from tickwire.screens.screen import parse_screen
-from tickwire.settings import ENV_PREFIX
 
 # A list of thousands of symbols does not fit in a terminal.
 _MAX_SHOWN_SYMBOLS = 20
@@ -21,7 +20,7 @@ _MAX_SHOWN_SYMBOLS = 20
 @click.argument("expression")
 @click.option(
     "--url",
-    envvar=f"{ENV_PREFIX}URL",
+    envvar=URL_VARIABLE,
     show_envvar=True,
     help="Also check the filter on this server, and print the symbols that match now.",
 )

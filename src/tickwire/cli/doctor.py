@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from tickwire.cli.options import token_from_environment
+from tickwire.cli.client_options import token_from_environment
 from tickwire.client.doctor.diagnosis import Doctor
 from tickwire.client.doctor.finding import Diagnosis
 from tickwire.core.codec import encode_json

@@ -1,8 +1,7 @@
-"""Command-line options: one option for each setting, and the options that all client commands share."""
+"""Command-line options for settings: one option for each setting, and groups of options in the help."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -14,26 +13,7 @@ from tickwire.settings import ENV_PREFIX, Settings
 
 # The heading for options that name no group. The help lists this group last.
 _LAST_GROUP = "General"
-TOKEN_VARIABLE = f"{ENV_PREFIX}TOKEN"
 _LAYOUT_SETTINGS = ("map", "symbol", "bar_time", "wide", "encoding", "skip_rows", "skip_bad_rows")
-
-server_url_option = click.option(
-    "--url",
-    default="http://127.0.0.1:8000",
-    show_default=True,
-    envvar=f"{ENV_PREFIX}URL",
-    show_envvar=True,
-    help=f"Connect to the server at this URL. If it requires a token, set {TOKEN_VARIABLE}.",
-)
-"""The option with the URL of the server, for all client commands."""
-
-
-def token_from_environment() -> str | None:
-    """Return the token in the environment variable TICKWIRE_TOKEN, or None if the variable is not set.
-
-    No command-line option sets the token, because every user of a machine can list the arguments of all processes.
-    """
-    return os.environ.get(TOKEN_VARIABLE) or None
 
 
 class GroupedCommand(click.Command):

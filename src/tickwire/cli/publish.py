@@ -18,7 +18,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from tickwire.cli.options import layout_options, server_url_option, token_from_environment
+from tickwire.cli.client_options import server_url_option, token_from_environment
+from tickwire.cli.options import layout_options
 from tickwire.cli.publish_lines import MAX_ATTEMPTS, is_tick_line, publish_lines
 from tickwire.client.publisher import Publisher
 from tickwire.clock import SystemClock

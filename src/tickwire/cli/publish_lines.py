@@ -11,7 +11,7 @@ from typing import BinaryIO, Self, cast
 
 import msgspec
 
-from tickwire.cli.options import token_from_environment
+from tickwire.cli.client_options import token_from_environment
 from tickwire.client.publisher import Publisher
 from tickwire.core.codec import decode_json, find_non_number
 from tickwire.core.published_tick import PublishedTick, split_many_cancels

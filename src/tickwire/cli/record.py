@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tickwire.cli.options import server_url_option, token_from_environment
+from tickwire.cli.client_options import server_url_option, token_from_environment
 from tickwire.client.events import Event
 from tickwire.client.stream import Stream, connect
 from tickwire.core.codec import decode_json

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from tickwire.cli.client_options import TOKEN_VARIABLE, URL_VARIABLE, token_from_environment
 from tickwire.errors import ClientError, InputError, TickwireError, suggest_name
 
 _COMMANDS = {
@@ -93,7 +94,7 @@ def _exit_with_error(message: str, exit_code: int) -> NoReturn:
 
 def _warn_about_variables() -> None:
     """Print a warning for each environment variable of Tickwire that has no effect."""
-    if any(name.upper().startswith("TICKWIRE_") for name in os.environ):
+    if any(name.upper().startswith("TICKWIRE_") for name in os.environ.keys() - {URL_VARIABLE, TOKEN_VARIABLE}):
         # Import the module only here, because it loads the settings and the server.
         from tickwire.settings_rules import variable_warnings
 
@@ -108,9 +109,6 @@ def _token_hint(error: TickwireError) -> str | None:
     """
     if not isinstance(error, ClientError) or error.status != 401:
         return None
-    # Import the module only here, because it loads the settings, which `tickwire --help` does not need.
-    from tickwire.cli.options import TOKEN_VARIABLE, token_from_environment
-
     return None if token_from_environment() else f"set {TOKEN_VARIABLE}; tickwire token mint creates a token"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tickwire.cli.options import server_url_option, token_from_environment
+from tickwire.cli.client_options import server_url_option, token_from_environment
 from tickwire.client.client import BlockingSimulator, Client
 from tickwire.feeds.playback_commands import parse_command
 

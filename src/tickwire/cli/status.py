@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tickwire.cli.options import token_from_environment
+from tickwire.cli.client_options import token_from_environment
 from tickwire.client.operations import read_operations
 
 _NOT_READY = 1

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from tickwire.cli.options import server_url_option, token_from_environment
+from tickwire.cli.client_options import server_url_option, token_from_environment
 from tickwire.cli.terminal_keys import KeyReader
 from tickwire.cli.watch_lines import CsvLines, JsonLines, WatchOutput
 from tickwire.cli.watch_rows import SORT_FIELDS, WatchRows

@@ -225,8 +225,7 @@ class ServerProcess:
         process = self._process
         if process is None:
             return 0
-        if process.returncode is None:
-            process.send_signal(number)
+        process.send_signal(number)
         async with asyncio.timeout(_PROCESS_TIMEOUT_S):
             return await process.wait()
 
