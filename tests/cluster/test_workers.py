@@ -75,9 +75,12 @@ def process_role(pid):
 
 async def find_edges(server):
     """Return the process ids of the two edges. A child process has a role as soon as it runs a new program."""
-    while len(edges := {pid for pid in child_pids(server) if process_role(pid) == "edge"}) < 2:
-        await asyncio.sleep(0.02)
-    return edges
+
+    def edges():
+        return {pid for pid in child_pids(server) if process_role(pid) == "edge"}
+
+    await wait_until(lambda: len(edges()) >= 2)
+    return edges()
 
 
 async def test_workers_share_a_port_and_are_restarted_and_replaced(journal_options, tmp_path):

@@ -48,7 +48,7 @@ class ForkedCommand:
 
         `ready_fd` is the write end of a ReadyPipe. `listener` is passed on in the same way as from systemd.
         """
-        request = CommandRequest(arguments, str(cwd), dict(environment), max_open_files, listener is not None)
+        request = CommandRequest(arguments, str(cwd), dict(environment), max_open_files)
         ours, theirs = socket.socketpair()
         with theirs, log.open("ab") as log_file:
             descriptors = [theirs.fileno(), log_file.fileno(), ready_fd]

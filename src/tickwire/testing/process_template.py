@@ -33,15 +33,14 @@ _MIN_DESCRIPTOR = 10
 class CommandRequest(msgspec.Struct):
     """A message to the template process: run a command.
 
-    The message carries descriptors in this order: the status socket, the log, the write end of the ready pipe and, if
-    `has_listener`, a listening socket.
+    The message carries descriptors in this order: the status socket, the log, the write end of the ready pipe and,
+    optionally, a listening socket.
     """
 
     arguments: tuple[str, ...]
     cwd: str
     environment: dict[str, str]
     max_open_files: int | None
-    has_listener: bool
 
 
 class _Template:
